@@ -1,0 +1,262 @@
+"""Metrics of one run, computed from its predictions and nothing else.
+
+Training writes predictions; the figures that are reported come from here, so they can be recomputed from the file
+without the model. scikit-learn and scipy do the arithmetic; this module refuses what they would quietly accept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+EVALUATED_SPLITS = ("validation", "test")
+COLUMNS = ("split", "example_id", "label", "prediction", "scores")
+
+
+def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: int | None = None) -> dict[str, float]:
+    """Metrics of the predictions of one split.
+
+    Parameters
+    ----------
+    predictions : DataFrame of N rows
+        Columns `label` and `prediction`: class indices, or real numbers for pearson and spearman. A `split` column,
+        if there, must hold one value: a figure over validation and test together is never meant.
+    metrics : sequence of str
+        Among accuracy, matthews_correlation, f1, pearson, spearman.
+    num_classes : int, optional
+        Labels and predictions must lie in [0, num_classes).
+
+    Returns
+    -------
+    dict of str to float
+        As fractions (accuracy 0.93, not 93). A correlation with a constant is undefined and given as nan.
+
+    Raises
+    ------
+    ValueError
+        For no rows, a missing column, missing values, an unknown metric, or classes out of range.
+    """
+    if not metrics:
+        raise ValueError("metrics is empty; name at least one, the first being the primary one")
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise ValueError(f"metrics has {unknown}; known are {sorted(METRICS)}")
+    for column in ("label", "prediction"):
+        if column not in predictions:
+            raise ValueError(f"predictions lack the column {column!r}; they have {list(predictions.columns)}")
+    if predictions.empty:
+        raise ValueError("predictions have no rows; a metric needs at least one example")
+    if "split" in predictions and predictions["split"].nunique() != 1:
+        splits = sorted(map(str, predictions["split"].unique()))
+        raise ValueError(f"predictions mix the splits {splits}; select one before computing a metric")
+    for column in ("label", "prediction"):
+        missing = int(predictions[column].isna().sum())
+        if missing:
+            raise ValueError(
+                f"{column} is missing or nan in {missing} of {len(predictions)} rows; did the run diverge?"
+            )
+    values = {}
+    for name in metrics:
+        function, of_classes = METRICS[name]
+        columns = (_classes if of_classes else _reals)(predictions, num_classes)
+        values[name] = float(function(*columns))
+    return values
+
+
+def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> None:
+    """Refuse predictions that cannot be those of one run.
+
+    Parameters
+    ----------
+    predictions : DataFrame with the columns split, example_id, label, prediction, scores
+        `scores` holds one list per row: a number per class, or a single one for regression.
+    num_classes : int, optional
+        How many scores a row has; 1 means regression.
+
+    Raises
+    ------
+    ValueError
+        For a missing column, an unknown split, an example given twice in a split, scores of another length, scores
+        that are not finite, or a predicted class that does not have the highest score.
+    """
+    import numpy as np
+
+    missing = [column for column in COLUMNS if column not in predictions]
+    if missing:
+        raise ValueError(f"predictions lack the columns {missing}; they have {list(predictions.columns)}")
+    if predictions.empty:
+        raise ValueError("predictions have no rows; the run wrote none")
+    unknown = sorted(set(map(str, predictions["split"])) - set(EVALUATED_SPLITS))
+    if unknown:
+        raise ValueError(f"split has {unknown}; predictions are of {list(EVALUATED_SPLITS)}")
+    twice = predictions[predictions.duplicated(["split", "example_id"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise ValueError(
+            f"example_id {first['example_id']} appears more than once in split {first['split']!r} "
+            f"({len(twice)} rows too many); each example is predicted once"
+        )
+    lengths = sorted({len(row) for row in predictions["scores"]})
+    if len(lengths) != 1 or (num_classes is not None and lengths[0] != num_classes):
+        expected = "the same number in each row" if num_classes is None else f"{num_classes} in each row"
+        raise ValueError(f"scores have {lengths} values per row; right is {expected}")
+    scores_NC = np.stack([np.asarray(row, dtype=np.float64) for row in predictions["scores"]])
+    broken = int((~np.isfinite(scores_NC)).any(axis=1).sum())
+    if broken:
+        raise ValueError(f"scores are not finite in {broken} of {len(predictions)} rows; did the run diverge?")
+    if lengths[0] > 1:
+        chosen_N, _ = _classes(predictions, lengths[0], columns=("prediction", "prediction"))
+        # Ties are allowed: which of two equal scores argmax picks is no fault.
+        not_highest = scores_NC[np.arange(len(chosen_N)), chosen_N] < scores_NC.max(axis=1)
+        if not_highest.any():
+            row = predictions.iloc[int(np.argmax(not_highest))]
+            raise ValueError(
+                f"prediction {row['prediction']} of example {row['example_id']} ({row['split']}) does not have the "
+                f"highest score; {int(not_highest.sum())} rows disagree with their own scores"
+            )
+
+
+def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What metrics.json holds, from a run's predictions.
+
+    Parameters
+    ----------
+    predictions_path : Path
+        The parquet file of a run.
+    manifest : mapping
+        Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression) and
+        `splits` (name to {"rows": n}). Every row of validation and test must have been predicted.
+
+    Returns
+    -------
+    dict
+        task, metrics (split to name to value; None where undefined, as JSON has no nan), primary, examples,
+        predictions_sha256.
+
+    Raises
+    ------
+    ValueError
+        For a manifest without a needed key, predictions that `validate` refuses, or rows that are not all there.
+    """
+    import pandas as pd
+
+    absent = [key for key in ("task", "metrics", "num_classes", "splits") if key not in manifest]
+    if absent:
+        raise ValueError(f"the task manifest lacks {absent}; prepare the task again")
+    num_classes = int(manifest["num_classes"])
+    metrics = list(manifest["metrics"])
+    content = Path(predictions_path).read_bytes()
+    predictions = pd.read_parquet(predictions_path)
+    validate(predictions, num_classes=num_classes)
+    expected = {name: int(manifest["splits"][name]["rows"]) for name in EVALUATED_SPLITS if name in manifest["splits"]}
+    counted = {name: int((predictions["split"] == name).sum()) for name in EVALUATED_SPLITS}
+    counted = {name: rows for name, rows in counted.items() if rows}
+    if {name: rows for name, rows in expected.items() if rows} != counted:
+        raise ValueError(f"predictions hold {counted} rows, the task {expected}; each example is predicted once")
+    values: dict[str, dict[str, float | None]] = {}
+    for name in counted:
+        of_split = predictions[predictions["split"] == name]
+        computed = compute(of_split, metrics, num_classes=num_classes if num_classes > 1 else None)
+        values[name] = {key: None if math.isnan(value) else value for key, value in computed.items()}
+    return {
+        "task": manifest["task"],
+        "metrics": values,
+        "primary": metrics[0],
+        "examples": counted,
+        "predictions_sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def _classes(
+    predictions: pd.DataFrame, num_classes: int | None, columns: tuple[str, str] = ("label", "prediction")
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two columns as class indices, int64 of shape (N,); an error names the value that is none."""
+    import numpy as np
+
+    arrays = []
+    for column in columns:
+        values = predictions[column].to_numpy()
+        whole = values.astype(np.int64)
+        if not np.array_equal(whole, values):
+            raise ValueError(f"{column} holds {values[whole != values][0]}; class indices are whole numbers")
+        highest = num_classes - 1 if num_classes is not None else math.inf
+        outside = whole[(whole < 0) | (whole > highest)]
+        if len(outside):
+            right = "0 or more" if num_classes is None else f"0 to {num_classes - 1}"
+            raise ValueError(f"{column} holds {outside[0]}; classes are {right}")
+        arrays.append(whole)
+    return arrays[0], arrays[1]
+
+
+def _reals(predictions: pd.DataFrame, _num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Label and prediction as float64 of shape (N,), finite."""
+    import numpy as np
+
+    arrays = [predictions[column].to_numpy().astype(np.float64) for column in ("label", "prediction")]
+    for column, values in zip(("label", "prediction"), arrays):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{column} holds {values[~np.isfinite(values)][0]}; right are finite numbers")
+    return arrays[0], arrays[1]
+
+
+def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return accuracy_score(labels, predicted)
+
+
+def _matthews_correlation(labels: np.ndarray, predicted: np.ndarray) -> float:
+    # scikit-learn gives 0 where one side is constant, which is also what GLUE's scorer reports.
+    import warnings
+
+    from sklearn.metrics import matthews_corrcoef
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A single label was found")
+        return matthews_corrcoef(labels, predicted)
+
+
+def _f1(labels: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    highest = max(labels.max(), predicted.max())
+    if highest > 1:
+        raise ValueError(f"f1 is that of class 1 of two, and class {highest} appears; use accuracy for more classes")
+    return f1_score(labels, predicted, pos_label=1, zero_division=0)
+
+
+def _pearson(labels: np.ndarray, predicted: np.ndarray) -> float:
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, labels, predicted)
+
+
+def _spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, labels, predicted)
+
+
+def _correlation(function: Callable[..., Any], labels: np.ndarray, predicted: np.ndarray) -> float:
+    if len(labels) < 2:
+        raise ValueError(f"a correlation needs two examples or more, not {len(labels)}")
+    if (labels == labels[0]).all() or (predicted == predicted[0]).all():
+        return math.nan
+    return function(labels, predicted).statistic
+
+
+# name: (function, whether it is of class indices rather than of real numbers)
+METRICS: dict[str, tuple[Callable[..., float], bool]] = {
+    "accuracy": (_accuracy, True),
+    "matthews_correlation": (_matthews_correlation, True),
+    "f1": (_f1, True),
+    "pearson": (_pearson, False),
+    "spearman": (_spearman, False),
+}

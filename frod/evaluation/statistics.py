@@ -1,0 +1,113 @@
+"""What repeated seeds allow one to say: mean, spread, and paired differences with their interval.
+
+Methods are compared seed by seed: a seed fixes the data order and the head's start for every method, so the
+difference within a seed is free of what both methods share. Student's t gives the interval; with two or three seeds
+it is wide, and that is the honest width. One seed has no spread and no interval, and gets nan for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Mean of n values and their sample standard deviation (divisor n - 1; nan for n = 1)."""
+
+    mean: float
+    spread: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Mean of n paired differences, each pair's own, and the interval of the mean (nan for n = 1)."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    each: tuple[float, ...]
+    pairs: tuple[int | str, ...]
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there were enough pairs for an interval."""
+        return not math.isnan(self.low)
+
+
+def over_seeds(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation of the values of some seeds.
+
+    Raises
+    ------
+    ValueError
+        For no values, or one that is not finite: leave undefined runs out by name, not by accident.
+    """
+    _check("values", values)
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Spread(mean=mean, spread=math.nan, n=1)
+    return Spread(mean=mean, spread=math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)), n=n)
+
+
+def paired_difference(
+    values: Mapping[int, float], reference: Mapping[int, float], *, confidence: float = 0.95
+) -> Difference | None:
+    """Difference `values - reference` over the seeds that both have.
+
+    Parameters
+    ----------
+    values, reference : mapping of seed to float
+        A seed that only one of them has is left out: it has no pair.
+    confidence : float
+        Of the two-sided t interval with n - 1 degrees of freedom.
+
+    Returns
+    -------
+    Difference, or None where no seed is shared
+    """
+    shared = sorted(set(values) & set(reference))
+    if not shared:
+        return None
+    _check("values", [values[seed] for seed in shared])
+    _check("reference", [reference[seed] for seed in shared])
+    return mean_interval({seed: values[seed] - reference[seed] for seed in shared}, confidence=confidence)
+
+
+def mean_interval(differences: Mapping[int, float] | Mapping[str, float], *, confidence: float = 0.95) -> Difference:
+    """Mean of named differences with its t interval: over the seeds of a task, or over tasks.
+
+    Raises
+    ------
+    ValueError
+        For no differences, one that is not finite, or a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; right is between 0 and 1, as 0.95")
+    each = tuple(differences.values())
+    summary = over_seeds(each)
+    half = math.nan
+    if summary.n > 1:
+        from scipy.stats import t
+
+        half = float(t.ppf(0.5 + confidence / 2, summary.n - 1)) * summary.spread / math.sqrt(summary.n)
+    return Difference(
+        mean=summary.mean,
+        low=summary.mean - half,
+        high=summary.mean + half,
+        n=summary.n,
+        each=each,
+        pairs=tuple(differences),
+    )
+
+
+def _check(name: str, values: Sequence[float]) -> None:
+    if not len(values):
+        raise ValueError(f"{name} is empty; a mean needs at least one run")
+    bad = [value for value in values if not math.isfinite(value)]
+    if bad:
+        raise ValueError(f"{name} holds {bad[0]}; right are finite numbers")
