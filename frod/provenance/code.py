@@ -1,0 +1,293 @@
+"""Hash of the code that a stage runs, so that a changed algorithm reruns what it made, and nothing else does.
+
+Snakemake sees the text of a rule, not the modules its command imports. `code_hash` follows the imports from a command's
+module, without importing anything, and goes into the rule's ``params``.
+
+What counts is the syntax tree: comments, docstrings, blank lines and layout do not change the hash, because retraining
+a cluster's worth of runs over a comment would teach people not to write any. Every literal, name and operator does
+count. The tree is written down by `_normal_form` rather than ``ast.dump``, whose text differs between Python versions.
+
+Imports are over-counted on purpose, never under-counted: those inside functions and under ``if TYPE_CHECKING`` count,
+and so does every string that names one of our modules (tables for late imports). An import computed from anything else
+takes in everything beneath its package.
+"""
+
+import ast
+import functools
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
+
+# What `frod.config` resolves to is in a job's own params; tracking mirrors results and alters none.
+EXCLUDED = ("frod.config", "frod.tracking")
+
+# Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
+GENERATED = ("reports", "results", "data", "logs", "dvc.lock")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One parsed module: digest of its syntax tree, and the names through which it may reach others."""
+
+    digest: str
+    imports: frozenset[str]  # dotted, absolute; ``a.b.c`` may be name c of module a.b
+    imports_on_load: frozenset[str]  # those outside functions
+    strings: frozenset[str]
+    computed: bool  # imports something whose name is not a literal
+
+
+def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None) -> str:
+    """SHA-256 over every source and data file of the package that module `entry` reaches.
+
+    Parameters
+    ----------
+    entry
+        Dotted name, such as ``"frod.commands.train"``.
+    exclude
+        Modules neither hashed nor followed (with what lies beneath them), and data files, as paths relative to the
+        package such as ``"tasks/registry.yaml"``: for what already stands in the job's params in another form.
+    package
+        The package's directory; its name is the first part of `entry`. Default: this installation's.
+
+    Raises
+    ------
+    ValueError
+        If `entry` or something in `exclude` does not exist: a misspelt one would silently change what is watched.
+    """
+    directory = Path(package).resolve() if package is not None else PACKAGE_DIRECTORY
+    lines = [f"{name} {digest}" for name, digest in sorted(reached(entry, exclude=exclude, package=directory).items())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def reached(
+    entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None
+) -> dict[str, str]:
+    """Digests by name (dotted for modules, relative paths for data files) of what `code_hash` covers."""
+    directory = Path(package).resolve() if package is not None else PACKAGE_DIRECTORY
+    modules = _modules(directory)
+    exclude = tuple(exclude)
+    for name in (entry, *exclude):
+        known = name in modules or (name != entry and (directory / name).is_file())
+        # The two modules excluded by default may be left out of an installation.
+        if not known and name not in EXCLUDED:
+            raise ValueError(f"{name!r} is neither a module of {directory} nor a file in it: correct the name")
+    banned = {name for name in modules if any(name == bad or name.startswith(bad + ".") for bad in exclude)}
+    whole, loaded = _walk(entry, modules, banned)
+    found = {name: _source(modules[name]).digest for name in whole | loaded}
+    for path in _data_files(whole | loaded, modules):
+        name = path.relative_to(directory).as_posix()
+        if name not in exclude:
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _walk(entry: str, modules: dict[str, Path], banned: set[str]) -> tuple[set[str], set[str]]:
+    """Modules used (all their imports count) and modules only loaded because a package's ``__init__`` always is."""
+    whole: set[str] = set()
+    loaded: set[str] = set()
+    queue = [(entry, True)]
+    while queue:
+        name, used = queue.pop()
+        if name in banned or name in whole or (name in loaded and not used):
+            continue
+        (whole if used else loaded).add(name)
+        source = _source(modules[name])
+        names = set(source.imports if used else source.imports_on_load)
+        if used:
+            names |= _named_by_strings(name, source, modules)
+        for imported in names:
+            target = imported
+            while target and target not in modules:  # a.b.c with c a function: module a.b
+                target = target.rpartition(".")[0]
+            if target:
+                queue.append((target, True))
+        queue += [(parent, False) for parent in _parents(name) if parent in modules]
+    return whole, loaded - whole
+
+
+def _named_by_strings(name: str, source: _Source, modules: dict[str, Path]) -> set[str]:
+    home = name if modules[name].name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for text in source.strings:
+        for candidate in (text.split(":")[0], f"{home}.{text.lstrip('.')}"):
+            if candidate in modules:
+                found.add(candidate)
+    if source.computed:
+        found |= {other for other in modules if other.startswith(home + ".")}
+    return found
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _modules(directory: Path) -> dict[str, Path]:
+    """Files of a package by dotted module name."""
+    found = {}
+    for path in directory.rglob("*.py"):
+        parts = (directory.name, *path.relative_to(directory).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _data_files(names: set[str], modules: dict[str, Path]) -> Iterator[Path]:
+    """Files that are not Python, in the folders of the modules `names` (and folders there that are no packages).
+
+    A file that some module of its folder names in a string belongs to that module; a file that none names may be read
+    by any of them. Otherwise a new entry in a registry would retrain what merely lives beside it.
+    """
+    for folder in sorted({modules[name].parent for name in names}):
+        beside = {name: _source(path) for name, path in modules.items() if path.parent == folder}
+        for path in _not_python(folder):
+            parts = path.relative_to(folder).parts
+            owners = {
+                name
+                for name, source in beside.items()
+                if any(part in text for text in source.strings for part in parts)
+            }
+            if not owners or owners & names:
+                yield path
+
+
+def _not_python(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            if path.name != "__pycache__" and not path.name.startswith(".") and not (path / "__init__.py").exists():
+                yield from _not_python(path)
+        elif (
+            path.suffix not in {".py", ".pyc", ".pyi"} and not path.name.startswith(".") and not path.name.endswith("~")
+        ):
+            yield path
+
+
+def _source(path: Path) -> _Source:
+    """Parse once per content: size and time change when the content does, except within one tick of the clock."""
+    stat = path.stat()
+    return _parsed(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(path: Path, size: int, mtime_ns: int) -> _Source:
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    package = _package_of(path)
+    imports: set[str] = set()
+    on_load: set[str] = set()
+    strings: set[str] = set()
+    computed = False
+    stack: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while stack:
+        node, inside = stack.pop()
+        names = ()
+        if isinstance(node, ast.Import):
+            names = tuple(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = _from_names(node, package)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.add(node.value)
+        elif isinstance(node, ast.Call):
+            computed |= _computes_import(node)
+        imports.update(names)
+        if not inside:
+            on_load.update(names)
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        stack += [(child, inside) for child in ast.iter_child_nodes(node)]
+    digest = hashlib.sha256("\x00".join(_normal_form(tree)).encode("utf-8", "surrogatepass")).hexdigest()
+    return _Source(digest, frozenset(imports), frozenset(on_load), frozenset(strings), computed)
+
+
+def _package_of(path: Path) -> list[str]:
+    """Parts of the dotted name of the package that holds the file, for relative imports."""
+    parts: list[str] = []
+    folder = path.parent
+    while (folder / "__init__.py").exists() or not parts:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return parts
+
+
+def _from_names(node: ast.ImportFrom, package: list[str]) -> tuple[str, ...]:
+    base = package[: len(package) - node.level + 1] if node.level else []
+    module = ".".join([*base, *([node.module] if node.module else [])])
+    return (module, *(f"{module}.{alias.name}" for alias in node.names if alias.name != "*"))
+
+
+def _computes_import(node: ast.Call) -> bool:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name not in {"import_module", "__import__"}:
+        return False
+    return not (node.args and isinstance(node.args[0], ast.Constant))
+
+
+def _normal_form(tree: ast.AST) -> list[str]:
+    """The tree as a flat list of texts, unambiguous, without docstrings, positions and empty fields.
+
+    Leaving empty fields out keeps the form when a Python version adds one (``type_params`` in 3.12).
+    """
+    out: list[str] = []
+    stack: list[object] = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, ast.AST):
+            stack.append(")")
+            for field in reversed(item._fields):
+                value = getattr(item, field, None)
+                if field == "body" and isinstance(value, list) and _has_docstring(item):
+                    value = value[1:]
+                if value is None and not isinstance(item, ast.Constant | ast.MatchSingleton):
+                    continue
+                if value == [] or field in {"ctx", "kind", "type_comment"}:
+                    continue
+                stack += [value if isinstance(value, ast.AST | list) else _Leaf(repr(value)), field]
+            stack.append(f"({type(item).__name__}")
+        elif isinstance(item, list):
+            stack += ["]", *(part if isinstance(part, ast.AST) else _Leaf(repr(part)) for part in reversed(item)), "["]
+        else:
+            out.append(item.text if isinstance(item, _Leaf) else str(item))
+    return out
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    text: str
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+        return False
+    first = node.body[0]
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+
+
+def git_state(directory: str | os.PathLike[str] | None = None) -> dict[str, str | bool | None]:
+    """Commit and whether sources differ from it: ``{"git_commit": str | None, "git_dirty": bool | None}``.
+
+    Generated paths (`GENERATED`) do not make it dirty: they change while the workflow runs. Both are None outside a git
+    checkout or without git: results from an unpacked archive are results too.
+    """
+    where = Path(directory) if directory is not None else PACKAGE_DIRECTORY.parent
+    commit = _git(where, "rev-parse", "HEAD")
+    top = _git(where, "rev-parse", "--show-toplevel")
+    if not commit or not top:
+        return {"git_commit": None, "git_dirty": None}
+    spared = [f":(top,exclude){name}" for name in GENERATED]
+    status = _git(Path(top), "status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared)
+    return {"git_commit": commit, "git_dirty": None if status is None else bool(status)}
+
+
+def _git(where: Path, *arguments: str) -> str | None:
+    # GIT_OPTIONAL_LOCKS: a status must not take the index lock from a commit that runs beside it.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=where, env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

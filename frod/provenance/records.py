@@ -1,0 +1,196 @@
+"""The record of a run: what went in, what ran it, what came out.
+
+A record is read by people and by the report long after the run, on other machines; so its keys are checked when it is
+written, and nothing secret may stand in it.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from frod.provenance import atomic
+
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "run": ("suite", "task", "backbone", "method", "seed"),
+    "spec": (),
+    "inputs": (),
+    "code": ("hash", "git_commit", "git_dirty"),
+    "environment": ("python", "packages", "processor", "accelerator", "threads", "deterministic"),
+    "budget": ("steps", "batch_size", "accumulation", "examples", "order_sha256", "epochs"),
+    "parameters": ("trainable", "base"),
+    "resources": ("wall_seconds", "train_seconds", "step_seconds_median", "peak_rss_bytes", "peak_gpu_bytes"),
+    "seeds": (),
+    "outputs": (),
+}
+REQUIRED_TEXT = ("started", "finished")
+
+PACKAGES = (
+    "frod", "torch", "transformers", "timm", "peft", "accelerate", "safetensors", "tokenizers", "numpy", "scipy",
+    "scikit-learn", "pandas", "pyarrow", "datasets", "torchvision", "pillow", "babel", "snakemake", "mlflow",
+)  # fmt: skip
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SECRET_NAME = re.compile(
+    r"(?:^|[_\-.])(?:password|passwd|secret|credentials?|api_?key|access_?key(?:_id)?|private_?key|(?:hf|auth|access|api|github)_token|authorization)$",
+    re.IGNORECASE,
+)
+_SECRET_VARIABLE = re.compile(r"(?:TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?|API_?KEY|ACCESS_?KEY)", re.IGNORECASE)
+_SECRET_TEXT = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16})\b")
+_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s\"'<>]+")
+REMOVED = "(removed)"
+
+
+def environment() -> dict[str, Any]:
+    """What runs this process: Python, packages, processor, accelerator, threads, determinism flags.
+
+    torch is asked only if it is imported already: a stage that does without it must not pay seconds for its record.
+
+    Returns
+    -------
+    dict
+        Keys as `REQUIRED` has them; ``threads`` and ``deterministic`` are None where torch took no part, and
+        ``accelerator`` is None where the stage computed on the processor.
+    """
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "packages": packages,
+        "processor": processor_name(),
+        "accelerator": None,
+        "threads": None,
+        "deterministic": None,
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["accelerator"] = _accelerator(torch)
+        found["threads"] = torch.get_num_threads()
+        found["deterministic"] = {
+            "algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn": bool(torch.backends.cudnn.deterministic),
+            "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
+            "tf32_matmul": bool(torch.backends.cuda.matmul.allow_tf32),
+            "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+        }
+    return found
+
+
+def processor_name() -> str:
+    """The processor's name as its maker gives it, or the architecture where the system does not tell."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip().lower() in {"model name", "cpu model"} and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _accelerator(torch: Any) -> str | None:
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name(torch.cuda.current_device()))
+    if torch.backends.mps.is_available():
+        return "Apple GPU (mps)"
+    return None
+
+
+def without_secrets(value: Any) -> Any:
+    """A copy in which no password, token or address with credentials is left.
+
+    Removed are values under keys that name a secret, the values of such environment variables wherever they occur,
+    tokens known by their form, and the user and password of an address.
+    """
+    known = [text for name, text in os.environ.items() if len(text) >= 8 and _SECRET_VARIABLE.search(name)]
+    return _cleaned(value, known)
+
+
+def _cleaned(value: Any, known: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: REMOVED if _SECRET_NAME.search(str(key)) and isinstance(item, str) else _cleaned(item, known)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_cleaned(item, known) for item in value]
+    if isinstance(value, str):
+        for secret in known:
+            value = value.replace(secret, REMOVED)
+        value = _SECRET_TEXT.sub(REMOVED, value)
+        return _ADDRESS.sub(lambda match: _without_credentials(match.group()), value)
+    return value
+
+
+def _without_credentials(address: str) -> str:
+    place = urlsplit(address).netloc
+    return address.replace(f"{place.rpartition('@')[0]}@", "", 1) if "@" in place else address
+
+
+def check_record(record: dict[str, Any], *, where: str = "record") -> None:
+    """Hold a record against the layout that the report reads.
+
+    Raises
+    ------
+    ValueError
+        Naming every key that is missing or has the wrong type, and every hash that is none.
+    """
+    problems = []
+    for section, keys in REQUIRED.items():
+        if not isinstance(record.get(section), dict):
+            problems.append(f"{section}: expected a table, found {record.get(section)!r}")
+            continue
+        problems += [f"{section}.{key}: missing" for key in keys if key not in record[section]]
+    problems += [
+        f"{key}: expected a time such as 2024-01-31T12:00:00+00:00, found {record.get(key)!r}"
+        for key in REQUIRED_TEXT
+        if not isinstance(record.get(key), str)
+    ]
+    for section in ("inputs", "outputs"):
+        for path, digest in (record.get(section) or {}).items():
+            if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+                problems.append(f"{section}[{path!r}]: expected 64 hexadecimal digits, found {digest!r}")
+    if problems:
+        raise ValueError(f"{where}: {len(problems)} fault(s): " + "; ".join(problems))
+
+
+def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
+    """Check a record, remove secrets from it and write it whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If a required key is missing, or a number is NaN or infinite.
+    """
+    check_record(record, where=str(path))
+    atomic.write_json(path, without_secrets(record))
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a record and check it.
+
+    Raises
+    ------
+    ValueError
+        If the file is not JSON or not a record.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error}); delete it and run the workflow again") from error
+    if not isinstance(record, dict):
+        raise ValueError(
+            f"{path}: expected a table, found {type(record).__name__}; delete it and run the workflow again"
+        )
+    check_record(record, where=str(path))
+    return record

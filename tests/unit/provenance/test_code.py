@@ -1,0 +1,190 @@
+"""The code hash changes with every change that can alter a result of the stage, and with no other.
+
+Each case builds a small package, because the hash must follow imports without importing anything.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from frod.provenance import code
+
+PACKAGE = {
+    "__init__.py": 'def __getattr__(name):\n    import importlib\n    return importlib.import_module(f"toy.{name}")\n',
+    "commands/__init__.py": 'import importlib\ndef main(name):\n    importlib.import_module(f"toy.commands.{name}")\n',
+    "commands/train.py": '"""Train."""\nfrom toy.training import loop\nfrom toy import config, tracking\n',
+    "commands/page.py": "from ..reporting.page import build\n",
+    "config.py": "LR = 1\n",
+    "tracking.py": "URI = 1\n",
+    "training/__init__.py": "",
+    "training/loop.py": "def run():\n    from . import schedule as s\n    return s.warm(2)  # steps\n",
+    "training/schedule.py": "def warm(n):\n    '''Say.'''\n    return n + 1\n",
+    "training/late.py": 'TABLE = {"a": "toy.extra:Thing", "b": ".other"}\n',
+    "training/other.py": "B = 1\n",
+    "training/computed.py": "import importlib\ndef get(n):\n    return importlib.import_module('toy.training.' + n)\n",
+    "extra.py": "class Thing: pass\n",
+    "reporting/__init__.py": "",
+    "reporting/page.py": 'TEMPLATES = "templates"\ndef build(): pass\n',
+    "reporting/tables.py": "ROWS = 3\n",
+    "reporting/templates/page.j2": "hello",
+    "tasks/__init__.py": "",
+    "tasks/registry.py": 'FILE = "registry.yaml"\n',
+    "tasks/arrays.py": "SIZE = 1\n",
+    "tasks/registry.yaml": "digits: 1",
+    "tasks/unnamed.txt": "x",
+}
+EXCLUDE = ("toy.config", "toy.tracking")
+
+
+@pytest.fixture
+def toy(tmp_path):
+    top = tmp_path / "toy"
+    for name, text in PACKAGE.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    return top
+
+
+def _reached(toy, entry, exclude=EXCLUDE):
+    return set(code.reached(entry, package=toy, exclude=exclude))
+
+
+def _hash(toy, entry="toy.commands.train"):
+    return code.code_hash(entry, package=toy, exclude=EXCLUDE)
+
+
+def test_follows_imports_in_functions_and_relative_ones(toy):
+    assert _reached(toy, "toy.commands.train") == {
+        "toy", "toy.commands", "toy.commands.train", "toy.training", "toy.training.loop", "toy.training.schedule",
+    } | {name for name in code.reached("toy", package=toy, exclude=EXCLUDE)}  # fmt: skip
+    assert _reached(toy, "toy.commands.page") == {
+        "toy", "toy.commands", "toy.commands.page", "toy.reporting", "toy.reporting.page",
+        "reporting/templates/page.j2",
+    }  # fmt: skip
+
+
+def test_a_package_that_is_only_loaded_does_not_bring_its_late_imports(toy):
+    assert _reached(toy, "toy.training.schedule") == {"toy", "toy.training", "toy.training.schedule"}
+
+
+def test_a_name_taken_from_a_package_brings_its_late_imports(toy):
+    (toy / "user.py").write_text("from toy import Thing\n")
+    assert {"toy.extra", "toy.training.loop"} <= _reached(toy, "toy.user")
+
+
+def test_strings_that_name_modules_count(toy):
+    assert {"toy.extra", "toy.training.other"} <= _reached(toy, "toy.training.late")
+
+
+def test_computed_imports_take_in_all_beside(toy):
+    assert {"toy.training.late", "toy.training.schedule"} <= _reached(toy, "toy.training.computed")
+
+
+def test_data_files_belong_to_the_module_that_names_them(toy):
+    assert "tasks/registry.yaml" in _reached(toy, "toy.tasks.registry")
+    assert "tasks/registry.yaml" not in _reached(toy, "toy.tasks.arrays")
+    assert "tasks/unnamed.txt" in _reached(toy, "toy.tasks.arrays")
+    assert "tasks/registry.yaml" not in _reached(toy, "toy.tasks.registry", (*EXCLUDE, "tasks/registry.yaml"))
+
+
+REAL = [
+    ("training/schedule.py", "n + 1", "n + 2"),
+    ("training/schedule.py", "n + 1", "n - 1"),
+    ("training/schedule.py", "n + 1", "n + 1.0"),
+    ("training/schedule.py", "n + 1", "n + True"),
+    ("training/schedule.py", "return n + 1", "n + 1"),
+    ("training/schedule.py", "return n + 1", "yield n + 1"),
+    ("training/schedule.py", "n + 1", '"n + 1"'),
+    ("training/schedule.py", "n + 1", 'b"n"'),
+    ("training/schedule.py", "def warm", "async def warm"),
+    ("training/schedule.py", "warm(n)", "warm(n, *, m=None)"),
+    ("training/loop.py", "s.warm(2)", "s.warm(*2)"),
+    ("training/loop.py", "schedule as s", "other as s"),
+    ("training/__init__.py", "", "import os\n"),
+    ("commands/__init__.py", "main", "other"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), REAL)
+def test_a_real_change_changes_the_hash(toy, name, old, new):
+    before = _hash(toy)
+    (toy / name).write_text(PACKAGE[name].replace(old, new, 1) if old else new)
+    assert _hash(toy) != before
+
+
+COSMETIC = [
+    ("training/schedule.py", "return n + 1", "# why\n\n    return (n  +\n            1)"),
+    ("training/schedule.py", "'''Say.'''", '"""Say\n    more."""'),
+    ("training/schedule.py", "    '''Say.'''\n", ""),
+    ("training/loop.py", "# steps", "# number of steps"),
+    ("config.py", "1", "2"),
+    ("tracking.py", "1", "2"),
+    ("reporting/tables.py", "3", "4"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), COSMETIC)
+def test_a_change_that_alters_no_result_does_not(toy, name, old, new):
+    entry = "toy.training.loop" if name.startswith("reporting") else "toy.commands.train"
+    before = _hash(toy, entry)
+    (toy / name).write_text(PACKAGE[name].replace(old, new, 1))
+    assert _hash(toy, entry) == before
+
+
+def test_a_changed_data_file_changes_the_hash(toy):
+    before = _hash(toy, "toy.commands.page")
+    (toy / "reporting/templates/page.j2").write_text("hullo")
+    assert _hash(toy, "toy.commands.page") != before
+
+
+def test_a_misspelt_name_is_refused(toy):
+    with pytest.raises(ValueError, match=r"toy\.comands"):
+        code.code_hash("toy.comands", package=toy, exclude=())
+    with pytest.raises(ValueError, match=r"toy\.nothing"):
+        code.code_hash("toy.config", package=toy, exclude=("toy.nothing",))
+
+
+def test_the_hash_does_not_depend_on_where_the_package_lies(toy, tmp_path):
+    before = _hash(toy)
+    (tmp_path / "elsewhere").mkdir()
+    moved = toy.rename(tmp_path / "elsewhere" / "toy")
+    assert _hash(moved) == before
+
+
+def test_our_own_package_is_hashed_without_importing_torch_and_soon():
+    script = (
+        "import sys, time; from frod.provenance import code; start = time.perf_counter();"
+        "names = [name for name in code._modules(code.PACKAGE_DIRECTORY)];"
+        "[code.code_hash(name) for name in names if name not in code.EXCLUDED];"
+        "assert 'torch' not in sys.modules; print(time.perf_counter() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 5  # half a second in practice: a guard against a lost cache, not a benchmark
+
+
+def _git(directory, *arguments):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True)
+
+
+def test_git_state(tmp_path):
+    assert code.git_state(tmp_path) == {"git_commit": None, "git_dirty": None}
+    assert code.git_state(tmp_path / "none") == {"git_commit": None, "git_dirty": None}
+    _git(tmp_path, "init")
+    assert code.git_state(tmp_path)["git_commit"] is None
+    (tmp_path / "a.py").write_text("1")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-m", "one")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "index.html").touch()
+    (tmp_path / "dvc.lock").touch()
+    clean = code.git_state(tmp_path)
+    assert len(clean["git_commit"]) == 40 and clean["git_dirty"] is False
+    (tmp_path / "a.py").write_text("2")
+    assert code.git_state(tmp_path) == {**clean, "git_dirty": True}
+
+
+def test_git_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert code.git_state() == {"git_commit": None, "git_dirty": None}
