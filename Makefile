@@ -1,0 +1,61 @@
+# Two commands to know: `make reproduce` and `make test`. Both install what they need into .venv first.
+#   make reproduce SUITE=minilm CORES=8     another suite; PIP=.venv/bin/pip installs with pip instead of uv
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+PIP ?= $(BIN)/uv pip
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SUITE))
+export PATH := $(BIN):$(PATH)
+export VIRTUAL_ENV := $(abspath $(VENV))
+
+.PHONY: help reproduce test check lint format bench dag schema dvc-commit clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+$(BIN)/uv: requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock uv
+	@touch $@
+
+$(VENV)/workflow.installed: $(BIN)/uv pyproject.toml requirements.lock
+	$(PIP) install --quiet -c requirements.lock -e '.[workflow]'
+	@touch $@
+
+$(VENV)/dev.installed: $(BIN)/uv pyproject.toml requirements.lock
+	$(PIP) install --quiet -c requirements.lock -e '.[workflow,dev]'
+	@touch $@ $(VENV)/workflow.installed
+
+reproduce: $(VENV)/workflow.installed ## Install, then run the whole workflow; ends with reports/SUITE/index.html
+	$(SNAKEMAKE)
+
+test: $(VENV)/dev.installed ## Install, then run the whole test suite
+	$(BIN)/pytest
+
+check: lint test ## Linters, types, then the tests
+
+lint: $(VENV)/dev.installed ## Formatting, linters, types, the workflow's own lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+	$(PIP) check
+
+format: $(VENV)/dev.installed ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: $(VENV)/dev.installed ## Side-by-side benchmarks; writes bench/results
+	$(BIN)/python bench/step.py
+
+dag: $(VENV)/workflow.installed ## Draw docs/dag.svg anew
+	$(BIN)/frod dag
+
+schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
+	$(BIN)/frod schema
+
+clean: ## Remove results, reports, data and logs; not the environment, not the cache
+	rm -rf results reports data/models data/tasks data/bases logs .snakemake mlflow.db

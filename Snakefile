@@ -1,0 +1,43 @@
+# FRoD, put to the test: data -> shared basis -> training per task, method and seed -> evaluation -> report.
+#   snakemake --cores N            the whole reproduction of the suite that params.yaml names
+#   snakemake --cores N runs       up to a stage: data, bases, runs, report
+#   snakemake --cores N --configfile params.yaml my-settings.yaml
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "params.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/basis.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+
+
+rule data:
+    input:
+        [model_file(backbone) for backbone in WORKFLOW.backbones()],
+        [task_file(task, backbone) for task, backbone in WORKFLOW.pairs()],
+
+
+rule bases:
+    input:
+        [basis_file(backbone) for backbone in WORKFLOW.backbones()],
+
+
+rule runs:
+    input:
+        rules.summarise.output,

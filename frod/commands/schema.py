@@ -1,0 +1,24 @@
+"""`frod schema`: JSON schemas of params.yaml and the suite files, generated from frod/config.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def schemas() -> dict[str, str]:
+    """Return the text of each schema file by name."""
+    from frod.config import Params, Suite
+
+    kinds = {"params.schema.json": Params, "suite.schema.json": Suite}
+    return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in kinds.items()}
+
+
+def schema(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
+    """Write the schemas; editors use them to complete and check the files."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        (out / name).write_text(text)

@@ -1,0 +1,25 @@
+"""`frod summarise`: one table of all runs of a suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def summarise(
+    params: Annotated[str, typer.Option(help="The contents of params.yaml as JSON.")],
+    out: Annotated[Path, typer.Option(help="Table to write, one row a run (parquet).")],
+) -> None:
+    """Collect records and metrics; refuses runs that did not have the same budget and data."""
+    import json
+
+    from frod.config import load
+    from frod.evaluation.summary import summarise as collect
+    from frod.provenance import atomic
+
+    workflow = load(json.loads(params))
+    table = collect([Path(workflow.params.paths.results) / run.key for run in workflow.runs])
+    with atomic.path_for(out) as partial:
+        table.to_parquet(partial, index=False)

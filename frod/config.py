@@ -1,0 +1,365 @@
+"""Typed parameters: what params.yaml and a suite file may say, checked once before any job starts.
+
+Nothing here computes. `load` turns the two files into a `Workflow`: the settings and the list of runs, each run with
+every value that its result depends on. That resolved run goes to the training command and into its record, so this
+module itself is not among the code whose change makes runs stale.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="lower case letters, digits and _")]
+Rate = Annotated[float, Field(gt=0, lt=10)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of all parameter classes: unknown keys are errors, values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Paths(Settings):
+    data: str = "data"
+    """Folder of weights, prepared tasks and bases."""
+    results: str = "results"
+    """Folder of runs: results/SUITE/TASK/BACKBONE/METHOD/seed-N."""
+    reports: str = "reports"
+    """Folder of reports: reports/SUITE."""
+    mirror: str | None = None
+    """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
+
+
+class Basis(Settings):
+    ridge: Annotated[float, Field(gt=0)] = 1e-3
+    """Ridge pi of the joint decomposition."""
+    dtype: Literal["float64", "float32"] = "float64"
+    """Arithmetic of the decomposition; the basis itself is stored in float32."""
+
+    @property
+    def name(self) -> str:
+        """Folder of this basis under data/bases/BACKBONE: bases of other settings do not overwrite each other."""
+        return f"ridge-{self.ridge:g}-{self.dtype}"
+
+
+class Split(Settings):
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the validation split (carved from train) and of the training subset."""
+
+
+class Training(Settings):
+    epochs: Annotated[float, Field(gt=0)] = 3
+    """Passes over the training examples; fractions are allowed."""
+    batch_size: Count = 32
+    """Examples of one optimiser step."""
+    accumulation: Count = 1
+    """Micro-batches that one optimiser step is split into."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Learning rate after the warm-up."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises from zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's weight decay; never applied to FRoD's scaling factors, which are the pretrained weight."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; null: no clipping."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    max_train: Count | None = None
+    """At most so many training examples, the same for all methods and seeds (stratified); null: all."""
+    max_validation: Count | None = None
+    """At most so many validation examples; null: all."""
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Training:
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulation {self.accumulation}")
+        return self
+
+
+class Tracking(Settings):
+    enabled: bool = True
+    """Mirror runs to MLflow."""
+    uri: str | None = None
+    """Tracking store; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."""
+
+
+class Resources(Settings):
+    threads: Count = 1
+    """CPU threads of a training job. Results are bit for bit the same only for the same number."""
+    mem_mb: Count = 4000
+    """Memory of a training job, in MB, for schedulers."""
+    runtime: Count = 240
+    """Longest time of a training job, in minutes, for schedulers."""
+    gpu: Annotated[int, Field(ge=0)] = 0
+    """GPUs of a training job."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Time between checkpoints, in seconds: what a killed training may lose."""
+
+
+class Params(Settings):
+    """params.yaml: every setting with its default."""
+
+    suite: str = "smoke"
+    """Name of a file in workflow/suites, or a path to a suite file of your own."""
+    paths: Paths = Paths()
+    basis: Basis = Basis()
+    split: Split = Split()
+    training: Training = Training()
+    tracking: Tracking = Tracking()
+    resources: Resources = Resources()
+
+
+class Method(Settings):
+    """How a model is fine-tuned."""
+
+    kind: Literal["full_ft", "linear_probe", "frod", "peft"]
+    label: str | None = None
+    """Name in the report; null: the method's own name."""
+    sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """FRoD: share of the n x n rotation that is trained."""
+    config: str | None = None
+    """peft: name of its configuration class, such as LoraConfig."""
+    arguments: dict[str, Any] = {}
+    """peft: arguments of that class; the target modules and the head are set for every method alike."""
+
+    @model_validator(mode="after")
+    def _only_what_the_kind_needs(self) -> Method:
+        if (self.kind == "frod") != (self.sparse_rate is not None):
+            raise ValueError(
+                f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: kind frod needs it, no other may"
+            )
+        if (self.kind == "peft") != (self.config is not None):
+            raise ValueError(f"config is {self.config}, kind is {self.kind}: kind peft needs it, no other may")
+        if self.arguments and self.kind != "peft":
+            raise ValueError(f"arguments are for kind peft, kind is {self.kind}")
+        fixed = {"target_modules", "modules_to_save"} & set(self.arguments)
+        if fixed:
+            raise ValueError(f"arguments: {sorted(fixed)} are set alike for every method; leave them out")
+        return self
+
+
+class Rates(Settings):
+    """Learning rates of one method on one experiment."""
+
+    lr: Rate | None = None
+    """Of all that is trained outside the head (full_ft, peft)."""
+    lr_scale: Rate | None = None
+    """FRoD's scaling factors lambda."""
+    lr_rotation: Rate | None = None
+    """FRoD's rotation S."""
+    lr_head: Rate
+    """The classifier."""
+
+    @staticmethod
+    def fields_of(kind: str) -> set[str]:
+        """Which rates a kind of method has."""
+        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {"lr_scale", "lr_rotation"}, "linear_probe": set()}
+        return body[kind] | {"lr_head"}
+
+
+class Experiment(Settings):
+    tasks: Annotated[list[Name], Field(min_length=1)]
+    backbone: Name
+    targets: list[str] | None = None
+    """Layers that FRoD and peft methods adapt (suffixes of names); null: the architecture's default."""
+    training: dict[str, Any] = {}
+    """What differs from params.yaml's and the suite's training."""
+    rates: dict[Name, Rates]
+    """Learning rates by method."""
+
+
+class Suite(Settings):
+    """workflow/suites/SUITE.yaml: tasks x methods x seeds and their budget."""
+
+    title: str
+    description: str
+    cannot_show: list[str] = []
+    """What no result of this suite can prove; printed in the report."""
+    rates_chosen: str
+    """How the learning rates were chosen; printed in the report."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    methods: Annotated[dict[Name, Method], Field(min_length=1)]
+    training: dict[str, Any] = {}
+    """What differs from params.yaml's training, for all experiments."""
+    experiments: Annotated[list[Experiment], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _every_method_has_its_rates(self) -> Suite:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} repeats a seed")
+        seen: set[tuple[str, str]] = set()
+        for i, experiment in enumerate(self.experiments):
+            for task in experiment.tasks:
+                if (task, experiment.backbone) in seen:
+                    raise ValueError(f"experiments.{i}: task {task} on {experiment.backbone} stands twice in the suite")
+                seen.add((task, experiment.backbone))
+            if set(experiment.rates) != set(self.methods):
+                raise ValueError(
+                    f"experiments.{i}.rates: has {sorted(experiment.rates)}, the suite's methods are "
+                    f"{sorted(self.methods)}: give the rates of each method, and of no other"
+                )
+            for name, rates in experiment.rates.items():
+                given, needed = rates.model_fields_set, Rates.fields_of(self.methods[name].kind)
+                if given != needed:
+                    raise ValueError(
+                        f"experiments.{i}.rates.{name}: has {sorted(given)}, kind {self.methods[name].kind} "
+                        f"takes {sorted(needed)}"
+                    )
+        return self
+
+
+class Run(Settings):
+    """One training: all that its result depends on, but for files and code."""
+
+    suite: Name
+    task: Name
+    backbone: Name
+    method: Name
+    seed: int
+    tuner: Method
+    rates: Rates
+    targets: list[str] | None
+    training: Training
+    split_seed: int
+
+    @property
+    def key(self) -> str:
+        """Path of the run below the results folder."""
+        return f"{self.suite}/{self.task}/{self.backbone}/{self.method}/seed-{self.seed}"
+
+    def resolved(self) -> dict[str, Any]:
+        """What the run's result depends on, as plain values: without labels."""
+        return self.model_dump(mode="json", exclude={"tuner": {"label"}})
+
+
+class Workflow(Settings):
+    """Everything that the Snakefile needs to know."""
+
+    name: Name
+    params: Params
+    suite: Suite
+    runs: list[Run]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(task, backbone) of all runs, in the suite's order."""
+        return list(dict.fromkeys((run.task, run.backbone) for run in self.runs))
+
+    def backbones(self) -> list[str]:
+        """Backbones of all runs, in the suite's order."""
+        return list(dict.fromkeys(run.backbone for run in self.runs))
+
+    def targets_of(self, backbone: str) -> list[str] | None:
+        """Target layers of a backbone; one suite has one answer for each."""
+        return next(run.targets for run in self.runs if run.backbone == backbone)
+
+    def basis_of(self, backbone: str) -> str:
+        """Folder name of a backbone's basis: its settings, and its targets where they are not the default."""
+        targets = self.targets_of(backbone)
+        if targets is None:
+            return self.params.basis.name
+        return f"{self.params.basis.name}-{hashlib.sha256(json.dumps(targets).encode()).hexdigest()[:8]}"
+
+    def find(self, task: str, backbone: str, method: str, seed: int | str) -> Run:
+        """The run of these names; KeyError where the suite has none."""
+        for run in self.runs:
+            if (run.task, run.backbone, run.method, run.seed) == (task, backbone, method, int(seed)):
+                return run
+        raise KeyError(f"suite {self.name} has no run {task}/{backbone}/{method}/seed-{seed}")
+
+
+def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
+    """Validate the parameters and the suite they name.
+
+    Parameters
+    ----------
+    params : dict
+        The contents of params.yaml, overrides merged in.
+    root : Path
+        Folder that params.yaml lies in.
+
+    Raises
+    ------
+    ValueError
+        Names the file, the field and its value, and what would be right.
+    """
+    checked = _validate(Params, params, "params.yaml")
+    name, path = _suite_file(checked.suite, root)
+    suite = _validate(Suite, yaml.safe_load(path.read_text()) or {}, str(path))
+    runs = list(_expand(name, checked, suite, str(path)))
+    for backbone in {run.backbone for run in runs}:
+        if len({json.dumps(run.targets) for run in runs if run.backbone == backbone}) > 1:
+            raise ValueError(f"{path}: experiments: {backbone} has two values of targets; one suite, one basis")
+    return Workflow(name=name, params=checked, suite=suite, runs=runs)
+
+
+def _suite_file(suite: str, root: Path) -> tuple[str, Path]:
+    folder = root / "workflow" / "suites"
+    path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ValueError(f"params.yaml: suite: there is no {path}{_meant(suite, known)} (suites: {', '.join(known)})")
+    return _validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
+
+
+class _SuiteName(Settings):
+    suite: Name
+
+
+def _expand(name: str, params: Params, suite: Suite, source: str) -> Iterator[Run]:
+    for i, experiment in enumerate(suite.experiments):
+        merged = params.training.model_dump() | suite.training | experiment.training
+        training = _validate(Training, merged, source, prefix=f"experiments.{i}.training")
+        for task in experiment.tasks:
+            for method, tuner in suite.methods.items():
+                for seed in suite.seeds:
+                    yield Run(
+                        suite=name,
+                        task=task,
+                        backbone=experiment.backbone,
+                        method=method,
+                        seed=seed,
+                        tuner=tuner,
+                        rates=experiment.rates[method],
+                        targets=experiment.targets,
+                        training=training,
+                        split_seed=params.split.seed,
+                    )
+
+
+Checked = TypeVar("Checked", bound=BaseModel)
+_KEYS = sorted({field for kind in Settings.__subclasses__() for field in kind.model_fields})
+
+
+def _validate(kind: type[Checked], values: Any, source: str, prefix: str = "") -> Checked:
+    if not isinstance(values, dict):
+        raise ValueError(f"{source}: should be a mapping of names to values, is {type(values).__name__}")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{source}: {_explain(e, prefix)}" for e in error.errors())) from None
+
+
+def _explain(error: Any, prefix: str) -> str:
+    location = [str(part) for part in error["loc"]]
+    field = ".".join(([prefix] if prefix else []) + location)
+    if error["type"] == "extra_forbidden":
+        return f"{field}: unknown key{_meant(location[-1], _KEYS)}"
+    if error["type"] == "missing":
+        return f"{field}: is missing"
+    if error["type"] == "value_error":
+        return f"{field + ': ' if field else ''}{error['ctx']['error']}"
+    return f"{field}: {error['msg']}, is {error['input']!r}"
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

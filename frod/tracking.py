@@ -1,0 +1,164 @@
+"""MLflow as a mirror of finished runs: everything logged is read from a run's files.
+
+So a run is logged again, or later, or to another server, without training it again; a killed training leaves no run
+that is RUNNING for ever; and a store that is down costs nothing but a message. One MLflow run per training, found by
+its tag `frod.run` (SUITE/TASK/BACKBONE/METHOD/seed-N); logging it again replaces it. The tag `frod.record` is the
+sha256 of record.json: it ties the MLflow run to the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+BATCH = 1000  # most metrics that one request may hold
+CURVES = {  # MLflow's name of each column of the history
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "rss_bytes": "system/memory_bytes",
+    "cpu_percent": "system/cpu_utilization_percentage",
+    "gpu_bytes": "system/gpu_memory_bytes",
+}
+
+
+def create_store(experiment: str) -> str | None:
+    """Create the store and the experiment; return the store's address, or None, saying so, if it cannot be had."""
+    if _off():
+        print("tracking is off")
+        return None
+    try:
+        client, uri = _client()
+        _experiment_id(client, experiment)
+    except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
+        _say(error)
+        return None
+    return uri
+
+
+def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
+    """Log runs; on a store that cannot be had say so on stderr and go on. Returns whether all were logged."""
+    if _off():
+        print("tracking is off")
+        return True
+    try:
+        client, _ = _client()
+        experiment_id = _experiment_id(client, experiment)
+        for directory in run_dirs:
+            _log(client, experiment_id, directory)
+    except Exception as error:  # as above
+        _say(error)
+        return False
+    return True
+
+
+def _off() -> bool:
+    return os.environ.get("FROD_TRACKING") == "off"
+
+
+def _say(error: Exception) -> None:
+    from frod.provenance.records import without_secrets
+
+    first = (str(error).strip().splitlines() or [""])[0]
+    text = f"tracking: the run is not in MLflow ({type(error).__name__}: {first}); its files are whole. Log it later: frod track"
+    print(without_secrets(text), file=sys.stderr)
+
+
+def _client() -> tuple[Any, str]:
+    # A server that is down should cost seconds, not the minutes of MLflow's default of seven retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    return MlflowClient(tracking_uri=uri), uri
+
+
+def _experiment_id(client: Any, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    return found.experiment_id if found else client.create_experiment(name)
+
+
+def _log(client: Any, experiment_id: str, directory: Path) -> None:
+    """Log one run from its files, then delete what earlier runs of the same key there are."""
+    from mlflow.entities import Param, RunTag
+
+    content = (directory / "record.json").read_bytes()
+    record = json.loads(content)
+    metrics = json.loads((directory / "metrics.json").read_text())
+    key = "/".join(str(record["run"][part]) for part in ("suite", "task", "backbone", "method")) + (
+        f"/seed-{record['run']['seed']}"
+    )
+    earlier = client.search_runs([experiment_id], filter_string=f"tags.`frod.run` = '{key}'")
+    tags = {"frod.run": key, "frod.record": hashlib.sha256(content).hexdigest(), "frod.code": record["code"]["hash"]}
+    tags["git_commit"] = str(record["code"]["git_commit"])
+    began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
+    run_id = client.create_run(experiment_id, start_time=began, run_name=key).info.run_id
+    client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+    settings = list(_flat(record["run"] | {"spec": record["spec"], "budget": record["budget"]}))
+    for start in range(0, len(settings), 100):  # most parameters that one request may hold
+        client.log_batch(run_id, params=[Param(k, v[:500]) for k, v in settings[start : start + 100]])
+    points = _final(record, metrics, ended) + _curves(directory / "history.parquet", record, began)
+    for start in range(0, len(points), BATCH):
+        client.log_batch(run_id, metrics=points[start : start + BATCH])
+    _log_data(client, run_id, record)
+    client.set_terminated(run_id, end_time=ended)
+    for run in earlier:
+        client.delete_run(run.info.run_id)
+
+
+def _final(record: dict, metrics: dict, when: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    values = {f"{split}_{name}": v for split, of in metrics["metrics"].items() for name, v in of.items()}
+    trainable = record["parameters"]["trainable"]
+    values |= {f"parameters/trainable_{name}": v for name, v in trainable.items()}
+    values["parameters/base"] = record["parameters"]["base"]
+    values["parameters/total"] = record["parameters"]["base"] + trainable["head"]
+    values |= {f"system/{name}": v for name, v in record["resources"].items()}
+    return [Metric(name, float(v), when, 0) for name, v in values.items() if v is not None]
+
+
+def _curves(path: Path, record: dict, began: int) -> list[Any]:
+    import pandas as pd
+    from mlflow.entities import Metric
+
+    history = pd.read_parquet(path)
+    names = {c: CURVES.get(c, c) for c in history if c in CURVES or c.startswith(("lr_", "validation_"))}
+    return [
+        Metric(name, float(value), began + int(1000 * seconds), int(step))
+        for column, name in names.items()
+        for step, seconds, value in history[["step", "seconds", column]].dropna().itertuples(index=False)
+    ]
+
+
+def _log_data(client: Any, run_id: str, record: dict) -> None:
+    """Log what went in as data sets: path and digest (MLflow keeps 36 characters of it)."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    data = [
+        DatasetInput(Dataset(name=path, digest=sha256[:36], source_type="local", source=json.dumps({"uri": path})))
+        for path, sha256 in record["inputs"].items()
+    ]
+    client.log_inputs(run_id, datasets=data)
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted names and texts."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{name}" if prefix else name)
+    else:
+        yield prefix, str(value)
+
+
+def _milliseconds(moment: str) -> int:
+    from datetime import datetime
+
+    return int(1000 * datetime.fromisoformat(moment).timestamp())

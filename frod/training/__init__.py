@@ -1,0 +1,1 @@
+"""Training one run: seeds, order of examples, optimiser, loop, checkpoints, predictions."""

@@ -1,0 +1,195 @@
+"""The training loop: the same for every method; a run's budget and order of examples come in ready made."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from torch.nn import functional
+
+from frod import backbones
+from frod.config import Training
+from frod.training import checkpoints
+from frod.training.order import Budget
+from frod.training.predict import move
+from frod.training.schedule import factor
+from frod.tuners.trained import trained_state
+
+FLUSH_STEPS = 10  # losses wait on the device for so many steps: reading each would stall a GPU
+
+
+class Diverged(RuntimeError):
+    """The loss is not finite; the message names step, loss and rates."""
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Trains `model` in place.
+
+    Parameters
+    ----------
+    model : Module
+        As the tuner left it; moved to the accelerator's device.
+    groups : list of dict
+        The tuner's parameter groups, each with `name`, `lr`, `weight_decay` and `params`.
+    data : frod.tasks.arrays.Split
+        Training split.
+    chosen : ndarray of shape (train_examples,)
+        Positions in `data` that `batches` count in.
+    batches : list of ndarray
+        Examples of each step (order.plan).
+    validate : callable
+        Model -> value of the primary metric on validation; called after each epoch.
+    checkpoint : Path
+        Where to leave checkpoints, and to go on from, every `checkpoint_seconds`.
+    fingerprint : str
+        Digest of all that the run depends on: a checkpoint of another is not used.
+    """
+
+    model: torch.nn.Module
+    groups: list[dict[str, Any]]
+    data: Any
+    chosen: np.ndarray
+    batches: list[np.ndarray]
+    budget: Budget
+    training: Training
+    regression: bool
+    accelerator: Any
+    validate: Callable[[torch.nn.Module], float]
+    checkpoint: Path
+    checkpoint_seconds: float
+    fingerprint: str
+    on_step: Callable[[int], None] = lambda step: None
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    started_at: int = 0
+
+    def __post_init__(self) -> None:
+        self.optimiser = torch.optim.AdamW(self.groups)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.model, self.optimiser = self.accelerator.prepare(self.model, self.optimiser)
+        self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.process = psutil.Process()
+        self.process.cpu_percent()  # the first call only starts the count
+        self.pending: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+
+    def run(self) -> pd.DataFrame:
+        """Train to the end and return the history, one row a step.
+
+        Raises
+        ------
+        Diverged
+            A loss or gradient is not finite.
+        """
+        self.started_at = start = self._resume()
+        saved = time.monotonic()
+        for step in range(start, self.budget.steps):
+            self._step(step)
+            last = step + 1 == self.budget.steps
+            epoch_ends = last or (step + 1) % self.budget.steps_per_epoch == 0
+            if epoch_ends or (step + 1) % FLUSH_STEPS == 0:
+                self._flush()
+                self._progress(step + 1, start)
+            if epoch_ends:
+                self.history[-1]["validation"] = self.validate(self.model)
+            if not last and time.monotonic() - saved >= self.checkpoint_seconds:
+                self._save(step + 1)
+                saved = time.monotonic()
+            self.on_step(step + 1)
+        return pd.DataFrame(self.history)
+
+    def _step(self, step: int) -> None:
+        began = time.perf_counter()
+        self.model.train()
+        scale = factor(step, self.budget.steps, self.training)
+        for group, rate in zip(self.optimiser.param_groups, self.rates):
+            group["lr"] = rate * scale
+        batch = self.chosen[self.batches[step]]
+        total = torch.zeros((), device=self.accelerator.device)
+        for micro in np.array_split(batch, min(self.budget.accumulation, len(batch))):
+            inputs = move(self.data.batch(micro), self.accelerator.device)
+            labels = inputs.pop("labels")
+            with self.accelerator.autocast():
+                scores = backbones.logits(self.model, inputs)
+            # Sum over the micro-batch, over the size of the whole: micro-batches of unlike size weigh as they should.
+            loss = self._loss(scores.float(), labels) / len(batch)
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        limit = self.training.clip if self.training.clip is not None else math.inf
+        norm = self.accelerator.clip_grad_norm_(self.trained, limit)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.pending.append((step, total, norm))
+        self.seconds += (elapsed := time.perf_counter() - began)
+        rates = {f"lr_{g['name']}": g["lr"] for g in self.optimiser.param_groups}
+        epoch = (step + 1) / self.budget.steps_per_epoch
+        row = {"step": step + 1, "epoch": epoch, "loss": math.nan, "grad_norm": math.nan, "examples": len(batch)}
+        self.history.append(row | {"seconds": self.seconds, "step_seconds": elapsed, "validation": math.nan} | rates)
+
+    def _loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.regression:
+            return functional.mse_loss(scores.squeeze(-1), labels.float(), reduction="sum")
+        return functional.cross_entropy(scores, labels, reduction="sum")
+
+    def _flush(self) -> None:
+        """Read the pending losses from the device and stop at the first that is not finite."""
+        for step, loss, norm in self.pending:
+            self.history[step]["loss"], self.history[step]["grad_norm"] = float(loss), float(norm)
+            if not (math.isfinite(float(loss)) and math.isfinite(float(norm))):
+                rates = {k: v for k, v in self.history[step].items() if k.startswith("lr_")}
+                raise Diverged(
+                    f"step {step + 1} of {self.budget.steps}: loss {float(loss)}, gradient norm {float(norm)}, "
+                    f"rates {rates}. Lower this method's rates in the suite, or clip gradients (training.clip)."
+                )
+        self.pending.clear()
+        if self.history:
+            self.history[-1] |= self._system()
+
+    def _system(self) -> dict[str, float]:
+        """Memory and processor use of this process now; MLflow shows them as system metrics."""
+        use = {"rss_bytes": self.process.memory_info().rss, "cpu_percent": self.process.cpu_percent()}
+        if torch.cuda.is_available():
+            use["gpu_bytes"] = torch.cuda.memory_allocated()
+        return use
+
+    def _progress(self, step: int, start: int) -> None:
+        row = self.history[step - 1]
+        left = (self.budget.steps - step) * self.seconds / max(1, step)
+        print(f"step {step}/{self.budget.steps}  loss {row['loss']:.4f}  about {left:.0f} s left", flush=True)
+
+    def _save(self, step: int) -> None:
+        self._flush()
+        state = trained_state(self.accelerator.unwrap_model(self.model))
+        checkpoints.save(
+            self.checkpoint,
+            self.fingerprint,
+            step=step,
+            model=state,
+            optimiser=self.optimiser.state_dict(),
+            history=self.history,
+            seconds=self.seconds,
+        )
+        print(f"checkpoint after step {step}", flush=True)
+
+    def _resume(self) -> int:
+        state = checkpoints.load(self.checkpoint, self.fingerprint)
+        if state is None:
+            return 0
+        model = self.accelerator.unwrap_model(self.model)
+        if set(state["model"]) != set(trained_state(model)):
+            raise ValueError(
+                f"{self.checkpoint}: holds other parameters than the model trains; delete it to start anew"
+            )
+        model.load_state_dict(state["model"], strict=False)  # the frozen ones are not in it
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history, self.seconds = state["history"], state["seconds"]
+        print(f"going on from the checkpoint after step {state['step']}", flush=True)
+        return state["step"]

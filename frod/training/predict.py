@@ -1,0 +1,63 @@
+"""Predictions of a model on a prepared split, as the table that every metric is computed from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from frod import backbones
+
+
+def move(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Copy a batch to the device."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+@torch.no_grad()
+def predict(
+    model: torch.nn.Module,
+    data: Any,
+    chosen: np.ndarray,
+    *,
+    split: str,
+    batch_size: int,
+    device: torch.device,
+) -> pd.DataFrame:
+    """Run the model in evaluation mode.
+
+    Parameters
+    ----------
+    data : frod.tasks.arrays.Split
+    chosen : ndarray of shape (examples,)
+        Positions in `data`.
+    split : str
+        Goes into the table's column `split`.
+
+    Returns
+    -------
+    DataFrame
+        split, example_id, label, prediction, scores (logits in float32, or the predicted value of a regression);
+        in the order of `chosen`.
+    """
+    training = model.training
+    model.eval()
+    by_length = np.argsort(data.lengths[chosen], kind="stable")  # like lengths together: little padding
+    order, scores = chosen[by_length], []
+    for start in range(0, len(order), batch_size):
+        batch = move(data.batch(order[start : start + batch_size]), device)
+        batch.pop("labels")
+        scores.append(backbones.logits(model, batch).float().cpu().numpy())
+    model.train(training)
+    table = np.concatenate(scores)[np.argsort(by_length)]
+    return pd.DataFrame(
+        {
+            "split": split,
+            "example_id": data.ids[chosen],
+            "label": data.labels[chosen],
+            "prediction": table[:, 0] if table.shape[1] == 1 else table.argmax(axis=1).astype(np.int64),
+            "scores": list(table),
+        }
+    )

@@ -1,0 +1,138 @@
+"""The stage function of `frod train`: a loaded model and prepared splits in, history and predictions out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from frod import tuners
+from frod.config import Run, Training
+from frod.evaluation import metrics
+from frod.training import order, seeds
+from frod.training.loop import Trainer
+from frod.training.predict import predict
+from frod.tuners.trained import count, in_head
+
+EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a training leaves, beside the trained model."""
+
+    history: pd.DataFrame
+    """One row a step: step, epoch, loss, grad_norm, examples, seconds, step_seconds, validation, lr_GROUP."""
+    predictions: pd.DataFrame
+    """split, example_id, label, prediction, scores."""
+    budget: dict[str, Any]
+    parameters: dict[str, Any]
+    seeds: dict[str, int]
+    train_seconds: float
+    resumed_from: int
+
+
+def deterministic(threads: int) -> None:
+    """Make this process repeatable: fixed number of threads, algorithms that do not depend on timing."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def accelerator(training: Training) -> Any:
+    """Return accelerate's Accelerator in the precision asked for: `auto` is bfloat16 on a GPU, float32 on a CPU."""
+    from accelerate import Accelerator
+
+    half = training.precision == "bfloat16" or (training.precision == "auto" and torch.cuda.is_available())
+    return Accelerator(mixed_precision="bf16" if half else "no")
+
+
+def train(
+    run: Run,
+    model: torch.nn.Module,
+    splits: dict[str, Any],
+    *,
+    head: list[str],
+    basis: Any,
+    metric_names: list[str],
+    regression: bool,
+    checkpoint: Path,
+    checkpoint_seconds: float,
+    fingerprint: str,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Outcome:
+    """Fine-tune `model` in place and predict validation and, once, at the end, test.
+
+    Parameters
+    ----------
+    splits : dict of frod.tasks.arrays.Split
+        train, validation, test.
+    head : list of str
+        Modules that every method trains in full.
+    basis : frod.Basis or None
+        Needed by kind frod only.
+    metric_names : list of str
+        Of the task; the first is followed on validation.
+
+    Raises
+    ------
+    frod.training.loop.Diverged
+        A loss is not finite.
+    """
+    streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
+    base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
+    tuner = tuners.of_kind(run.tuner.kind)
+    tuner.apply(model, run.tuner, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
+    groups = tuner.groups(model, run.rates, head, run.training.weight_decay)
+    torch.manual_seed(streams["dropout"])
+
+    training = run.training
+    chosen = seeds.subset(splits["train"].labels, training.max_train, run.split_seed)
+    watched = seeds.subset(splits["validation"].labels, training.max_validation, run.split_seed)
+    budget, batches = order.plan(len(chosen), training, run.seed)
+    engine = accelerator(training)
+
+    def predictions(model: torch.nn.Module, split: str, positions: np.ndarray) -> pd.DataFrame:
+        size = EVALUATION_FACTOR * training.batch_size
+        with engine.autocast():
+            return predict(model, splits[split], positions, split=split, batch_size=size, device=engine.device)
+
+    def validate(model: torch.nn.Module) -> float:
+        return metrics.compute(predictions(model, "validation", watched), metric_names[:1])[metric_names[0]]
+
+    trainer = Trainer(
+        model=model,
+        groups=groups,
+        data=splits["train"],
+        chosen=chosen,
+        batches=batches,
+        budget=budget,
+        training=training,
+        regression=regression,
+        accelerator=engine,
+        validate=validate,
+        checkpoint=checkpoint,
+        checkpoint_seconds=checkpoint_seconds,
+        fingerprint=fingerprint,
+        on_step=on_step,
+    )
+    history = trainer.run()
+    tables = [
+        predictions(model, "validation", watched),
+        predictions(model, "test", np.arange(len(splits["test"]))),
+    ]
+    return Outcome(
+        history=history.rename(columns={"validation": f"validation_{metric_names[0]}"}),
+        predictions=pd.concat(tables, ignore_index=True),
+        budget=asdict(budget),
+        parameters={"trainable": count(model, head), "base": base},
+        seeds=streams | {"run": run.seed, "split": run.split_seed},
+        train_seconds=trainer.seconds,
+        resumed_from=trainer.started_at,
+    )

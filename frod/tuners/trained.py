@@ -1,0 +1,60 @@
+"""What a model trains: marking it, grouping it for the optimiser, saving it. Shared by all tuners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def in_head(name: str, head: list[str]) -> bool:
+    """Whether a parameter belongs to the head: to one of its modules, not merely to a name that begins alike."""
+    return any(name == module or name.startswith(f"{module}.") for module in head)
+
+
+def train_only_head(model: nn.Module, head: list[str], also: set[str] = frozenset()) -> None:
+    """Freeze everything but the head's modules and the parameters named."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(in_head(name, head) or name in also)
+
+
+def body_and_head(
+    model: nn.Module, lr: float | None, lr_head: float, head: list[str], weight_decay: float
+) -> list[dict]:
+    """Return AdamW's groups `body` and `head` of the parameters that are trained; an empty group is left out."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = [
+        {"name": "body", "lr": lr, "params": [p for name, p in trained if not in_head(name, head)]},
+        {"name": "head", "lr": lr_head, "params": [p for name, p in trained if in_head(name, head)]},
+    ]
+    return [group | {"weight_decay": weight_decay} for group in groups if group["params"]]
+
+
+def count(model: nn.Module, head: list[str]) -> dict[str, int]:
+    """Count the trained numbers, in the head and outside it (adapter; for full fine-tuning the whole body)."""
+    sizes = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    in_the_head = sum(size for name, size in sizes.items() if in_head(name, head))
+    total = sum(sizes.values())
+    return {"adapter": total - in_the_head, "head": in_the_head, "total": total}
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return what training changes, by name: trained parameters and persistent buffers; not the frozen weights."""
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    return {name: t.detach() for name, t in model.state_dict().items() if name not in frozen}
+
+
+def save(model: nn.Module, path: Path, kind: str) -> None:
+    """Write what was trained as safetensors; FRoD in its own adapter format, which names basis and pattern."""
+    if kind == "frod":
+        import frod
+
+        frod.save_adapter(model, path)
+        return
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.partial")
+    save_file({name: t.cpu().contiguous().clone() for name, t in trained_state(model).items()}, partial)
+    partial.replace(path)

@@ -1,0 +1,54 @@
+# Metrics of each run from its predictions, mirrored to MLflow; then one table of all runs.
+
+
+rule store:
+    output:
+        store=f"{RESULTS}/store.json",
+    log:
+        f"logs/store/{WORKFLOW.name}.log",
+    conda:
+        "../envs/frod.yaml"
+    message:
+        "MLflow store"
+    shell:
+        "frod store --experiment {WORKFLOW.name:q} --out {output.store:q} > {log:q} 2>&1"
+
+
+rule evaluate:
+    input:
+        predictions=rules.train.output.predictions,
+        record=rules.train.output.record,
+        task=f"{PATHS.data}/tasks/{{task}}/{{backbone}}/manifest.json",
+        store=ancient(rules.store.output.store),
+    output:
+        metrics=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/metrics.json",
+    params:
+        code=CODE["evaluate"],
+    log:
+        f"logs/evaluate/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}.log",
+    conda:
+        "../envs/frod.yaml"
+    message:
+        "metrics of {wildcards.task} {wildcards.method} seed {wildcards.seed}"
+    shell:
+        "frod evaluate --run $(dirname {output.metrics:q}) --task $(dirname {input.task:q})"
+        " --experiment {WORKFLOW.name:q} > {log:q} 2>&1"
+
+
+rule summarise:
+    input:
+        metrics=run_files("metrics.json"),
+        records=run_files("record.json"),
+    output:
+        summary=f"{RESULTS}/summary.parquet",
+    params:
+        config=json.dumps(config),
+        code=CODE["summarise"],
+    log:
+        f"logs/summarise/{WORKFLOW.name}.log",
+    conda:
+        "../envs/frod.yaml"
+    message:
+        "table of all runs"
+    shell:
+        "frod summarise --params {params.config:q} --out {output.summary:q} > {log:q} 2>&1"

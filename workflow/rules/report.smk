@@ -1,0 +1,24 @@
+# The page that a reviewer opens, and the same figures as files.
+
+
+rule report:
+    input:
+        summary=rules.summarise.output.summary,
+        dag="docs/dag.svg",
+    output:
+        page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Results"),
+        results=report(f"{REPORTS}/results.csv", caption="../report/results.rst", category="Results"),
+        metrics=f"{REPORTS}/metrics.json",
+        curves=f"{REPORTS}/curves.csv",
+    params:
+        config=json.dumps(config),
+        code=CODE["report"],
+    log:
+        f"logs/report/{WORKFLOW.name}.log",
+    conda:
+        "../envs/frod.yaml"
+    message:
+        "report of the suite"
+    shell:
+        "frod report --params {params.config:q} --summary {input.summary:q} --dag {input.dag:q}"
+        " --out $(dirname {output.page:q}) > {log:q} 2>&1"
