@@ -28,6 +28,11 @@ def classified(rows, *, classes=2, splits=("validation", "test"), seed=0):
     return pd.concat(parts, ignore_index=True)
 
 
+def path_of(predictions, path):
+    predictions.to_parquet(path)
+    return path
+
+
 def manifest(rows, *, classes=2, names=("accuracy", "matthews_correlation")):
     splits = {name: {"rows": rows} for name in ("validation", "test")}
     splits["train"] = {"rows": 99}
@@ -127,11 +132,17 @@ def test_evaluate_gives_what_metrics_json_holds(tmp_path):
     assert found["predictions_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_evaluate_wants_every_example_once(tmp_path):
+def test_evaluate_wants_all_of_test_and_tells_how_much_of_validation(tmp_path):
     path = tmp_path / "predictions.parquet"
     classified(50).iloc[:-1].to_parquet(path)
     with pytest.raises(ValueError, match="'test': 49"):
         metrics.evaluate(path, manifest(50))
+    classified(50).iloc[20:].to_parquet(path)
+    assert metrics.evaluate(path, manifest(50))["examples"] == {"validation": 30, "test": 50}
+    with pytest.raises(ValueError, match=r"'validation': 50.*'validation': 40"):
+        metrics.evaluate(
+            path_of(classified(50), path), manifest(50) | {"splits": {"validation": {"rows": 40}, "test": {"rows": 50}}}
+        )
     with pytest.raises(ValueError, match="num_classes"):
         metrics.evaluate(path, {"task": "t", "metrics": ["accuracy"], "splits": {}})
 

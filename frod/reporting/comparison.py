@@ -1,0 +1,206 @@
+"""What the runs say when they are set beside each other: the figures behind every table, figure and sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from frod.evaluation.statistics import Difference, Spread, mean_interval, over_seeds, paired_difference
+from frod.reporting.naming import REFERENCE, SUBJECT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """One method on one task: its seeds' values and what they give."""
+
+    method: str
+    values: dict[int, float]
+    """Of the seeds whose metric is defined."""
+    undefined: tuple[int, ...]
+    """Seeds that ran, with an undefined metric (a correlation with constant predictions)."""
+    spread: Spread | None
+    difference: Difference | None
+    """To the reference, paired by seed; None for the reference itself and without a shared seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All methods on one task and backbone."""
+
+    task: str
+    backbone: str
+    primary: str
+    test_examples: int
+    results: tuple[MethodResult, ...]
+
+    def of(self, method: str) -> MethodResult | None:
+        """The result of a method, None where it has no run."""
+        return next((result for result in self.results if result.method == method), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """One method against the reference over all tasks."""
+
+    method: str
+    reference: str
+    over_tasks: Difference
+    """Tasks as the units: the interval is over tasks, not over seeds."""
+    by_task: dict[tuple[str, str], Difference]
+    """By task and backbone."""
+    seeds: tuple[int, ...]
+    """Smallest and largest number of pairs of a task."""
+    with_interval: int
+    containing_zero: int
+
+
+def compare(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = REFERENCE) -> list[Comparison]:
+    """One comparison per task and backbone, in the summary's order, methods in the order given.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Of `frod.evaluation.summary.summarise`.
+    """
+    found = []
+    for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
+        values = {
+            method: dict(zip(of_method["seed"].astype(int), of_method["test"].astype(float)))
+            for method, of_method in runs.groupby("method")
+        }
+        defined = {m: {s: v for s, v in seeds.items() if math.isfinite(v)} for m, seeds in values.items()}
+        results = tuple(
+            MethodResult(
+                method=method,
+                values=dict(sorted(defined[method].items())),
+                undefined=tuple(sorted(set(values[method]) - set(defined[method]))),
+                spread=over_seeds(list(defined[method].values())) if defined[method] else None,
+                difference=(
+                    paired_difference(defined[method], defined.get(reference, {})) if method != reference else None
+                ),
+            )
+            for method in methods
+            if method in values
+        )
+        first = runs.iloc[0]
+        found.append(
+            Comparison(
+                task=task,
+                backbone=backbone,
+                primary=first["primary"],
+                test_examples=int(first["test_examples"]),
+                results=results,
+            )
+        )
+    return found
+
+
+def headline(
+    comparisons: Sequence[Comparison], *, method: str = SUBJECT, reference: str = REFERENCE
+) -> Headline | None:
+    """The method against the reference over tasks; None where no task has both."""
+    by_task = {}
+    for comparison in comparisons:
+        result = comparison.of(method)
+        if result is not None and result.difference is not None:
+            by_task[comparison.task, comparison.backbone] = result.difference
+    if not by_task:
+        return None
+    with_interval = [difference for difference in by_task.values() if difference.has_interval]
+    pairs = [difference.n for difference in by_task.values()]
+    return Headline(
+        method=method,
+        reference=reference,
+        over_tasks=mean_interval({"/".join(pair): difference.mean for pair, difference in by_task.items()}),
+        by_task=by_task,
+        seeds=(min(pairs), max(pairs)),
+        with_interval=len(with_interval),
+        containing_zero=sum(difference.low <= 0 <= difference.high for difference in with_interval),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterCount:
+    """Trained parameters of a method on a backbone; lists hold one value per task (heads differ in size)."""
+
+    backbone: str
+    method: str
+    adapter: list[int]
+    head: list[int]
+    total: list[int]
+    base: list[int]
+    shares: dict[str, list[float]]
+    """By convention: adapter / base, adapter / (base + adapter), (adapter + head) / (all parameters)."""
+
+
+CONVENTIONS = ("adapter / base", "adapter / (base + adapter)", "(adapter + head) / all")
+
+
+def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mapping[str, str]) -> list[ParameterCount]:
+    """Counts by backbone and method.
+
+    Parameters
+    ----------
+    kinds : mapping of method to its kind
+        Full fine-tuning trains the base itself: nothing is added to it, so its whole is the base.
+    """
+    found = []
+    for backbone, on_backbone in summary.groupby("backbone", sort=False):
+        for method in methods:
+            runs = on_backbone[on_backbone["method"] == method].drop_duplicates("task")
+            if runs.empty:
+                continue
+            columns = ("adapter_parameters", "head_parameters", "trainable_parameters", "base_parameters")
+            adapter, head, total, base = ([int(v) for v in runs[column]] for column in columns)
+            added = [0] * len(base) if kinds[method] == REFERENCE else adapter
+            shares = (
+                [a / b for a, b in zip(adapter, base)],
+                [a / (b + more) for a, b, more in zip(adapter, base, added)],
+                [t / (b + more + h) for t, b, more, h in zip(total, base, added, head)],
+            )
+            found.append(
+                ParameterCount(
+                    backbone=backbone,
+                    method=method,
+                    adapter=adapter,
+                    head=head,
+                    total=total,
+                    base=base,
+                    shares=dict(zip(CONVENTIONS, shares)),
+                )
+            )
+    return found
+
+
+def costs(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = REFERENCE) -> list[dict[str, Any]]:
+    """Time and memory by task, backbone and method: medians over seeds, ratios paired by seed."""
+    found = []
+    for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
+        steps = {
+            method: _finite(of_method.set_index("seed")["step_seconds_median"])
+            for method, of_method in runs.groupby("method")
+        }
+        for method in methods:
+            if method not in steps:
+                continue
+            of_method = runs[runs["method"] == method]
+            shared = sorted(set(steps[method]) & set(steps.get(reference, {})))
+            ratios = [steps[method][seed] / steps[reference][seed] for seed in shared if steps[reference][seed] > 0]
+            row = {"task": task, "backbone": backbone, "method": method, "runs": len(of_method)}
+            row["step_ratio"] = median(ratios) if ratios else math.nan
+            for column in ("step_seconds_median", "train_seconds", "peak_rss_bytes", "peak_gpu_bytes"):
+                values = list(_finite(of_method.set_index("seed")[column]).values())
+                row[column] = median(values) if values else math.nan
+            found.append(row)
+    return found
+
+
+def _finite(values: pd.Series) -> dict[int, float]:
+    numbers = {int(seed): math.nan if value is None else float(value) for seed, value in values.items()}
+    return {seed: value for seed, value in numbers.items() if math.isfinite(value)}

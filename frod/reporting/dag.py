@@ -1,0 +1,250 @@
+"""A picture of the workflow: rules as boxes, in layers from what is fetched to what is reported.
+
+Reads what `snakemake --rulegraph` prints and draws it without graphviz. Layers by longest path, so that every arrow
+points down; an arrow that passes layers is led through a gap in each of them, so that it never crosses a box.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from frod.reporting.svg import SOFT, Drawing
+
+BOX_HEIGHT, LAYER, GAP, MARGIN = 40.0, 84.0, 22.0, 12.0
+FILL = "#f4f6f8"
+
+Edge = tuple[str, str]
+
+_NODE = re.compile(r'^\s*(\d+)\s*\[\s*label\s*=\s*("(?:[^"\\]|\\.)*")')
+_EDGE = re.compile(r"^\s*(\d+)\s*->\s*(\d+)")
+
+
+def parse(dot: str) -> list[Edge]:
+    """Edges (rule before, rule after) from the dot text of `snakemake --rulegraph`.
+
+    Raises
+    ------
+    ValueError
+        Where the text holds no rule or an edge of an unknown one: it is not that command's output.
+    """
+    names = {m[1]: ast.literal_eval(m[2]).split("\n")[0] for line in dot.splitlines() if (m := _NODE.match(line))}
+    if not names:
+        raise ValueError(f"dot names no rule; pass the output of snakemake --rulegraph, not {dot[:60]!r}")
+    edges = []
+    for line in dot.splitlines():
+        if found := _EDGE.match(line):
+            unknown = [number for number in found.groups() if number not in names]
+            if unknown:
+                raise ValueError(f"dot has an edge of node {unknown[0]} but no such node: {line.strip()!r}")
+            edges.append((names[found[1]], names[found[2]]))
+    return sorted(set(edges))
+
+
+def draw(edges: Iterable[Edge], job_counts: Mapping[str, int] | None = None) -> str:
+    """The workflow as an SVG.
+
+    Parameters
+    ----------
+    edges : iterable of (rule before, rule after)
+    job_counts : mapping of rule to the number of its jobs, optional
+        Written below each rule's name.
+
+    Raises
+    ------
+    ValueError
+        For no edges, or edges that go in a circle.
+    """
+    graph = _layered(sorted(set(edges)))
+    widths = {node: _box_width(node, job_counts) if isinstance(node, str) else 14.0 for node in graph.x}
+    _order(graph)
+    _place(graph, widths)
+    width = max(graph.x[node] + widths[node] / 2 for node in graph.x) + MARGIN
+    height = 2 * MARGIN + LAYER * (len(graph.layers) - 1) + BOX_HEIGHT
+    described = "; ".join(f"{before} feeds {after}" for before, after in graph.edges)
+    drawing = Drawing(width, height, "The workflow: rules and what feeds what", described)
+    for path in graph.paths:
+        _arrow(drawing, graph, path)
+    for layer, nodes in enumerate(graph.layers):
+        for node in nodes:
+            if isinstance(node, str):
+                _box(drawing, node, (graph.x[node], _top(layer), widths[node]), (job_counts or {}).get(node))
+    return drawing.render()
+
+
+Node = str | tuple[str, str, int]
+"""A rule, or a place where the edge (before, after) passes a layer."""
+
+
+@dataclass
+class _Graph:
+    edges: list[Edge]
+    layers: list[list[Node]]
+    paths: list[list[Node]]
+    """Each edge as the nodes it goes through, one per layer."""
+    above: dict[Node, list[Node]] = field(default_factory=dict)
+    below: dict[Node, list[Node]] = field(default_factory=dict)
+    x: dict[Node, float] = field(default_factory=dict)
+
+
+def _layered(edges: list[Edge]) -> _Graph:
+    names = sorted({name for edge in edges for name in edge})
+    if not names:
+        raise ValueError("edges are empty; a workflow has at least two rules")
+    before = {name: [a for a, b in edges if b == name] for name in names}
+    after = {name: [b for a, b in edges if a == name] for name in names}
+    depth: dict[str, int] = {}
+    while len(depth) < len(names):
+        ready = [name for name in names if name not in depth and all(a in depth for a in before[name])]
+        if not ready:
+            raise ValueError(f"edges go in a circle among {[name for name in names if name not in depth]}")
+        depth |= {name: max((depth[a] + 1 for a in before[name]), default=0) for name in ready}
+    # A rule without inputs stands just above what needs it, not at the top of the page.
+    for name in names:
+        if not before[name] and after[name]:
+            depth[name] = min(depth[b] for b in after[name]) - 1
+    layers: list[list[Node]] = [[name for name in names if depth[name] == i] for i in range(max(depth.values()) + 1)]
+    paths: list[list[Node]] = []
+    for a, b in edges:
+        passing: list[Node] = [(a, b, layer) for layer in range(depth[a] + 1, depth[b])]
+        for layer, node in enumerate(passing, depth[a] + 1):
+            layers[layer].append(node)
+        paths.append([a, *passing, b])
+    graph = _Graph(edges, layers, paths)
+    for node in (node for layer in layers for node in layer):
+        graph.above[node], graph.below[node], graph.x[node] = [], [], 0.0
+    for path in paths:
+        for upper, lower in itertools.pairwise(path):
+            graph.below[upper].append(lower)
+            graph.above[lower].append(upper)
+    return graph
+
+
+def _order(graph: _Graph, sweeps: int = 24) -> None:
+    """Order each layer so that few arrows cross: sweeps of barycentres, the best order seen kept."""
+    best, fewest = [list(layer) for layer in graph.layers], _crossings(graph)
+    for sweep in range(sweeps):
+        downward = sweep % 2 == 0
+        for layer in graph.layers if downward else reversed(graph.layers):
+            neighbours = graph.above if downward else graph.below
+            place = {node: i for nodes in graph.layers for i, node in enumerate(nodes)}
+            size = {node: len(nodes) for nodes in graph.layers for node in nodes}
+            centre = {
+                node: _mean([(place[other] + 0.5) / size[other] for other in neighbours[node]])
+                if neighbours[node]
+                else (place[node] + 0.5) / len(layer)
+                for node in layer
+            }
+            layer.sort(key=lambda node: (centre[node], place[node]))
+        crossings = _crossings(graph)
+        if crossings < fewest:
+            best, fewest = [list(layer) for layer in graph.layers], crossings
+    graph.layers[:] = best
+
+
+def _crossings(graph: _Graph) -> int:
+    total = 0
+    for upper, lower in itertools.pairwise(graph.layers):
+        place = {node: i for i, node in enumerate(lower)}
+        ends = [[place[other] for other in graph.below[node]] for node in upper]
+        for i, left in enumerate(ends):
+            total += sum(a > b for right in ends[i + 1 :] for a in left for b in right)
+    return total
+
+
+def _place(graph: _Graph, widths: Mapping[Node, float], rounds: int = 40) -> None:
+    """Horizontal positions: each node towards the mean of its neighbours, never nearer than the gap to the next."""
+    for layer in graph.layers:
+        _spread(layer, {node: 0.0 for node in layer}, graph.x, widths)
+    for round_ in range(rounds):
+        for layer in graph.layers if round_ % 2 == 0 else reversed(graph.layers):
+            wanted = {}
+            for node in layer:
+                neighbours = graph.above[node] + graph.below[node]
+                wanted[node] = _mean([graph.x[other] for other in neighbours]) if neighbours else graph.x[node]
+            _spread(layer, wanted, graph.x, widths)
+    left = min(graph.x[node] - widths[node] / 2 for node in graph.x)
+    for node in graph.x:
+        graph.x[node] += MARGIN - left
+
+
+def _spread(
+    layer: list[Node], wanted: Mapping[Node, float], x: dict[Node, float], widths: Mapping[Node, float]
+) -> None:
+    """Least movement from the wanted places that keeps order and distance: neighbours that collide move as one."""
+    blocks: list[tuple[list[Node], list[float]]] = []  # nodes, and the wanted place of the block's first node by each
+    for node in layer:
+        blocks.append(([node], [wanted[node]]))
+        while len(blocks) > 1:
+            (left, left_wish), (right, right_wish) = blocks[-2:]
+            reach = sum(_distance(a, b, widths) for a, b in zip(left, [*left[1:], right[0]], strict=True))
+            if _mean(left_wish) + reach <= _mean(right_wish):
+                break
+            blocks[-2:] = [(left + right, left_wish + [wish - reach for wish in right_wish])]
+    for nodes, wishes in blocks:
+        at = _mean(wishes)
+        for i, node in enumerate(nodes):
+            at += _distance(nodes[i - 1], node, widths) if i else 0.0
+            x[node] = at
+
+
+def _distance(left: Node, right: Node, widths: Mapping[Node, float]) -> float:
+    return widths[left] / 2 + GAP + widths[right] / 2
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _top(layer: int) -> float:
+    return MARGIN + LAYER * layer
+
+
+def _box_width(rule: str, job_counts: Mapping[str, int] | None) -> float:
+    text = max(7.4 * len(rule), 6.2 * len(_jobs((job_counts or {}).get(rule))))
+    return max(84.0, text + 26)
+
+
+def _jobs(number: int | None) -> str:
+    return "" if number is None else f"{number} job{'s' * (number != 1)}"
+
+
+def _box(drawing: Drawing, rule: str, where: tuple[float, float, float], jobs: int | None) -> None:
+    x, top, width = where
+    drawing.add(
+        "rect",
+        x=x - width / 2,
+        y=top,
+        width=width,
+        height=BOX_HEIGHT,
+        rx=8,
+        fill=FILL,
+        stroke=SOFT,
+        class_="box",
+    )
+    drawing.text(x, top + (25 if jobs is None else 18), rule, size=13, anchor="middle")
+    if jobs is not None:
+        drawing.text(x, top + 32, _jobs(jobs), size=10.5, anchor="middle", soft=True)
+
+
+def _arrow(drawing: Drawing, graph: _Graph, path: list[Node]) -> None:
+    """A smooth line down through the layers, with a head where it arrives."""
+    depth = next(i for i, layer in enumerate(graph.layers) if path[0] in layer)
+    y = _top(depth) + BOX_HEIGHT
+    written = [f"M{graph.x[path[0]]:.1f} {y:.1f}"]
+    for step, node in enumerate(path[1:], 1):
+        x, last = graph.x[path[step - 1]], step == len(path) - 1
+        top = _top(depth + step) - (5 if last else 0)
+        bend = (top - y) / 2
+        written.append(f"C{x:.1f} {y + bend:.1f} {graph.x[node]:.1f} {top - bend:.1f} {graph.x[node]:.1f} {top:.1f}")
+        y = top
+        if not last:
+            y = top + BOX_HEIGHT
+            written.append(f"L{graph.x[node]:.1f} {y:.1f}")
+    drawing.add("path", d="".join(written), fill="none", stroke=SOFT, stroke_width=1.4, class_="axis")
+    x = graph.x[path[-1]]
+    head = f"M{x - 4:.1f} {y - 4:.1f}L{x + 4:.1f} {y - 4:.1f}L{x:.1f} {y + 4.5:.1f}Z"
+    drawing.add("path", d=head, fill=SOFT, class_="head")

@@ -1,0 +1,72 @@
+"""The report's tables for machines: results.csv, metrics.json, curves.csv; and how files are written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+from frod.reporting.comparison import Comparison, Headline
+from frod.reporting.curves import thin
+from frod.reporting.naming import RunKey
+
+CURVE_POINTS = 100
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file under a temporary name and rename it: what is there is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)
+    return path
+
+
+def results_csv(summary: pd.DataFrame) -> str:
+    """The whole summary: one row per run, every column, full precision."""
+    return summary.to_csv(index=False, lineterminator="\n")
+
+
+def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
+    """Training loss of every run, for `dvc plots`: columns task, backbone, method, seed, step, loss.
+
+    Thinned to means over at most 100 stretches of steps; the histories themselves lie with the runs.
+    """
+    import pandas as pd
+
+    rows = [
+        (*key, round(step), loss) for key in sorted(histories) for step, loss in thin(histories[key], bins=CURVE_POINTS)
+    ]
+    columns = ["task", "backbone", "method", "seed", "step", "loss"]
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+
+
+def metrics_json(comparisons: Sequence[Comparison], headline: Headline | None, *, runs: int, missing: int) -> str:
+    """Means over seeds and differences to the reference by task, flat, for `dvc metrics`.
+
+    Fractions, not points. A key is TASK/BACKBONE/METHOD/WHAT; what is undefined has no key.
+    """
+    values: dict[str, Any] = {"runs": runs, "runs_missing": missing}
+    if headline is not None:
+        values["mean_difference_over_tasks"] = headline.over_tasks.mean
+    for comparison in comparisons:
+        for result in comparison.results:
+            prefix = f"{comparison.task}/{comparison.backbone}/{result.method}"
+            if result.spread is not None:
+                values[f"{prefix}/test_{comparison.primary}"] = result.spread.mean
+                values[f"{prefix}/spread"] = result.spread.spread
+            if result.difference is not None:
+                values[f"{prefix}/difference"] = result.difference.mean
+                values[f"{prefix}/difference_low"] = result.difference.low
+                values[f"{prefix}/difference_high"] = result.difference.high
+    defined = {key: _rounded(value) for key, value in values.items() if math.isfinite(value)}
+    return json.dumps(defined, indent=2, allow_nan=False) + "\n"
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 6)

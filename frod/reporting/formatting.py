@@ -1,0 +1,103 @@
+"""Numbers as a reader meets them: points, counts, shares, times, sizes. nan is shown as a dash, never as a number."""
+
+from __future__ import annotations
+
+import math
+
+DASH = "–"
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A metric times one hundred: 0.9312 -> 93.1."""
+    return DASH if _absent(value) else _minus(f"{100 * value:.{digits}f}")
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """A difference in points, with its sign: -0.012 -> −1.2; what rounds to zero has no sign."""
+    if _absent(value):
+        return DASH
+    text = f"{100 * value:+.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else _minus(text)
+
+
+def interval(low: float | None, high: float | None, digits: int = 1) -> str:
+    """An interval in points: [−2.1, +0.3]."""
+    return DASH if _absent(low) or _absent(high) else f"[{signed(low, digits)}, {signed(high, digits)}]"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thin gaps, which no locale reads as a decimal sign: 1569276 -> 1 569 276."""
+    return DASH if _absent(value) else f"{int(value):,}".replace(",", "\u202f")
+
+
+def count_range(values: list[int]) -> str:
+    """One number where all agree, else the lowest and the highest."""
+    low, high = min(values), max(values)
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
+
+
+def share(value: float | None) -> str:
+    """A fraction as per cent with three significant digits: 0.017938 -> 1.79 %."""
+    if _absent(value):
+        return DASH
+    per_cent = 100 * value
+    digits = 2 if per_cent == 0 else max(0, 2 - math.floor(math.log10(abs(per_cent))))
+    return f"{per_cent:.{min(digits, 6)}f}\u00a0%"
+
+
+def share_range(values: list[float]) -> str:
+    """One share where all print alike, else the lowest and the highest."""
+    low, high = share(min(values)), share(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration: 0.0123 -> 12.3 ms, 75 -> 1 min 15 s."""
+    if _absent(value):
+        return DASH
+    if value < 1:
+        return f"{1000 * value:.3g}\u00a0ms"
+    if value < 60:
+        return f"{value:.3g}\u00a0s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}\u00a0h {minutes}\u00a0min" if hours else f"{minutes}\u00a0min {rest}\u00a0s"
+
+
+def size(value: float | None) -> str:
+    """Bytes in binary units: 1.4 GiB."""
+    if _absent(value):
+        return DASH
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1000:
+            return f"{value:.3g}\u00a0{unit}"
+        value /= 1024
+    return f"{value:.3g}\u00a0GiB"
+
+
+def ratio(value: float | None) -> str:
+    """A quotient: 1.27 ×."""
+    return DASH if _absent(value) else f"{value:.2f}\u00a0×"
+
+
+def rate(value: float | None) -> str:
+    """A learning rate as it is written in a suite: 0.0005 -> 5e-4."""
+    if _absent(value):
+        return DASH
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if value else "0"
+
+
+def plain(value: object) -> str:
+    """Anything else: a whole float without its point, None and nan as a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _absent(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

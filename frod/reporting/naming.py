@@ -1,0 +1,111 @@
+"""What runs, methods and metrics are called in a report, in which order they come, and how each method looks.
+
+A method keeps colour and marker in every figure of every report: a reader who has learnt them once need not again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+REFERENCE = "full_ft"
+SUBJECT = "frod"
+
+
+class RunKey(NamedTuple):
+    """Which run of a suite."""
+
+    task: str
+    backbone: str
+    method: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Below results/SUITE."""
+        return f"{self.task}/{self.backbone}/{self.method}/seed-{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a method appears: its label, and the slot that colour and marker go with."""
+
+    label: str
+    slot: int
+    colour: str
+    dark: str
+    marker: str
+
+
+# Okabe and Ito's palette, told apart by colour-blind readers; the second colour is for a dark ground.
+_PALETTE = (
+    ("#4a4a4a", "#c8c8c8", "square"),
+    ("#d55e00", "#ff8c42", "circle"),
+    ("#0072b2", "#5bb8f0", "triangle"),
+    ("#00805f", "#35c79b", "diamond"),
+    ("#b0568a", "#e59ac4", "cross"),
+    ("#8a7400", "#e3c930", "wedge"),
+    ("#5b4fb5", "#a79df2", "plus"),
+    ("#7a4a21", "#d0a074", "bar"),
+)
+_FIXED = {"full_ft": 0, "frod": 1, "lora": 2, "linear_probe": 3, "vera": 4, "pissa": 5, "randlora": 6, "dora": 7}
+_LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "linear_probe": "linear probe"}
+_METRICS = {
+    "accuracy": "accuracy",
+    "matthews_correlation": "Matthews correlation",
+    "f1": "F1",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+}
+
+
+def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Look]:
+    """Look of each method, in the order given.
+
+    Parameters
+    ----------
+    methods : sequence of str
+    described : mapping of method to its settings, optional
+        `label`, where it is there and not None, is the name to show.
+    """
+    free = [slot for slot in range(len(_PALETTE)) if slot not in {_FIXED.get(method) for method in methods}]
+    found = {}
+    for method in methods:
+        # Beyond eight methods slots repeat; labels still tell them apart.
+        slot = _FIXED[method] if method in _FIXED else (free.pop(0) if free else len(found) % len(_PALETTE))
+        colour, dark, marker = _PALETTE[slot]
+        label = ((described or {}).get(method) or {}).get("label") or _LABELS.get(method, method)
+        found[method] = Look(label=str(label), slot=slot, colour=colour, dark=dark, marker=marker)
+    return found
+
+
+def method_order(present: Sequence[str], suite: Sequence[str] = ()) -> list[str]:
+    """Reference, then the method under test, then the suite's order, then the rest by name."""
+    wanted = [REFERENCE, SUBJECT, *suite, *sorted(present)]
+    return [method for method in dict.fromkeys(wanted) if method in set(present) | set(suite)]
+
+
+def metric_label(name: str) -> str:
+    """A metric's name in words."""
+    return _METRICS.get(name, name)
+
+
+def metric_axis(name: str) -> str:
+    """A metric's name with the unit it is shown in: every figure is shown times one hundred."""
+    return f"{metric_label(name)}, %" if name in ("accuracy", "f1") else f"{metric_label(name)} × 100"
+
+
+def pair_label(task: str, backbone: str) -> str:
+    """One task on one backbone."""
+    return f"{task} on {backbone}"
+
+
+def file_name(*parts: str) -> str:
+    """A name safe in a file system, from names that may hold anything; equal only for equal names."""
+    import hashlib
+    import re
+
+    joined = "-".join(parts)
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", joined)
+    return safe if safe == joined else f"{safe}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
