@@ -134,11 +134,9 @@ class Method(Settings):
     @model_validator(mode="after")
     def _only_what_the_kind_needs(self) -> Method:
         if (self.kind == "frod") != (self.sparse_rate is not None):
-            raise ValueError(
-                f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: kind frod needs it, no other may"
-            )
+            raise ValueError(f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: only kind frod has it")
         if (self.kind == "peft") != (self.config is not None):
-            raise ValueError(f"config is {self.config}, kind is {self.kind}: kind peft needs it, no other may")
+            raise ValueError(f"config is {self.config}, kind is {self.kind}: only kind peft has it")
         if self.arguments and self.kind != "peft":
             raise ValueError(f"arguments are for kind peft, kind is {self.kind}")
         fixed = {"target_modules", "modules_to_save"} & set(self.arguments)

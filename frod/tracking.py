@@ -65,7 +65,7 @@ def _say(error: Exception) -> None:
     from frod.provenance.records import without_secrets
 
     first = (str(error).strip().splitlines() or [""])[0]
-    text = f"tracking: the run is not in MLflow ({type(error).__name__}: {first}); its files are whole. Log it later: frod track"
+    text = f"tracking: not in MLflow ({type(error).__name__}: {first}). The files are whole; log them later: frod track"
     print(without_secrets(text), file=sys.stderr)
 
 

@@ -34,9 +34,7 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     for task, backbone in workflow.pairs():
         for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
             if name not in known:
-                raise ValueError(
-                    f"suite {workflow.name}: {field}: {name!r} is not in the registry; it has {list(known)}"
-                )
+                raise ValueError(f"suite {workflow.name}: {field}: {name!r} is not registered; known: {list(known)}")
     return workflow, known_backbones, known_tasks
 
 

@@ -33,7 +33,7 @@ SUITE = {
 def load(tmp_path, params=None, suite=None):
     folder = tmp_path / "workflow" / "suites"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "small.yaml").write_text(yaml.safe_dump(suite or SUITE))
+    (folder / "small.yaml").write_text(yaml.safe_dump(suite or SUITE, sort_keys=False))
     return config.load({"suite": "small"} | (params or {}), tmp_path)
 
 

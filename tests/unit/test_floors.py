@@ -1,0 +1,70 @@
+"""The floors of the house: imports go downward only, and what must stay light stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "frod"
+FLOORS = [
+    {"commands"},
+    {"training", "tuners", "provenance", "reporting", "tracking"},
+    {"tasks", "method", "backbones", "evaluation", "config"},
+    {"files"},
+]
+ALONGSIDE = {("training", "tuners"), ("tracking", "provenance")}  # neighbours on one floor that may be used
+HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")
+
+
+def room(module):
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def imported(path):
+    """Modules of this package that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "frod")
+
+
+def test_imports_go_downward_only():
+    level = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+    faults = []
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if here in ("__init__", "__main__"):
+            continue
+        for there in {room(name) for name in imported(path)} & set(level):
+            if there != here and level[there] <= level[here] and (here, there) not in ALONGSIDE:
+                faults.append(f"{path.relative_to(PACKAGE)} imports frod.{there}")
+    assert not faults
+
+
+def test_every_room_stands_on_a_floor():
+    rooms = {p.name.removesuffix(".py") for p in PACKAGE.iterdir() if not p.name.startswith("_") and p.suffix != ".typed"}
+    assert rooms == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("statement", ["import frod", "import frod.commands", "import frod.config"])
+def test_an_import_is_light(statement):
+    code = f"import sys; {statement}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_help_answers_without_the_heavy_libraries():
+    code = (
+        "import sys, frod.commands; sys.argv = ['frod', '--help']\n"
+        "try: frod.commands.main()\n"
+        f"except SystemExit: print('heavy:', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "heavy: []" in out
+    assert "train" in out

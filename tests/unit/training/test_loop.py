@@ -1,0 +1,167 @@
+"""The loop: a resumed training equals an undisturbed one bit for bit; a loss that is not finite stops it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from frod.config import Method, Rates, Run, Training
+from frod.training.loop import Diverged
+from frod.training.run import train
+
+FROZEN_SEED = 7
+
+
+class Examples:
+    """A split as frod.tasks.arrays gives it: two classes of points, 8 numbers each."""
+
+    def __init__(self, rows, seed):
+        rng = np.random.default_rng(seed)
+        self.labels = rng.integers(0, 2, rows)
+        self.points = (rng.normal(size=(rows, 8)) + self.labels[:, None]).astype(np.float32)
+        self.ids = np.arange(rows)
+        self.lengths = np.ones(rows, dtype=np.int64)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def batch(self, indices):
+        return {
+            "pixel_values": torch.from_numpy(self.points[indices]),
+            "labels": torch.from_numpy(self.labels[indices]),
+        }
+
+
+def model():
+    torch.manual_seed(FROZEN_SEED)
+    layers = {"body": torch.nn.Linear(8, 16), "drop": torch.nn.Dropout(0.2), "head": torch.nn.Linear(16, 2)}
+    net = torch.nn.Sequential()
+    for name, layer in layers.items():
+        net.add_module(name, layer)
+    return net
+
+
+def run(kind="full_ft", lr=1e-2, **training):
+    rates = {"lr_head": lr} if kind == "linear_probe" else {"lr": lr, "lr_head": lr}
+    return Run(
+        suite="s",
+        task="t",
+        backbone="b",
+        method="m",
+        seed=3,
+        tuner=Method(kind=kind),
+        rates=Rates(**rates),
+        targets=None,
+        training=Training(**({"epochs": 4, "batch_size": 16} | training)),
+        split_seed=0,
+    )
+
+
+def go(tmp_path, one, net=None, on_step=lambda step: None, seconds=1e-9, fingerprint="f"):
+    net = net or model()
+    splits = {name: Examples(rows, seed) for seed, (name, rows) in enumerate([("train", 100), ("validation", 40)])}
+    outcome = train(
+        one,
+        net,
+        splits | {"test": Examples(60, 9)},
+        head=["head"],
+        basis=None,
+        metric_names=["accuracy"],
+        regression=False,
+        checkpoint=tmp_path / "checkpoint.pt",
+        checkpoint_seconds=seconds,
+        fingerprint=fingerprint,
+        on_step=on_step,
+    )
+    return net, outcome
+
+
+class Killed(Exception):
+    pass
+
+
+def stop_after(step):
+    def on_step(done):
+        if done == step:
+            raise Killed
+
+    return on_step
+
+
+def test_it_learns(tmp_path):
+    _, outcome = go(tmp_path, run())
+    test = outcome.predictions[outcome.predictions["split"] == "test"]
+    assert (test["label"] == test["prediction"]).mean() > 0.8
+    assert len(outcome.history) == outcome.budget["steps"] == 28
+    assert outcome.history["validation_accuracy"].notna().sum() == 4
+
+
+@pytest.mark.parametrize("step", [1, 9, 17])
+def test_a_killed_training_goes_on_to_the_same_result(tmp_path, step):
+    """Dropout is on: the generators' states must come back too."""
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole, undisturbed = go(tmp_path / "whole", run(), seconds=1e9)
+    with pytest.raises(Killed):
+        go(tmp_path / "cut", run(), on_step=stop_after(step))
+    resumed, outcome = go(tmp_path / "cut", run())
+    assert outcome.resumed_from == step
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
+    pd.testing.assert_frame_equal(undisturbed.history[timeless], outcome.history[timeless], check_exact=True)
+    pd.testing.assert_frame_equal(undisturbed.predictions, outcome.predictions, check_exact=True)
+
+
+def test_a_checkpoint_of_other_parameters_is_not_used(tmp_path, capsys):
+    with pytest.raises(Killed):
+        go(tmp_path, run(), on_step=stop_after(5))
+    _, outcome = go(tmp_path, run(), fingerprint="another")
+    assert outcome.resumed_from == 0
+    assert "other parameters" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_noticed(tmp_path, capsys):
+    with pytest.raises(Killed):
+        go(tmp_path, run(), on_step=stop_after(5))
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-200])
+    _, outcome = go(tmp_path, run())
+    assert outcome.resumed_from == 0
+    assert "damaged checkpoint" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_names_step_and_rates(tmp_path):
+    net = model()
+    with torch.no_grad():
+        net.body.weight[0, 0] = torch.inf
+    with pytest.raises(Diverged, match=r"step 1 of 28: loss nan.*lr_body.*Lower this method's rates"):
+        go(tmp_path, run(), net=net)
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path):
+    """Also where micro-batches are of unlike size: the last batch of an epoch has 4 examples, the others 16."""
+    results = []
+    for accumulation in (1, 4):
+        (folder := tmp_path / str(accumulation)).mkdir()
+        net = model()
+        net.drop.p = 0.0
+        results.append(go(folder, run(accumulation=accumulation), net=net, seconds=1e9)[0])
+    for name, value in results[0].state_dict().items():
+        torch.testing.assert_close(value, results[1].state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+def test_the_linear_probe_leaves_the_body_as_it_was(tmp_path):
+    before = {name: value.clone() for name, value in model().state_dict().items()}
+    net, outcome = go(tmp_path, run("linear_probe"))
+    assert torch.equal(before["body.weight"], net.state_dict()["body.weight"])
+    assert not torch.equal(before["head.weight"], net.state_dict()["head.weight"])
+    assert outcome.parameters == {"trainable": {"adapter": 0, "head": 34, "total": 34}, "base": 144}
+
+
+def test_methods_of_one_seed_see_the_same_examples(tmp_path):
+    digests = set()
+    for kind in ("full_ft", "linear_probe"):
+        (tmp_path / kind).mkdir()
+        digests.add(go(tmp_path / kind, run(kind))[1].budget["order_sha256"])
+    assert len(digests) == 1
