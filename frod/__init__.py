@@ -1,0 +1,51 @@
+"""FRoD: fine-tuning in few parameters through a shared basis.
+
+The public names are resolved on first use, so that ``import frod`` (and a command's ``--help``) loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Basis": "frod.method.basis",
+    "attach": "frod.method.attach",
+    "count_parameters": "frod.method.counting",
+    "extract_basis": "frod.method.basis",
+    "load_adapter": "frod.method.checkpoint",
+    "merge": "frod.method.attach",
+    "model_hash": "frod.method.basis",
+    "parameter_groups": "frod.method.attach",
+    "predict_parameters": "frod.method.counting",
+    "save_adapter": "frod.method.checkpoint",
+}
+
+if TYPE_CHECKING:
+    from frod.method.attach import attach, merge, parameter_groups
+    from frod.method.basis import Basis, extract_basis, model_hash
+    from frod.method.checkpoint import load_adapter, save_adapter
+    from frod.method.counting import count_parameters, predict_parameters
+
+__all__ = [
+    "Basis",
+    "attach",
+    "count_parameters",
+    "extract_basis",
+    "load_adapter",
+    "merge",
+    "model_hash",
+    "parameter_groups",
+    "predict_parameters",
+    "save_adapter",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'frod' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,5 @@
+"""The method on tensors alone: no task, no data set, no workflow.
+
+Read in this order: ``decomposition`` (the shared basis of a category) -> ``basis`` (of a model, and on disk) ->
+``pattern`` and ``plan`` -> ``linear`` (the adapted layer) -> ``attach`` -> ``checkpoint``.
+"""

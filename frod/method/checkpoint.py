@@ -1,0 +1,128 @@
+"""An adapter on disk: one safetensors file with what was trained, and what it was trained on.
+
+Tensors: ``LAYER.scale`` (n,) and ``LAYER.rotation`` (k,) per adapted layer, by canonical name, under ``adapter.``; what
+trains in full under ``head.``, by its name in the model. The pattern follows from the seed and is not stored.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from frod.method.attach import attach, attachment_of, frod_layers, head_tensors, required_attachment
+from frod.method.basis import Basis
+
+FORMAT = "frod adapter 1"
+# What has to be the same in the file and in a model that has an adapter already.
+_SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "train")
+
+
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """All that was trained, under its names on disk; the tensors of the model itself, not copies."""
+    result: dict[str, Tensor] = {}
+    for name, layer in frod_layers(model):
+        result |= {f"adapter.{name}.scale": layer.scale, f"adapter.{name}.rotation": layer.rotation}
+    return result | {f"head.{name}": tensor for name, tensor in head_tensors(model).items()}
+
+
+def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write the adapter, and what trained in full beside it, to the file `path`.
+
+    It is written to a temporary name and renamed, so that a file of that name is whole.
+    """
+    attachment = required_attachment(model)
+    settings: dict[str, Any] = {key: getattr(attachment, key) for key in _SETTINGS}
+    settings |= {"format": FORMAT, "targets": attachment.targets}
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained_tensors(model).items()}
+    save_file(tensors, temporary, metadata={"frod": json.dumps(settings, sort_keys=True)})
+    temporary.replace(target)
+
+
+def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What an adapter file says it was trained on: format, basis, model, sparse rate, seed, targets, head.
+
+    Raises
+    ------
+    ValueError
+        If it is no adapter file of this format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"path={str(path)!r} cannot be read as an adapter: {error}") from error
+    settings: dict[str, Any] = json.loads(metadata.get("frod", "{}"))
+    if settings.get("format") != FORMAT:
+        raise ValueError(f"path={str(path)!r} has the format {settings.get('format')!r}, not {FORMAT!r}.")
+    return settings
+
+
+def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis) -> nn.Module:
+    """Put a saved adapter on a model, in place.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Plain, with the frozen weights it was trained on; or with an adapter of the same settings, which is overwritten.
+    path : path-like
+        A file of `save_adapter`.
+    basis : Basis
+        The basis it was trained with.
+
+    Returns
+    -------
+    nn.Module
+        The same model; its outputs are those of the model that was saved.
+
+    Raises
+    ------
+    ValueError
+        If basis, model, settings, shapes or dtypes are others than the file's; both sides are named. The values of a
+        model that has an adapter are then left as they were.
+    """
+    settings = read_settings(path)
+    if basis.digest() != settings["basis_digest"]:
+        raise ValueError(
+            f"{path} was trained with the basis {settings['basis_digest']} (of the model {settings['model_hash']}); this "
+            f"basis is {basis.digest()} (of the model {basis.model_hash})."
+        )
+    attachment = attachment_of(model)
+    if attachment is None:
+        attach(model, basis, sparse_rate=settings["sparse_rate"], seed=settings["seed"], train=settings["train"])
+    else:
+        for key in _SETTINGS:
+            here = getattr(attachment, key)
+            here = list(here) if isinstance(here, tuple) else here
+            if here != settings[key]:
+                raise ValueError(f"{path} has {key}={settings[key]!r}, the adapter on the model {key}={here!r}.")
+    with safe_open(path, framework="pt") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    _copy(trained_tensors(model), stored, path)
+    return model
+
+
+def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    if here.keys() != stored.keys():
+        raise ValueError(
+            f"{path} and the model do not hold the same tensors: only in the file "
+            f"{sorted(stored.keys() - here.keys())[:4]}, only in the model {sorted(here.keys() - stored.keys())[:4]}."
+        )
+    for name, tensor in stored.items():
+        mine = here[name]
+        if (tuple(tensor.shape), tensor.dtype) != (tuple(mine.shape), mine.dtype):
+            raise ValueError(
+                f"{path}: {name!r} has shape {tuple(tensor.shape)} and {tensor.dtype} in the file, "
+                f"{tuple(mine.shape)} and {mine.dtype} in the model."
+            )
+    with torch.no_grad():
+        for name, tensor in stored.items():
+            here[name].copy_(tensor)

@@ -1,0 +1,63 @@
+"""How many numbers train, under every convention in which such shares are quoted."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import nn
+
+from frod.method import pattern
+from frod.method.attach import attachment_of, frod_layers, head_tensors
+from frod.method.targets import Targets, find, in_features
+
+Counts = dict[str, int | float]
+
+
+def count_parameters(model: nn.Module) -> Counts:
+    """Count what an adapted model trains.
+
+    Returns
+    -------
+    dict
+        Counts: "adapter", "head" (what trains in full), "trainable" (both), "base" (all else, that is the frozen model
+        without its head). Shares in percent, named by their fraction: "adapter/base %", "adapter/(base+adapter) %",
+        "adapter/(base+head) %", "(adapter+head)/base %", "(adapter+head)/(base+adapter+head) %" (what peft prints).
+    """
+    adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))
+    parameters = {id(parameter) for parameter in model.parameters()}
+    head = sum(tensor.numel() for tensor in head_tensors(model).values() if id(tensor) in parameters)
+    return _conventions(adapter=adapter, head=head, everything=_numel(model) - adapter)
+
+
+def predict_parameters(
+    model: nn.Module, targets: Targets = None, *, sparse_rate: float = 0.01, train: Sequence[str] = ()
+) -> Counts:
+    """Count what an adapter on a plain model would train: as `count_parameters`, from the shapes alone.
+
+    The model may live on the meta device; no basis is needed.
+    """
+    if attachment_of(model) is not None:
+        raise ValueError("the model has a FRoD adapter already; count_parameters counts it.")
+    widths = [in_features(layer) for layers in find(model, targets).values() for layer in layers.values()]
+    adapter = sum(n + pattern.entries(n, sparse_rate) for n in widths)
+    head = sum(_numel(cast(nn.Module, model.get_submodule(prefix))) for prefix in train)
+    return _conventions(adapter=adapter, head=head, everything=_numel(model))
+
+
+def _numel(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _conventions(*, adapter: int, head: int, everything: int) -> Counts:
+    base = everything - head
+    trainable = adapter + head
+    return {
+        "adapter": adapter,
+        "head": head,
+        "trainable": trainable,
+        "base": base,
+        "adapter/base %": 100 * adapter / base,
+        "adapter/(base+adapter) %": 100 * adapter / (base + adapter),
+        "adapter/(base+head) %": 100 * adapter / (base + head),
+        "(adapter+head)/base %": 100 * trainable / base,
+        "(adapter+head)/(base+adapter+head) %": 100 * trainable / (base + trainable),
+    }

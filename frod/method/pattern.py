@@ -1,0 +1,77 @@
+"""Where the entries of S may be non-zero: one pattern per category, drawn, never stored.
+
+The pattern follows from (category, n, sparse_rate, seed) alone and is the same on every machine: the numbers are raw
+words of the Philox counter, which are fixed by its definition, whereas the higher-level samplers of NumPy and torch may
+change with the version, and torch's with the device. Nothing of size n x n is built for the usual small rates.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def entries(n: int, sparse_rate: float) -> int:
+    """Number of off-diagonal entries, int(sparse_rate * n^2), as the released code counts them.
+
+    Raises
+    ------
+    ValueError
+        If the rate is no number in [0, 1], or asks for more entries than there are places off the diagonal.
+    """
+    if not 0 <= sparse_rate <= 1:
+        raise ValueError(
+            f"sparse_rate={sparse_rate} must lie between 0 and 1 (the released settings use 0.01 and 0.02)."
+        )
+    count = int(sparse_rate * n * n)
+    if count > n * (n - 1):
+        raise ValueError(
+            f"sparse_rate={sparse_rate} asks for {count} entries, but a {n} x {n} matrix has only {n * (n - 1)} places off "
+            f"the diagonal; use at most {(n - 1) / n:.6g}."
+        )
+    return count
+
+
+def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw the pattern of a category.
+
+    Parameters
+    ----------
+    category : str
+        Part of what seeds the draw, so that categories of equal width differ.
+    n : int
+        Width: S is (n, n).
+    sparse_rate : float
+        Share of the n^2 entries that are trained.
+    seed : int
+
+    Returns
+    -------
+    rows, columns : ndarray of shape (k,), int64
+        Distinct off-diagonal places, in row-major order.
+    """
+    count = entries(n, sparse_rate)
+    key = hashlib.sha256(f"frod pattern 1\n{category}\n{n}\n{float(sparse_rate)!r}\n{int(seed)}".encode()).digest()
+    stream = np.random.Philox(key=np.frombuffer(key[:16], dtype="<u8").astype(np.uint64))
+    places = _distinct(stream, count, n * (n - 1))
+    # Place p counts the n - 1 off-diagonal entries of each row, so the column skips the diagonal.
+    rows, columns = np.divmod(places, max(n - 1, 1))
+    columns += columns >= rows
+    return rows, columns
+
+
+def _distinct(stream: np.random.Philox, count: int, total: int) -> NDArray[np.int64]:
+    """`count` distinct numbers below `total`, sorted: the first that a uniform stream comes by."""
+    if count > total // 2:
+        # Dense patterns: draw what is left out, lest the last few take for ever.
+        kept = np.ones(total, dtype=bool)
+        kept[_distinct(stream, total - count, total)] = False
+        return np.flatnonzero(kept)
+    chosen = np.empty(0, dtype=np.int64)
+    mask = np.uint64((1 << max(total - 1, 0).bit_length()) - 1)
+    while len(chosen) < count:
+        words = stream.random_raw(2 * (count - len(chosen)) + 16) & mask
+        fresh = np.concatenate([chosen, words[words < total].astype(np.int64)])
+        _, first = np.unique(fresh, return_index=True)
+        chosen = fresh[np.sort(first)][:count]
+    return np.sort(chosen)

@@ -1,0 +1,100 @@
+"""Products with diag(d) + S, the small sparse matrix between U and V^T, without writing it out.
+
+Both kernels read whole rows of a dense factor, so the basis is kept transposed (V^T and U^T, contiguous). They were the
+quickest of those measured on the CPU (CSR and COO products, gathers, dense): an embedding bag with weights *is* a sparse
+row combination, and `sampled_addmm` computes the entries of a product at the pattern only.
+
+Shapes: n width, k off-diagonal entries, p = n + k places including the diagonal, w width of a dense factor.
+"""
+
+import warnings
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SharedState(nn.Module):
+    """What the layers of a category share: V^T and the pattern; one object, a submodule of each layer.
+
+    Buffers that several layers held themselves would be copied once per layer by `model.to(device)`.
+    None of it belongs in a checkpoint: V comes with the basis, the pattern from its seed.
+    """
+
+    Vt: Tensor
+    crow: Tensor
+    columns: Tensor
+    diagonal: Tensor
+    off_diagonal: Tensor
+    crow_t: Tensor
+    columns_t: Tensor
+    order_t: Tensor
+
+    def __init__(self, V: Tensor, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        n, k = V.shape[0], rows.numel()
+        device = V.device
+        every = torch.arange(n)
+        # The diagonal is merged into the pattern, so that one sparse product serves both lambda and S.
+        all_rows, all_columns = torch.cat([rows, every]), torch.cat([columns, every])
+        order = torch.argsort(all_rows * n + all_columns)
+        places = torch.empty_like(order)
+        places[order] = torch.arange(n + k)
+        all_rows, all_columns = all_rows[order], all_columns[order]
+        order_t = torch.argsort(all_columns * n + all_rows)
+        buffers = {
+            "Vt": V.T.contiguous(),
+            "crow": _offsets(all_rows, n),
+            "columns": all_columns,
+            "diagonal": places[k:],
+            "off_diagonal": places[:k],
+            "crow_t": _offsets(all_columns, n),
+            "columns_t": all_rows[order_t],
+            "order_t": order_t,
+        }
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor.to(device), persistent=False)
+
+    @property
+    def k(self) -> int:
+        """Number of off-diagonal entries."""
+        return self.off_diagonal.numel()
+
+    def values(self, d: Tensor, s: Tensor) -> Tensor:
+        """Interleave diagonal (n,) and off-diagonal (k,) values as the pattern (p,) has them."""
+        merged = d.new_empty(self.columns.numel())
+        merged[self.diagonal] = d
+        merged[self.off_diagonal] = s.to(d.dtype)
+        return merged
+
+    def times(self, values: Tensor, dense: Tensor) -> Tensor:
+        """(diag + S) @ dense, for dense (n, w)."""
+        return F.embedding_bag(self.columns, dense, self.crow[:-1], mode="sum", per_sample_weights=values)
+
+    def transposed_times(self, values: Tensor, dense: Tensor) -> Tensor:
+        """(diag + S)^T @ dense, for dense (n, w)."""
+        weights = values[self.order_t]
+        return F.embedding_bag(self.columns_t, dense, self.crow_t[:-1], mode="sum", per_sample_weights=weights)
+
+    def sample(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Entries of left @ right^T, both (n, w), on the diagonal (n,) and at the pattern (k,)."""
+        _quiet_csr()
+        n = left.shape[0]
+        zero = left.new_zeros(self.columns.numel())
+        at = torch.sparse_csr_tensor(self.crow, self.columns, zero, (n, n), check_invariants=False)
+        found = torch.sparse.sampled_addmm(at, left, right.T, beta=0.0).values()
+        return found[self.diagonal], found[self.off_diagonal]
+
+
+def _offsets(sorted_rows: Tensor, n: int) -> Tensor:
+    counts = torch.bincount(sorted_rows, minlength=n)
+    return F.pad(counts.cumsum(0), (1, 0))
+
+
+@cache
+def _quiet_csr() -> None:
+    """Have torch say once, unheard, that its CSR layout is in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
