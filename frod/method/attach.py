@@ -135,14 +135,14 @@ def _matching_layers(model: nn.Module, basis: Basis) -> dict[str, str]:
     for name, size in here.items():
         if size != there[name]:
             raise ValueError(
-                f"layer {name!r} has (out, in, dtype) {size} in the model, {there[name]} in the basis. Extract a basis from "
-                "this model, or load the model as it was then."
+                f"layer {name!r} has (out, in, dtype) {size} in the model, {there[name]} in the basis. Extract a basis "
+                "from this model, or load the model as it was then."
             )
     found_hash = model_hash(model, found)
     if found_hash != basis.model_hash:
         raise ValueError(
-            f"the model's frozen weights have the hash {found_hash}, those of the basis {basis.model_hash}: same shapes, "
-            "other weights. Extract a basis from this model, or load the weights it was extracted from."
+            f"the model's frozen weights have the hash {found_hash}, those of the basis {basis.model_hash}: same "
+            "shapes, other weights. Extract a basis from this model, or load the weights it was extracted from."
         )
     return names
 

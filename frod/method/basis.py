@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from frod.method import decomposition
-from frod.method.targets import Targets, canonical_names, find, in_features, is_conv1d, resolve
+from frod.method.targets import Targets, canonical_names, find, is_conv1d, resolve
 
 ALGORITHM_VERSION = 1
 TENSORS = "basis.safetensors"
@@ -308,7 +308,7 @@ def _update(digest: "hashlib._Hash", name: str, tensor: Tensor) -> None:
     digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
     raw = tensor.detach().to("cpu").contiguous()
     # NumPy has no bfloat16, so the bytes are reached through an integer view.
-    digest.update(memoryview(raw.view(torch.uint8).numpy()).cast("B"))
+    digest.update(raw.view(torch.uint8).numpy())
 
 
 def file_sha256(path: Path) -> str:

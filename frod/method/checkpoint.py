@@ -92,8 +92,8 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis) -
     settings = read_settings(path)
     if basis.digest() != settings["basis_digest"]:
         raise ValueError(
-            f"{path} was trained with the basis {settings['basis_digest']} (of the model {settings['model_hash']}); this "
-            f"basis is {basis.digest()} (of the model {basis.model_hash})."
+            f"{path} was trained with the basis {settings['basis_digest']} (of the model {settings['model_hash']}); "
+            f"this basis is {basis.digest()} (of the model {basis.model_hash})."
         )
     attachment = attachment_of(model)
     if attachment is None:

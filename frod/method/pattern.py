@@ -26,8 +26,8 @@ def entries(n: int, sparse_rate: float) -> int:
     count = int(sparse_rate * n * n)
     if count > n * (n - 1):
         raise ValueError(
-            f"sparse_rate={sparse_rate} asks for {count} entries, but a {n} x {n} matrix has only {n * (n - 1)} places off "
-            f"the diagonal; use at most {(n - 1) / n:.6g}."
+            f"sparse_rate={sparse_rate} asks for {count} entries, but a {n} x {n} matrix has only {n * (n - 1)} places "
+            f"off the diagonal; use at most {(n - 1) / n:.6g}."
         )
     return count
 

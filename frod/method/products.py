@@ -1,8 +1,8 @@
 """Products with diag(d) + S, the small sparse matrix between U and V^T, without writing it out.
 
 Both kernels read whole rows of a dense factor, so the basis is kept transposed (V^T and U^T, contiguous). They were the
-quickest of those measured on the CPU (CSR and COO products, gathers, dense): an embedding bag with weights *is* a sparse
-row combination, and `sampled_addmm` computes the entries of a product at the pattern only.
+quickest of those measured on the CPU (CSR and COO products, gathers, dense): an embedding bag with weights *is* a
+sparse combination of rows, and `sampled_addmm` computes the entries of a product at the pattern only.
 
 Shapes: n width, k off-diagonal entries, p = n + k places including the diagonal, w width of a dense factor.
 """

@@ -118,8 +118,8 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, nn.Mo
             if any(True for _ in module.children()):
                 continue  # a container whose name happens to match, not a layer
             raise ValueError(
-                f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear and transformers' Conv1D "
-                "can be adapted. Narrow the targets to leave it out."
+                f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear and transformers' "
+                "Conv1D can be adapted. Narrow the targets to leave it out."
             )
         unused.difference_update(hits)
         found[name] = module
