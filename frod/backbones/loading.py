@@ -1,0 +1,196 @@
+"""Loading a materialised backbone with a fresh head, and the few questions that differ between libraries.
+
+transformers and timm are imported where they are used: each takes seconds, and no model needs both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+HEADS = ("classifier", "score", "head")  # BERT, RoBERTa, CLIP; Llama; timm
+HEAD_STD = 0.02  # what BERT, RoBERTa, Llama and timm initialise a head with; the same for all, so that it is one choice
+SOURCE = "source.json"
+
+
+def load(
+    directory: Path,
+    *,
+    num_classes: int,
+    problem: Literal["classification", "regression"] = "classification",
+    seed: int,
+    dtype: torch.dtype | None = None,
+) -> torch.nn.Module:
+    """Load a backbone with a freshly initialised head, in evaluation mode.
+
+    Parameters
+    ----------
+    directory : Path
+        data/models/BACKBONE, as `materialise` wrote it.
+    num_classes : int
+        Outputs of the head; 1 for a regression.
+    seed : int
+        Of the head's weights: normal with standard deviation 0.02, biases zero. Torch's global generator is neither
+        read nor moved.
+    dtype : torch.dtype, optional
+        float32 (default), bfloat16 or float16, of all parameters.
+
+    Raises
+    ------
+    ValueError
+        The folder is no backbone, a weight outside the head is missing, or an argument is out of range.
+    """
+    import torch
+
+    dtype = torch.float32 if dtype is None else dtype
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"dtype is {dtype}; it should be torch.float32, torch.bfloat16 or torch.float16")
+    if problem not in ("classification", "regression"):
+        raise ValueError(f"problem is {problem!r}; it should be 'classification' or 'regression'")
+    if problem == "regression" and num_classes != 1:
+        raise ValueError(f"num_classes is {num_classes}; a regression has 1 output")
+    if problem == "classification" and num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}; a classification has at least 2")
+    source = describe(directory)
+    with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
+        if source["library"] == "timm":
+            model = _load_timm(directory, num_classes)
+        else:
+            model = _load_transformers(directory, source, num_classes, problem)
+    model = model.to(dtype)
+    _initialise_head(model, seed)
+    return model.eval()
+
+
+def logits(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the head's outputs, of shape (B, num_classes), for a batch of a prepared task; labels are ignored."""
+    if "pixel_values" in batch:
+        out = model(batch["pixel_values"])
+    else:
+        out = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    return out.logits if hasattr(out, "logits") else out
+
+
+def head_modules(model: torch.nn.Module) -> list[str]:
+    """Return the names of the modules that every method trains in full: the head."""
+    found = [name for name, _ in model.named_children() if name in HEADS]
+    if not found:
+        raise ValueError(f"{type(model).__name__} has none of the heads {', '.join(HEADS)}")
+    return found
+
+
+def input_facts(directory: Path) -> dict[str, Any]:
+    """Return how the backbone takes its inputs, for the preparation of a task.
+
+    Returns
+    -------
+    dict
+        kind "images": size (height, width), channels, resize (shorter edge before the central crop, or None),
+        interpolation, mean, std. kind "text": max_length, pad_token_id.
+    """
+    return describe(directory)["inputs"]
+
+
+def tokenizer(directory: Path) -> Any:
+    """Return the backbone's tokenizer, or None where it takes images."""
+    if input_facts(directory)["kind"] == "images":
+        return None
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """Return source.json; ValueError where the folder has none."""
+    try:
+        return json.loads((Path(directory) / SOURCE).read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{directory} is not a backbone ({error}); make it with `frod backbone`") from None
+
+
+def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:
+    import timm
+    from safetensors.torch import load_file
+
+    config = json.loads((directory / "config.json").read_text("utf-8"))
+    model = timm.create_model(
+        config["architecture"], pretrained=False, num_classes=num_classes, **config.get("model_args", {})
+    )
+    weights = load_file(directory / "model.safetensors")
+    own = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
+    missing, unexpected = model.load_state_dict(own, strict=False)
+    _check_weights(directory, missing, head_modules(model))
+    if unexpected:
+        raise ValueError(f"{directory}: model.safetensors has {unexpected[0]}, the architecture has no such weight")
+    return model
+
+
+def _load_transformers(directory: Path, source: dict[str, Any], num_classes: int, problem: str) -> torch.nn.Module:
+    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+
+    images = source["inputs"]["kind"] == "images"
+    library_class = AutoModelForImageClassification if images else AutoModelForSequenceClassification
+    with _quiet():
+        model, report = library_class.from_pretrained(
+            directory,
+            num_labels=num_classes,
+            problem_type="regression" if problem == "regression" else "single_label_classification",
+            dtype="float32",
+            ignore_mismatched_sizes=True,  # a head of another number of classes; anything else is refused below
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    lost = [*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])]
+    _check_weights(directory, lost, head_modules(model))
+    if not images:
+        # Without it Llama's classifier cannot tell the last word from padding and refuses batches of more than one.
+        model.config.pad_token_id = source["inputs"]["pad_token_id"]
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False  # keys and values of past tokens serve generation only
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from announcing the missing head and a bar of progress: what is missing is checked here."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _check_weights(directory: Path, missing: list[str], head: list[str]) -> None:
+    lost = [name for name in missing if name.partition(".")[0] not in head]
+    if lost:
+        raise ValueError(
+            f"{directory}: {len(lost)} weights outside the head are missing or misshapen, such as {lost[0]}"
+        )
+
+
+def _initialise_head(model: torch.nn.Module, seed: int) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name in head_modules(model):
+            for module in model.get_submodule(name).modules():
+                if isinstance(module, torch.nn.Linear):
+                    drawn = torch.empty(module.weight.shape).normal_(0.0, HEAD_STD, generator=generator)
+                    module.weight.copy_(drawn)  # drawn in float32: the same head in every dtype, but for rounding
+                    if module.bias is not None:
+                        module.bias.zero_()

@@ -1,0 +1,131 @@
+"""The models, typed: what registry.yaml says of each backbone, checked when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+REGISTRY = Path(__file__).with_name("registry.yaml")
+
+
+class Entry(BaseModel):
+    """Base of all entries: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Hub(Entry):
+    """A model of the Hugging Face Hub."""
+
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
+    """id@revision; the revision is a commit."""
+    files: Annotated[list[str], Field(min_length=1)]
+    """Patterns of the files needed; nothing else is fetched."""
+    gated: bool = False
+    """Whether the Hub wants a licence accepted and a token."""
+
+    @property
+    def id(self) -> str:
+        return self.hub.partition("@")[0]
+
+    @property
+    def revision(self) -> str:
+        return self.hub.partition("@")[2]
+
+
+class Package(Entry):
+    """Weights that an installed Python package ships."""
+
+    package: str
+    folder: str
+    """Below site-packages."""
+    files: Annotated[list[str], Field(min_length=1)]
+    sha256: dict[str, str] = {}
+
+
+class Local(Entry):
+    """A folder in the library's own layout."""
+
+    path: Path
+
+
+class Architecture(Entry):
+    name: str
+    """Of the library: timm's model, transformers' model type."""
+    arguments: dict[str, Any]
+
+
+class Settings(Entry):
+    steps: Count
+    batch_size: Count
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Pretrained(Entry):
+    """A model trained from scratch by this project, on one thread in under a minute."""
+
+    pretraining: Literal["rotation", "next_word"]
+    data: str
+    """Task whose training data the pre-training may see, without their labels."""
+    lines: Count | None = None
+    """Lines of generated text."""
+    architecture: Architecture
+    settings: Settings
+
+
+class BackboneSpec(Entry):
+    """One model."""
+
+    title: str
+    library: Literal["transformers", "timm"]
+    licence: str
+    max_length: Count | None = None
+    """Tokens of a text, special ones included; null: the model takes images."""
+    source: Hub | Package | Local | Pretrained
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BackboneSpec:
+        if self.library == "timm" and self.max_length is not None:
+            raise ValueError(f"max_length: is {self.max_length}, but timm's models take images: leave it out")
+        return self
+
+    @property
+    def pretrained_on(self) -> str | None:
+        """Task whose data the pre-training needs; None where nothing is trained."""
+        return self.source.data if isinstance(self.source, Pretrained) else None
+
+
+def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:
+    """Read the registry.
+
+    Returns
+    -------
+    dict
+        BackboneSpec by name, in the file's order.
+
+    Raises
+    ------
+    ValueError
+        An entry is not as it should be: names the backbone, the field and its value.
+    """
+    backbones = {}
+    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        try:
+            backbones[name] = BackboneSpec.model_validate(entry)
+        except ValidationError as error:
+            lines = [f"{path.name}: {name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise ValueError("\n".join(lines)) from None
+    return backbones
+
+
+def get(name: str) -> BackboneSpec:
+    """Return one backbone; ValueError with the known names where there is none of this name."""
+    backbones = load()
+    if name not in backbones:
+        raise ValueError(f"backbone {name!r} is not in the registry; it has {', '.join(backbones)}")
+    return backbones[name]

@@ -1,0 +1,1 @@
+"""Tasks: benchmarks, read from their source and prepared as a backbone's arrays."""

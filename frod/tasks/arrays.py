@@ -1,0 +1,170 @@
+"""Prepared tasks on disk: arrays of fixed-size integers, mapped into memory, and a manifest that seals them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frod.files import sha256
+
+if TYPE_CHECKING:
+    import torch
+
+SPLITS = ("train", "validation", "test")
+MANIFEST = "manifest.json"
+
+
+def write_images(folder: Path, split: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a new uint8 memory map SPLIT.images.npy to fill, of shape (examples, height, width, channels)."""
+    return np.lib.format.open_memmap(folder / f"{split}.images.npy", mode="w+", dtype=np.uint8, shape=shape)
+
+
+def write_tokens(folder: Path, split: str, tokens: np.ndarray, offsets: np.ndarray) -> None:
+    """Write SPLIT.tokens.npy (int32, all examples end to end) and SPLIT.offsets.npy (int64, where each starts)."""
+    np.save(folder / f"{split}.tokens.npy", tokens.astype(np.int32, copy=False))
+    np.save(folder / f"{split}.offsets.npy", offsets.astype(np.int64, copy=False))
+
+
+def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) -> None:
+    """Write SPLIT.labels.npy (int64, or float32 for a regression) and SPLIT.ids.npy (int64)."""
+    np.save(folder / f"{split}.labels.npy", labels)
+    np.save(folder / f"{split}.ids.npy", ids.astype(np.int64, copy=False))
+
+
+def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
+    """Hash the files in `folder` and write the manifest: what was given, `splits` and `digest`. Returns it."""
+    hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))}
+    splits = {
+        split: {"rows": rows[split], "files": {n: h for n, h in hashes.items() if n.partition(".")[0] == split}}
+        for split in SPLITS
+    }
+    sealed = manifest | {"splits": splits, "digest": _digest(splits)}
+    (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    return sealed
+
+
+def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
+    """Read a prepared task's manifest.
+
+    Parameters
+    ----------
+    verify : bool
+        Hash every file and compare.
+
+    Raises
+    ------
+    ValueError
+        The folder is not a prepared task, or a file is missing or not the one that was written.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder} is not a prepared task ({error}); prepare it with `frod task`") from None
+    if manifest["digest"] != _digest(manifest["splits"]):
+        raise ValueError(f"{folder / MANIFEST}: its digest does not fit its hashes; prepare the task anew")
+    if verify:
+        for split in manifest["splits"].values():
+            for name, expected in split["files"].items():
+                _verify(folder / name, expected)
+    return manifest
+
+
+def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
+    """Open one split; its arrays are mapped, not read, and (`verify`) hashed once. ValueError as in load_manifest."""
+    manifest = load_manifest(folder, verify=False)
+    if name not in manifest["splits"]:
+        raise ValueError(f"{folder} has no split {name!r}; it has {', '.join(manifest['splits'])}")
+    split = manifest["splits"][name]
+    if verify:
+        for file, expected in split["files"].items():
+            _verify(folder / file, expected)
+    arrays = {
+        file.removeprefix(f"{name}.").removesuffix(".npy"): np.load(folder / file, mmap_mode="r", allow_pickle=False)
+        for file in split["files"]
+    }
+    labels, ids = np.array(arrays.pop("labels")), np.array(arrays.pop("ids"))
+    if len(labels) != split["rows"] or len(ids) != split["rows"]:
+        raise ValueError(
+            f"{folder}: {name} has {len(labels)} labels and {len(ids)} ids, the manifest says {split['rows']}"
+        )
+    return Split(name=name, labels=labels, ids=ids, arrays=arrays, inputs=manifest["inputs"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split, in batches as a model takes them.
+
+    labels : int64 (float32 for a regression) array of shape (examples,)
+    ids : int64 array of shape (examples,), the row in the source
+    """
+
+    name: str
+    labels: np.ndarray
+    ids: np.ndarray
+    arrays: dict[str, np.ndarray]
+    """images, or tokens and offsets; memory maps."""
+    inputs: dict[str, Any]
+    """The manifest's: mean, std, size; or max_length, pad_token_id."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example, int64 array of shape (examples,); 1 for images, which are all alike."""
+        if "images" in self.arrays:
+            return np.ones(len(self), dtype=np.int64)
+        return np.diff(self.arrays["offsets"])
+
+    def batch(self, indices: np.ndarray, device: torch.device | str | None = None) -> dict[str, torch.Tensor]:
+        """Return the examples at `indices`, on `device`.
+
+        Returns
+        -------
+        dict
+            images: pixel_values, float32 of shape (B, channels, height, width), normalised (on the device: a quarter
+            of the bytes is copied); text: input_ids and attention_mask, int64 of shape (B, longest), padded on the
+            right; and labels of shape (B,).
+        """
+        import torch
+
+        indices = np.asarray(indices)
+        inputs = self._pixels(indices, device) if "images" in self.arrays else self._tokens(indices, device)
+        return inputs | {"labels": torch.from_numpy(self.labels[indices]).to(device)}
+
+    def _pixels(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:
+        import torch
+
+        pixels = torch.from_numpy(self.arrays["images"][indices]).to(device).permute(0, 3, 1, 2).float()
+        mean, std = (torch.tensor(self.inputs[name], device=device).view(1, -1, 1, 1) for name in ("mean", "std"))
+        return {"pixel_values": ((pixels / 255 - mean) / std).contiguous()}
+
+    def _tokens(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:
+        import torch
+
+        starts, ends = self.arrays["offsets"][indices], self.arrays["offsets"][indices + 1]
+        longest = int((ends - starts).max(initial=0))
+        ids = np.full((len(indices), longest), self.inputs["pad_token_id"], dtype=np.int64)
+        mask = np.zeros((len(indices), longest), dtype=np.int64)
+        for row, (start, end) in enumerate(zip(starts, ends)):
+            ids[row, : end - start] = self.arrays["tokens"][start:end]
+            mask[row, : end - start] = 1
+        return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+
+
+def _verify(path: Path, expected: str) -> None:
+    found = sha256(path) if path.is_file() else None
+    if found is None:
+        raise ValueError(f"{path} is missing; prepare the task anew")
+    if found != expected:
+        raise ValueError(f"{path} has sha256 {found}, its manifest says {expected}; prepare the task anew")
+
+
+def _digest(splits: dict[str, Any]) -> str:
+    lines = sorted(f"{name} {digest}\n" for split in splits.values() for name, digest in split["files"].items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

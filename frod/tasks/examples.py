@@ -1,0 +1,78 @@
+"""Examples as a source gives them, before any backbone's preparation, and the checks they must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+SHOWN = 5  # offending rows named in an error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """One split of a source.
+
+    inputs : sequence of images (uint8 arrays or encoded files), of texts, or of tuples of texts
+    labels : int64 array of shape (examples,), classes of the source
+    ids : int64 array of shape (examples,), the row in the source
+    """
+
+    inputs: Sequence[Any]
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: np.ndarray) -> Examples:
+        """Return the examples at `positions`."""
+        inputs = self.inputs[positions] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in positions]
+        return Examples(inputs=inputs, labels=self.labels[positions], ids=self.ids[positions])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What was read, and what of."""
+
+    splits: dict[str, Examples]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """For the manifest: what, revision, files with their sha256."""
+
+
+def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
+    """Raise ValueError where a split is empty, has a label that is no class, or but one class.
+
+    A split of one class would make every metric but accuracy undefined, and accuracy meaningless.
+    """
+    if len(labels) == 0:
+        raise ValueError(f"split {name} is empty")
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
+    if len(wrong):
+        unlabelled = "; -1 is the Hub's mark of a split without labels" if (labels[wrong] == -1).any() else ""
+        raise ValueError(
+            f"split {name}: {len(wrong)} of {len(labels)} labels are none of the {len(classes)} classes, such as "
+            f"{labels[wrong[:SHOWN]].tolist()} at rows {wrong[:SHOWN].tolist()}{unlabelled}"
+        )
+    if len(np.unique(labels)) < 2:
+        only = classes[int(labels[0])]
+        raise ValueError(f"split {name}: all {len(labels)} labels are {only!r}; a classification needs two classes")
+
+
+def check_rows(name: str, labels: np.ndarray, rows: int, by_class: list[int] | None) -> None:
+    """Raise ValueError, with both figures, where a split of the source is not as large as the registry says."""
+    if len(labels) != rows:
+        raise ValueError(
+            f"split {name} has {len(labels)} rows, the registry says {rows}: the source is truncated or altered; "
+            f"fetch it anew"
+        )
+    if by_class is None:
+        return
+    found = [int((labels == c).sum()) for c in range(len(by_class))]
+    if found != by_class:
+        raise ValueError(
+            f"split {name} has {found} examples of the source's classes, the registry says {by_class}: the source is "
+            f"altered; fetch it anew"
+        )

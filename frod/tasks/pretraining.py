@@ -1,0 +1,36 @@
+"""What a backbone may see of a task before any fine-tuning: unlabelled training data, never validation or test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frod.tasks import prepare, sums
+from frod.tasks.registry import Generator, TaskSpec
+
+
+def data(task: TaskSpec, *, seed: int, lines: int | None = None, mirror: Any = None) -> Any:
+    """Return a task's pre-training data.
+
+    Parameters
+    ----------
+    seed : int
+        Of the split; the same as in `prepare`, else validation and test examples would be among the data.
+    lines : int, optional
+        Lines of generated text; needed where the source is a generator, meaningless elsewhere.
+
+    Returns
+    -------
+    uint8 array of shape (examples, height, width), or list of str
+
+    Raises
+    ------
+    ValueError
+        The task has no data to pre-train on, or `lines` does not fit its source.
+    """
+    if isinstance(task.source, Generator):
+        if lines is None:
+            raise ValueError(f"lines is missing: how much text of {task.title!r} should be generated?")
+        return sums.pretraining_text(task.source, seed=seed, lines=lines)
+    if lines is not None:
+        raise ValueError(f"lines is {lines}, but the data of {task.title!r} are not generated: leave it out")
+    return prepare.divide(task, prepare.read(task, seed=seed, mirror=mirror), seed=seed)["train"].inputs

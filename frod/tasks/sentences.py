@@ -1,0 +1,45 @@
+"""Sentences, single or in pairs, to tokens, so that tokenising happens once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+BATCH = 1000  # texts tokenised at a time: the fast tokenizers want many, memory wants an end
+
+
+def encode(texts: Sequence[Any], tokenizer: Any, max_length: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Tokenise with the backbone's own special tokens, cut at `max_length`.
+
+    Parameters
+    ----------
+    texts : sequence of str, or of pairs of str
+    tokenizer : transformers tokenizer
+    max_length : int
+        In tokens, special ones included.
+
+    Returns
+    -------
+    tokens : int32 array of shape (all tokens,)
+    offsets : int64 array of shape (examples + 1,); example i is tokens[offsets[i]:offsets[i + 1]]
+    truncated : int, examples that were cut
+    """
+    pieces: list[np.ndarray] = []
+    truncated = 0
+    for start in range(0, len(texts), BATCH):
+        batch = list(texts[start : start + BATCH])
+        parts = [list(part) for part in zip(*batch)] if isinstance(batch[0], tuple) else [batch]
+        cut = tokenizer(*parts, add_special_tokens=True, truncation=True, max_length=max_length)["input_ids"]
+        full = [row for row, tokens in enumerate(cut) if len(tokens) == max_length]
+        if full:  # only these may have been cut
+            whole = tokenizer(*[[part[row] for row in full] for part in parts], verbose=False)["input_ids"]
+            truncated += sum(len(tokens) > max_length for tokens in whole)
+        pieces += [np.asarray(tokens, dtype=np.int32) for tokens in cut]
+    offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    empty = np.flatnonzero(np.diff(offsets) == 0)
+    if len(empty):
+        raise ValueError(f"the tokenizer makes no token of {len(empty)} texts, such as number {int(empty[0])}")
+    return np.concatenate(pieces), offsets, truncated
