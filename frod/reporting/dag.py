@@ -155,16 +155,20 @@ def _crossings(graph: _Graph) -> int:
     return total
 
 
-def _place(graph: _Graph, widths: Mapping[Node, float], rounds: int = 40) -> None:
-    """Horizontal positions: each node towards the mean of its neighbours, never nearer than the gap to the next."""
+def _place(graph: _Graph, widths: Mapping[Node, float], rounds: int = 60) -> None:
+    """Horizontal positions: each node towards its neighbours, never nearer than the gap to the next in its layer.
+
+    Neighbours count more along passing arrows, so that these run straight and the boxes make room.
+    """
+    weight = {node: 1.0 if isinstance(node, str) else 4.0 for node in graph.x}
     for layer in graph.layers:
-        _spread(layer, {node: 0.0 for node in layer}, graph.x, widths)
-    for round_ in range(rounds):
-        for layer in graph.layers if round_ % 2 == 0 else reversed(graph.layers):
+        _spread(layer, dict.fromkeys(layer, 0.0), graph.x, widths)
+    for turn in range(rounds):
+        for layer in graph.layers if turn % 2 == 0 else reversed(graph.layers):
             wanted = {}
             for node in layer:
-                neighbours = graph.above[node] + graph.below[node]
-                wanted[node] = _mean([graph.x[other] for other in neighbours]) if neighbours else graph.x[node]
+                pulls = [(graph.x[other], weight[other]) for other in graph.above[node] + graph.below[node]]
+                wanted[node] = sum(x * pull for x, pull in pulls) / sum(pull for _, pull in pulls)
             _spread(layer, wanted, graph.x, widths)
     left = min(graph.x[node] - widths[node] / 2 for node in graph.x)
     for node in graph.x:
@@ -175,12 +179,12 @@ def _spread(
     layer: list[Node], wanted: Mapping[Node, float], x: dict[Node, float], widths: Mapping[Node, float]
 ) -> None:
     """Least movement from the wanted places that keeps order and distance: neighbours that collide move as one."""
-    blocks: list[tuple[list[Node], list[float]]] = []  # nodes, and the wanted place of the block's first node by each
+    blocks: list[tuple[list[Node], list[float]]] = []  # nodes, and where each of them wants the block's first one
     for node in layer:
         blocks.append(([node], [wanted[node]]))
         while len(blocks) > 1:
             (left, left_wish), (right, right_wish) = blocks[-2:]
-            reach = sum(_distance(a, b, widths) for a, b in zip(left, [*left[1:], right[0]], strict=True))
+            reach = sum(_distance(a, b, widths) for a, b in itertools.pairwise([*left, right[0]]))
             if _mean(left_wish) + reach <= _mean(right_wish):
                 break
             blocks[-2:] = [(left + right, left_wish + [wish - reach for wish in right_wish])]
@@ -230,21 +234,27 @@ def _box(drawing: Drawing, rule: str, where: tuple[float, float, float], jobs: i
         drawing.text(x, top + 32, _jobs(jobs), size=10.5, anchor="middle", soft=True)
 
 
+def _port(graph: _Graph, node: Node, other: Node, *, entering: bool) -> float:
+    """Where on a box's edge the arrow from or to `other` is: side by side, in the order the others stand."""
+    others = sorted((graph.above if entering else graph.below)[node], key=lambda n: graph.x[n])
+    return graph.x[node] + (others.index(other) - (len(others) - 1) / 2) * min(12.0, 60.0 / len(others))
+
+
 def _arrow(drawing: Drawing, graph: _Graph, path: list[Node]) -> None:
     """A smooth line down through the layers, with a head where it arrives."""
     depth = next(i for i, layer in enumerate(graph.layers) if path[0] in layer)
-    y = _top(depth) + BOX_HEIGHT
-    written = [f"M{graph.x[path[0]]:.1f} {y:.1f}"]
+    x, y = _port(graph, path[0], path[1], entering=False), _top(depth) + BOX_HEIGHT
+    written = [f"M{x:.1f} {y:.1f}"]
     for step, node in enumerate(path[1:], 1):
-        x, last = graph.x[path[step - 1]], step == len(path) - 1
+        last = step == len(path) - 1
+        to = _port(graph, node, path[step - 1], entering=True) if last else graph.x[node]
         top = _top(depth + step) - (5 if last else 0)
         bend = (top - y) / 2
-        written.append(f"C{x:.1f} {y + bend:.1f} {graph.x[node]:.1f} {top - bend:.1f} {graph.x[node]:.1f} {top:.1f}")
-        y = top
+        written.append(f"C{x:.1f} {y + bend:.1f} {to:.1f} {top - bend:.1f} {to:.1f} {top:.1f}")
+        x, y = to, top
         if not last:
             y = top + BOX_HEIGHT
-            written.append(f"L{graph.x[node]:.1f} {y:.1f}")
+            written.append(f"V{y:.1f}")
     drawing.add("path", d="".join(written), fill="none", stroke=SOFT, stroke_width=1.4, class_="axis")
-    x = graph.x[path[-1]]
-    head = f"M{x - 4:.1f} {y - 4:.1f}L{x + 4:.1f} {y - 4:.1f}L{x:.1f} {y + 4.5:.1f}Z"
+    head = f"M{x - 3.6:.1f} {y - 3:.1f}L{x + 3.6:.1f} {y - 3:.1f}L{x:.1f} {y + 4.5:.1f}Z"
     drawing.add("path", d=head, fill=SOFT, class_="head")

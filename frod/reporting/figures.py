@@ -58,39 +58,34 @@ def forest(headline: Headline, looks: Mapping[str, Look]) -> Drawing:
     """Difference to the reference: per task with its seeds and interval, and the mean over tasks."""
     look = looks[headline.method]
     rows = list(headline.by_task.items())
-    top, row = 8, 38
-    overall = len(rows) > 1
-    bottom = top + row * (len(rows) + overall)
+    overall = [(("mean over tasks", ""), headline.over_tasks)] if len(rows) > 1 else []
+    top, row = 4, 48
+    bottom = top + row * len([*rows, *overall])
     name = f"{look.label} − {looks[headline.reference].label}"
     drawing = Drawing(
         WIDTH,
         bottom + 42,
         f"{name}: difference of the test metric by task",
-        "Faint markers: the seeds. Full markers: their mean, with its paired 95 % interval. "
+        "Small markers: the seeds. Large markers: their mean, with its paired 95 % interval. "
         + "; ".join(
             f"{pair_label(*pair)}: {formatting.signed(d.mean)} {formatting.interval(d.low, d.high)}" for pair, d in rows
         ),
     )
-    scale = Scale(*_forest_range(headline), LABELS, WIDTH - 14)
-    _horizontal_axis(drawing, scale, top, bottom, "difference, points")
-    zero = scale(0)
-    drawing.line(zero, top, zero, bottom)
-    everything = [*rows, (("mean over tasks", ""), headline.over_tasks)] if overall else rows
-    for index, ((task, backbone), difference) in enumerate(everything):
-        y = top + row * (index + 0.5)
-        is_overall = overall and index == len(rows)
-        if is_overall:
-            drawing.line(0, y - row / 2, WIDTH - 14, y - row / 2, soft=True)
-        drawing.text(LABELS - 10, y + (0 if backbone else 4), _short(task, 17), anchor="end")
-        if backbone:
-            drawing.text(LABELS - 10, y + 13, _short(f"on {backbone}", 20), size=10, anchor="end", soft=True)
+    scale = Scale(*_forest_range(headline), 14, WIDTH - 14)
+    _horizontal_axis(drawing, scale, top, bottom, "difference on test, points")
+    drawing.line(scale(0), top, scale(0), bottom)
+    for index, (pair, difference) in enumerate([*rows, *overall]):
+        y = top + row * index + 31
+        label = pair_label(*pair) if pair[1] else pair[0]
+        if not pair[1]:
+            drawing.line(0, y - 31, WIDTH, y - 31)
+        drawing.text(14, y - 15, _short(label, 40))
         if difference.has_interval:
             _whisker(drawing, scale, look, y, difference)
-        if not is_overall:
-            for seed, value in zip(difference.pairs, difference.each):
-                hint = f"{pair_label(task, backbone)}, seed {seed}: {formatting.signed(value, 2)}"
-                drawing.mark(scale.inside(100 * value), y - 9, look, size=2.6, opacity=0.55, hint=hint)
-        drawing.mark(scale.inside(100 * difference.mean), y, look, size=5 if not is_overall else 6)
+        for seed, value in zip(difference.pairs, difference.each) if pair[1] else ():
+            hint = f"{label}, seed {seed}: {formatting.signed(value, 2)}"
+            drawing.mark(scale.inside(100 * value), y + 9, look, size=2.8, opacity=0.6, hint=hint)
+        drawing.mark(scale.inside(100 * difference.mean), y, look, size=5)
     return drawing
 
 
@@ -154,7 +149,7 @@ def lines(
 
 
 def _horizontal_axis(drawing: Drawing, scale: Scale, top: float, bottom: float, name: str) -> None:
-    for tick in nice_ticks(scale.low, scale.high, 4):
+    for tick in nice_ticks(scale.low, scale.high, 5):
         drawing.line(scale(tick), top, scale(tick), bottom, soft=True)
         drawing.text(scale(tick), bottom + 16, tick_label(tick), size=11, anchor="middle", soft=True)
     drawing.line(scale.start, bottom, scale.end, bottom)
@@ -200,11 +195,11 @@ def _range(values: Sequence[float], log: bool) -> tuple[float, float]:
 
 def _legend(drawing: Drawing, looks: Sequence[Look]) -> float:
     """Markers with labels, wrapped; returns where the plot may begin."""
-    x, y = 50.0, 14.0
+    x, y = 22.0, 14.0
     for look in looks:
-        width = 24 + 6.6 * len(_short(look.label, 24))
-        if x > 50 and x + width > WIDTH:
-            x, y = 50.0, y + 18
+        width = 24 + 5.8 * len(_short(look.label, 24))
+        if x > 22 and x + width > WIDTH:
+            x, y = 22.0, y + 18
         drawing.stroke([(x - 7, y - 4), (x + 9, y - 4)], look, width=2.4)
         drawing.mark(x + 1, y - 4, look, size=3.6)
         drawing.text(x + 14, y, _short(look.label, 24), size=11)

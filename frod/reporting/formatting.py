@@ -30,6 +30,14 @@ def count(value: float | None) -> str:
     return DASH if _absent(value) else f"{int(value):,}".replace(",", "\u202f")
 
 
+def short_count(value: int) -> str:
+    """A whole number with three digits and a letter: 22566146 -> 22.6M."""
+    for unit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= unit * 0.9995:
+            return f"{_three_digits(value / unit)}{letter}"
+    return str(int(value))
+
+
 def count_range(values: list[int]) -> str:
     """One number where all agree, else the lowest and the highest."""
     low, high = min(values), max(values)
@@ -56,9 +64,9 @@ def seconds(value: float | None) -> str:
     if _absent(value):
         return DASH
     if value < 1:
-        return f"{1000 * value:.3g}\u00a0ms"
+        return f"{_three_digits(1000 * value)}\u00a0ms"
     if value < 60:
-        return f"{value:.3g}\u00a0s"
+        return f"{_three_digits(value)}\u00a0s"
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}\u00a0h {minutes}\u00a0min" if hours else f"{minutes}\u00a0min {rest}\u00a0s"
@@ -70,9 +78,9 @@ def size(value: float | None) -> str:
         return DASH
     for unit in ("B", "KiB", "MiB"):
         if value < 1000:
-            return f"{value:.3g}\u00a0{unit}"
+            return f"{_three_digits(value)}\u00a0{unit}"
         value /= 1024
-    return f"{value:.3g}\u00a0GiB"
+    return f"{_three_digits(value)}\u00a0GiB"
 
 
 def ratio(value: float | None) -> str:
@@ -89,10 +97,18 @@ def rate(value: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """Anything else: a whole float without its point, None and nan as a dash."""
+    """Anything else: a whole float without its point, yes and no, None and nan as a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits with their zeros, so that a column lines up: 4 -> 4.00."""
+    rounded = float(f"{value:.3g}")  # first, as 0.9999 has more places than 1.00
+    return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded)))}f}" if rounded >= 0.01 else f"{value:.2g}"
 
 
 def _absent(value: float | None) -> bool:

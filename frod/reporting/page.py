@@ -14,6 +14,7 @@ from frod.reporting import figures, files, sections
 from frod.reporting.comparison import Comparison, compare, headline
 from frod.reporting.curves import by_method, measured, thin
 from frod.reporting.naming import Look, RunKey, file_name, looks, method_order, metric_axis, pair_label
+from frod.reporting.report import Report
 from frod.reporting.svg import Drawing
 
 
@@ -69,7 +70,7 @@ def build(
     drawn = _figures(comparisons, histories, appearance)
     if top is not None:
         drawn["difference"] = figures.forest(top, appearance)
-    report = sections.Report(
+    report = Report(
         summary=summary,
         histories=histories,
         records=records,
@@ -126,7 +127,7 @@ def _figures(
     return drawn
 
 
-def _render(report: sections.Report, figures_svg: Mapping[str, str], dag: str | None) -> str:
+def _render(report: Report, figures_svg: Mapping[str, str], dag: str | None) -> str:
     from importlib.resources import files as package_files
 
     from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 from frod.reporting import formatting as show
 from frod.reporting.comparison import (
     CONVENTIONS,
     Comparison,
-    Headline,
     MethodResult,
     ParameterCount,
     costs,
@@ -24,37 +22,10 @@ from frod.reporting.comparison import (
 )
 from frod.reporting.curves import broken
 from frod.reporting.naming import REFERENCE, SUBJECT, Look, RunKey, metric_label, pair_label
+from frod.reporting.report import Report
+from frod.reporting.sentences import number, sentences
 
 ABSTRACT_SHARE = 0.0172  # trainable parameters, as the paper's abstract states them
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Everything the page is made from."""
-
-    summary: pd.DataFrame
-    histories: Mapping[RunKey, pd.DataFrame]
-    records: Mapping[RunKey, Mapping[str, Any]]
-    suite: Mapping[str, Any]
-    manifests: Mapping[tuple[str, str], Mapping[str, Any]]
-    methods: Sequence[str]
-    looks: Mapping[str, Look]
-    comparisons: Sequence[Comparison]
-    headline: Headline | None
-    missing: Sequence[RunKey]
-    results: str
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """Kind of each method, from its records; where they do not say, its name."""
-        found = {method: method for method in self.methods}
-        for key, record in self.records.items():
-            found[key.method] = ((record.get("spec") or {}).get("tuner") or {}).get("kind") or key.method
-        return found
-
-    def label(self, method: str) -> str:
-        """The name of a method."""
-        return self.looks[method].label
 
 
 def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) -> dict[str, Any]:
@@ -74,16 +45,18 @@ def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) 
         "reference": report.looks.get(REFERENCE),
         "tasks": [_task(report, comparison, figure_names) for comparison in report.comparisons],
         "conventions": CONVENTIONS,
-        "counts": [_count_row(report, count) for count in counts],
+        "looks": [report.looks[method] for method in report.methods],
+        "overview": _overview(report),
+        "counts": _grouped([_count_row(report, count) for count in counts], "backbone"),
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "abstract_share": show.share(ABSTRACT_SHARE),
-        "costs": _cost_rows(report),
+        "costs": _grouped(_cost_rows(report), "pair"),
         "has_gpu": bool((report.summary["peak_gpu_bytes"].fillna(0) > 0).any()),
         "budgets": _budget_rows(report),
-        "rates": _rate_rows(report),
+        "rates": _grouped(_rate_rows(report), "pair"),
         "environment": _environment(report),
         "packages": _packages(report),
-        "runs": _run_rows(report),
+        "runs": _grouped(_run_rows(report), "pair"),
     }
 
 
@@ -96,68 +69,10 @@ def method_style(looks: Mapping[str, Look]) -> str:
     return f"@media screen and (prefers-color-scheme: dark){{{rules}}}\n"
 
 
-def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
-    """The summary: what was compared and what came out, in sentences that state figures and no verdict."""
-    said = [_what_ran(report)]
-    top = report.headline
-    if top is None:
-        said.append("No task has both FRoD and full fine-tuning on a shared seed, so there is no difference to report.")
-    else:
-        said += _differences(report, top)
-    said += _trained(report, counts)
-    return said
-
-
-def _what_ran(report: Report) -> str:
-    tasks, methods = len(report.comparisons), [report.label(method) for method in report.methods]
-    seeds = report.summary.groupby(["task", "backbone", "method"])["seed"].nunique()
-    per = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return (
-        f"{_number(len(report.summary), 'run')}: {_number(tasks, 'task')}, {_number(len(methods), 'method')} "
-        f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each, the same budget for every method."
-    )
-
-
-def _differences(report: Report, top: Headline) -> list[str]:
-    means = [difference.mean for difference in top.by_task.values()]
-    seeds = f"{top.seeds[0]}" if top.seeds[0] == top.seeds[1] else f"{top.seeds[0]} to {top.seeds[1]}"
-    said = (
-        f"{report.label(top.method)} − {report.label(top.reference)} on test: "
-        f"mean difference {show.signed(top.over_tasks.mean)} points over {_number(len(means), 'task')}"
-    )
-    if len(means) > 1:
-        said += f" (by task from {show.signed(min(means))} to {show.signed(max(means))}"
-        if top.over_tasks.has_interval:
-            said += f"; 95 % interval over tasks {show.interval(top.over_tasks.low, top.over_tasks.high)}"
-        said += ")"
-    said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task."
-    if not top.with_interval:
-        return [said, "With one seed there is no interval: how much of the difference is chance is unknown."]
-    return [
-        said,
-        f"The paired 95 % interval over seeds contains zero on {top.containing_zero} of {top.with_interval} "
-        "tasks that have one. An interval that contains zero does not show that the methods are equal: "
-        "with few seeds it is wide.",
-    ]
-
-
-def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
-    shares = [
-        f"{show.share_range(count.shares[CONVENTIONS[0]])} of the base parameters on {count.backbone}"
-        for count in counts
-        if count.method == SUBJECT
-    ]
-    return [f"{report.label(SUBJECT)} trains {', '.join(shares)} (adapter alone, without the head)."] if shares else []
-
-
-def _number(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 def _task(report: Report, comparison: Comparison, figure_names: Callable[[str, str], dict[str, str]]) -> dict[str, Any]:
     manifest = report.manifests.get((comparison.task, comparison.backbone)) or {}
     lost = [
-        f"{report.label(key.method)} seed {key.seed}: loss not finite in {_number(broken(history), 'step')}"
+        f"{report.label(key.method)} seed {key.seed}: loss not finite in {number(broken(history), 'step')}"
         for key, history in sorted(report.histories.items())
         if (key.task, key.backbone) == (comparison.task, comparison.backbone) and broken(history)
     ]
@@ -192,6 +107,25 @@ def _result_row(report: Report, result: MethodResult) -> dict[str, Any]:
         "interval": show.interval(difference.low, difference.high) if difference and difference.has_interval else None,
         "pairs": difference.n if difference else 0,
     }
+
+
+def _overview(report: Report) -> list[dict[str, Any]]:
+    """Means of all methods side by side, a row per task."""
+    rows = []
+    for comparison in report.comparisons:
+        found = {result.method: _result_row(report, result) for result in comparison.results}
+        pair = pair_label(comparison.task, comparison.backbone)
+        rows.append({"pair": pair, "cells": [found.get(method) for method in report.methods]})
+    return rows
+
+
+def _grouped(rows: list[dict[str, Any]], field: str) -> list[dict[str, Any]]:
+    """Rows with `span`: how many rows the field's cell goes over, on the first of them; 0 on the others."""
+    for index, row in enumerate(rows):
+        first = index == 0 or rows[index - 1][field] != row[field]
+        length = next((i for i, other in enumerate(rows[index:]) if other[field] != row[field]), len(rows) - index)
+        row["span"] = length if first else 0
+    return rows
 
 
 def _count_row(report: Report, count: ParameterCount) -> dict[str, Any]:
@@ -293,8 +227,12 @@ def _environment(report: Report) -> list[tuple[str, list[str]]]:
     started = sorted(str(record["started"]) for record in records if record.get("started"))
     finished = sorted(str(record["finished"]) for record in records if record.get("finished"))
     if started and finished:
-        rows.append(("when", [f"{started[0]} to {finished[-1]}"]))
+        rows.append(("when", [f"{_moment(started[0])} to {_moment(finished[-1])}"]))
     return rows
+
+
+def _moment(text: str) -> str:
+    return text.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _commit(code: Mapping[str, Any]) -> str:
@@ -306,7 +244,7 @@ def _tally(values: Sequence[str]) -> list[str]:
     counted = {value: values.count(value) for value in values}
     if len(counted) == 1:
         return list(counted)
-    return [f"{value} ({_number(times, 'run')})" for value, times in counted.items()]
+    return [f"{value} ({number(times, 'run')})" for value, times in counted.items()]
 
 
 def _packages(report: Report) -> list[tuple[str, list[str]]]:

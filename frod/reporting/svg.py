@@ -44,7 +44,9 @@ class Drawing:
         """A line of text; `anchor` start, middle or end."""
         fill, class_ = (SOFT, "soft") if soft else (INK, "ink")
         anchor = None if anchor == "start" else anchor
-        self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchor, fill=fill, class_=class_)
+        # A halo in the ground's colour keeps text legible where a grid line passes behind it.
+        halo = {"stroke": "#ffffff", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
+        self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchor, fill=fill, class_=class_, **halo)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, *, soft: bool = False, dash: str | None = None) -> None:
         """A thin line of the frame: an axis, or with `soft` a grid line."""
@@ -136,7 +138,7 @@ def log_ticks(low: float, high: float) -> list[float]:
         ticks = [m * 10.0**d for d in decades for m in multiples if low * 0.999 <= m * 10.0**d <= high * 1.001]
         if len(ticks) >= 3:
             return ticks
-    return nice_ticks(low, high, 3)
+    return nice_ticks(low, high, 4)
 
 
 def tick_label(value: float) -> str:

@@ -1,0 +1,74 @@
+"""The page's opening: what was compared and what came out, in sentences that state figures and no verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frod.reporting import formatting as show
+from frod.reporting.comparison import CONVENTIONS, Headline, ParameterCount
+from frod.reporting.naming import SUBJECT, metric_label
+from frod.reporting.report import Report
+
+
+def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
+    """Sentences about the runs, the difference to full fine-tuning, and the parameters that are trained."""
+    said = [_what_ran(report)]
+    top = report.headline
+    if top is None:
+        said.append("No task has both FRoD and full fine-tuning on a shared seed, so there is no difference to report.")
+    else:
+        said += _differences(report, top)
+    said += _trained(report, counts)
+    return said
+
+
+def _what_ran(report: Report) -> str:
+    tasks, methods = len(report.comparisons), [report.label(method) for method in report.methods]
+    seeds = report.summary.groupby(["task", "backbone", "method"])["seed"].nunique()
+    per = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    return (
+        f"{number(len(report.summary), 'run')}: {number(tasks, 'task')}, {number(len(methods), 'method')} "
+        f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each, the same budget for every method."
+    )
+
+
+def _differences(report: Report, top: Headline) -> list[str]:
+    means = [difference.mean for difference in top.by_task.values()]
+    seeds = f"{top.seeds[0]}" if top.seeds[0] == top.seeds[1] else f"{top.seeds[0]} to {top.seeds[1]}"
+    said = (
+        f"{report.label(top.method)} − {report.label(top.reference)} on test: "
+        f"mean difference {show.signed(top.over_tasks.mean)} points over {number(len(means), 'task')}"
+    )
+    if len(means) > 1:
+        said += f" (by task from {show.signed(min(means))} to {show.signed(max(means))}"
+        if top.over_tasks.has_interval:
+            said += f"; 95\u00a0% interval over tasks {show.interval(top.over_tasks.low, top.over_tasks.high)}"
+        said += ")"
+    said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task."
+    metrics = list(dict.fromkeys(metric_label(comparison.primary) for comparison in report.comparisons))
+    if len(metrics) > 1:
+        said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."
+    if not top.with_interval:
+        return [said, "With one seed there is no interval: how much of the difference is chance is unknown."]
+    return [
+        said,
+        f"The paired 95\u00a0% interval over seeds contains zero on {top.containing_zero} of {top.with_interval} "
+        "tasks that have one. An interval that contains zero does not show that the methods are equal: "
+        "with few seeds it is wide.",
+    ]
+
+
+def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
+    shares = {c.backbone: show.share_range(c.shares[CONVENTIONS[0]]) for c in counts if c.method == SUBJECT}
+    if not shares:
+        return []
+    if len(set(shares.values())) == 1:
+        text = next(iter(shares.values()))
+    else:
+        text = ", ".join(f"{share} ({backbone})" for backbone, share in shares.items())
+    return [f"{report.label(SUBJECT)} trains {text} of the base parameters, its adapter alone, without the head."]
+
+
+def number(n: int, what: str) -> str:
+    """A count with its noun: 1 run, 2 runs."""
+    return f"{n} {what}{'' if n == 1 else 's'}"

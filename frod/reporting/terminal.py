@@ -1,0 +1,76 @@
+"""The summary at the end of `make reproduce`: what a reader of the terminal should have seen before the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+from frod.reporting import formatting as show
+from frod.reporting.comparison import MethodResult, compare
+from frod.reporting.naming import REFERENCE, looks, method_order, metric_label
+
+
+def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]] | None = None) -> Table:
+    """Test metric by task and method, with the difference to full fine-tuning and what is trained.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Of `frod.evaluation.summary.summarise`.
+    methods : mapping of method to its settings, optional
+        For the order and the labels.
+
+    Returns
+    -------
+    rich Table, which fits in 100 columns; print it with a rich Console
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    order = method_order(sorted(summary["method"].unique()), list(methods or {}))
+    appearance = looks(order, methods)
+    suite = ", ".join(map(str, summary["suite"].unique()))
+    table = Table(
+        title=Text(f"Suite {suite}: test, mean ± spread over seeds, in points"),
+        caption=Text("n: seeds; difference: to full fine-tuning, paired by seed; trained: parameters, head included"),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=20)
+    table.add_column("method", overflow="ellipsis", no_wrap=True, max_width=16)
+    for name in ("mean ± spread", "n", "difference", "95 % interval", "trained"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for comparison in compare(summary, order):
+        of_task = summary[(summary["task"] == comparison.task) & (summary["backbone"] == comparison.backbone)]
+        # Text, not markup: a name in square brackets is a name.
+        where = [comparison.task, f"on {comparison.backbone}", metric_label(comparison.primary)]
+        for index in range(max(len(where), len(comparison.results))):
+            cells = [""] * 6
+            if index < len(comparison.results):
+                result = comparison.results[index]
+                trained = of_task[of_task["method"] == result.method]["trainable_parameters"].iloc[0]
+                cells = [appearance[result.method].label, *_figures(result), show.short_count(trained)]
+            table.add_row(*(Text(cell) for cell in [where[index] if index < len(where) else "", *cells]))
+        table.add_section()
+    return table
+
+
+def _figures(result: MethodResult) -> list[str]:
+    spread, difference = result.spread, result.difference
+    mean = "undefined" if spread is None else show.points(spread.mean)
+    if spread is not None and spread.n > 1:
+        mean += f" ± {show.points(spread.spread)}"
+    if result.method == REFERENCE:
+        return [mean, str(len(result.values)), "", "reference"]
+    return [
+        mean,
+        str(len(result.values)),
+        show.signed(difference.mean) if difference else show.DASH,
+        show.interval(difference.low, difference.high) if difference else show.DASH,
+    ]

@@ -1,0 +1,211 @@
+"""The page says what the runs say, links to their records, escapes what comes from data, and is the same each time."""
+
+import csv
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+import synthetic
+
+from frod.reporting import dag, page
+from frod.reporting.naming import RunKey, file_name
+
+
+def build(results, out, **options):
+    return page.build(
+        results.summary,
+        results.histories,
+        results.records,
+        results.suite,
+        out,
+        manifests=results.manifests,
+        dag=dag.draw(synthetic.edges()),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(results, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reports") / "smoke"
+    build(results, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def html(built):
+    return (built / "index.html").read_text()
+
+
+class Reader(HTMLParser):
+    """Collects tags in order, checks that they nest, and keeps links, ids and the text."""
+
+    VOID = ("meta", "link", "br")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.links, self.ids, self.words = [], set(), [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+        self.ids += [value for name, value in attrs if name == "id"]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+
+def read(html):
+    reader = Reader()
+    reader.feed(html)
+    assert not reader.open
+    return reader
+
+
+def test_files_are_all_there(results, built):
+    names = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
+    assert {"index.html", "results.csv", "metrics.json", "curves.csv", "figures/difference.svg"} <= names
+    assert {"figures/seeds-digits-digit_vit.svg", "figures/loss-sums-micro_llama.svg"} <= names
+    assert "figures/validation-sums-micro_llama.svg" not in names, "sums was not validated during training"
+    assert not [name for name in names if "partial" in name]
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(html):
+    reader = read(html)
+    assert "script" not in reader.tags and "img" not in reader.tags
+    assert not [link for link in reader.links if re.match(r"(https?:)?//", link)]
+    assert not re.search(r"url\(|@import", html)
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids)
+
+
+def test_the_opening_states_the_computed_difference(results, html):
+    """Computed here anew, from the summary, with pandas."""
+    wide = results.summary.pivot_table(index=["task", "seed"], columns="method", values="test")
+    mean = (wide["frod"] - wide["full_ft"]).groupby("task").mean().mean()
+    text = "".join(read(html).words)
+    assert f"mean difference −{100 * abs(mean):.1f} points over 4 tasks" in text
+    assert "FRoD trains 2.06\u00a0% of the base parameters" in text
+    assert "Figures are on the test split" in text
+
+
+def test_gaps_are_named(html):
+    text = "".join(read(html).words)
+    assert re.search(r"1 of 40 planned runs is missing.*\s*territory_language/minilm/lora/seed-3", text)
+    assert "linear probe: the metric is undefined for seed 2" in text
+    assert "LoRA seed 1: loss not finite in 7 steps" in text
+    assert "one seed: none" in text
+    assert "with uncommitted changes (11 runs)" in text
+
+
+def test_what_was_planned_and_what_cannot_be_shown(results, html):
+    text = "".join(read(html).words)
+    assert all(line in text for line in results.suite["cannot_show"])
+    assert results.suite["rates_chosen"] in text
+    assert "scale 2e-3, rotation 5e-4, head 1e-3" in text
+    assert "1.72\u00a0%" in text and "not a result" in text
+
+
+def test_every_run_links_to_its_record_and_shows_its_hash(results, html):
+    links = read(html).links
+    for row in results.summary.to_dict("records"):
+        path = f"../../results/smoke/{row['task']}/{row['backbone']}/{row['method']}/seed-{row['seed']}/record.json"
+        assert path in links
+        assert f"<code>{row['record_sha256'][:12]}</code>" in html
+
+
+def test_tables_for_machines(results, built):
+    rows = list(csv.DictReader(io.StringIO((built / "results.csv").read_text())))
+    assert len(rows) == len(results.summary)
+    assert float(rows[0]["test"]) == results.summary["test"].iloc[0]
+    metrics = json.loads((built / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert (metrics["runs"], metrics["runs_missing"]) == (39, 1)
+    of_digits = results.summary.query("task == 'digits' and method == 'frod'")["test"]
+    assert metrics["digits/digit_vit/frod/test_accuracy"] == pytest.approx(of_digits.mean(), abs=1e-6)
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    curves = list(csv.DictReader(io.StringIO((built / "curves.csv").read_text())))
+    assert set(curves[0]) == {"task", "backbone", "method", "seed", "step", "loss"}
+    assert len(curves) == 39 * 100
+
+
+def test_the_same_results_give_the_same_bytes(results, built, tmp_path):
+    build(results, tmp_path)
+    for path in built.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / path.relative_to(built)).read_bytes(), path.name
+
+
+def test_a_second_report_removes_its_own_stale_figures_and_nothing_else(results, tmp_path):
+    build(results, tmp_path)
+    (tmp_path / "figures" / "seeds-gone.svg").write_text("old")
+    (tmp_path / "audit.json").write_text("{}")
+    build(results, tmp_path)
+    assert not (tmp_path / "figures" / "seeds-gone.svg").exists()
+    assert (tmp_path / "audit.json").exists()
+
+
+def test_hostile_names_stay_text(tmp_path):
+    evil = "</title><script>alert(1)</script>"
+    hostile = synthetic.results(rename={"digits": evil, "lora": '" onmouseover="x', "minilm": "../../etc"})
+    hostile.suite |= {"title": evil, "description": evil, "cannot_show": [evil], "rates_chosen": evil}
+    written = build(hostile, tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    reader = read(text)
+    assert "script" not in reader.tags
+    assert "<script" not in text
+    assert evil in "".join(reader.words)
+    for path in written:
+        assert path.resolve().is_relative_to(tmp_path.resolve())
+        assert path.suffix in (".csv", ".json") or "<script" not in path.read_text()
+
+
+def test_file_names_are_safe_and_distinct():
+    assert file_name("loss", "digits", "digit_vit") == "loss-digits-digit_vit"
+    assert "/" not in file_name("../x")
+    assert file_name("a/b") != file_name("a:b")
+
+
+def test_a_suite_of_one_run_has_a_page(results, tmp_path):
+    """The least there can be: no reference, no interval, no validation, no manifests, no picture of the workflow."""
+    key = RunKey("sums", "micro_llama", "frod", 1)
+    chosen = results.summary.query("task == 'sums' and method == 'frod'")
+    page.build(chosen, {key: results.histories[key]}, {key: results.records[key]}, {"name": "smoke"}, tmp_path)
+    text = "".join(read((tmp_path / "index.html").read_text()).words)
+    assert "1 run: 1 task, 1 method (FRoD), 1 seed each" in text
+    assert "no difference to report" in text
+    assert not (tmp_path / "figures" / "difference.svg").exists()
+
+
+@pytest.mark.parametrize("column", ["validation", "peak_rss_bytes", "epochs", "step_seconds_median", "train_seconds"])
+def test_an_unknown_figure_is_a_dash_not_an_error(results, tmp_path, column):
+    changed = synthetic.results()
+    changed.summary[column] = math.nan
+    build(changed, tmp_path)
+    assert not re.search(r"\bnan\b", "".join(read((tmp_path / "index.html").read_text()).words))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: {"summary": r.summary.iloc[:0]}, "no runs"),
+        (lambda r: {"summary": r.summary.assign(suite="other")}, "'other'.*'smoke'"),
+        (lambda r: {"records": {}}, "digits/digit_vit/full_ft/seed-1.*no record"),
+        (lambda r: {"histories": {}}, "digits/digit_vit/full_ft/seed-1.*no history"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(results, tmp_path, change, message):
+    given = {name: getattr(results, name) for name in ("summary", "histories", "records", "suite")}
+    with pytest.raises(ValueError, match=message):
+        page.build(**(given | change(results)), out=tmp_path)
+    assert not list(tmp_path.iterdir())
