@@ -155,7 +155,7 @@ def _crossings(graph: _Graph) -> int:
     return total
 
 
-def _place(graph: _Graph, widths: Mapping[Node, float], rounds: int = 60) -> None:
+def _place(graph: _Graph, widths: Mapping[Node, float], rounds: int = 200) -> None:
     """Horizontal positions: each node towards its neighbours, never nearer than the gap to the next in its layer.
 
     Neighbours count more along passing arrows, so that these run straight and the boxes make room.
@@ -170,6 +170,10 @@ def _place(graph: _Graph, widths: Mapping[Node, float], rounds: int = 60) -> Non
                 pulls = [(graph.x[other], weight[other]) for other in graph.above[node] + graph.below[node]]
                 wanted[node] = sum(x * pull for x, pull in pulls) / sum(pull for _, pull in pulls)
             _spread(layer, wanted, graph.x, widths)
+    for layer in graph.layers:  # a chain of rules stands in a straight line
+        chained = [node for node in layer if len(graph.above[node]) == 1 == len(graph.below[graph.above[node][0]])]
+        wanted = {node: graph.x[node] for node in layer}
+        _spread(layer, wanted | {node: graph.x[graph.above[node][0]] for node in chained}, graph.x, widths)
     left = min(graph.x[node] - widths[node] / 2 for node in graph.x)
     for node in graph.x:
         graph.x[node] += MARGIN - left
