@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 DASH = "–"
 
@@ -97,11 +98,15 @@ def rate(value: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """Anything else: a whole float without its point, yes and no, None and nan as a dash."""
+    """Anything else: a whole float without its point, yes and no, names with their values."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(inner)}" for name, inner in value.items() if inner is not None)
+    if isinstance(value, list | tuple):
+        return " ".join(map(plain, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

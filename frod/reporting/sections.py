@@ -21,6 +21,7 @@ from frod.reporting.comparison import (
     parameter_counts,
 )
 from frod.reporting.curves import broken
+from frod.reporting.environment import environment, packages
 from frod.reporting.naming import REFERENCE, SUBJECT, Look, RunKey, metric_label, pair_label
 from frod.reporting.report import Report
 from frod.reporting.sentences import number, sentences
@@ -53,9 +54,10 @@ def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) 
         "costs": _grouped(_cost_rows(report), "pair"),
         "has_gpu": bool((report.summary["peak_gpu_bytes"].fillna(0) > 0).any()),
         "budgets": _budget_rows(report),
-        "rates": _grouped(_rate_rows(report), "pair"),
-        "environment": _environment(report),
-        "packages": _packages(report),
+        "training": _training(report),
+        "rates": _grouped(_method_rows(report), "pair"),
+        "environment": environment(report),
+        "packages": packages(report),
         "runs": _grouped(_run_rows(report), "pair"),
     }
 
@@ -165,11 +167,16 @@ def _budget_rows(report: Report) -> list[dict[str, Any]]:
             "validation": int(runs["validation_examples"].iloc[0]),
             "test": int(runs["test_examples"].iloc[0]),
         }
-        sizes = {name: (splits.get(name) or {}).get("rows", counted.get(name)) for name in ("train", *counted)}
+        seen = sorted(
+            {_trained_on(report.records[key]) for key in report.records if key[:2] == (task, backbone)} - {None}
+        )
         rows.append(
             {
                 "pair": pair_label(task, backbone),
-                "splits": [show.count(sizes[name]) for name in ("train", "validation", "test")],
+                "splits": [
+                    _part(seen or [None], (splits.get("train") or {}).get("rows")),
+                    *(_part([rows_used], (splits.get(name) or {}).get("rows")) for name, rows_used in counted.items()),
+                ],
                 "steps": show.count_range([int(value) for value in runs["steps"]]),
                 "batch": show.count_range([int(value) for value in runs["batch_size"]]),
                 "seen": show.count_range([int(value) for value in runs["examples"]]),
@@ -183,6 +190,19 @@ def _budget_rows(report: Report) -> list[dict[str, Any]]:
     return rows
 
 
+def _trained_on(record: Mapping[str, Any]) -> int | None:
+    return (record.get("budget") or {}).get("train_examples")
+
+
+def _part(used: Sequence[int | None], available: int | None) -> str:
+    """How many examples of a split were used, and of how many where that is fewer than all."""
+    known = [rows for rows in used if rows is not None]
+    if not known:
+        return show.count(available)
+    text = show.count_range(known)
+    return text if available is None or known == [available] else f"{text} of {show.count(available)}"
+
+
 def _source(manifest: Mapping[str, Any]) -> str:
     source = manifest.get("source") or {}
     what = source.get("what") if isinstance(source, Mapping) else source
@@ -191,67 +211,44 @@ def _source(manifest: Mapping[str, Any]) -> str:
     return f"{what} @ {str(revision)[:12]}" if revision else what
 
 
-def _rate_rows(report: Report) -> list[dict[str, Any]]:
-    """Peak learning rates as the optimiser had them: the highest of each lr column of the histories."""
-    rows: dict[tuple[str, str, str], set[str]] = {}
+def _method_rows(report: Report) -> list[dict[str, Any]]:
+    """Settings of a method from its records, and its rates as the optimiser had them.
+
+    A rate is the highest of its lr column in the histories: what was done, not what was asked for.
+    """
+    rates: dict[tuple[str, str, str], set[str]] = {}
+    settings: dict[tuple[str, str, str], set[str]] = {}
     for key in sorted(report.histories):
         history = report.histories[key]
         columns = [column for column in history.columns if column.startswith("lr_")]
-        rates = ", ".join(f"{column[3:]} {show.rate(float(history[column].max()))}" for column in columns)
-        rows.setdefault((key.task, key.backbone, key.method), set()).add(rates or show.DASH)
+        text = ", ".join(f"{column[3:]} {show.rate(float(history[column].max()))}" for column in columns)
+        rates.setdefault(key[:3], set()).add(text or show.DASH)
+        tuner = (report.records[key].get("spec") or {}).get("tuner") or {}
+        given = {name: value for name, value in tuner.items() if name not in ("kind", "label", "arguments")}
+        settings.setdefault(key[:3], set()).add(show.plain(given | (tuner.get("arguments") or {})) or show.DASH)
     return [
         {
             "pair": pair_label(comparison.task, comparison.backbone),
             "look": report.looks[method],
-            "rates": " / ".join(sorted(rows[comparison.task, comparison.backbone, method])),
+            "rates": " / ".join(sorted(rates[comparison.task, comparison.backbone, method])),
+            "settings": " / ".join(sorted(settings[comparison.task, comparison.backbone, method])),
         }
         for comparison in report.comparisons
         for method in report.methods
-        if (comparison.task, comparison.backbone, method) in rows
+        if (comparison.task, comparison.backbone, method) in rates
     ]
 
 
-def _environment(report: Report) -> list[tuple[str, list[str]]]:
-    """What ran the suite; several values where runs differ, each with how many runs it holds for."""
-    wanted = (
-        ("git commit", lambda r: _commit(r["code"])),
-        ("code hash", lambda r: str(r["code"]["hash"])[:12]),
-        ("python", lambda r: r["environment"].get("python")),
-        ("processor", lambda r: r["environment"].get("processor")),
-        ("accelerator", lambda r: r["environment"].get("accelerator") or "none"),
-        ("threads", lambda r: r["environment"].get("threads")),
-        ("deterministic", lambda r: r["environment"].get("deterministic")),
-    )
-    records = [report.records[key] for key in sorted(report.records)]
-    rows = [(name, _tally([show.plain(read(record)) for record in records])) for name, read in wanted]
-    started = sorted(str(record["started"]) for record in records if record.get("started"))
-    finished = sorted(str(record["finished"]) for record in records if record.get("finished"))
-    if started and finished:
-        rows.append(("when", [f"{_moment(started[0])} to {_moment(finished[-1])}"]))
-    return rows
-
-
-def _moment(text: str) -> str:
-    return text.replace("T", " ").replace("+00:00", " UTC")
-
-
-def _commit(code: Mapping[str, Any]) -> str:
-    commit = str(code.get("git_commit") or "not in a git repository")[:12]
-    return f"{commit}, with uncommitted changes" if code.get("git_dirty") else commit
-
-
-def _tally(values: Sequence[str]) -> list[str]:
-    counted = {value: values.count(value) for value in values}
-    if len(counted) == 1:
-        return list(counted)
-    return [f"{value} ({number(times, 'run')})" for value, times in counted.items()]
-
-
-def _packages(report: Report) -> list[tuple[str, list[str]]]:
-    records = [report.records[key] for key in sorted(report.records)]
-    installed = [record["environment"].get("packages") or {} for record in records]
-    names = sorted({name for packages in installed for name in packages})
-    return [(name, _tally([show.plain(packages.get(name)) for packages in installed])) for name in names]
+def _training(report: Report) -> list[str]:
+    """What the optimiser was told beside rates and budget, the same for all methods; a line for each variant."""
+    tabled = ("epochs", "batch_size", "accumulation", "max_train", "max_validation", "checkpoint_seconds")
+    found: dict[str, int] = {}
+    for key in sorted(report.records):
+        training = (report.records[key].get("spec") or {}).get("training") or {}
+        text = show.plain({name: value for name, value in training.items() if name not in tabled})
+        found[text] = found.get(text, 0) + 1
+    lines = {text: runs for text, runs in found.items() if text}
+    return [text if len(lines) == 1 else f"{text} ({number(runs, 'run')})" for text, runs in lines.items()]
 
 
 def _run_rows(report: Report) -> list[dict[str, Any]]:

@@ -27,6 +27,12 @@ TASKS = {
 OFFSET = {"full_ft": 0.0, "frod": -0.008, "lora": -0.014, "linear_probe": -0.19}
 SHARE = {"full_ft": 1.0, "frod": 0.0206, "lora": 0.011, "linear_probe": 0.0}
 PACE = {"full_ft": 1.0, "frod": 1.31, "lora": 0.92, "linear_probe": 0.37}
+TUNERS = {
+    "full_ft": {"kind": "full_ft", "sparse_rate": None},
+    "frod": {"kind": "frod", "sparse_rate": 0.02},
+    "lora": {"kind": "peft", "config": "LoraConfig", "arguments": {"r": 8, "lora_alpha": 16}},
+    "linear_probe": {"kind": "linear_probe"},
+}
 STEPS = 180
 
 
@@ -126,7 +132,11 @@ def _history(rng: np.random.Generator, method: str, primary: str, test: float, *
 def _record(key: RunKey, kind: str) -> dict[str, Any]:
     return {
         "run": {"suite": "smoke", **key._asdict()},
-        "spec": {"tuner": {"kind": "peft" if kind == "lora" else kind}},
+        "spec": {
+            "tuner": TUNERS[kind],
+            "training": {"epochs": 3.0, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0, "clip": 1.0},
+        },
+        "budget": {"train_examples": 1000},
         "code": {"hash": "c0de" * 16, "git_commit": "0123456789abcdef", "git_dirty": key.seed == 3},
         "environment": {
             "python": "3.11.2",
@@ -134,7 +144,7 @@ def _record(key: RunKey, kind: str) -> dict[str, Any]:
             "processor": "Example CPU @ 2.00 GHz",
             "accelerator": None,
             "threads": 1,
-            "deterministic": True,
+            "deterministic": {"algorithms": True, "tf32_matmul": False},
         },
         "started": f"2026-03-01T10:0{key.seed}:00+00:00",
         "finished": f"2026-03-01T10:1{key.seed}:00+00:00",

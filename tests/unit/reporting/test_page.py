@@ -114,6 +114,9 @@ def test_what_was_planned_and_what_cannot_be_shown(results, html):
     assert all(line in text for line in results.suite["cannot_show"])
     assert results.suite["rates_chosen"] in text
     assert "scale 2e-3, rotation 5e-4, head 1e-3" in text
+    assert "config LoraConfig, r 8, lora_alpha 16" in text and "sparse_rate 0.02" in text
+    assert "schedule cosine, warmup 0.1, weight_decay 0, clip 1" in text
+    assert "1\u202f000 of 1\u202f047" in text, "trained on a part of the split"
     assert "1.72\u00a0%" in text and "not a result" in text
 
 
