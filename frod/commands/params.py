@@ -26,11 +26,12 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     ValueError
         Names the field, its value and what would be right.
     """
-    from frod import backbones, tasks
+    from frod.backbones import registry as backbones
     from frod.config import load
+    from frod.tasks import registry as tasks
 
     workflow = load(params, root)
-    known_backbones, known_tasks = backbones.registry.load(), tasks.registry.load()
+    known_backbones, known_tasks = backbones.load(), tasks.load()
     for task, backbone in workflow.pairs():
         for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
             if name not in known:

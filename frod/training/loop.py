@@ -73,7 +73,7 @@ class Trainer:
     started_at: int = 0
 
     def __post_init__(self) -> None:
-        self.optimiser = torch.optim.AdamW(self.groups)
+        self.optimiser = torch.optim.AdamW(self.groups, fused=True)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.model, self.optimiser = self.accelerator.prepare(self.model, self.optimiser)
         self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]

@@ -6,18 +6,18 @@ rule basis:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
     output:
         manifest=f"{PATHS.data}/bases/{{backbone}}/{{basis}}/manifest.json",
+    log:
+        "logs/basis/{backbone}/{basis}.log",
+    conda:
+        "../envs/frod.yaml"
+    threads: max(2, RESOURCES.threads)
+    resources:
+        mem_mb=RESOURCES.mem_mb,
     params:
         spec=lambda wildcards: json.dumps(
             WORKFLOW.params.basis.model_dump() | {"targets": WORKFLOW.targets_of(wildcards.backbone)}
         ),
         code=CODE["basis"],
-    log:
-        "logs/basis/{backbone}/{basis}.log",
-    threads: max(2, RESOURCES.threads)
-    resources:
-        mem_mb=RESOURCES.mem_mb,
-    conda:
-        "../envs/frod.yaml"
     message:
         "shared basis of {wildcards.backbone}"
     shell:

@@ -24,17 +24,29 @@ RESOURCES = WORKFLOW.params.resources
 NOT_CODE = (*EXCLUDED, "tasks/registry.yaml", "backbones/registry.yaml")
 CODE = {
     name: code_hash(f"frod.commands.{name}", exclude=NOT_CODE)
-    for name in ["backbone", "task", "basis", "train", "evaluate", "summarise", "report"]
+    for name in [
+        "backbone",
+        "task",
+        "basis",
+        "train",
+        "evaluate",
+        "summarise",
+        "report",
+    ]
 }
 
-# Where things are found, not what they are: these must not make a finished job stale, so the jobs inherit them.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-if PATHS.mirror:
-    os.environ.setdefault("FROD_MIRROR", str(Path(PATHS.mirror).expanduser().resolve()))
-if WORKFLOW.params.tracking.uri:
-    os.environ.setdefault("MLFLOW_TRACKING_URI", WORKFLOW.params.tracking.uri)
-if not WORKFLOW.params.tracking.enabled:
-    os.environ["FROD_TRACKING"] = "off"
+# Where things are found and how often they are saved: no result depends on these, so they must not make a finished
+# job stale. The jobs inherit them; what the user's environment says comes first.
+INHERITED = {
+    "FROD_MIRROR": PATHS.mirror and str(Path(PATHS.mirror).expanduser().resolve()),
+    "MLFLOW_TRACKING_URI": WORKFLOW.params.tracking.uri,
+    "FROD_TRACKING": None if WORKFLOW.params.tracking.enabled else "off",
+    "FROD_CHECKPOINT_SECONDS": str(RESOURCES.checkpoint_seconds),
+}
+for name, value in INHERITED.items():
+    if value:
+        os.environ.setdefault(name, value)
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
 wildcard_constraints:
@@ -60,5 +72,27 @@ def run_of(wildcards):
     return WORKFLOW.find(wildcards.task, wildcards.backbone, wildcards.method, wildcards.seed)
 
 
+def basis_of_run(wildcards):
+    return basis_file(wildcards.backbone) if run_of(wildcards).tuner.kind == "frod" else []
+
+
 def run_files(name):
     return [f"{PATHS.results}/{run.key}/{name}" for run in WORKFLOW.runs]
+
+
+def spec_of_task(task):
+    return {"name": task, "task": TASKS[task].model_dump(mode="json", by_alias=True)}
+
+
+def spec_of_backbone(backbone):
+    spec = BACKBONES[backbone]
+    entries = {
+        "name": backbone,
+        "backbone": spec.model_dump(mode="json", by_alias=True),
+    }
+    if spec.pretrained_on:
+        entries |= {
+            "task": spec_of_task(spec.pretrained_on)["task"],
+            "seed": WORKFLOW.params.split.seed,
+        }
+    return entries

@@ -4,15 +4,15 @@
 rule backbone:
     output:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
-    params:
-        spec=lambda wildcards: BACKBONES[wildcards.backbone].model_dump_json(by_alias=True),
-        code=CODE["backbone"],
     log:
         "logs/backbone/{backbone}.log",
-    threads: 1
     retries: 2
     conda:
         "../envs/frod.yaml"
+    threads: 1
+    params:
+        spec=lambda wildcards: json.dumps(spec_of_backbone(wildcards.backbone)),
+        code=CODE["backbone"],
     message:
         "weights of {wildcards.backbone}"
     shell:
@@ -24,15 +24,15 @@ rule task:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
     output:
         manifest=f"{PATHS.data}/tasks/{{task}}/{{backbone}}/manifest.json",
-    params:
-        spec=lambda wildcards: TASKS[wildcards.task].model_dump_json(by_alias=True),
-        seed=WORKFLOW.params.split.seed,
-        code=CODE["task"],
     log:
         "logs/task/{task}/{backbone}.log",
-    threads: 1
     conda:
         "../envs/frod.yaml"
+    threads: 1
+    params:
+        spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task)),
+        seed=WORKFLOW.params.split.seed,
+        code=CODE["task"],
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"
     shell:

@@ -8,10 +8,12 @@ rule store:
         f"logs/store/{WORKFLOW.name}.log",
     conda:
         "../envs/frod.yaml"
+    params:
+        experiment=WORKFLOW.name,
     message:
         "MLflow store"
     shell:
-        "frod store --experiment {WORKFLOW.name:q} --out {output.store:q} > {log:q} 2>&1"
+        "frod store --experiment {params.experiment:q} --out {output.store:q} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -22,17 +24,18 @@ rule evaluate:
         store=ancient(rules.store.output.store),
     output:
         metrics=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/metrics.json",
-    params:
-        code=CODE["evaluate"],
     log:
         f"logs/evaluate/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}.log",
     conda:
         "../envs/frod.yaml"
+    params:
+        experiment=WORKFLOW.name,
+        code=CODE["evaluate"],
     message:
         "metrics of {wildcards.task} {wildcards.method} seed {wildcards.seed}"
     shell:
         "frod evaluate --run $(dirname {output.metrics:q}) --task $(dirname {input.task:q})"
-        " --experiment {WORKFLOW.name:q} > {log:q} 2>&1"
+        " --experiment {params.experiment:q} > {log:q} 2>&1"
 
 
 rule summarise:
@@ -41,13 +44,13 @@ rule summarise:
         records=run_files("record.json"),
     output:
         summary=f"{RESULTS}/summary.parquet",
-    params:
-        config=json.dumps(config),
-        code=CODE["summarise"],
     log:
         f"logs/summarise/{WORKFLOW.name}.log",
     conda:
         "../envs/frod.yaml"
+    params:
+        config=json.dumps(config),
+        code=CODE["summarise"],
     message:
         "table of all runs"
     shell:

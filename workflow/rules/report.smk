@@ -7,16 +7,20 @@ rule report:
         dag="docs/dag.svg",
     output:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Results"),
-        results=report(f"{REPORTS}/results.csv", caption="../report/results.rst", category="Results"),
+        results=report(
+            f"{REPORTS}/results.csv",
+            caption="../report/results.rst",
+            category="Results",
+        ),
         metrics=f"{REPORTS}/metrics.json",
         curves=f"{REPORTS}/curves.csv",
-    params:
-        config=json.dumps(config),
-        code=CODE["report"],
     log:
         f"logs/report/{WORKFLOW.name}.log",
     conda:
         "../envs/frod.yaml"
+    params:
+        config=json.dumps(config),
+        code=CODE["report"],
     message:
         "report of the suite"
     shell:
