@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def environment(report: Report) -> list[tuple[str, list[str]]]:
 
 def _moment(text: str) -> str:
     """A time to the second; ISO times of one offset sort as text, and records are written in UTC."""
-    return f"{text[:19].replace('T', ' ')}{' UTC' if text.endswith('+00:00') else text[26:]}"
+    return re.sub(r"\.\d+", "", text).replace("T", " ").replace("+00:00", " UTC")
 
 
 def _commit(code: Mapping[str, Any]) -> str:
