@@ -1,0 +1,207 @@
+"""What is known here of each output: content, how it was made, from what; and the stash, the same as DVC keeps it.
+
+The stash is plain and repeatable (no times, no machine): equal outputs made in an equal way give an equal stash. The
+ledger, in ``.snakemake``, is this machine's: it adds the size and time that each file had when it was hashed, so that a
+file is read again only if these have changed. It may be deleted; then everything is hashed once more.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frod.provenance import atomic, hashes, metadata
+
+LAYOUT = 1
+FILE = ".snakemake/frod-ledger.json"
+
+# Inputs that change without making anything stale: logs and the tracking store, which every job writes to.
+VOLATILE = (".snakemake/", "logs/", "mlflow.db", "mlruns/", "mlartifacts/")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One output: the hash of its content, Snakemake's record of it, and the hash of each input (None: not known)."""
+
+    sha256: str
+    record: dict[str, Any]
+    inputs: dict[str, str | None]
+
+
+def _pack(entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """Entries as plain data; a record that several outputs of one job share stands once."""
+    records: list[dict[str, Any]] = []
+    places: dict[str, int] = {}
+    outputs: dict[str, list[Any]] = {}
+    known: dict[int, int] = {}  # by identity: entries of one job mostly share the very object
+    for path in sorted(entries):
+        entry = entries[path]
+        place = known.get(id(entry.record))
+        if place is None or records[place]["inputs"] != entry.inputs:
+            made = {"record": entry.record, "inputs": entry.inputs}
+            place = places.setdefault(hashes.canonical_json(made), len(records))
+            if place == len(records):
+                records.append(made)
+            known[id(entry.record)] = place
+        outputs[path] = [entry.sha256, place]
+    return {"layout": LAYOUT, "records": records, "outputs": outputs}
+
+
+def _unpack(packed: dict[str, Any]) -> dict[str, Entry]:
+    if packed.get("layout") != LAYOUT:
+        raise ValueError(f"layout is {packed.get('layout')!r}, expected {LAYOUT}")
+    records = packed["records"]
+    return {
+        path: Entry(digest, records[place]["record"], records[place]["inputs"])
+        for path, (digest, place) in packed["outputs"].items()
+    }
+
+
+def read_stash(path: Path) -> dict[str, Entry]:
+    """Entries of a stash; none where there is no file.
+
+    Raises
+    ------
+    ValueError
+        If the file is no stash. It decides what is made anew, so it is not passed over.
+    """
+    try:
+        return _unpack(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error}); `dvc checkout {path}`, or delete it to start anew"
+        ) from error
+
+
+def write_stash(path: Path, entries: Mapping[str, Entry]) -> None:
+    """Write a stash, unless the file already says the same: DVC need not hash it again then."""
+    text = json.dumps(_pack(entries), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    atomic.write_text(path, text)
+
+
+class Ledger:
+    """This machine's knowledge of the outputs, read at the start of a workflow and written at its end.
+
+    Attributes
+    ----------
+    entries : dict
+        Outputs whose making is known, by path relative to `root`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.entries: dict[str, Entry] = {}
+        self._unknown: dict[str, str] = {}  # signature of outputs whose making is not known, and of files beside them
+        self._hashes: dict[str, tuple[str, str]] = {}  # signature and hash of everything ever hashed
+        self._stashes: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, root: Path) -> "Ledger":
+        """The ledger of a working directory; an empty one if it is missing or damaged, which costs only time."""
+        ledger = cls(root)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+            packed = json.loads((root / FILE).read_text(encoding="utf-8"))
+            entries = _unpack(packed)
+            unknown, stashes = dict(packed["unknown"]), dict(packed["stashes"])
+            ledger._hashes = {path: (signature, digest) for path, (signature, digest) in packed["hashes"].items()}
+            ledger.entries, ledger._unknown, ledger._stashes = entries, unknown, stashes
+        return ledger
+
+    def write(self) -> None:
+        """Write the ledger, if the working directory has Snakemake's folder or may have it."""
+        more = {"unknown": self._unknown, "stashes": self._stashes, "hashes": self._hashes}
+        atomic.write_text(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
+
+    def signature(self, path: str) -> str:
+        """Size and time of a file, or of all files in a directory: equal as long as nobody has written to it."""
+        place = str(self.root / path)
+        if not os.path.isdir(place):
+            stat = os.stat(place)
+            return f"{stat.st_size}:{stat.st_mtime_ns}"
+        inner = [os.stat(os.path.join(place, name)) for name in hashes.files_in(place)]
+        listing = [hashes.files_in(place), [[stat.st_size, stat.st_mtime_ns] for stat in inner]]
+        return hashes.json_sha256(listing)
+
+    def settled(self, path: str) -> bool:
+        """Whether `path` is as it was when it was last looked at."""
+        signature = self.signature(path)
+        if path in self.entries:
+            known = self._hashes.get(path)
+            return known is not None and known[0] == signature and known[1] == self.entries[path].sha256
+        return self._unknown.get(path) == signature
+
+    def hash_all(self, paths: Iterable[str]) -> None:
+        """Hash what is not known yet. One after the other: this also runs while the interpreter shuts down."""
+        for path in sorted(set(paths)):
+            signature = self.signature(path)
+            if self._hashes.get(path, ("", ""))[0] != signature:
+                self._hashes[path] = (signature, hashes.path_sha256(self.root / path))
+
+    def sha256(self, path: str) -> str:
+        """Hash of the content of `path`."""
+        self.hash_all([path])
+        return self._hashes[path][1]
+
+    def settle(self, path: str, entry: Entry | None, *, before: str | None = None) -> None:
+        """Note that `path` is now as `entry` says, or that nothing is known of it.
+
+        `before` is its signature before its time was set: what was hashed then need not be hashed again.
+        """
+        signature = self.signature(path)
+        known = self._hashes.get(path)
+        if known is not None and known[0] == before:
+            self._hashes[path] = (signature, known[1])
+        if entry is None:
+            self.entries.pop(path, None)
+            self._unknown[path] = signature
+        else:
+            self._unknown.pop(path, None)
+            self.entries[path] = entry
+
+    def forget_all_but(self, outputs: Iterable[str]) -> None:
+        """Drop outputs that are gone, so that the ledger does not grow for ever."""
+        present = set(outputs)
+        self.entries = {path: entry for path, entry in self.entries.items() if path in present}
+        self._unknown = {path: signature for path, signature in self._unknown.items() if path in present}
+
+    def inputs_of(self, records: Iterable[dict[str, Any]], ignored: Iterable[str]) -> set[str]:
+        """Inputs that the hashes of entries are taken over: files here, but those to be ignored."""
+        names = {name for record in records for name in record.get("input") or ()}
+        exact = {name for name in ignored if not name.endswith("/")}
+        folders = tuple(name for name in ignored if name.endswith("/"))
+        return {
+            name
+            for name in names - exact
+            if not name.startswith(folders) and not os.path.isabs(name) and (self.root / name).exists()
+        }
+
+    def entry_from(self, path: str, record: dict[str, Any], ignored: Iterable[str] = VOLATILE) -> Entry:
+        """Entry of an output that Snakemake has just made, by Snakemake's record of it.
+
+        An input that has changed since the job began was perhaps another one; its hash is then not known.
+        """
+        started = record.get("starttime") or 0.0
+        inputs: dict[str, str | None] = {}
+        for name in sorted(self.inputs_of([record], ignored)):
+            unchanged = metadata.newest_time(str(self.root / name)) <= started
+            inputs[name] = self.sha256(name) if unchanged else None
+        return Entry(self.sha256(path), {field: record.get(field) for field in metadata.FIELDS}, inputs)
+
+    def stash_changed(self, path: str) -> bool:
+        """Whether the stash is another than the one last seen: then DVC has brought it."""
+        return self._digest(path) != self._stashes.get(path, "")
+
+    def see_stash(self, path: str) -> None:
+        """Remember the stash as it is now."""
+        self._stashes[path] = self._digest(path)
+
+    def _digest(self, path: str) -> str:
+        return hashes.file_sha256(self.root / path) if (self.root / path).exists() else ""

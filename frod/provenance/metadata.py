@@ -1,0 +1,194 @@
+"""Snakemake's own record of each output, as files under ``.snakemake``: the only place that knows its inner layout.
+
+Snakemake decides by these records whether an output is still what its rule, parameters and inputs would give. They are
+no public interface; `tests/unit/provenance/test_metadata.py` runs the installed Snakemake and fails when they change.
+Written for snakemake 9.27 (record format 6, file persistence), imported late and only to ask for its version.
+"""
+
+import base64
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RECORD_FORMAT = 6
+
+# What a record says of how an output was made. Times belong to one machine and are left out.
+FIELDS = (
+    "rule", "input", "log", "shellcmd", "params", "code", "record_format_version", "conda_env", "container_img_url",
+    "software_stack_hash", "input_checksums",
+)  # fmt: skip
+
+# Stands as the only parameter of an output whose making is unknown: Snakemake then finds the parameters changed, makes
+# the output anew, and shows this text as the reason.
+UNKNOWN = "not made here: "
+
+TIMESTAMP = ".snakemake_timestamp"
+
+
+class Metadata:
+    """Records and marks in the ``.snakemake`` folder of one working directory.
+
+    Parameters
+    ----------
+    root
+        The working directory; outputs are named relative to it, as rules name them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.folder = Path(root) / ".snakemake"
+
+    @functools.cached_property
+    def _longest_name(self) -> int:
+        try:
+            return os.pathconf(self.folder.parent, "PC_NAME_MAX") or 255
+        except (OSError, ValueError, AttributeError):
+            return 255
+
+    def _path(self, kind: str, output: str) -> str:
+        name = base64.urlsafe_b64encode(output.encode()).decode()
+        step = self._longest_name - 1
+        parts = [name[start : start + step] for start in range(0, len(name), step)]
+        return os.path.join(self.folder, kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
+
+    def has(self, output: str) -> bool:
+        """Whether Snakemake has a record of `output`."""
+        return os.path.exists(self._path("metadata", output))
+
+    def read(self, output: str) -> dict[str, Any] | None:
+        """The record of `output`; None where there is none, or none that can be read."""
+        try:
+            with open(self._path("metadata", output), encoding="utf-8") as file:
+                record = json.load(file)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None  # Snakemake too takes a half-written record for none
+        return record if isinstance(record, dict) and record else None
+
+    def write(self, output: str, record: dict[str, Any], time: float) -> None:
+        """Write the record of `output`, made at `time`; an incomplete mark of it is removed."""
+        path = self._path("metadata", output)
+        filled = {**dict.fromkeys(FIELDS), **record, "incomplete": False, "starttime": time, "endtime": time}
+        text = json.dumps(filled)
+        try:
+            file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - opened twice only where the folder is missing
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+        with file:
+            file.write(text)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._path("incomplete", output))
+        # Snakemake takes a folder of records without one of marks for an old layout, and migrates it.
+        os.makedirs(self.folder / "incomplete", exist_ok=True)
+
+    def mark_unknown(self, output: str, reason: str, time: float) -> None:
+        """Make Snakemake take `output` for out of date, whatever its times, and say why."""
+        record = {"params": [repr(UNKNOWN + reason)], "record_format_version": RECORD_FORMAT, "input_checksums": {}}
+        self.write(output, record, time)
+
+    def is_incomplete(self, output: str) -> bool:
+        """Whether a job that makes `output` was started and has not ended."""
+        return os.path.exists(self._path("incomplete", output))
+
+    def locked(self) -> bool:
+        """Whether a Snakemake is at work here, or was killed and its lock left."""
+        with contextlib.suppress(FileNotFoundError):
+            return any(name.endswith(".lock") for name in os.listdir(self.folder / "locks"))
+        return False
+
+
+def is_unknown(record: dict[str, Any]) -> bool:
+    """Whether a record comes from `Metadata.mark_unknown`."""
+    params = record.get("params")
+    return isinstance(params, list) and len(params) == 1 and str(params[0])[1:].startswith(UNKNOWN)
+
+
+def modification_time(path: str) -> float:
+    """Time by which Snakemake judges `path`: of a stamp within, for a directory that has one."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(os.path.join(path, TIMESTAMP)).st_mtime
+    return os.stat(path, follow_symlinks=False).st_mtime
+
+
+def set_modification_time(path: str, time: float) -> float:
+    """Set the time by which Snakemake judges `path` and return it as the file system keeps it.
+
+    Only the owner may; others' files keep their times, which may make more anew than is needed, but never less.
+    """
+    with contextlib.suppress(PermissionError):
+        if os.path.isdir(path) and not os.path.islink(path):
+            stamp = os.path.join(path, TIMESTAMP)
+            with open(stamp, "a", encoding="utf-8"):
+                pass
+            os.utime(stamp, (time, time))
+        else:
+            os.utime(path, (time, time), follow_symlinks=False)
+    return modification_time(path)
+
+
+def newest_time(path: str) -> float:
+    """Time of the last change to a file's content, or to that of any file in a directory."""
+    if not os.path.isdir(path):
+        return os.stat(path).st_mtime
+    return max((entry.stat().st_mtime for entry in _files(path)), default=0.0)
+
+
+def _files(folder: str) -> Iterator[os.DirEntry[str]]:
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from _files(entry.path)
+        elif entry.name != TIMESTAMP:
+            yield entry
+
+
+# --- what a running workflow says of itself -------------------------------------------------------------------------
+
+
+def is_main(workflow: Any) -> bool:
+    """Whether this process is the one the user started, not one that Snakemake started for a job."""
+    return bool(workflow.is_main_process)
+
+
+def has_run(workflow: Any) -> bool:
+    """Whether the workflow was executed: not only listed, linted, drawn, or tried with ``-n`` or ``--touch``."""
+    return workflow.executor_plugin is not None and not workflow.dryrun and not workflow.touch
+
+
+def check_backend(workflow: Any) -> None:
+    """Refuse a Snakemake whose records lie elsewhere or look otherwise.
+
+    Raises
+    ------
+    ValueError
+        Since results would otherwise be taken for up to date without a look at how they were made.
+    """
+    from snakemake.persistence import RECORD_FORMAT_VERSION
+
+    backend = str(getattr(workflow.workflow_settings, "persistence_backend", "file")).rpartition(".")[2].lower()
+    if backend != "file":
+        raise ValueError(
+            f"--persistence-backend={backend}: what DVC brings can only be checked with `file`; leave it out"
+        )
+    if RECORD_FORMAT_VERSION != RECORD_FORMAT:
+        raise ValueError(
+            f"this Snakemake writes records of format {RECORD_FORMAT_VERSION}, expected {RECORD_FORMAT}: "
+            "install the version of requirements.lock"
+        )
+
+
+def ancient_inputs(workflow: Any) -> set[str]:
+    """Inputs of this run's jobs that rules mark ``ancient``: their content does not matter."""
+    try:
+        return {str(file) for job in workflow.dag.jobs for file in job.input if file.is_ancient}
+    except AttributeError:  # the run ended before there were jobs
+        return set()
+
+
+def overrides(workflow: Any) -> list[str]:
+    """Settings given on the command line, by which the outputs differ from what params.yaml says."""
+    settings = workflow.config_settings
+    return [str(path) for path in settings.configfiles] + [f"{key}={value}" for key, value in settings.config.items()]

@@ -1,0 +1,112 @@
+# The shape of the project's own workflow with jobs of a few milliseconds, for tests of what DVC and Snakemake do together.
+import json
+from pathlib import Path
+
+import yaml
+
+from frod.provenance import state
+from frod.provenance.code import code_hash
+
+
+configfile: "params.yaml"
+
+
+SUITE = config["suite"]
+SEEDS = yaml.safe_load(Path(f"workflow/suites/{SUITE}.yaml").read_text())["seeds"]
+CODE = {name: code_hash(f"frod.commands.{name}", exclude=()) for name in ["data", "basis", "train", "report"]}
+RUN = f"results/{SUITE}/digits/vit/frod/seed-{{seed}}"
+
+state.keep(workflow, suite=SUITE)
+
+
+rule all:
+    default_target: True
+    input:
+        f"reports/{SUITE}/index.html",
+
+
+rule data:
+    input:
+        "data/tasks/digits/vit/manifest.json",
+
+
+rule bases:
+    input:
+        "data/bases/vit",
+
+
+rule runs:
+    input:
+        f"results/{SUITE}/summary.json",
+
+
+rule backbone:
+    output:
+        source="data/models/vit/source.json",
+    params:
+        spec=json.dumps(config["model"]),
+        code=CODE["data"],
+    shell:
+        "python -m frod.commands.data {params.spec:q} -- {output}"
+
+
+rule task:
+    input:
+        "data/models/vit/source.json",
+    output:
+        "data/tasks/digits/vit/manifest.json",
+    params:
+        spec=json.dumps(config["split"]),
+        code=CODE["data"],
+    shell:
+        "python -m frod.commands.data {params.spec:q} {input} -- {output}"
+
+
+# A whole directory as output, as the other rules do not have it.
+rule basis:
+    input:
+        "data/models/vit/source.json",
+    output:
+        directory("data/bases/vit"),
+    params:
+        spec=json.dumps(config["basis"]),
+        code=CODE["basis"],
+    shell:
+        "python -m frod.commands.basis {params.spec:q} {input} -- {output}"
+
+
+rule train:
+    input:
+        "data/tasks/digits/vit/manifest.json",
+        "data/bases/vit",
+    output:
+        f"{RUN}/adapter.bin",
+        f"{RUN}/record.json",
+    params:
+        spec=json.dumps(config["training"]),
+        code=CODE["train"],
+    shell:
+        "python -m frod.commands.train {params.spec:q} {input[0]} -- {output}"
+
+
+rule summarise:
+    input:
+        expand(f"{RUN}/record.json", seed=SEEDS),
+    output:
+        f"results/{SUITE}/summary.json",
+    shell:
+        "cat {input} > {output}"
+
+
+rule report:
+    input:
+        summary=f"results/{SUITE}/summary.json",
+        dag="docs/dag.svg",
+    output:
+        f"reports/{SUITE}/index.html",
+        f"reports/{SUITE}/metrics.json",
+        f"reports/{SUITE}/curves.csv",
+    params:
+        code=CODE["report"],
+    shell:
+        "python -m frod.commands.report x {input} -- {output}"
