@@ -15,7 +15,7 @@ _HOMES = {
     "extract_basis": "frod.method.basis",
     "load_adapter": "frod.method.checkpoint",
     "merge": "frod.method.attach",
-    "model_hash": "frod.method.basis",
+    "model_hash": "frod.method.identity",
     "parameter_groups": "frod.method.attach",
     "predict_parameters": "frod.method.counting",
     "save_adapter": "frod.method.checkpoint",
@@ -23,9 +23,10 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from frod.method.attach import attach, merge, parameter_groups
-    from frod.method.basis import Basis, extract_basis, model_hash
+    from frod.method.basis import Basis, extract_basis
     from frod.method.checkpoint import load_adapter, save_adapter
     from frod.method.counting import count_parameters, predict_parameters
+    from frod.method.identity import model_hash
 
 __all__ = [
     "Basis",

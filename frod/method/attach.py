@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from frod.method import decomposition, pattern
-from frod.method.basis import Basis, CategoryBasis, describe, model_hash, weight_of
+from frod.method.basis import Basis, CategoryBasis
+from frod.method.identity import describe, model_hash, weight_of
 from frod.method.linear import FrodLinear
 from frod.method.plan import check
 from frod.method.products import SharedState

@@ -8,7 +8,7 @@ just been extracted and the same one loaded from a file are equal bit for bit.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from frod.method import decomposition
-from frod.method.targets import Targets, canonical_names, find, is_conv1d, resolve
+from frod.method.identity import describe, file_sha256, model_hash, update, weight_of
+from frod.method.targets import Targets, canonical_names, find, resolve
 
 ALGORITHM_VERSION = 1
 TENSORS = "basis.safetensors"
@@ -81,7 +82,7 @@ class Basis:
         """Identify the content: sha256 over model, ridge, version and all tensors. Adapters name the basis by it."""
         digest = hashlib.sha256(f"{self.model_hash} {self.ridge!r} {self.algorithm_version}".encode())
         for name, tensor in sorted(self.tensors().items()):
-            _update(digest, name, tensor)
+            update(digest, name, tensor)
         return digest.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -236,18 +237,6 @@ def _extract_category(
     )
 
 
-def weight_of(layer: nn.Module) -> Tensor:
-    """The weight as W (m, n), a view, whatever layout the layer keeps it in."""
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    return weight.detach().T if is_conv1d(layer) else weight.detach()
-
-
-def describe(layer: nn.Module) -> tuple[int, int, str]:
-    """(m, n, dtype) of a layer's weight."""
-    m, n = weight_of(layer).shape
-    return m, n, str(weight_of(layer).dtype).removeprefix("torch.")
-
-
 def _reader(layer: nn.Module, device: torch.device | str | None) -> Callable[[], Tensor]:
     W = weight_of(layer)
     if W.is_meta:
@@ -275,43 +264,3 @@ def _reporter(progress: bool, total: int) -> Any:
             yield report
 
     return show()
-
-
-def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
-    """Identify the frozen weights of the target layers.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Plain, or with an adapter attached (then the frozen weights below it are read).
-    names : iterable of str, optional
-        Names of the layers in this model; by default those of the attached adapter, or the default targets.
-
-    Returns
-    -------
-    str
-        Hexadecimal sha256 over canonical name, dtype, shape and bytes of each weight, in the order of the names.
-    """
-    if names is None:
-        attachment = getattr(model, "_frod", None)
-        found = attachment.layers if attachment is not None else [k for v in find(model).values() for k in v]
-        names = list(found)
-    canonical = canonical_names(names)
-    digest = hashlib.sha256()
-    for name in sorted(canonical, key=canonical.__getitem__):
-        layer = model.get_submodule(name)
-        _update(digest, canonical[name], weight_of(getattr(layer, "base", layer)))
-    return digest.hexdigest()
-
-
-def _update(digest: "hashlib._Hash", name: str, tensor: Tensor) -> None:
-    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-    raw = tensor.detach().to("cpu").contiguous()
-    # NumPy has no bfloat16, so the bytes are reached through an integer view.
-    digest.update(raw.view(torch.uint8).numpy())
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -47,7 +47,8 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
 
     A null direction of the stack (see `NULL_DIRECTION`) leaves its column of V undetermined: there V gets the root
     mean square of the other directions' singular values as its scale, so that V can be inverted. W_i = B_i V^T then
-    still holds exactly, with B_i (next to) zero in those columns.
+    still holds exactly, with B_i (next to) zero in those columns. V is otherwise unique up to order and sign of its
+    columns, where the eigenvalues of T are distinct: for three or more layers, save for equal or wide (m < n) ones.
 
     Parameters
     ----------
@@ -74,6 +75,10 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
         _, sigma, Vh = torch.linalg.svd(stack, full_matrices=True)
         rank = int((sigma > NULL_DIRECTION * sigma[0]).sum())
         return SharedBasis(V=Vh.T.contiguous(), rank=rank)
+    if len(weights) == 1:
+        # T is a multiple of I and leaves E free; E = I with the singular vectors is a choice that rounding cannot turn.
+        P, _, rank = _square_root_by_qr(weights, dtype)
+        return SharedBasis(V=P.T.contiguous(), rank=rank)
     P, P_inv, rank = _square_root(weights, dtype)
     E = _eigenvectors(weights, P_inv, ridge)
     return SharedBasis(V=P.T @ E, rank=rank)
@@ -150,10 +155,10 @@ def _square_root(weights: Sequence[Weight], dtype: torch.dtype) -> tuple[Tensor,
         if condition_number(R, R_inv) < 1e-3 / math.sqrt(torch.finfo(dtype).eps):
             return R, R_inv, n
     del H, R
-    return _square_root_of_deficient(weights, dtype)
+    return _square_root_by_qr(weights, dtype)
 
 
-def _square_root_of_deficient(weights: Sequence[Weight], dtype: torch.dtype) -> tuple[Tensor, Tensor, int]:
+def _square_root_by_qr(weights: Sequence[Weight], dtype: torch.dtype) -> tuple[Tensor, Tensor, int]:
     R: Tensor | None = None
     for weight in weights:
         W = weight().to(dtype)

@@ -11,6 +11,7 @@ Shapes: T tokens, m out_features, n in_features, k entries of S. Numbers of the 
 weights), whatever the dtype of the weights.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -19,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from frod.method.plan import Plan, choose
-from frod.method.products import SharedState
+from frod.method.products import SharedState, on_device_only
 from frod.method.targets import in_features, is_conv1d, out_features
 
 
@@ -70,13 +71,13 @@ class FrodLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply x W'^T + bias to x of shape (..., n)."""
-        dtype = _operand_dtype(x, self.weight.dtype)
+        # What autocast would do to the operands of the frozen layer is done by hand: inside a Function it would also
+        # reach the small exact products, and be off in the backward.
+        x = x.to(self._operand_dtype(x))
         with torch.autocast(x.device.type, enabled=False):
-            # What autocast would do to the operands of the frozen layer, done by hand: inside a Function it would
-            # also reach the small exact products, and be off in the backward.
-            x = x.to(dtype)
             if not torch.is_grad_enabled():
-                return self._apply_base(x, self.effective_weight().to(dtype))
+                return self._apply_base(x, self.effective_weight().to(x.dtype))
+            self._formed = None  # some optimisers write past the version counters, so training forgets it as well
             T = x.numel() // self.in_features
             plan = choose(self.plan, T=T, m=self.out_features, n=self.in_features, k=self.rotation.numel())
             function = _Materialised if plan == "materialised" else _Factored
@@ -87,10 +88,11 @@ class FrodLinear(nn.Module):
         """W' in the layout and dtype of the base layer.
 
         In evaluation it is formed once and kept until a parameter changes. Changes are told by the version counters
-        of the tensors, which writes through `.data` escape; every call of `train()` or `eval()` forgets it, too.
+        of the tensors, which writes through `.data` escape; a forward with gradients, and every call of `train()` or
+        `eval()`, forgets it, too.
         """
         sources = (self.weight, self.scale, self.rotation)
-        if self.training or torch.is_grad_enabled() or any(source.is_inference() for source in sources):
+        if self.training or any(source.is_inference() for source in sources):
             return self.form_weight()
         key = tuple((source.data_ptr(), source._version) for source in sources)
         if self._formed is None or self._formed[0] != key:
@@ -124,6 +126,16 @@ class FrodLinear(nn.Module):
         # In half precision only V is kept exactly, so the sparse sums are taken over V.
         return self.out_features < self.in_features and self.Ut.dtype == self.shared.Vt.dtype
 
+    def _operand_dtype(self, x: Tensor) -> torch.dtype:
+        """The dtype the frozen layer would multiply in, as autocast (which leaves float64 alone) or x has it."""
+        if torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, self.weight.dtype):
+            return torch.get_autocast_dtype(x.device.type)
+        if x.dtype != self.weight.dtype:
+            raise ValueError(
+                f"the input is {x.dtype}, the weight {self.weight.dtype}; cast one of them, or use autocast."
+            )
+        return x.dtype
+
     def _apply_base(self, x: Tensor, weight: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
         if not self.transposed:
@@ -137,6 +149,14 @@ class FrodLinear(nn.Module):
         self._formed = None
         return super().train(mode)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FrodLinear":
+        self._formed = None
+        if recurse:
+            for child in self.children():
+                child._apply(fn)
+        keep = on_device_only(fn)
+        return super()._apply(lambda tensor: fn(tensor) if tensor is self.Ut else keep(tensor), recurse=False)
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_formed": None}
 
@@ -146,13 +166,6 @@ class FrodLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"rotation={self.rotation.numel()}, plan={self.plan!r}"
         )
-
-
-def _operand_dtype(x: Tensor, weight_dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which autocast would multiply (it leaves float64 alone), or that of x."""
-    if torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, weight_dtype):
-        return torch.get_autocast_dtype(x.device.type)
-    return x.dtype
 
 
 class _Materialised(torch.autograd.Function):

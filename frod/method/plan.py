@@ -14,8 +14,8 @@ from typing import Literal
 Plan = Literal["auto", "materialised", "factored"]
 PLANS: tuple[Plan, ...] = ("auto", "materialised", "factored")
 
-# A multiply-add through a sparse matrix costs about this many dense ones (CPU, float32: 12 to 25).
-SPARSE_COST = 16
+# A multiply-add through a sparse matrix costs about this many dense ones (two CPU cores, float32: 7 to 20).
+SPARSE_COST = 12
 
 
 def check(plan: str) -> Plan:

@@ -8,6 +8,7 @@ Shapes: n width, k off-diagonal entries, p = n + k places including the diagonal
 """
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -56,6 +57,9 @@ class SharedState(nn.Module):
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor.to(device), persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SharedState":
+        return super()._apply(on_device_only(fn), recurse)
+
     @property
     def k(self) -> int:
         """Number of off-diagonal entries."""
@@ -85,6 +89,16 @@ class SharedState(nn.Module):
         at = torch.sparse_csr_tensor(self.crow, self.columns, zero, (n, n), check_invariants=False)
         found = torch.sparse.sampled_addmm(at, left, right.T, beta=0.0).values()
         return found[self.diagonal], found[self.off_diagonal]
+
+
+def on_device_only(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Have `model.to(...)`, `.half()` and the like move a tensor but not change its dtype."""
+
+    def move(tensor: Tensor) -> Tensor:
+        moved = fn(tensor)
+        return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+    return move
 
 
 def _offsets(sorted_rows: Tensor, n: int) -> Tensor:
