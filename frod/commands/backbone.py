@@ -1,0 +1,58 @@
+"""`frod backbone`: put a pretrained model in place, from the Hub, a mirror, a package, or by pre-training a small one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def backbone(
+    spec: Annotated[str, typer.Option(help="The registry's entries as JSON: name, backbone, and the task it learns.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: data/models/BACKBONE.")],
+    threads: Annotated[int, typer.Option(help="CPU threads of a pre-training.")] = 1,
+) -> None:
+    """Write the weights and source.json; what is pre-trained here comes from the user's cache the second time."""
+    import json
+
+    from frod.backbones import materialise
+    from frod.backbones.registry import BackboneSpec
+    from frod.provenance import cache, code
+
+    entries = json.loads(spec)
+    name, model = entries["name"], BackboneSpec.model_validate(entries["backbone"])
+    mirror = Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None
+    if model.pretrained_on is None:
+        materialise(name, model, out, mirror=mirror)
+        return
+    what = {"kind": "backbone", "threads": threads, "code": code.code_hash("frod.commands.backbone")}
+    key = cache.key_of(what | entries)
+    if cache.fetch(key, out):
+        print(f"{name} taken from the cache, entry {key}")
+        return
+    data = _pretraining_data(entries, mirror)
+    materialise(name, model, out, seed=entries["seed"], pretraining_data=data, progress=_progress)
+    cache.store(key, out)
+
+
+def _pretraining_data(entries: dict[str, Any], mirror: Path | None) -> Any:
+    """Unlabelled training data of the task that the backbone is pre-trained on: neither its validation nor its test."""
+    import torch
+
+    from frod.backbones.registry import BackboneSpec
+    from frod.tasks import pretraining
+    from frod.tasks.registry import TaskSpec
+
+    source = BackboneSpec.model_validate(entries["backbone"]).source
+    torch.set_num_threads(1)
+    return pretraining.data(
+        TaskSpec.model_validate(entries["task"]), seed=entries["seed"], lines=source.lines, mirror=mirror
+    )
+
+
+def _progress(step: int, steps: int, loss: float) -> None:
+    if step % 50 == 0 or step == steps:
+        print(f"pre-training step {step}/{steps}  loss {loss:.4f}", file=sys.stderr, flush=True)

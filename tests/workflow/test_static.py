@@ -1,0 +1,80 @@
+"""The workflow's own files: they lint, plan, and agree with what they are generated from."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from frod.commands.schema import schemas
+from frod.reporting import dag
+
+ROOT = Path(__file__).parents[2]
+
+
+def snakemake(*arguments, folder=ROOT):
+    command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_lint():
+    done = snakemake("--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "text"), schemas().items())
+def test_the_schemas_are_those_of_the_code(name, text):
+    """`make schema` writes them anew."""
+    assert (ROOT / "workflow" / "schemas" / name).read_text() == text
+
+
+def test_the_drawing_shows_the_rules_as_they_are():
+    """`make dag` draws it anew."""
+    graph = snakemake("--rulegraph", "dot", "--quiet", "all", "--forceall")
+    assert dag.draw(dag.parse(graph.stdout)) == (ROOT / "docs" / "dag.svg").read_text()
+
+
+def test_a_rule_its_command_and_its_function_share_a_name():
+    rules = set(re.findall(r"^rule (\w+):", "".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk")), re.M))
+    for rule in rules:
+        module = ROOT / "frod" / "commands" / f"{rule}.py"
+        assert re.search(rf"^def {rule}\(", module.read_text(), re.M), module
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of the repository's files, without what was made in it."""
+    listing = ["git", "ls-files", "-co", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in files.splitlines():
+        if (ROOT / name).is_file() and not name.startswith("reports/"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return tmp_path
+
+
+def test_a_fresh_clone_plans_every_run(clone):
+    done = snakemake("-n", "--quiet", "rules", "--forceall", folder=clone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"train\s+32\b", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("params.yaml", "  epochs: 3", "  epoch: 3", "params.yaml: training.epoch: unknown key; did you mean 'epochs'"),
+        ("params.yaml", "suite: smoke", "suite: smok", "did you mean 'smoke'"),
+        ("workflow/suites/smoke.yaml", "tasks: [sums]", "tasks: [sum]", "'sum' is not registered"),
+        ("workflow/suites/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 0]", "repeats a seed"),
+    ],
+)
+def test_a_mistake_is_named_before_any_job_starts(clone, name, old, new, message):
+    text = (clone / name).read_text()
+    assert old in text
+    (clone / name).write_text(text.replace(old, new))
+    done = snakemake("--cores", "1", folder=clone)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (clone / "data" / "models").exists()
