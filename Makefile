@@ -51,6 +51,9 @@ format: $(VENV)/dev.installed ## Format the code
 bench: $(VENV)/dev.installed ## Side-by-side benchmarks; writes bench/results
 	$(BIN)/python bench/step.py
 
+dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
+	$(BIN)/python -m frod.provenance.commit
+
 dag: $(VENV)/workflow.installed ## Draw docs/dag.svg anew
 	$(BIN)/frod dag
 

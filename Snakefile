@@ -41,3 +41,11 @@ rule bases:
 rule runs:
     input:
         rules.summarise.output,
+
+
+onsuccess:
+    from frod.commands.show import show
+
+    if Path(f"{REPORTS}/index.html").exists():
+        show(Path(f"{RESULTS}/summary.parquet"))
+        print(f"The report: {REPORTS}/index.html")

@@ -28,7 +28,21 @@ def _raised_by_us(error: BaseException) -> bool:
 def _app():
     import typer
 
-    from frod.commands import backbone, basis, dag, evaluate, params, report, schema, store, summarise, task, track, train
+    from frod.commands import (
+        backbone,
+        basis,
+        dag,
+        evaluate,
+        params,
+        report,
+        schema,
+        show,
+        store,
+        summarise,
+        task,
+        track,
+        train,
+    )
 
     app = typer.Typer(
         help="Reference reproduction of FRoD. The workflow calls these; each can be run by hand.",
@@ -36,7 +50,7 @@ def _app():
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (backbone, task, basis, train, store, evaluate, track, summarise, report, params, schema, dag):
+    for module in (backbone, task, basis, train, store, evaluate, track, summarise, report, show, params, schema, dag):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     return app

@@ -19,7 +19,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run: results/SUITE/TASK/BACKBONE/METHOD/seed-N.")],
     basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; part of what makes a result repeatable.")] = 1,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")] = 120.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
+    ] = 120.0,
 ) -> None:
     """Train; write adapter, history, predictions and record. Goes on from a checkpoint of the same run."""
     started, clock = datetime.now(UTC), time.perf_counter()

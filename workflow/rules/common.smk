@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod.commands.params import load_workflow
+from frod.provenance import state
 from frod.provenance.code import EXCLUDED, code_hash
 
 try:
@@ -18,6 +19,9 @@ PATHS = WORKFLOW.params.paths
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources
+
+# Files that DVC has brought are judged by content, not by their times; see frod/provenance/state.py.
+state.keep(workflow, suite=WORKFLOW.name, data=PATHS.data, results=PATHS.results, reports=PATHS.reports)
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
 # A registry's entry stands there by itself, so that a new entry does not make other tasks' runs stale.

@@ -1,0 +1,20 @@
+"""`frod show`: the comparison of a finished suite as a table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WIDTH = 100  # characters; a file or a pipe has none of its own
+
+
+def show(summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.")]) -> None:
+    """Print per task and method the mean over seeds, the difference to full fine-tuning, and what was trained."""
+    import pandas as pd
+    from rich.console import Console
+
+    from frod.reporting.terminal import summary_table
+
+    Console(width=WIDTH).print(summary_table(pd.read_parquet(summary)))

@@ -1,0 +1,37 @@
+"""`frod task`: a benchmark as arrays ready for one backbone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def task(
+    spec: Annotated[str, typer.Option(help="The registry's entry as JSON, and the task's name.")],
+    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: data/tasks/TASK/BACKBONE.")],
+    seed: Annotated[int, typer.Option(help="Seed of the validation split.")] = 0,
+) -> None:
+    """Decode, tokenise and split once, for all methods, seeds and epochs."""
+    import json
+
+    from frod import backbones
+    from frod.tasks.prepare import prepare
+    from frod.tasks.registry import TaskSpec
+
+    entries = json.loads(spec)
+    manifest = prepare(
+        entries["name"],
+        TaskSpec.model_validate(entries["task"]),
+        backbone=backbones.describe(backbone)["name"],
+        input_facts=backbones.input_facts(backbone),
+        tokenizer=backbones.tokenizer(backbone),
+        out=out,
+        seed=seed,
+        mirror=Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None,
+    )
+    for split, facts in manifest["splits"].items():
+        print(f"{split}: {facts['rows']} examples")
