@@ -15,7 +15,7 @@ def main() -> int:
     """Check, then ``dvc commit``; 0 if committed, 1 if refused."""
     asked = _run(["snakemake", "--dry-run", *TARGETS])
     if asked.returncode != 0 or UP_TO_DATE not in asked.stdout:
-        print("\n".join(asked.stdout.splitlines()[-40:]), file=sys.stderr)
+        print("\n".join(asked.stdout.splitlines()[-60:]), file=sys.stderr)
         print(
             "\nfrod: not committed. By params.yaml and the code as they are, there is work left (above): run "
             "`snakemake`, without settings on the command line, then commit again.",

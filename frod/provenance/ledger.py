@@ -94,11 +94,14 @@ class Ledger:
     ----------
     entries : dict
         Outputs whose making is known, by path relative to `root`.
+    ends : dict
+        When Snakemake's record of an output says it was made, as of the last look: tells a new record from an old one.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.entries: dict[str, Entry] = {}
+        self.ends: dict[str, float] = {}
         self._unknown: dict[str, str] = {}  # signature of outputs whose making is not known, and of files beside them
         self._hashes: dict[str, tuple[str, str]] = {}  # signature and hash of everything ever hashed
         self._stashes: dict[str, str] = {}
@@ -112,12 +115,13 @@ class Ledger:
             entries = _unpack(packed)
             unknown, stashes = dict(packed["unknown"]), dict(packed["stashes"])
             ledger._hashes = {path: (signature, digest) for path, (signature, digest) in packed["hashes"].items()}
+            ledger.ends = dict(packed["ends"])
             ledger.entries, ledger._unknown, ledger._stashes = entries, unknown, stashes
         return ledger
 
     def write(self) -> None:
         """Write the ledger, if the working directory has Snakemake's folder or may have it."""
-        more = {"unknown": self._unknown, "stashes": self._stashes, "hashes": self._hashes}
+        more = {"unknown": self._unknown, "stashes": self._stashes, "hashes": self._hashes, "ends": self.ends}
         atomic.write_text(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
 
     def signature(self, path: str) -> str:
@@ -150,12 +154,13 @@ class Ledger:
         self.hash_all([path])
         return self._hashes[path][1]
 
-    def settle(self, path: str, entry: Entry | None, *, before: str | None = None) -> None:
-        """Note that `path` is now as `entry` says, or that nothing is known of it.
+    def settle(self, path: str, entry: Entry | None, *, end: float, before: str | None = None) -> None:
+        """Note that `path` is now as `entry` says, or that nothing is known of it; `end` as in `ends`.
 
         `before` is its signature before its time was set: what was hashed then need not be hashed again.
         """
         signature = self.signature(path)
+        self.ends[path] = end
         known = self._hashes.get(path)
         if known is not None and known[0] == before:
             self._hashes[path] = (signature, known[1])
@@ -171,6 +176,7 @@ class Ledger:
         present = set(outputs)
         self.entries = {path: entry for path, entry in self.entries.items() if path in present}
         self._unknown = {path: signature for path, signature in self._unknown.items() if path in present}
+        self.ends = {path: end for path, end in self.ends.items() if path in present}
 
     def inputs_of(self, records: Iterable[dict[str, Any]], ignored: Iterable[str]) -> set[str]:
         """Inputs that the hashes of entries are taken over: files here, but those to be ignored."""

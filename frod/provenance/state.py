@@ -33,8 +33,8 @@ from frod.provenance import metadata
 from frod.provenance.ledger import VOLATILE, Entry, Ledger, read_stash, write_stash
 from frod.provenance.metadata import Metadata
 
-# A network file system may show a file's final time this much later than its job's end.
-LATENCY_SECONDS = 60.0
+# A network file system may show a file's final time a little after its job's end.
+LATENCY_SECONDS = 2.0
 
 NO_OUTPUTS = {metadata.TIMESTAMP, ".gitignore", ".gitkeep"}
 
@@ -143,7 +143,7 @@ def restore(kept: list[Stage], *, root: Path) -> bool:
         return False
     ledger = Ledger.read(root)
     foreign = any(ledger.stash_changed(stage.stash) for stage in kept) or any(
-        not ledger.settled(path) and not _just_made(path, root, records) and not records.is_incomplete(path)
+        not ledger.settled(path) and not _just_made(path, root, records, ledger) and not records.is_incomplete(path)
         for stage in kept
         for path in _outputs(stage, root, records, ledger.entries)
     )
@@ -178,12 +178,14 @@ def _valid(record: dict[str, Any] | None) -> bool:
     return record is not None and not metadata.is_unknown(record)
 
 
-def _just_made(path: str, root: Path, records: Metadata) -> dict[str, Any] | None:
+def _just_made(path: str, root: Path, records: Metadata, ledger: Ledger) -> dict[str, Any] | None:
     """Snakemake's record of an output that it made here and that nothing has changed since."""
     record = records.read(path)
     if record is None or not _valid(record) or records.is_incomplete(path):
         return None
     end = record.get("endtime") or 0.0
+    if end == ledger.ends.get(path):  # the record is the one that stood there at the last look, so it is not news
+        return None
     return record if abs(metadata.modification_time(str(root / path)) - end) <= LATENCY_SECONDS else None
 
 
@@ -209,7 +211,7 @@ def _reconcile(kept: list[Stage], root: Path, records: Metadata, ledger: Ledger)
             records.mark_unknown(path, fault, moment)
         else:
             records.write(path, entry.record, moment)
-        ledger.settle(path, entry, before=signature)
+        ledger.settle(path, entry, end=moment, before=signature)
     ledger.forget_all_but(outputs)
     for stage in kept:
         ledger.see_stash(stage.stash)
@@ -222,7 +224,7 @@ def _entry_of(path: str, stashed: dict[str, Entry], root: Path, records: Metadat
     for entry in (stashed.get(path), ledger.entries.get(path)):
         if entry is not None and entry.sha256 == ledger.sha256(path):
             return entry
-    record = _just_made(path, root, records)
+    record = _just_made(path, root, records, ledger)
     return None if record is None else ledger.entry_from(path, record)
 
 
@@ -302,15 +304,16 @@ def save(kept: list[Stage], *, root: Path, ancient: Iterable[str] = (), required
         for path in outputs:
             if ledger.settled(path) or records.is_incomplete(path):
                 continue
-            record = _just_made(path, root, records)
+            record = _just_made(path, root, records, ledger)
             if record is not None:
                 made[path] = record
             elif not _valid(records.read(path)):
-                records.mark_unknown(path, "its origin is unknown", metadata.modification_time(str(root / path)))
-                ledger.settle(path, None)
+                moment = metadata.modification_time(str(root / path))
+                records.mark_unknown(path, "its origin is unknown", moment)
+                ledger.settle(path, None, end=moment)
         ledger.hash_all({*made, *ledger.inputs_of(made.values(), ignored)})
         for path, record in made.items():
-            ledger.settle(path, ledger.entry_from(path, record, ignored))
+            ledger.settle(path, ledger.entry_from(path, record, ignored), end=record["endtime"])
         present = {path: ledger.entries[path] for path in outputs if path in ledger.entries and ledger.settled(path)}
         if stage in required:
             for folder in stage.folders:

@@ -131,7 +131,7 @@ class Project:
             name: text for name, text in os.environ.items() if not name.startswith(("DVC_", "GIT_", "SNAKEMAKE_"))
         }
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment |= {"DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+        environment |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull}
         done = subprocess.run(
             command,
             cwd=self.root,

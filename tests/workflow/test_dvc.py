@@ -55,17 +55,14 @@ def test_clone_and_pull_leave_nothing_to_do_and_an_edit_reruns_what_it_must(clon
     assert clone.lr_of(seed=0) == clone.lr_of(seed=1) == 2
 
 
-def test_an_edit_before_the_first_look_is_not_hidden(clone):
-    clone.set_params(lr=2)
-    clone.edit("docs/dag.svg", "<svg/>", "<svg></svg>")
-    clone.edit("frod/basis_algorithm.py", "VERSION = 1", "VERSION = 2")
-    assert clone.made("dvc", "repro") == sorted(["data/bases/vit", *TRAIN, *AFTER_TRAIN])
-    assert clone.lr_of() == 2 and clone.version_of("data/bases/vit/manifest.json") == 2
-
-
-def test_an_input_edited_before_the_first_look_is_not_hidden_by_the_common_time(clone):
+def test_an_edit_before_the_first_look_is_not_hidden_by_the_common_time(clone):
     clone.edit("docs/dag.svg", "<svg/>", "<svg></svg>")
     assert clone.made("snakemake") == AFTER_TRAIN
+    shutil.rmtree(clone.root / ".snakemake")
+    clone.set_params(lr=2)
+    clone.edit("frod/basis_algorithm.py", "VERSION = 1", "VERSION = 2")
+    assert clone.made("snakemake") == sorted(["data/bases/vit", *TRAIN, *AFTER_TRAIN])
+    assert clone.lr_of() == 2 and clone.version_of("data/bases/vit/manifest.json") == 2
 
 
 def test_experiments_in_a_temporary_folder_and_back(here):
@@ -87,8 +84,7 @@ def test_edited_code_reruns_and_an_edited_comment_does_not(here):
     assert here.made("dvc", "repro") == sorted(TRAIN + AFTER_TRAIN)
     assert all(here.version_of(path) == 2 for path in TRAIN)
     here.edit("frod/train_algorithm.py", "of the algorithm", "of this algorithm")
-    assert here.made("dvc", "repro") == []
-    assert "up to date" in here.run("dvc", "status")
+    assert here.nothing_to_do(*ALL)
 
 
 def test_settings_on_the_command_line_are_not_committed(here):
@@ -97,7 +93,7 @@ def test_settings_on_the_command_line_are_not_committed(here):
     said = here.run("snakemake", "--configfile", "params.yaml", "faster.yaml")
     assert here.lr_of() == 4 and "make dvc-commit" in said
     said = here.run("python", "-m", "frod.provenance.commit", fails=True)
-    assert "not committed" in said and "rule train" in said
+    assert "not committed" in said and "train  " in said
     # Even if forced past the guard, the mistake is seen wherever the files go.
     here.run("dvc", "commit", "--force")
     assert not here.nothing_to_do("report")
@@ -131,7 +127,7 @@ def test_a_partial_pull_is_not_taken_for_results(origin, tmp_path):
 
 def test_two_suites_share_data(here):
     here.set_params(suite="other")
-    assert here.made("dvc", "repro") == [
+    assert here.made("snakemake") == [
         "reports/other/index.html",
         "results/other/digits/vit/frod/seed-5/adapter.bin",
     ]
