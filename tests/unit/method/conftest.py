@@ -1,0 +1,71 @@
+"""A small model with every kind of target layer, and its basis."""
+
+import pytest
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+import frod
+
+TARGETS = ["attention", "up", "down", "conv"]
+
+
+class Block(nn.Module):
+    """Square, tall, wide and Conv1D layers; without residuals, so that every layer matters."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.attention = nn.Linear(n, n, bias=False)
+        self.up = nn.Linear(n, 3 * n)
+        self.down = nn.Linear(3 * n, n)
+        self.conv = Conv1D(n, n)
+
+    def forward(self, x):
+        return self.conv(torch.tanh(self.down(torch.tanh(self.up(self.attention(x))))))
+
+
+class Toy(nn.Module):
+    """Blocks and a head."""
+
+    def __init__(self, n=8, layers=3):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(n) for _ in range(layers))
+        self.norm = nn.LayerNorm(n)
+        self.head = nn.Linear(n, 2)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))
+
+
+@pytest.fixture
+def make_model():
+    def make(dtype=torch.float32, seed=0, **sizes):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = Toy(**sizes)
+            for parameter in model.parameters():
+                # Conv1D starts at 0.02, which would hide errors behind tiny outputs.
+                nn.init.normal_(parameter, std=0.5)
+        return model.to(dtype).eval()
+
+    return make
+
+
+@pytest.fixture
+def make_adapted(make_model):
+    def make(dtype=torch.float32, *, sparse_rate=0.1, plan="auto", disturb=0.0, train=("head",), **sizes):
+        model = make_model(dtype, **sizes)
+        basis = frod.extract_basis(model, TARGETS, progress=False)
+        frod.attach(model, basis, sparse_rate=sparse_rate, plan=plan, train=train)
+        if disturb:
+            generator = torch.Generator().manual_seed(7)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    if parameter.requires_grad:
+                        noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                        parameter.add_((disturb * noise).to(parameter.dtype))
+        return model, basis
+
+    return make

@@ -1,0 +1,240 @@
+"""Attaching, grouping for the optimiser, merging, saving and loading, and everything these refuse."""
+
+import copy
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import frod
+
+TARGETS = ["attention", "up", "down", "conv"]
+
+
+@pytest.fixture
+def x():
+    return torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(1))
+
+
+def run(model, x):
+    with torch.no_grad():
+        return model.eval()(x)
+
+
+def test_only_the_adapter_and_the_head_train(make_adapted):
+    model, _ = make_adapted()
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    expected = {f"blocks.{i}.{layer}.{part}" for i in range(3) for layer in TARGETS for part in ("scale", "rotation")}
+    assert trained == expected | {"head.weight", "head.bias"}
+
+
+def test_lambda_starts_where_the_basis_says_and_layers_share_V_and_pattern(make_adapted):
+    model, basis = make_adapted()
+    for i in range(3):
+        layer = model.blocks[i].down
+        assert torch.equal(layer.scale, basis.categories["blocks.*.down"].lambda_0[f"blocks.{i}.down"])
+        assert layer.shared is model.blocks[0].down.shared
+        assert layer.rotation.numel() == int(0.1 * 24 * 24)
+    assert torch.equal(layer.shared.Vt.T, basis.categories["blocks.*.down"].V)
+
+
+def test_a_basis_of_the_bare_body_fits_it_inside_a_classifier(make_model):
+    # One basis serves all tasks: the names of the same layers differ by what wraps them.
+    basis = frod.extract_basis(make_model(), TARGETS, progress=False)
+    classifier = nn.ModuleDict({"body": make_model(), "head": nn.Linear(2, 5)})
+    frod.attach(classifier, basis, train=["head"])
+    assert frod.model_hash(classifier) == basis.model_hash
+
+
+def test_groups(make_adapted):
+    model, _ = make_adapted()
+    groups = frod.parameter_groups(model, lr_scale=1.0, lr_rotation=2.0, lr_head=3.0, weight_decay=0.5)
+    assert [(g["name"], g["lr"], g["weight_decay"]) for g in groups] == [
+        ("scale", 1.0, 0.0),
+        ("rotation", 2.0, 0.5),
+        ("head", 3.0, 0.5),
+    ]
+    grouped = [id(p) for group in groups for p in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(p) for p in model.parameters() if p.requires_grad}
+    with pytest.raises(ValueError, match="lr_head=None, but"):
+        frod.parameter_groups(model, lr_scale=1.0, lr_rotation=2.0)
+    bare, _ = make_adapted(train=())
+    assert [g["name"] for g in frod.parameter_groups(bare, lr_scale=1.0, lr_rotation=2.0)] == ["scale", "rotation"]
+
+
+def test_decay_of_lambda_is_decay_of_lambda_itself(make_adapted):
+    # The released scripts' AdamW pulls lambda, and with it the pretrained weight, to zero; that can be repeated.
+    model, _ = make_adapted()
+    groups = frod.parameter_groups(model, lr_scale=0.1, lr_rotation=0.1, lr_head=0.1, scale_weight_decay=0.5)
+    layer = model.blocks[0].up
+    before = layer.scale.detach().clone()
+    layer.scale.grad = torch.zeros_like(layer.scale)
+    torch.optim.AdamW(groups).step()
+    assert torch.allclose(layer.scale, before * (1 - 0.1 * 0.5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_merging_keeps_the_outputs_and_puts_plain_layers_back(make_model, make_adapted, dtype, x):
+    model, _ = make_adapted(dtype, disturb=0.05)
+    expected = run(model, x.to(dtype))
+    assert not torch.equal(expected, run(make_model(dtype), x.to(dtype)))
+    assert frod.merge(model) is model
+    assert torch.equal(run(model, x.to(dtype)), expected)
+    plain = make_model(dtype)
+    assert [(name, type(m)) for name, m in model.named_modules()] == [
+        (name, type(m)) for name, m in plain.named_modules()
+    ]
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    with pytest.raises(ValueError, match="no FRoD adapter"):
+        frod.merge(model)
+
+
+def test_merging_restores_what_required_a_gradient(make_model):
+    model = make_model()
+    model.norm.requires_grad_(False)
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    frod.attach(model, frod.extract_basis(model, TARGETS, progress=False))
+    frod.merge(model)
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == flags
+
+
+def test_a_saved_adapter_loads_to_identical_outputs(make_model, make_adapted, tmp_path, x):
+    model, basis = make_adapted(disturb=0.1)
+    path = tmp_path / "new" / "adapter.safetensors"
+    frod.save_adapter(model, path)
+    basis.save(tmp_path / "basis")
+    fresh = make_model()
+    with torch.no_grad():
+        fresh.head.weight.zero_()  # the file brings the head
+    frod.load_adapter(fresh, path, frod.Basis.load(tmp_path / "basis"))
+    assert torch.equal(run(fresh, x), run(model, x))
+    assert {n for n, p in fresh.named_parameters() if p.requires_grad} == {
+        n for n, p in model.named_parameters() if p.requires_grad
+    }
+    assert [p.name for p in path.parent.iterdir()] == ["adapter.safetensors"]
+    again, _ = make_adapted()
+    frod.load_adapter(again, path, basis)  # onto one that is attached already
+    assert torch.equal(run(again, x), run(model, x))
+
+
+def test_buffers_of_the_head_are_saved_too(make_model, tmp_path, x):
+    def build():
+        model = make_model()
+        model.norm = nn.BatchNorm1d(8)
+        return model
+
+    model = build()
+    basis = frod.extract_basis(model, TARGETS, progress=False)
+    frod.attach(model, basis, train=["norm", "head"])
+    model.train()(x[:, 0])
+    frod.save_adapter(model, tmp_path / "a.safetensors")
+    fresh = frod.load_adapter(build(), tmp_path / "a.safetensors", basis)
+    assert torch.equal(fresh.norm.running_mean, model.norm.running_mean)
+    assert torch.equal(run(fresh, x[:, 0]), run(model, x[:, 0]))
+
+
+def test_the_file_holds_what_was_trained_and_nothing_else(make_adapted, tmp_path):
+    model, basis = make_adapted()
+    frod.save_adapter(model, tmp_path / "a.safetensors")
+    stored = load_file(tmp_path / "a.safetensors")
+    assert sum(tensor.numel() for tensor in stored.values()) == frod.count_parameters(model)["trainable"]
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        settings = json.loads(file.metadata()["frod"])
+    assert settings["basis_digest"] == basis.digest()
+    assert settings["model_hash"] == basis.model_hash
+    assert (settings["sparse_rate"], settings["seed"], settings["train"]) == (0.1, 0, ["head"])
+
+
+def test_attaching_to_other_weights_shows_both_hashes(make_model):
+    basis = frod.extract_basis(make_model(), TARGETS, progress=False)
+    other = make_model(seed=1)
+    names = [f"blocks.{i}.{layer}" for i in range(3) for layer in TARGETS]
+    with pytest.raises(ValueError, match=rf"{frod.model_hash(other, names)}, those of the basis {basis.model_hash}"):
+        frod.attach(other, basis)
+    assert all(parameter.requires_grad for parameter in other.parameters())
+
+
+def test_attaching_to_another_architecture_names_the_difference(make_model):
+    basis = frod.extract_basis(make_model(), TARGETS, progress=False)
+    with pytest.raises(ValueError, match=r"\(8, 8, 'bfloat16'\) in the model, \(8, 8, 'float32'\) in the basis"):
+        frod.attach(make_model(torch.bfloat16), basis)
+    with pytest.raises(ValueError, match=r"\(10, 10, 'float32'\) in the model, \(8, 8, 'float32'\) in the basis"):
+        frod.attach(make_model(n=10), basis)
+    with pytest.raises(ValueError, match=r"only in the model \['blocks\.3\.attention'"):
+        frod.attach(make_model(layers=4), basis)
+
+
+def test_impossible_arguments_are_refused_before_anything_changes(make_model):
+    model = make_model()
+    basis = frod.extract_basis(model, TARGETS, progress=False)
+    before = [type(module) for module in model.modules()]
+    for arguments, message in [
+        ({"plan": "fast"}, "plan='fast' is none of auto, materialised, factored"),
+        ({"sparse_rate": 1.0}, "asks for 64 entries"),
+        ({"train": "head"}, r"must be a list of module names: train=\['head'\]"),
+        ({"train": ["hed"]}, "'hed', which is no module of Toy"),
+        ({"train": ["blocks.0"]}, "holds the target layer 'blocks.0.attention'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            frod.attach(model, basis, **arguments)
+        assert [type(module) for module in model.modules()] == before
+        assert all(parameter.requires_grad for parameter in model.parameters())
+    frod.attach(model, basis)
+    with pytest.raises(ValueError, match="has a FRoD adapter already"):
+        frod.attach(model, basis)
+
+
+def test_loading_refuses_what_does_not_fit(make_model, make_adapted, tmp_path):
+    model, basis = make_adapted(disturb=0.1)
+    path = tmp_path / "a.safetensors"
+    frod.save_adapter(model, path)
+    other_basis = frod.extract_basis(make_model(seed=1), TARGETS, progress=False)
+    with pytest.raises(ValueError, match=f"with the basis {basis.digest()}.* basis is {other_basis.digest()}"):
+        frod.load_adapter(make_model(), path, other_basis)
+    with pytest.raises(ValueError, match="those of the basis"):
+        frod.load_adapter(make_model(seed=1), path, basis)
+    with pytest.raises(ValueError, match=r"sparse_rate=0\.1, the adapter on the model sparse_rate=0\.2"):
+        frod.load_adapter(make_adapted(sparse_rate=0.2)[0], path, basis)
+    with pytest.raises(ValueError, match=r"train=\['head'\], the adapter on the model train=\[\]"):
+        frod.load_adapter(make_adapted(train=())[0], path, basis)
+    with pytest.raises(ValueError, match="cannot be read as an adapter"):
+        frod.load_adapter(make_model(), tmp_path / "missing", basis)
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign")
+    with pytest.raises(ValueError, match="has the format None, not 'frod adapter 1'"):
+        frod.load_adapter(make_model(), tmp_path / "foreign", basis)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.pop("head.head.bias"), r"only in the model \['head.head.bias'\]"),
+        (lambda t: t.update({"head.head.bias": torch.zeros(3)}), r"shape \(3,\) and torch.float32 in the file, \(2,\)"),
+        (lambda t: t.update({"head.head.bias": torch.zeros(2).half()}), "torch.float16 in the file"),
+    ],
+)
+def test_a_file_of_another_shape_leaves_the_values_alone(make_adapted, tmp_path, change, message, x):
+    model, basis = make_adapted(disturb=0.1)
+    path = tmp_path / "a.safetensors"
+    frod.save_adapter(model, path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata=metadata)
+    target, _ = make_adapted()
+    before = run(copy.deepcopy(target), x)
+    with pytest.raises(ValueError, match=message):
+        frod.load_adapter(target, path, basis)
+    assert torch.equal(run(target, x), before)
+
+
+def test_the_package_is_light_and_complete():
+    for name in frod.__all__:
+        assert callable(getattr(frod, name))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = frod.nonsense

@@ -1,0 +1,138 @@
+"""The basis of a model: what it holds, that disk changes nothing, and that damage is noticed."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import frod
+from frod.method import decomposition
+from frod.method.identity import weight_of
+
+TARGETS = ["attention", "up", "down", "conv"]
+
+
+@pytest.fixture
+def model(make_model):
+    return make_model()
+
+
+@pytest.fixture
+def basis(model):
+    return frod.extract_basis(model, TARGETS, progress=False)
+
+
+def test_it_reproduces_every_weight(model, basis):
+    assert set(basis.categories) == {f"blocks.*.{name}" for name in TARGETS}
+    for category in basis.categories.values():
+        assert category.V.dtype == category.V_inv_t.dtype == torch.float32
+        V = category.V.double()
+        assert torch.allclose(category.V_inv_t.double(), torch.linalg.inv(V).T, rtol=1e-5, atol=1e-5)
+        for name, lambda_0 in category.lambda_0.items():
+            W = weight_of(model.get_submodule(name))
+            U, _ = decomposition.layer_factors(W, V, torch.linalg.inv(V).T, lambda_=lambda_0)
+            assert decomposition.reconstruction_error(W, U, lambda_0.double(), V) < 1e-10
+            assert torch.allclose(U.norm(dim=0), torch.ones(()).double(), atol=1e-6)
+        assert category.facts["largest_reconstruction_error"] < 1e-10
+        assert category.facts["rank"] == category.n
+        assert 1 <= category.facts["condition_number"] < 1e4
+
+
+def test_disk_gives_back_the_same_bits(basis, tmp_path):
+    basis.save(tmp_path / "basis")
+    loaded = frod.Basis.load(tmp_path / "basis")
+    assert loaded.digest() == basis.digest()
+    assert loaded.model_hash == basis.model_hash
+    assert loaded.targets == basis.targets
+    for name, category in basis.categories.items():
+        other = loaded.categories[name]
+        assert torch.equal(other.V, category.V)
+        assert torch.equal(other.V_inv_t, category.V_inv_t)
+        assert other.layers == category.layers
+        assert other.facts == category.facts
+        assert all(torch.equal(other.lambda_0[layer], values) for layer, values in category.lambda_0.items())
+    assert sorted(path.name for path in (tmp_path / "basis").iterdir()) == ["basis.safetensors", "manifest.json"]
+
+
+def test_the_manifest_can_be_read_by_people(basis, tmp_path):
+    basis.save(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["model_hash"] == basis.model_hash
+    assert manifest["targets"] == TARGETS
+    assert manifest["ridge"] == 1e-3
+    entry = manifest["categories"]["blocks.*.up"]
+    assert entry["n"] == 8
+    assert entry["layers"]["blocks.1.up"] == [24, 8, "float32"]
+
+
+def test_damage_is_noticed(basis, tmp_path):
+    basis.save(tmp_path)
+    tensors = load_file(tmp_path / "basis.safetensors")
+    tensors["V/blocks.*.up"][0, 0] += 1
+    save_file(tensors, tmp_path / "basis.safetensors")
+    with pytest.raises(ValueError, match=r"is not the file .*: sha256 [0-9a-f]{64}, manifest [0-9a-f]{64}"):
+        frod.Basis.load(tmp_path)
+    with pytest.raises(ValueError, match=r"holds no manifest\.json"):
+        frod.Basis.load(tmp_path / "nowhere")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"algorithm_version": 0}))
+    with pytest.raises(ValueError, match="algorithm_version 0, this code has 1"):
+        frod.Basis.load(tmp_path)
+
+
+def test_the_hash_names_dtype_shape_name_and_bytes(make_model):
+    model = make_model()
+    names = ["blocks.0.up", "blocks.1.up"]
+    reference = frod.model_hash(model, names)
+    assert frod.model_hash(make_model(), reversed(names)) == reference
+    assert frod.model_hash(make_model(torch.bfloat16), names) != reference
+    assert frod.model_hash(make_model(seed=1), names) != reference
+    assert frod.model_hash(model, ["blocks.0.up", "blocks.2.up"]) != reference
+    with torch.no_grad():
+        model.head.weight.add_(1)
+        assert frod.model_hash(model, names) == reference
+        model.blocks[1].up.weight[0, 0] = 0
+        assert frod.model_hash(model, names) != reference
+
+
+def test_extraction_only_reads(model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    flags = [parameter.requires_grad for parameter in model.parameters()]
+    frod.extract_basis(model, TARGETS, progress=False)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert [parameter.requires_grad for parameter in model.parameters()] == flags
+
+
+def test_float32_is_good_enough_to_attach(model):
+    basis = frod.extract_basis(model, TARGETS, dtype=torch.float32, progress=False)
+    for category in basis.categories.values():
+        assert category.facts["largest_reconstruction_error"] < 1e-5
+
+
+def test_unused_inputs_get_a_lambda_of_zero_and_stay_exact(make_model):
+    # Two input features that no layer reads: the released scripts leave such columns of U uninitialised.
+    model = make_model()
+    with torch.no_grad():
+        for block in model.blocks:
+            block.up.weight[:, :2] = 0
+    basis = frod.extract_basis(model, ["up"], progress=False)
+    category = basis.categories["blocks.*.up"]
+    assert category.facts["rank"] == 6
+    assert all((values == 0).sum() == 2 for values in category.lambda_0.values())
+    assert category.facts["largest_reconstruction_error"] < 1e-6
+    assert category.facts["condition_number"] < 1e3
+    frod.attach(model, basis)
+    assert torch.isfinite(model.blocks[0].up.Ut).all()
+
+
+def test_what_cannot_be_decomposed_is_refused(make_model):
+    with pytest.raises(ValueError, match="meta device"):
+        frod.extract_basis(make_model().to("meta"), TARGETS, progress=False)
+    with pytest.raises(ValueError, match="too coarse"):
+        frod.extract_basis(make_model(), TARGETS, dtype=torch.bfloat16, progress=False)
+    model = make_model()
+    with torch.no_grad():
+        model.blocks[0].up.weight[0, 0] = torch.inf
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        frod.extract_basis(model, TARGETS, progress=False)

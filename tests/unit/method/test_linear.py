@@ -1,0 +1,278 @@
+"""The adapted layer: identity at the start to the bit, gradients of the dense formula, evaluation cache, autocast."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+import frod
+from frod.method.linear import FrodLinear
+from frod.method.products import SharedState
+
+PLANS = ["materialised", "factored"]
+KINDS = ["square", "tall", "wide", "conv"]
+
+
+def adapted(kind, plan="auto", dtype=torch.float64, disturb=0.3, rate=0.2):
+    """One adapted layer with random factors: the formula must hold for any U and V, whatever W is."""
+    g = torch.Generator().manual_seed(3)
+    m, n = {"square": (6, 6), "tall": (9, 5), "wide": (5, 9), "conv": (7, 6)}[kind]
+    base = Conv1D(m, n) if kind == "conv" else nn.Linear(n, m, bias=kind != "square")
+    with torch.no_grad():
+        for parameter in base.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=g))
+    base.to(dtype).requires_grad_(False)
+    places = torch.randperm(n * n, generator=g)
+    places = places[places // n != places % n][: int(rate * n * n)].sort().values
+    wide_dtype = torch.promote_types(dtype, torch.float32)
+    shared = SharedState(torch.randn(n, n, generator=g).to(wide_dtype), places // n, places % n)
+    layer = FrodLinear(base, shared, U=torch.randn(m, n, generator=g), lambda_0=torch.rand(n, generator=g), plan=plan)
+    with torch.no_grad():
+        layer.scale.add_(disturb * torch.randn(layer.scale.shape, generator=g).to(wide_dtype))
+        layer.rotation.add_(disturb * torch.randn(layer.rotation.shape, generator=g).to(wide_dtype))
+    return layer, torch.randn(4, 3, n, generator=g).to(dtype), (places // n, places % n)
+
+
+def dense(layer, x, places, scale, rotation):
+    """W + U (diag(scale - lambda_0) + S) V^T written out, for autograd."""
+    S = torch.zeros(layer.in_features, layer.in_features, dtype=rotation.dtype).index_put(places, rotation)
+    M = torch.diag(scale - layer.lambda_0) + S
+    W = layer.weight.T if layer.transposed else layer.weight
+    return nn.functional.linear(x, W + layer.Ut.T @ M @ layer.shared.Vt, layer.bias)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_and_gradients_are_those_of_the_dense_formula(kind, plan):
+    layer, x, places = adapted(kind, plan)
+    x.requires_grad_()
+    y = layer(x)
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(9), dtype=y.dtype)
+    got = torch.autograd.grad(y, [x, layer.scale, layer.rotation], dy)
+    reference = dense(layer, x, places, layer.scale, layer.rotation)
+    expected = torch.autograd.grad(reference, [x, layer.scale, layer.rotation], dy)
+    assert torch.allclose(y, reference, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradcheck(kind, plan):
+    layer, x, _ = adapted(kind, plan)
+
+    def run(x, scale, rotation):
+        layer._parameters["scale"], layer._parameters["rotation"] = scale, rotation
+        return layer(x)
+
+    scale, rotation = layer.scale.detach().clone(), layer.rotation.detach().clone()
+    inputs = tuple(t.clone().requires_grad_() for t in (x[:2, :2], scale, rotation))
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluation_gives_the_output_of_training(kind, plan):
+    layer, x, places = adapted(kind, plan)
+    with torch.no_grad():
+        y = layer.eval()(x)
+    assert torch.allclose(y, dense(layer, x, places, layer.scale, layer.rotation), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("plan", [*PLANS, "auto"])
+def test_the_model_does_not_change_by_a_bit(make_model, make_adapted, dtype, plan):
+    # The residual form promises this; U (diag(lambda) + S) V^T itself is off by 1e-2 in bfloat16.
+    x = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(1)).to(dtype)
+    frozen = make_model(dtype)
+    model, _ = make_adapted(dtype, plan=plan)
+    with torch.no_grad():
+        expected = frozen(x)
+        assert torch.equal(model(x), expected)
+        assert torch.equal(model.train()(x), expected)
+    assert torch.equal(model(x), expected)
+    assert torch.equal(model.eval()(x), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("plan", PLANS)
+def test_autocast_does_what_it_does_to_a_frozen_layer(make_model, make_adapted, dtype, plan):
+    x = torch.randn(5, 8, generator=torch.Generator().manual_seed(1))
+    frozen = make_model()
+    model, _ = make_adapted(plan=plan)
+    with torch.autocast("cpu", dtype=dtype):
+        expected = frozen(x)
+        for mode in (True, False):
+            got = model.train(mode)(x)
+            assert got.dtype == expected.dtype
+            assert torch.equal(got, expected)
+        with torch.no_grad():
+            assert torch.equal(model(x), expected)
+    model, _ = make_adapted(plan=plan, disturb=0.05)
+    model(x).square().sum().backward()
+    exact = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=dtype):
+        loss = model(x).float().square().sum()
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.dtype == torch.float32
+            assert (parameter.grad - exact[name]).norm() < 0.1 * exact[name].norm(), name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_weights_train_float32_numbers(kind, plan, dtype):
+    layer, x, places = adapted(kind, plan, dtype)
+    y = layer(x)
+    assert y.dtype == dtype
+    y.float().square().sum().backward()
+    got = layer.scale.grad, layer.rotation.grad
+    exact = copy.deepcopy(layer).to(torch.float64)
+    scale, rotation = (p.detach().double().requires_grad_() for p in (layer.scale, layer.rotation))
+    exact.shared.Vt = exact.shared.Vt.double()
+    reference = dense(exact, x.double(), places, scale, rotation)
+    for ours, theirs in zip(got, torch.autograd.grad(reference.square().sum(), [scale, rotation]), strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - theirs).norm() < 0.05 * theirs.norm()
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_no_rotation_at_all_is_allowed(plan):
+    layer, x, _ = adapted("tall", plan, rate=0)
+    layer(x).sum().backward()
+    assert layer.rotation.grad.shape == (0,)
+    assert layer.scale.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_unwanted_gradients_are_not_computed(plan):
+    layer, x, _ = adapted("tall", plan)
+    layer.rotation.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.rotation.grad is None
+    layer.scale.requires_grad_(False)
+    assert not layer(x).requires_grad
+
+
+def test_the_evaluation_weight_is_formed_once_and_again_when_anything_changes(monkeypatch):
+    layer, x, _ = adapted("square")
+    formed = 0
+    original = FrodLinear.form_weight
+
+    def counting(self):
+        nonlocal formed
+        formed += 1
+        return original(self)
+
+    monkeypatch.setattr(FrodLinear, "form_weight", counting)
+    layer.eval()
+    with torch.no_grad():
+        first = layer(x)
+        assert torch.equal(layer(x), first)
+        assert formed == 1
+        layer.scale.add_(1)
+        assert not torch.equal(layer(x), first)
+        layer.rotation.mul_(2)
+        layer(x)
+        layer.base.weight.mul_(2)
+        layer(x)
+        assert formed == 4
+        layer.scale.data = layer.scale + 1
+        layer(x)
+        assert formed == 5
+        layer.scale.data.add_(1)  # behind the version counter's back: only a change of mode can tell
+        layer.train().eval()
+        layer(x)
+        assert formed == 6
+    with torch.inference_mode():
+        layer(x)
+    assert formed == 6
+
+
+def test_an_optimiser_step_is_seen_by_evaluation_even_without_a_change_of_mode():
+    layer, x, _ = adapted("square")
+    layer.eval()
+    with torch.no_grad():
+        before = layer(x)
+    layer(x).sum().backward()
+    layer.scale.data.sub_(layer.scale.grad)
+    with torch.no_grad():
+        assert not torch.equal(layer(x), before)
+
+
+def test_copies_and_pickles_are_whole_and_share_the_basis(make_adapted):
+    model, _ = make_adapted(disturb=0.1)
+    x = torch.randn(3, 8)
+    with torch.no_grad():
+        y = model(x)
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), torch.load(buffer, weights_only=False)):
+        with torch.no_grad():
+            assert torch.equal(other(x), y)
+        assert other.blocks[0].up.shared is other.blocks[1].up.shared
+        assert other.blocks[0].up._formed is not model.blocks[0].up._formed
+        assert other.blocks[0].up.shared is not model.blocks[0].up.shared
+        with torch.no_grad():
+            other.blocks[0].up.scale.add_(1)
+            assert torch.equal(model(x), y)
+
+
+def test_the_state_dict_holds_weights_and_trained_numbers_but_no_basis(make_adapted):
+    model, _ = make_adapted(disturb=0.1)
+    state = model.state_dict()
+    assert {key.removeprefix("blocks.0.up.") for key in state if key.startswith("blocks.0.up.")} == {
+        "base.weight",
+        "base.bias",
+        "scale",
+        "rotation",
+    }
+    other, _ = make_adapted()
+    other.load_state_dict(state)
+    x = torch.randn(3, 8)
+    with torch.no_grad():
+        assert torch.equal(other(x), model(x))
+
+
+def test_casting_the_model_leaves_the_adapter_in_float32(make_adapted):
+    model, _ = make_adapted(disturb=0.1)
+    before = model.blocks[0].up.scale.detach().clone()
+    model.to(torch.bfloat16)
+    layer = model.blocks[0].up
+    assert layer.base.weight.dtype == layer.Ut.dtype == torch.bfloat16
+    assert layer.scale.dtype == layer.lambda_0.dtype == layer.shared.Vt.dtype == torch.float32
+    assert torch.equal(layer.scale, before)
+    assert model(torch.randn(3, 8).bfloat16()).dtype == torch.bfloat16
+
+
+def test_an_input_of_another_dtype_is_refused_as_the_frozen_layer_would():
+    layer, x, _ = adapted("square")
+    with pytest.raises(ValueError, match=r"input is torch\.float32, the weight torch\.float64"):
+        layer(x.float())
+
+
+def test_training_moves_only_what_should_train(make_adapted):
+    # One SGD step on each plan gives the same model, and the frozen weights keep their hash.
+    results = []
+    for plan in PLANS:
+        model, basis = make_adapted(torch.float64, plan=plan)
+        hash_before = frod.model_hash(model)
+        groups = frod.parameter_groups(model, lr_scale=1e-2, lr_rotation=1e-2, lr_head=1e-2)
+        optimiser = torch.optim.AdamW(groups)
+        x = torch.randn(6, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        for _ in range(3):
+            optimiser.zero_grad()
+            model.train()(x).square().sum().backward()
+            optimiser.step()
+        assert frod.model_hash(model) == hash_before == basis.model_hash
+        with torch.no_grad():
+            results.append(model.eval()(x))
+    assert torch.allclose(*results, rtol=1e-8)

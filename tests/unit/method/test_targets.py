@@ -1,0 +1,157 @@
+"""Which layers are found, how they are grouped, and what is refused with a reason."""
+
+import pytest
+import torch
+from torch import nn
+
+from frod.method import targets
+
+SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+MODELS = {
+    "bert": ("BertConfig", "BertForSequenceClassification", SMALL),
+    "roberta": ("RobertaConfig", "RobertaForSequenceClassification", SMALL),
+    "mpnet": ("MPNetConfig", "MPNetForSequenceClassification", SMALL),
+    "clip": ("CLIPVisionConfig", "CLIPVisionModel", SMALL | {"image_size": 8, "patch_size": 4}),
+    "llama": ("LlamaConfig", "LlamaForSequenceClassification", SMALL),
+    "gpt2": ("GPT2Config", "GPT2ForSequenceClassification", {"n_embd": 8, "n_layer": 2, "n_head": 2}),
+}
+
+
+def transformer(name):
+    """A small model on the meta device: names and shapes are all that matters here."""
+    import timm
+    import transformers
+
+    with torch.device("meta"):
+        if name == "timm":
+            return timm.create_model("vit_tiny_patch16_224", depth=2)
+        config, model, sizes = MODELS[name]
+        return getattr(transformers, model)(getattr(transformers, config)(**sizes))
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        (
+            "bert",
+            {
+                "layer.*.attention.self.query",
+                "layer.*.attention.self.key",
+                "layer.*.attention.self.value",
+                "layer.*.attention.output.dense",
+                "layer.*.intermediate.dense",
+                "layer.*.output.dense",
+            },
+        ),
+        (
+            "llama",
+            {f"layers.*.self_attn.{name}_proj" for name in "qkvo"}
+            | {f"layers.*.mlp.{name}_proj" for name in ("gate", "up")},
+        ),
+        (
+            "clip",
+            {f"layers.*.self_attn.{name}_proj" for name in ("q", "k", "v", "out")}
+            | {"layers.*.mlp.fc1", "layers.*.mlp.fc2"},
+        ),
+        ("gpt2", {"h.*.attn.c_attn", "h.*.attn.c_proj", "h.*.mlp.c_fc", "h.*.mlp.c_proj"}),
+        ("timm", {"blocks.*.attn.qkv", "blocks.*.attn.proj", "blocks.*.mlp.fc1", "blocks.*.mlp.fc2"}),
+        (
+            "mpnet",
+            {f"layer.*.attention.attn.{name}" for name in "qkvo"}
+            | {"layer.*.intermediate.dense", "layer.*.output.dense"},
+        ),
+    ],
+)
+def test_the_defaults_of_an_architecture(name, expected):
+    model = transformer(name)
+    found = targets.find(model)
+    assert set(found) == expected
+    assert all(len(layers) == 2 for layers in found.values())
+    for layers in found.values():
+        for layer_name, layer in layers.items():
+            assert model.get_submodule(layer_name) is layer
+            assert not any(part in layer_name for part in ("classifier", "score", "pooler", "embed", "head"))
+
+
+def test_roberta_leaves_its_classifier_alone():
+    # Its head has layers called dense and out_proj, the names of layers in the blocks of other models.
+    names = [name for layers in targets.find(transformer("roberta")).values() for name in layers]
+    assert len(names) == 12
+    assert all(name.startswith("roberta.encoder.layer.") for name in names)
+
+
+def test_the_default_is_found_inside_a_wrapper():
+    wrapper = nn.ModuleDict({"encoder": transformer("bert").bert, "head": nn.Linear(8, 2)})
+    assert set(targets.find(wrapper)) == set(targets.find(transformer("bert")))
+
+
+def test_suffixes_and_regular_expressions_match_as_in_peft():
+    model = transformer("llama")
+    assert set(targets.find(model, ["q_proj", "v_proj"])) == {"layers.*.self_attn.q_proj", "layers.*.self_attn.v_proj"}
+    assert list(targets.find(model, r".*\.0\.self_attn\.[qk]_proj")) == [
+        "layers.*.self_attn.q_proj",
+        "layers.*.self_attn.k_proj",
+    ]
+    with pytest.raises(ValueError, match="match no linear layer"):
+        targets.find(model, r"self_attn\.q_proj")  # a regular expression has to match the full name
+
+
+def test_canonical_names_do_not_depend_on_what_wraps_the_blocks():
+    inside = [f"layer.{i}.attention.{part}" for i in (0, 1) for part in "qk"]
+    for prefix in ("", "encoder.", "bert.encoder.", "model.bert.encoder."):
+        names = [prefix + name for name in inside]
+        assert list(targets.canonical_names(names).values()) == inside
+    pooled = ["encoder.layer.0.q", "pooler.dense"]
+    assert targets.canonical_names(["bert." + name for name in pooled]) == {"bert." + name: name for name in pooled}
+    assert targets.canonical_names(["bert.layer.0.attention.q", "bert.layer.0.attention.k"]) == {
+        "bert.layer.0.attention.q": "layer.0.attention.q",
+        "bert.layer.0.attention.k": "layer.0.attention.k",
+    }
+    assert targets.canonical_names(["net.fc"]) == {"net.fc": "fc"}
+    assert targets.canonical_names([]) == {}
+
+
+def test_places_in_a_sequential_are_roles_of_their_own():
+    model = nn.ModuleDict(
+        {"blocks": nn.ModuleList(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)) for _ in "ab")}
+    )
+    assert {k: list(v) for k, v in targets.find(model, r"blocks\.\d\.[02]").items()} == {
+        "blocks.*.0": ["blocks.0.0", "blocks.1.0"],
+        "blocks.*.2": ["blocks.0.2", "blocks.1.2"],
+    }
+
+
+def test_stages_of_different_width_do_not_share_a_basis():
+    stages = [nn.ModuleDict({"fc": nn.Linear(n, n)}) for n in (4, 4, 8)]
+    found = targets.find(nn.ModuleDict({"stages": nn.ModuleList(stages)}), ["fc"])
+    assert {category: len(layers) for category, layers in found.items()} == {"stages.*.fc@4": 2, "stages.*.fc@8": 1}
+
+
+def test_an_unknown_architecture_is_named():
+    with pytest.raises(ValueError, match=r"model type 'Sequential' has no default targets.*targets=\['q_proj'"):
+        targets.find(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_a_target_that_matches_nothing_is_named():
+    with pytest.raises(ValueError, match=r"\['nonsense'\] match no linear layer"):
+        targets.find(transformer("llama"), ["q_proj", "nonsense"])
+    with pytest.raises(ValueError, match="names no layer"):
+        targets.find(transformer("llama"), [])
+
+
+def test_what_cannot_be_adapted_is_refused():
+    with pytest.raises(ValueError, match=r"a Embedding; only nn\.Linear"):
+        targets.find(transformer("llama"), ["embed_tokens"])
+    # Its weight is read, its forward never called: an adapter there would do nothing.
+    with pytest.raises(ValueError, match="NonDynamicallyQuantizableLinear"):
+        targets.find(nn.ModuleDict({"attention": nn.MultiheadAttention(4, 2)}), ["out_proj"])
+
+
+def test_shared_weights_are_refused_with_the_other_user_named():
+    model = nn.ModuleDict({"embed": nn.Embedding(6, 4), "out": nn.Linear(4, 6, bias=False)})
+    model["out"].weight = model["embed"].weight
+    with pytest.raises(ValueError, match=r"'out' shares its weight with \['embed.weight'\]"):
+        targets.find(model, ["out"])
+    layer = nn.Linear(4, 4)
+    with pytest.raises(ValueError, match="shares its weight"):
+        targets.find(nn.ModuleDict({"a": layer, "b": layer}), ["a"])
