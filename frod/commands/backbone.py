@@ -1,4 +1,4 @@
-"""`frod backbone`: put a pretrained model in place, from the Hub, a mirror, a package, or by pre-training a small one."""
+"""`frod backbone`: put a model in place, from the Hub, a mirror or a package, or by pre-training a small one."""
 
 from __future__ import annotations
 

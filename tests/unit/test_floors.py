@@ -49,7 +49,9 @@ def test_imports_go_downward_only():
 
 
 def test_every_room_stands_on_a_floor():
-    rooms = {p.name.removesuffix(".py") for p in PACKAGE.iterdir() if not p.name.startswith("_") and p.suffix != ".typed"}
+    rooms = {
+        p.name.removesuffix(".py") for p in PACKAGE.iterdir() if not p.name.startswith("_") and p.suffix != ".typed"
+    }
     assert rooms == set().union(*FLOORS)
 
 
