@@ -88,7 +88,10 @@ class Project:
         shutil.copy(Path(__file__).parent / "small_workflow.smk", root / "Snakefile")
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(ROOT / name, root / name)
-        (root / ".gitignore").open("a").write("/made.log\n/.dvc/tmp\n/.dvc/cache\n/.dvc/config.local\n/data/state/\n")
+        with (root / ".gitignore").open("a") as ignored:
+            ignored.write("/made.log\n")
+        (root / "data" / "state").mkdir(parents=True)
+        shutil.copy(ROOT / "data" / "state" / ".gitignore", root / "data" / "state")
         (root / "workflow" / "suites").mkdir(parents=True)
         (root / "workflow" / "suites" / "smoke.yaml").write_text("seeds: [0, 1]\n")
         (root / "workflow" / "suites" / "other.yaml").write_text("seeds: [5]\n")
@@ -103,7 +106,8 @@ class Project:
         project.run("git", "config", "user.name", "test")
         project.run("git", "config", "user.email", "test@example.org")
         (root / ".dvc").mkdir()
-        shutil.copy(ROOT / ".dvc" / "config", root / ".dvc" / "config")
+        for name in ("config", ".gitignore"):
+            shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
         project.commit("the project")
         return project
 

@@ -132,7 +132,7 @@ def test_two_suites_share_data(here):
         "results/other/digits/vit/frod/seed-5/adapter.bin",
     ]
     shutil.rmtree(here.root / "data" / "bases")
-    here.run("dvc", "checkout")  # new times on what both suites use
+    here.run("dvc", "checkout", "data/bases")  # new times on what both suites use
     assert here.nothing_to_do(*ALL)
     here.set_params(suite="smoke")
     assert here.nothing_to_do(*ALL)
