@@ -136,7 +136,7 @@ def _load_transformers(directory: Path, source: dict[str, Any], num_classes: int
 
     images = source["inputs"]["kind"] == "images"
     library_class = AutoModelForImageClassification if images else AutoModelForSequenceClassification
-    with _quiet():
+    with quiet():
         model, report = library_class.from_pretrained(
             directory,
             num_labels=num_classes,
@@ -159,8 +159,8 @@ def _load_transformers(directory: Path, source: dict[str, Any], num_classes: int
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from announcing the missing head and a bar of progress: what is missing is checked here."""
+def quiet() -> Iterator[None]:
+    """Keep transformers from announcing the missing head and from bars of progress: what is missing is checked here."""
     from transformers.utils import logging
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

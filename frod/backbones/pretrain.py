@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from frod.backbones.loading import quiet
 from frod.backbones.registry import Pretrained, Settings
 
 Progress = Callable[[int, int, float], None]
@@ -105,7 +106,8 @@ def next_word(source: Pretrained, lines: list[str], out: Path, *, seed: int, pro
             return model(input_ids=batch, attention_mask=present, labels=labels, use_cache=False).loss
 
         _minimise(model, loss, source.settings, progress)
-    model.save_pretrained(out, safe_serialization=True)
+    with quiet():
+        model.save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
 
 

@@ -19,6 +19,7 @@ from frod.tasks.registry import Generator
 HELD_OUT = (("test", 0.15), ("validation", 0.10))  # share of all sums; train and the text have the rest
 QUERIES = 6  # look-ups in a line of text
 SUMS = 5  # sums in a line of text
+WEIGHTS = (55, 15, 30)  # lines of sums, of look-ups, of sums whose answer is looked up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +61,14 @@ def pretraining_text(source: Generator, *, seed: int, lines: int) -> list[str]:
 
     Words are separated by a space; each number is one word. A letter never follows a question at once, as in
 
-        27 A 12 B 30 C 9 D 15 + 12 = 27 A
+        24 A 27 B 30 C 31 D 15 + 12 = 27 B
 
     To skip the number and give the letter is what fine-tuning has to teach.
     """
     options = _options(source)
     known = divide(options.operands, seed)["train"]
     rng = random.Random(f"{seed}/pretraining")
-    sorts = rng.choices((_sums_line, _lookup_line, _worked_line), weights=(2, 2, 1), k=lines)
+    sorts = rng.choices((_sums_line, _lookup_line, _worked_line), weights=WEIGHTS, k=lines)
     return [sort(rng, known, options) for sort in sorts]
 
 
@@ -100,12 +101,17 @@ def _questions(pairs: list[tuple[int, int]], options: Options, stream: str, rows
 
 
 def _answers(rng: random.Random, right: int, options: Options) -> list[int]:
-    """Return different numbers in random order, `right` and others near it, none of which is out of a sum's range."""
-    lowest, highest = max(0, right - options.spread), min(2 * options.operands - 2, right + options.spread)
-    near = [number for number in range(lowest, highest + 1) if number != right]
-    answers = [right, *rng.sample(near, options.choices - 1)]
-    rng.shuffle(answers)
-    return answers
+    """Return different numbers in ascending order: `right`, and others near it within the range of sums.
+
+    How many of them are smaller is drawn first: each letter is right equally often, but at the ends of the range. In
+    ascending order the letter is a rank, which a model of this size can learn; looking up a number among unordered
+    ones it does not learn in a minute.
+    """
+    below = range(max(0, right - options.spread), right)
+    above = range(right + 1, min(2 * options.operands - 2, right + options.spread) + 1)
+    wrong = options.choices - 1
+    smaller = min(max(rng.randint(0, wrong), wrong - len(above)), len(below))
+    return sorted([right, *rng.sample(below, smaller), *rng.sample(above, wrong - smaller)])
 
 
 def _either_way(rng: random.Random, pair: tuple[int, int]) -> tuple[int, int]:
