@@ -1,4 +1,4 @@
-"""dvc.yaml and `frod.provenance.state` speak of the same stages, folders and stashes: one forgotten would be unguarded."""
+"""dvc.yaml and `frod.provenance.state` speak of the same stages, folders and stashes: one forgotten is unguarded."""
 
 import re
 from pathlib import Path
