@@ -5,6 +5,9 @@ CORES ?= all
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 PIP ?= $(BIN)/uv pip
+# Byte code is compiled at once: hundreds of short jobs import torch, and would else compile it each time where
+# PYTHONDONTWRITEBYTECODE is set.
+QUIET := --quiet $(if $(findstring uv,$(PIP)),--compile-bytecode)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SUITE))
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
@@ -20,15 +23,15 @@ $(BIN)/uv: requirements.lock
 	@touch $@
 
 $(VENV)/workflow.installed: $(BIN)/uv pyproject.toml requirements.lock
-	$(PIP) install --quiet -c requirements.lock -e '.[workflow]'
+	$(PIP) install $(QUIET) -c requirements.lock -e '.[workflow]'
 	@touch $@
 
 $(VENV)/dev.installed: $(BIN)/uv pyproject.toml requirements.lock
-	$(PIP) install --quiet -c requirements.lock -e '.[workflow,dev]'
+	$(PIP) install $(QUIET) -c requirements.lock -e '.[workflow,dev]'
 	@touch $@ $(VENV)/workflow.installed
 
 reproduce: $(VENV)/workflow.installed ## Install, then run the whole workflow; ends with reports/SUITE/index.html
-	$(SNAKEMAKE)
+	@[ -t 1 ] && bars="--logger rich"; $(SNAKEMAKE) $$bars
 
 test: $(VENV)/dev.installed ## Install, then run the whole test suite
 	$(BIN)/pytest

@@ -21,5 +21,5 @@ rule basis:
     message:
         "shared basis of {wildcards.backbone}"
     shell:
-        "frod basis --spec {params.spec:q} --backbone $(dirname {input.source:q})"
+        "python -m frod basis --spec {params.spec:q} --backbone $(dirname {input.source:q})"
         " --out $(dirname {output.manifest:q}) --threads {threads} > {log:q} 2>&1"

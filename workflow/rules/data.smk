@@ -16,7 +16,7 @@ rule backbone:
     message:
         "weights of {wildcards.backbone}"
     shell:
-        "frod backbone --spec {params.spec:q} --out $(dirname {output.source:q}) --threads {threads} > {log:q} 2>&1"
+        "python -m frod backbone --spec {params.spec:q} --out $(dirname {output.source:q}) --threads {threads} > {log:q} 2>&1"
 
 
 rule task:
@@ -36,5 +36,5 @@ rule task:
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"
     shell:
-        "frod task --spec {params.spec:q} --backbone $(dirname {input.source:q}) --seed {params.seed}"
+        "python -m frod task --spec {params.spec:q} --backbone $(dirname {input.source:q}) --seed {params.seed}"
         " --out $(dirname {output.manifest:q}) > {log:q} 2>&1"

@@ -13,7 +13,7 @@ rule store:
     message:
         "MLflow store"
     shell:
-        "frod store --experiment {params.experiment:q} --out {output.store:q} > {log:q} 2>&1"
+        "python -m frod store --experiment {params.experiment:q} --out {output.store:q} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -34,7 +34,7 @@ rule evaluate:
     message:
         "metrics of {wildcards.task} {wildcards.method} seed {wildcards.seed}"
     shell:
-        "frod evaluate --run $(dirname {output.metrics:q}) --task $(dirname {input.task:q})"
+        "python -m frod evaluate --run $(dirname {output.metrics:q}) --task $(dirname {input.task:q})"
         " --experiment {params.experiment:q} > {log:q} 2>&1"
 
 
@@ -54,4 +54,4 @@ rule summarise:
     message:
         "table of all runs"
     shell:
-        "frod summarise --params {params.config:q} --out {output.summary:q} > {log:q} 2>&1"
+        "python -m frod summarise --params {params.config:q} --out {output.summary:q} > {log:q} 2>&1"

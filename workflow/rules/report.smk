@@ -24,5 +24,5 @@ rule report:
     message:
         "report of the suite"
     shell:
-        "frod report --params {params.config:q} --summary {input.summary:q} --dag {input.dag:q}"
+        "python -m frod report --params {params.config:q} --summary {input.summary:q} --dag {input.dag:q}"
         " --out $(dirname {output.page:q}) > {log:q} 2>&1"

@@ -27,5 +27,5 @@ rule train:
     message:
         "training {wildcards.task} {wildcards.method} seed {wildcards.seed}"
     shell:
-        "frod train --spec {params.spec:q} --backbone $(dirname {input.source:q}) --task $(dirname {input.task:q})"
+        "python -m frod train --spec {params.spec:q} --backbone $(dirname {input.source:q}) --task $(dirname {input.task:q})"
         " {params.basis} --out $(dirname {output.record:q}) --threads {threads} > {log:q} 2>&1"
