@@ -179,15 +179,16 @@ def _attach_category(
         first = weight_of(model.get_submodule(real[next(iter(category.layers))]))
         # The products with V^-T are few and decide what lambda means, so they are taken in float64.
         V = category.V.to(first.device, torch.float64)
-        V_inv_t = torch.linalg.inv(V).T
+        V_inv = torch.linalg.inv(V)
+        refine = decomposition.needs_refinement(V, V_inv)
         for canonical in category.layers:
             base = model.get_submodule(real[canonical])
             W = weight_of(base)
             place = (W.device, torch.promote_types(W.dtype, torch.float32))
             if place not in shared:
                 shared[place] = SharedState(category.V.to(*place), rows, columns)
-            lambda_0 = category.lambda_0[canonical].to(V)
-            U, _ = decomposition.layer_factors(W.to(V.device), V, V_inv_t, lambda_=lambda_0)
+            B = decomposition.coordinates(W.to(V.device), V, V_inv.T, refine=refine)
+            U, lambda_0 = decomposition.split(B, lambda_=category.lambda_0[canonical])
             layer = FrodLinear(base, shared[place], U=U, lambda_0=lambda_0, plan=plan)
             model.set_submodule(real[canonical], layer.train(base.training))
 

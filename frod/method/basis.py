@@ -193,6 +193,8 @@ def extract_basis(
     """
     if dtype not in (torch.float64, torch.float32):
         raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
+    if getattr(model, "_frod", None) is not None:
+        raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
     categories = find(model, targets)
     canonical = canonical_names(name for layers in categories.values() for name in layers)
     result: dict[str, CategoryBasis] = {}
@@ -216,13 +218,15 @@ def _extract_category(
     shared = decomposition.shared_basis(list(weights.values()), ridge=ridge, dtype=dtype)
     V = shared.V.to(torch.float32).to(dtype)
     V_inv = torch.linalg.inv(V)
+    refine = decomposition.needs_refinement(V, V_inv)
     lambda_0: dict[str, Tensor] = {}
     error = 0.0
     for name, weight in weights.items():
         W = weight()
-        _, values = decomposition.layer_factors(W, V, V_inv.T, cutoff=STORED_CUTOFF)
+        B = decomposition.coordinates(W, V, V_inv.T, refine=refine)
+        _, values = decomposition.split(B, cutoff=STORED_CUTOFF)
         lambda_0[name] = values.to("cpu", torch.float32)
-        U, values = decomposition.layer_factors(W, V, V_inv.T, lambda_=lambda_0[name].to(V))
+        U, values = decomposition.split(B, lambda_=lambda_0[name])
         error = max(error, decomposition.reconstruction_error(W, U, values, V))
     return CategoryBasis(
         V=V.to("cpu", torch.float32).contiguous(),

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frod.method.attach import attach, attachment_of, frod_layers, head_tensors, required_attachment
+from frod.method.attach import attach, attachment_of, frod_layers, head_tensors, merge, required_attachment
 from frod.method.basis import Basis
 
 FORMAT = "frod adapter 1"
@@ -86,8 +86,8 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis) -
     Raises
     ------
     ValueError
-        If basis, model, settings, shapes or dtypes are others than the file's; both sides are named. The values of a
-        model that has an adapter are then left as they were.
+        If basis, model, settings, shapes or dtypes are others than the file's; both sides are named. The model
+        is then left as it was.
     """
     settings = read_settings(path)
     if basis.digest() != settings["basis_digest"]:
@@ -106,7 +106,12 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis) -
                 raise ValueError(f"{path} has {key}={settings[key]!r}, the adapter on the model {key}={here!r}.")
     with safe_open(path, framework="pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    _copy(trained_tensors(model), stored, path)
+    try:
+        _copy(trained_tensors(model), stored, path)
+    except ValueError:
+        if attachment is None:
+            merge(model)  # nothing was copied yet, so this gives the plain model back as it was
+        raise
     return model
 
 

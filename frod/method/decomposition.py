@@ -84,10 +84,32 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     return SharedBasis(V=P.T @ E, rank=rank)
 
 
-def layer_factors(
-    W: Tensor, V: Tensor, V_inv_t: Tensor, *, lambda_: Tensor | None = None, cutoff: float = 1e-12
-) -> tuple[Tensor, Tensor]:
-    """Split one layer's W into U diag(lambda) V^T.
+def coordinates(W: Tensor, V: Tensor, V_inv_t: Tensor, *, refine: bool = True) -> Tensor:
+    """Express one layer in the shared basis: B = W V^-T, so that W = B V^T.
+
+    Parameters
+    ----------
+    W : Tensor of shape (m, n)
+    V, V_inv_t : Tensor of shape (n, n)
+        The shared basis and the transpose of its inverse, in the working precision.
+    refine : bool
+        Take a step of refinement, which restores what an explicit inverse loses where V is badly conditioned. Of no
+        use where eps * cond(V) is small, see `needs_refinement`.
+    """
+    W = W.to(V.dtype)
+    B = W @ V_inv_t
+    if refine:
+        B.addmm_(torch.addmm(W, B, V.T, alpha=-1), V_inv_t)
+    return B
+
+
+def needs_refinement(V: Tensor, V_inv: Tensor) -> bool:
+    """Whether `coordinates` would otherwise be off by more than about 1e-12 (in float64)."""
+    return condition_number(V, V_inv) * torch.finfo(V.dtype).eps > 1e-11
+
+
+def split(B: Tensor, *, lambda_: Tensor | None = None, cutoff: float = 1e-12) -> tuple[Tensor, Tensor]:
+    """Split B into U diag(lambda), lambda being the lengths of its columns.
 
     Columns with lambda <= cutoff * max(lambda) carry no part of W. Their lambda is set to 0 and their column of U to 0
     (the released scripts leave it uninitialised): the reconstruction stays what it is, U = W V^-T diag(1/lambda) holds
@@ -95,11 +117,10 @@ def layer_factors(
 
     Parameters
     ----------
-    W : Tensor of shape (m, n)
-    V, V_inv_t : Tensor of shape (n, n)
-        The shared basis and the transpose of its inverse, in the working precision.
+    B : Tensor of shape (m, n)
+        From `coordinates`.
     lambda_ : Tensor of shape (n,), optional
-        Use these instead of the column norms (those of a stored basis, so that U diag(lambda) stays what it was).
+        Use these instead of the lengths (those of a stored basis, so that U diag(lambda) stays what it was).
 
     Returns
     -------
@@ -107,16 +128,10 @@ def layer_factors(
         Columns of unit length, or zero.
     lambda_ : Tensor of shape (n,)
     """
-    W = W.to(V.dtype)
-    B = W @ V_inv_t
-    residual = torch.addmm(W, B, V.T, alpha=-1)
-    if residual.norm() > 64 * torch.finfo(V.dtype).eps * W.norm():
-        # One step of refinement restores what the explicit inverse of a badly conditioned V loses.
-        B.addmm_(residual, V_inv_t)
     if lambda_ is None:
         lambda_ = B.norm(dim=0)
         lambda_ = torch.where(lambda_ > cutoff * lambda_.max(), lambda_, 0)
-    lambda_ = lambda_.to(V)
+    lambda_ = lambda_.to(B)
     return torch.where(lambda_ > 0, B / lambda_, 0), lambda_
 
 

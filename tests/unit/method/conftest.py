@@ -39,6 +39,38 @@ class Toy(nn.Module):
         return self.head(self.norm(x))
 
 
+SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+TEXT = SMALL | {"vocab_size": 10, "pad_token_id": 0}
+MODELS = {
+    "bert": ("BertConfig", "BertForSequenceClassification", TEXT),
+    "roberta": ("RobertaConfig", "RobertaForSequenceClassification", TEXT),
+    "mpnet": ("MPNetConfig", "MPNetForSequenceClassification", TEXT),
+    "clip": ("CLIPVisionConfig", "CLIPVisionModel", SMALL | {"image_size": 8, "patch_size": 4}),
+    "llama": ("LlamaConfig", "LlamaForSequenceClassification", TEXT),
+    "gpt2": (
+        "GPT2Config",
+        "GPT2ForSequenceClassification",
+        {"n_embd": 8, "n_layer": 2, "n_head": 2, "vocab_size": 10, "pad_token_id": 0},
+    ),
+}
+
+
+@pytest.fixture
+def build():
+    """A small model of a known architecture, by default on the meta device, where only names and shapes exist."""
+    import timm
+    import transformers
+
+    def make(name, device="meta"):
+        with torch.device(device):
+            if name == "timm":
+                return timm.create_model("vit_tiny_patch16_224", depth=2, img_size=8, patch_size=4, embed_dim=12)
+            config, model, sizes = MODELS[name]
+            return getattr(transformers, model)(getattr(transformers, config)(**sizes))
+
+    return make
+
+
 @pytest.fixture
 def make_model():
     def make(dtype=torch.float32, seed=0, **sizes):

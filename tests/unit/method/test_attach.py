@@ -231,6 +231,11 @@ def test_a_file_of_another_shape_leaves_the_values_alone(make_adapted, tmp_path,
     with pytest.raises(ValueError, match=message):
         frod.load_adapter(target, path, basis)
     assert torch.equal(run(target, x), before)
+    plain = frod.merge(target)
+    with pytest.raises(ValueError, match=message):
+        frod.load_adapter(plain, path, basis)
+    assert torch.equal(run(plain, x), before)
+    assert not any(name.endswith("scale") for name in plain.state_dict())
 
 
 def test_the_package_is_light_and_complete():

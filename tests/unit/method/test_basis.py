@@ -31,7 +31,7 @@ def test_it_reproduces_every_weight(model, basis):
         assert torch.allclose(category.V_inv_t.double(), torch.linalg.inv(V).T, rtol=1e-5, atol=1e-5)
         for name, lambda_0 in category.lambda_0.items():
             W = weight_of(model.get_submodule(name))
-            U, _ = decomposition.layer_factors(W, V, torch.linalg.inv(V).T, lambda_=lambda_0)
+            U, _ = decomposition.split(decomposition.coordinates(W, V, torch.linalg.inv(V).T), lambda_=lambda_0)
             assert decomposition.reconstruction_error(W, U, lambda_0.double(), V) < 1e-10
             assert torch.allclose(U.norm(dim=0), torch.ones(()).double(), atol=1e-6)
         assert category.facts["largest_reconstruction_error"] < 1e-10
@@ -126,9 +126,11 @@ def test_unused_inputs_get_a_lambda_of_zero_and_stay_exact(make_model):
     assert torch.isfinite(model.blocks[0].up.Ut).all()
 
 
-def test_what_cannot_be_decomposed_is_refused(make_model):
+def test_what_cannot_be_decomposed_is_refused(make_model, make_adapted):
     with pytest.raises(ValueError, match="meta device"):
         frod.extract_basis(make_model().to("meta"), TARGETS, progress=False)
+    with pytest.raises(ValueError, match="before it was attached"):
+        frod.extract_basis(make_adapted()[0], TARGETS, progress=False)
     with pytest.raises(ValueError, match="too coarse"):
         frod.extract_basis(make_model(), TARGETS, dtype=torch.bfloat16, progress=False)
     model = make_model()

@@ -19,7 +19,7 @@ def random(*shape, seed=0):
 def decompose(weights):
     basis = decomposition.shared_basis([lambda W=W: W for W in weights], ridge=RIDGE)
     V_inv_t = torch.linalg.inv(basis.V).T
-    factors = [decomposition.layer_factors(W, basis.V, V_inv_t) for W in weights]
+    factors = [decomposition.split(decomposition.coordinates(W, basis.V, V_inv_t)) for W in weights]
     return basis, factors
 
 

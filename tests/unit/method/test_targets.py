@@ -1,32 +1,9 @@
 """Which layers are found, how they are grouped, and what is refused with a reason."""
 
 import pytest
-import torch
 from torch import nn
 
 from frod.method import targets
-
-SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-MODELS = {
-    "bert": ("BertConfig", "BertForSequenceClassification", SMALL),
-    "roberta": ("RobertaConfig", "RobertaForSequenceClassification", SMALL),
-    "mpnet": ("MPNetConfig", "MPNetForSequenceClassification", SMALL),
-    "clip": ("CLIPVisionConfig", "CLIPVisionModel", SMALL | {"image_size": 8, "patch_size": 4}),
-    "llama": ("LlamaConfig", "LlamaForSequenceClassification", SMALL),
-    "gpt2": ("GPT2Config", "GPT2ForSequenceClassification", {"n_embd": 8, "n_layer": 2, "n_head": 2}),
-}
-
-
-def transformer(name):
-    """A small model on the meta device: names and shapes are all that matters here."""
-    import timm
-    import transformers
-
-    with torch.device("meta"):
-        if name == "timm":
-            return timm.create_model("vit_tiny_patch16_224", depth=2)
-        config, model, sizes = MODELS[name]
-        return getattr(transformers, model)(getattr(transformers, config)(**sizes))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +39,8 @@ def transformer(name):
         ),
     ],
 )
-def test_the_defaults_of_an_architecture(name, expected):
-    model = transformer(name)
+def test_the_defaults_of_an_architecture(build, name, expected):
+    model = build(name)
     found = targets.find(model)
     assert set(found) == expected
     assert all(len(layers) == 2 for layers in found.values())
@@ -73,20 +50,20 @@ def test_the_defaults_of_an_architecture(name, expected):
             assert not any(part in layer_name for part in ("classifier", "score", "pooler", "embed", "head"))
 
 
-def test_roberta_leaves_its_classifier_alone():
+def test_roberta_leaves_its_classifier_alone(build):
     # Its head has layers called dense and out_proj, the names of layers in the blocks of other models.
-    names = [name for layers in targets.find(transformer("roberta")).values() for name in layers]
+    names = [name for layers in targets.find(build("roberta")).values() for name in layers]
     assert len(names) == 12
     assert all(name.startswith("roberta.encoder.layer.") for name in names)
 
 
-def test_the_default_is_found_inside_a_wrapper():
-    wrapper = nn.ModuleDict({"encoder": transformer("bert").bert, "head": nn.Linear(8, 2)})
-    assert set(targets.find(wrapper)) == set(targets.find(transformer("bert")))
+def test_the_default_is_found_inside_a_wrapper(build):
+    wrapper = nn.ModuleDict({"encoder": build("bert").bert, "head": nn.Linear(8, 2)})
+    assert set(targets.find(wrapper)) == set(targets.find(build("bert")))
 
 
-def test_suffixes_and_regular_expressions_match_as_in_peft():
-    model = transformer("llama")
+def test_suffixes_and_regular_expressions_match_as_in_peft(build):
+    model = build("llama")
     assert set(targets.find(model, ["q_proj", "v_proj"])) == {"layers.*.self_attn.q_proj", "layers.*.self_attn.v_proj"}
     assert list(targets.find(model, r".*\.0\.self_attn\.[qk]_proj")) == [
         "layers.*.self_attn.q_proj",
@@ -132,16 +109,16 @@ def test_an_unknown_architecture_is_named():
         targets.find(nn.Sequential(nn.Linear(2, 2)))
 
 
-def test_a_target_that_matches_nothing_is_named():
+def test_a_target_that_matches_nothing_is_named(build):
     with pytest.raises(ValueError, match=r"\['nonsense'\] match no linear layer"):
-        targets.find(transformer("llama"), ["q_proj", "nonsense"])
+        targets.find(build("llama"), ["q_proj", "nonsense"])
     with pytest.raises(ValueError, match="names no layer"):
-        targets.find(transformer("llama"), [])
+        targets.find(build("llama"), [])
 
 
-def test_what_cannot_be_adapted_is_refused():
+def test_what_cannot_be_adapted_is_refused(build):
     with pytest.raises(ValueError, match=r"a Embedding; only nn\.Linear"):
-        targets.find(transformer("llama"), ["embed_tokens"])
+        targets.find(build("llama"), ["embed_tokens"])
     # Its weight is read, its forward never called: an adapter there would do nothing.
     with pytest.raises(ValueError, match="NonDynamicallyQuantizableLinear"):
         targets.find(nn.ModuleDict({"attention": nn.MultiheadAttention(4, 2)}), ["out_proj"])
