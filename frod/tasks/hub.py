@@ -151,9 +151,11 @@ def _examples(table: Any, task: TaskSpec, split: str) -> Examples:
 
 def _integers(values: Any, split: str, name: str) -> np.ndarray:
     """Return a column as int64; ValueError where it has gaps (null or nan) or fractions."""
-    numbers = values.to_numpy().astype(np.float64, copy=False) if values.null_count < len(values) else None
-    if numbers is None:
+    if len(values) == 0:
+        return np.zeros(0, dtype=np.int64)  # an empty split is refused where labels are checked
+    if values.null_count == len(values):
         raise ValueError(f"split {split}: column {name!r} is empty in all {len(values)} rows")
+    numbers = values.to_numpy().astype(np.float64, copy=False)
     wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
     if len(wrong):
         raise ValueError(

@@ -15,7 +15,7 @@ REGISTRY = Path(__file__).with_name("registry.yaml")
 class Entry(BaseModel):
     """Base of all entries: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
 
 class Hub(Entry):

@@ -1,0 +1,63 @@
+"""The registry is typed: a slip in it is an error that names task, field and value, not a surprise in a run."""
+
+import re
+
+import pytest
+import yaml
+from pydantic import ValidationError
+from small_sources import entry
+
+from frod.tasks import registry
+from frod.tasks.registry import Hub, TaskSpec
+
+TASKS = registry.load()
+
+
+def test_the_smoke_tasks_and_glue_are_there():
+    assert {"digits", "digits_parity", "territory_language", "sums", "sst2", "cola"} <= set(TASKS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_entry_survives_json(name):
+    assert TaskSpec.model_validate_json(TASKS[name].model_dump_json()) == TASKS[name]
+
+
+@pytest.mark.parametrize("name", [n for n, t in TASKS.items() if isinstance(t.source, Hub)])
+def test_hub_data_are_pinned_to_a_commit(name):
+    assert re.fullmatch(r"[0-9a-f]{40}", TASKS[name].source.revision)
+
+
+def test_cola_is_scored_by_matthews_correlation():
+    assert TASKS["cola"].metrics[0] == "matthews_correlation"  # the released scripts took accuracy for every GLUE task
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"columns": {"texts": ["sentence"]}}, "columns.texts"),
+        ({"source": {"hub": "someone/texts@main", "config": "plain"}}, "source.Hub.hub"),
+        ({"source": {"generator": "sums"}}, "synthetic"),
+        ({"columns": {}}, "columns.text"),
+        ({"relabel": [0, 0, 0]}, "relabel"),
+        ({"train": {"from": "train", "rows": 5}}, "train.rows"),
+        ({"rows": {"train": {"rows": 60, "labels": [20, 41]}}}, "61"),
+        ({"classes": ["one"]}, "classes"),
+        ({"metrics": ["loss"]}, "metrics"),
+    ],
+)
+def test_a_slip_is_named(tmp_path, changes, words):
+    path = tmp_path / "registry.yaml"
+    path.write_text(yaml.safe_dump({"mine": entry(**changes)}))
+    with pytest.raises(ValueError, match=rf"registry\.yaml: mine\.(.|\n)*{re.escape(words)}"):
+        registry.load(path)
+
+
+def test_an_unknown_task_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"'digit' is not in the registry; it has digits, "):
+        registry.get("digit")
+
+
+def test_entries_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        TASKS["digits"].kind = "sentences"
