@@ -91,6 +91,6 @@ def _download(name: str, source: Hub, mirror: Path | None) -> Path:
         reason = (str(error).strip().splitlines() or [""])[0]
         gated = " It is gated: it also needs its licence accepted and HF_TOKEN set." if source.gated else ""
         raise ValueError(
-            f"backbone {name}: {source.id} at {source.revision[:12]}: {looked}, and the Hub does not answer "
+            f"backbone {name}: {source.id} at {source.revision[:12]}: {looked}, and the Hub does not give it "
             f"({type(error).__name__}: {reason}). Go online, or {put}.{gated}"
         ) from error

@@ -60,10 +60,9 @@ def load(
     source = describe(directory)
     with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
         if source["library"] == "timm":
-            model = _load_timm(directory, num_classes)
+            model = _load_timm(directory, num_classes).to(dtype)
         else:
-            model = _load_transformers(directory, source, num_classes, problem)
-    model = model.to(dtype)
+            model = _load_transformers(directory, source, num_classes, problem, dtype)
     _initialise_head(model, seed)
     return model.eval()
 
@@ -131,7 +130,10 @@ def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:
     return model
 
 
-def _load_transformers(directory: Path, source: dict[str, Any], num_classes: int, problem: str) -> torch.nn.Module:
+def _load_transformers(
+    directory: Path, source: dict[str, Any], num_classes: int, problem: str, dtype: torch.dtype
+) -> torch.nn.Module:
+    """Load in the dtype at once: `to` would also cast the buffers, and Llama's rotary frequencies want float32."""
     from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
     images = source["inputs"]["kind"] == "images"
@@ -141,7 +143,7 @@ def _load_transformers(directory: Path, source: dict[str, Any], num_classes: int
             directory,
             num_labels=num_classes,
             problem_type="regression" if problem == "regression" else "single_label_classification",
-            dtype="float32",
+            dtype=dtype,
             ignore_mismatched_sizes=True,  # a head of another number of classes; anything else is refused below
             output_loading_info=True,
             use_safetensors=True,

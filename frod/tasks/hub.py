@@ -65,7 +65,7 @@ def _folder(source: Hub, wanted: list[str], mirror: Path | None) -> Path:
     except (HfHubHTTPError, OSError) as error:
         looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
         raise ValueError(
-            f"data set {source.id} at {source.revision[:12]}: {looked}, and the Hub does not answer "
+            f"data set {source.id} at {source.revision[:12]}: {looked}, and the Hub does not give it "
             f"({type(error).__name__}: {_first_line(error)}). Go online, or set paths.mirror (or FROD_MIRROR) to a "
             f"folder that has datasets/{source.id}/{source.pattern(wanted[0])}"
         ) from error

@@ -1,0 +1,57 @@
+"""The models are typed: a slip is an error with its name, and what is fetched is pinned."""
+
+import re
+
+import pytest
+import yaml
+from tiny_hub import entry
+
+from frod.backbones import registry
+from frod.backbones.registry import BackboneSpec, Hub
+
+MODELS = registry.load()
+
+
+def test_the_smoke_models_and_the_papers_are_there():
+    assert {"digit_vit", "minilm", "micro_llama", "clip_vit_b32", "roberta_large", "llama2_7b"} <= set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_entry_survives_json(name):
+    assert BackboneSpec.model_validate_json(MODELS[name].model_dump_json()) == MODELS[name]
+
+
+@pytest.mark.parametrize("name", [n for n, m in MODELS.items() if isinstance(m.source, Hub)])
+def test_hub_models_are_pinned_and_fetch_no_pickle(name):
+    source = MODELS[name].source
+    assert re.fullmatch(r"[0-9a-f]{40}", source.revision)
+    assert any(pattern.endswith(".safetensors") for pattern in source.files)
+    assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in source.files)
+
+
+def test_lengths_are_those_of_the_released_settings():
+    assert MODELS["roberta_large"].max_length == 256
+    assert MODELS["llama2_7b"].max_length == 512
+    assert MODELS["clip_vit_b32"].max_length is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"library": "flax"}, "library"),
+        ({"source": {"hub": "someone/llama@main", "files": ["config.json"]}}, "source.Hub.hub"),
+        ({"library": "timm"}, "max_length"),
+        ({"max_length": 0}, "max_length"),
+    ],
+)
+def test_a_slip_is_named(tmp_path, changes, words):
+    path = tmp_path / "registry.yaml"
+    path.write_text(yaml.safe_dump({"mine": entry("llama", **changes)}))
+    with pytest.raises(ValueError, match=rf"registry\.yaml: mine\.(.|\n)*{re.escape(words)}"):
+        registry.load(path)
+
+
+def test_an_unknown_backbone_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"'vit' is not in the registry; it has digit_vit, "):
+        registry.get("vit")

@@ -1,0 +1,102 @@
+"""Where files come from: the mirror first, the Hub at its commit, a package with its hash; pickles from nowhere."""
+
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
+from tiny_hub import REVISION, TEXT_FILES, entry
+
+from frod import backbones
+from frod.backbones import fetch, registry
+from frod.backbones.registry import BackboneSpec, Package
+
+
+def spec(kind="llama", **changes):
+    return BackboneSpec.model_validate(entry(kind, **changes))
+
+
+def test_the_mirror_comes_first(monkeypatch, mirror, tmp_path):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the Hub"))
+    facts = backbones.materialise("llama", spec(), tmp_path / "llama", mirror=mirror)
+    assert set(facts["files"]) == set(TEXT_FILES)
+    assert (facts["source"], facts["revision"]) == ("hub someone/llama", REVISION)
+
+
+def test_without_the_mirror_the_hub_is_asked_for_just_these_files(monkeypatch, mirror, tmp_path):
+    asked = {}
+
+    def snapshot_download(repo_id, **arguments):
+        asked.update(arguments, id=repo_id)
+        return str(mirror / "models" / "someone" / "llama")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    backbones.materialise("llama", spec(), tmp_path / "llama")
+    assert asked == {"id": "someone/llama", "revision": REVISION, "allow_patterns": TEXT_FILES}
+
+
+def refuse(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+
+
+def test_offline_says_what_to_do(monkeypatch, tmp_path):
+    refuse(monkeypatch, LocalEntryNotFoundError("no copy here"))
+    with pytest.raises(ValueError, match=r"someone/llama.*Go online, or set paths.mirror \(or FROD_MIRROR\).*models/"):
+        backbones.materialise("llama", spec(), tmp_path / "llama")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gated_model_says_how_to_get_in(monkeypatch, tmp_path):
+    refuse(monkeypatch, GatedRepoError("403", response=SimpleNamespace(headers={}, request=None)))
+    with pytest.raises(ValueError, match=r"llama is gated. Accept its licence on https://\S+, then log in .* HF_TOKEN"):
+        backbones.materialise("llama", spec(), tmp_path / "llama")
+
+
+def test_a_mirror_without_one_file_is_named(mirror, tmp_path):
+    incomplete = spec(source={"hub": f"someone/llama@{REVISION}", "files": [*TEXT_FILES, "generation.txt"]})
+    with pytest.raises(ValueError, match=r"has no generation\.txt; the copy is not whole"):
+        backbones.materialise("llama", incomplete, tmp_path / "llama", mirror=mirror)
+
+
+def test_weights_in_pickle_are_not_read(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ValueError, match="no safetensors; weights in pickle are not read"):
+        backbones.materialise("mine", spec(source={"path": str(folder)}), tmp_path / "out")
+
+
+def test_a_local_folder_leaves_pickles_and_code_behind(mirror, tmp_path):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(mirror / "models" / "someone" / "llama", folder)
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "modeling_mine.py").write_text("raise SystemExit")
+    facts = backbones.materialise("mine", spec(source={"path": str(folder)}), tmp_path / "out")
+    assert set(TEXT_FILES) <= set(facts["files"])
+    assert not {"pytorch_model.bin", "modeling_mine.py"} & set(facts["files"])
+    assert str(tmp_path) not in str(facts)  # no machine's paths
+
+
+def test_minilm_is_the_hubs_own_file(tmp_path):
+    facts = backbones.materialise("minilm", registry.get("minilm"), tmp_path / "minilm")
+    assert facts["files"]["model.safetensors"].startswith("53aa51172d142c89")
+    assert facts["inputs"] == {"kind": "text", "max_length": 128, "pad_token_id": 0}
+
+
+def test_a_package_of_other_weights_is_refused_with_both_hashes(tmp_path):
+    source = registry.get("minilm").source
+    other = Package(**(source.model_dump() | {"files": ["config.json", "model.safetensors"]}))
+    other.sha256["model.safetensors"] = "0" * 64
+    with pytest.raises(ValueError, match=r"sha256 53aa5117\w+, the registry says 0{64}"):
+        fetch.package("minilm", other, tmp_path)
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path):
+    with pytest.raises(ValueError, match="package no-such-thing, which is not installed"):
+        fetch.package("mine", Package(package="no-such-thing", folder="x", files=["config.json"]), tmp_path)
