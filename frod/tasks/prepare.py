@@ -63,31 +63,16 @@ def prepare(
     available = len(parts["train"])
     if max_train is not None and max_train < available:
         train = parts["train"]
-        parts["train"] = train.take(
-            splits.stratified(train.labels, train.ids, max_train, seed=seed, purpose="train subset")
-        )
+        chosen = splits.stratified(train.labels, train.ids, max_train, seed=seed, purpose="train subset")
+        parts["train"] = train.take(chosen)
     parts = {split: _relabelled(part, task) for split, part in parts.items()}
     for split, part in parts.items():
         check_labels(f"{split} of task {name}", part.labels, task.classes)
-    manifest = {
-        "task": name,
-        "title": task.title,
+    manifest = _facts(name, task) | {
         "backbone": backbone,
-        "kind": task.kind,
-        "problem": "classification",
-        "synthetic": task.synthetic,
-        "licence": task.licence,
-        "num_classes": task.num_classes,
-        "class_names": task.classes,
-        "metrics": list(task.metrics),
         "inputs": input_facts,
         "source": source.facts | {"rows": {split: len(part) for split, part in source.splits.items()}},
-        "parameters": {
-            "seed": seed,
-            "max_train": max_train,
-            "train_available": available,
-            "protocol": protocol,
-        },
+        "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
     }
     with whole_directory(out) as folder:
         truncated = {split: _encode(folder, split, part, task, input_facts, tokenizer) for split, part in parts.items()}
@@ -134,6 +119,21 @@ def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "h
     test = draw("test", task.test)
     validation = test if protocol == "released" else draw("validation", task.validation)
     return {"train": draw("train", task.train), "validation": validation, "test": test}
+
+
+def _facts(name: str, task: TaskSpec) -> dict[str, Any]:
+    """Return what the manifest says of the task itself."""
+    return {
+        "task": name,
+        "title": task.title,
+        "kind": task.kind,
+        "problem": "classification",
+        "synthetic": task.synthetic,
+        "licence": task.licence,
+        "num_classes": task.num_classes,
+        "class_names": task.classes,
+        "metrics": list(task.metrics),
+    }
 
 
 def _check_inputs(name: str, task: TaskSpec, backbone: str, facts: dict[str, Any], tokenizer: Any) -> None:

@@ -28,3 +28,37 @@ def folders(mirror, tmp_path_factory):
         spec = BackboneSpec.model_validate(entry(kind))
         backbones.materialise(kind, spec, out / kind, mirror=mirror)
     return {kind: out / kind for kind in WRITERS}
+
+
+@pytest.fixture(scope="session")
+def vit(tmp_path_factory):
+    """A tiny timm model, hardly pre-trained."""
+    import numpy as np
+
+    spec = BackboneSpec.model_validate(
+        {
+            "title": "vit",
+            "library": "timm",
+            "licence": "none",
+            "source": {
+                "pretraining": "rotation",
+                "data": "digits",
+                "architecture": {
+                    "name": "vit_tiny_patch16_224",
+                    "arguments": {
+                        "img_size": 8,
+                        "patch_size": 4,
+                        "in_chans": 1,
+                        "embed_dim": 8,
+                        "depth": 1,
+                        "num_heads": 2,
+                    },
+                },
+                "settings": {"steps": 1, "batch_size": 4, "lr": 0.001, "weight_decay": 0.0},
+            },
+        }
+    )
+    out = tmp_path_factory.mktemp("vit") / "vit"
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8), dtype=np.uint8)
+    backbones.materialise("vit", spec, out, pretraining_data=images)
+    return out

@@ -1,0 +1,51 @@
+"""A folder is there whole or not at all, whatever happens while it is written."""
+
+import hashlib
+
+import pytest
+
+from frod.files import sha256, whole_directory
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_folder_appears_with_its_last_file(tmp_path):
+    with whole_directory(tmp_path / "deep" / "out") as folder:
+        (folder / "a").write_text("1")
+        assert not (tmp_path / "deep" / "out").exists()
+    assert names(tmp_path / "deep") == ["out"] and names(tmp_path / "deep" / "out") == ["a"]
+
+
+@pytest.mark.parametrize("before", [["old"], []])  # an empty one: workflows make the folders of their outputs first
+def test_what_was_there_is_replaced(tmp_path, before):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in before:
+        (out / name).touch()
+    with whole_directory(out) as folder:
+        (folder / "new").touch()
+    assert names(out) == ["new"] and names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_no_trace(tmp_path, error):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(error), whole_directory(tmp_path / "out") as folder:
+        (folder / "half").touch()
+        raise error
+    assert names(tmp_path) == ["out"] and names(tmp_path / "out") == ["old"]
+
+
+def test_others_may_read_the_folder(tmp_path):
+    with whole_directory(tmp_path / "out"):
+        pass
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"frod" * 100_000)
+    assert sha256(tmp_path / "a") == hashlib.sha256(b"frod" * 100_000).hexdigest()
