@@ -44,18 +44,6 @@ def test_a_rule_its_command_and_its_function_share_a_name():
         assert re.search(rf"^def {rule}\(", module.read_text(), re.M), module
 
 
-@pytest.fixture
-def clone(tmp_path):
-    """A copy of the repository's files, without what was made in it."""
-    listing = ["git", "ls-files", "-co", "--exclude-standard"]
-    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in files.splitlines():
-        if (ROOT / name).is_file() and not name.startswith("reports/"):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    return tmp_path
-
-
 def test_a_fresh_clone_plans_every_run(clone):
     done = snakemake("-n", "--quiet", "rules", "--forceall", folder=clone)
     assert done.returncode == 0, done.stdout + done.stderr

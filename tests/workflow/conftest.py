@@ -1,0 +1,101 @@
+"""A project of its own for each test module: the repository's files with a suite small enough to run whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = """\
+title: Tiny
+description: One task, three methods, one seed.
+rates_chosen: by hand, for tests
+seeds: [0]
+training: { epochs: 1, batch_size: 32 }
+methods:
+  full_ft: { kind: full_ft }
+  frod: { kind: frod, sparse_rate: 0.02 }
+  linear_probe: { kind: linear_probe }
+experiments:
+  - tasks: [digits]
+    backbone: digit_vit
+    rates:
+      full_ft: { lr: 1.0e-3, lr_head: 1.0e-3 }
+      frod: { lr_scale: 1.0e-2, lr_rotation: 5.0e-3, lr_head: 1.0e-3 }
+      linear_probe: { lr_head: 1.0e-2 }
+"""
+
+
+class Project:
+    """A checkout, and the commands that a user would type in it."""
+
+    def __init__(self, folder, cache):
+        self.folder, self.cache = folder, cache
+
+    def environment(self, **extra):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FROD_", "MLFLOW_", "DVC_", "GIT_"))}
+        kept |= {"FROD_CACHE": str(self.cache), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
+        return kept | {"GIT_CONFIG_GLOBAL": "/dev/null"} | extra
+
+    def run(self, *command, check=True, **environment):
+        """Run a command; its output, and on a failure all of it in the message."""
+        done = subprocess.run(
+            [*map(str, command)],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}\n{done.stdout}"
+        return done
+
+    def snakemake(self, *arguments, **environment):
+        return self.run("snakemake", "--cores", "2", *arguments, **environment).stdout
+
+    def git(self, *arguments):
+        author = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+        return self.run("git", *author, *arguments).stdout
+
+    def path(self, name):
+        return self.folder / name
+
+    def edit(self, name, old, new):
+        text = self.path(name).read_text()
+        assert old in text, f"{name} has no {old!r}"
+        self.path(name).write_text(text.replace(old, new))
+
+
+def copy_repository(folder):
+    """Copy what git tracks or would track, without reports."""
+    listing = ["git", "ls-files", "-co", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in files.splitlines():
+        if (ROOT / name).is_file() and not name.startswith("reports/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A fresh checkout in which nothing has run."""
+    copy_repository(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which the tiny suite has run to its report."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_repository(folder)
+    project = Project(folder, tmp_path_factory.mktemp("cache"))
+    project.path("workflow/suites/tiny.yaml").write_text(TINY)
+    project.edit("params.yaml", "suite: smoke", "suite: tiny")
+    project.git("init", "--quiet")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "start")
+    project.first_output = project.snakemake()
+    return project

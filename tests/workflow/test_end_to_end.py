@@ -1,0 +1,177 @@
+"""The whole way on a tiny suite: first run, second run, an edited parameter, Ctrl-C, MLflow, DVC on the real graph."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+from frod.evaluation import metrics
+from frod.provenance.hashes import file_sha256
+
+METHODS = ["full_ft", "frod", "linear_probe"]
+RUN = "results/tiny/digits/digit_vit/{}/seed-0"
+
+
+def rules(output):
+    """Rules that a dry run lists, with the number of their jobs."""
+    lines = [line.split() for line in output.splitlines()]
+    return {parts[0]: int(parts[1]) for parts in lines if len(parts) == 2 and parts[1].isdigit()}
+
+
+def test_the_report_and_all_runs_are_there(finished):
+    assert {path.name for path in finished.path("reports/tiny").iterdir()} >= {"index.html", "results.csv"}
+    assert sorted(pd.read_csv(finished.path("reports/tiny/results.csv"))["method"]) == sorted(METHODS)
+    assert "Suite tiny" in finished.first_output  # the table at the end
+    assert "steps (100%) done" in finished.first_output
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_names_what_went_in_and_what_came_out(finished, method):
+    record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
+    files = record["inputs"] | record["outputs"]
+    assert len(record["inputs"]) == (3 if method == "frod" else 2)
+    assert all(file_sha256(finished.path(name)) == sha256 for name, sha256 in files.items())
+    assert record["code"]["git_dirty"] is False
+
+
+def test_every_method_had_the_same_budget(finished):
+    records = [json.loads(finished.path(f"{RUN.format(m)}/record.json").read_text()) for m in METHODS]
+    assert all(record["budget"] == records[0]["budget"] for record in records)
+
+
+def test_metrics_follow_from_the_predictions(finished):
+    folder = finished.path(RUN.format("frod"))
+    table = pd.read_parquet(folder / "predictions.parquet")
+    again = metrics.compute(table[table["split"] == "test"], ["accuracy"])
+    assert json.loads((folder / "metrics.json").read_text())["metrics"]["test"] == again
+
+
+def test_run_again_nothing_is_to_be_done(finished):
+    began = time.monotonic()
+    assert "Nothing to be done" in finished.snakemake()
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("params.yaml", "clip: 1.0", "clip: 2.0", {"train": 3, "evaluate": 3, "summarise": 1, "report": 1}),
+        ("params.yaml", "ridge: 1.0e-3", "ridge: 2.0e-3", {"basis": 1, "train": 1, "evaluate": 1, "summarise": 1}),
+        ("workflow/suites/tiny.yaml", "lr_rotation: 5.0e-3", "lr_rotation: 6.0e-3", {"train": 1, "evaluate": 1}),
+        ("workflow/suites/tiny.yaml", "title: Tiny", "title: Small", {}),
+        ("params.yaml", "checkpoint_seconds: 120", "checkpoint_seconds: 60", {}),
+        ("params.yaml", "mirror: null", "mirror: /nowhere", {}),
+    ],
+)
+def test_only_what_depends_on_an_edit_runs_again(finished, name, old, new, expected):
+    finished.edit(name, old, new)
+    try:
+        planned = rules(finished.snakemake("--dry-run", "--quiet", "rules"))
+    finally:
+        finished.edit(name, new, old)
+    cheap = {"summarise", "report", "all", "total"}  # a minute's worth at most; they show titles and settings
+    assert {rule: n for rule, n in planned.items() if rule not in cheap} == {
+        rule: n for rule, n in expected.items() if rule not in cheap
+    }
+    assert set(expected) <= set(planned)
+
+
+def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished):
+    """Interrupted inside a training; the adapter must be what it was, bit for bit."""
+    folder = finished.path(RUN.format("full_ft"))
+    before = {name: file_sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
+    shutil.rmtree(folder)
+    eager = {"FROD_CHECKPOINT_SECONDS": "0.01"}
+    process = subprocess.Popen(
+        ["snakemake", "--cores", "1", f"{RUN.format('full_ft')}/record.json"],
+        cwd=finished.folder,
+        env=finished.environment(**eager),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.pt").exists():
+        assert process.poll() is None, "it ended before there was a checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(timeout=60)
+    assert not (folder / "record.json").exists()
+    finished.snakemake(f"{RUN.format('full_ft')}/record.json")
+    assert json.loads((folder / "record.json").read_text())["resumed_from_step"] > 0
+    assert {name: file_sha256(folder / name) for name in before} == before
+
+
+def test_mlflow_has_one_run_per_training_also_after_a_rerun(finished):
+    from mlflow import MlflowClient
+
+    finished.snakemake("--forcerun", "evaluate", "--quiet", "all")
+    client = MlflowClient(f"sqlite:///{finished.path('mlflow.db')}")
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    runs = {run.data.tags["frod.run"]: run for run in client.search_runs([experiment])}
+    assert len(client.search_runs([experiment])) == len(runs) == 3
+    run = runs["tiny/digits/digit_vit/frod/seed-0"]
+    folder = finished.path(RUN.format("frod"))
+    assert run.info.status == "FINISHED"
+    assert (
+        run.data.metrics["test_accuracy"]
+        == json.loads((folder / "metrics.json").read_text())["metrics"]["test"]["accuracy"]
+    )
+    record = json.loads((folder / "record.json").read_text())
+    assert run.data.metrics["parameters/trainable_adapter"] == record["parameters"]["trainable"]["adapter"]
+    assert run.data.tags["frod.record"] == file_sha256(folder / "record.json")
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == record["budget"]["steps"]
+    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == set(record["inputs"])
+
+
+def test_without_a_tracking_server_the_work_goes_on_and_is_logged_later(finished):
+    folder = finished.path(RUN.format("linear_probe"))
+    (folder / "metrics.json").unlink()
+    nowhere = {"MLFLOW_TRACKING_URI": "http://user:hunter2hunter2@127.0.0.1:9"}
+    finished.snakemake(f"{RUN.format('linear_probe')}/metrics.json", **nowhere)
+    log = finished.path("logs/evaluate/tiny/digits/digit_vit/linear_probe/seed-0.log").read_text()
+    assert (folder / "metrics.json").exists()
+    assert "not in MLflow" in log
+    assert "hunter2" not in log
+    store = f"sqlite:///{finished.path('later.db')}"
+    done = finished.run("python", "-m", "frod", "track", "results/tiny", MLFLOW_TRACKING_URI=store)
+    assert "3 runs logged" in done.stdout
+    assert finished.run("python", "-m", "frod", "track", "results/tiny", check=False, **nowhere).returncode == 1
+
+
+def test_a_basis_comes_from_the_cache_unless_the_entry_is_damaged(finished):
+    log = finished.path("logs/basis/digit_vit/ridge-0.001-float64.log")
+    bases = finished.path("data/bases")
+    made = file_sha256(bases / "digit_vit/ridge-0.001-float64/basis.safetensors")
+    shutil.rmtree(bases)
+    finished.snakemake("bases")
+    assert "taken from the cache" in log.read_text()
+    for entry in finished.cache.rglob("basis.safetensors"):
+        content = bytearray(entry.read_bytes())
+        content[len(content) // 2] ^= 1
+        entry.write_bytes(content)
+    shutil.rmtree(bases)
+    finished.snakemake("bases")
+    assert "taken from the cache" not in log.read_text()
+    assert file_sha256(bases / "digit_vit/ridge-0.001-float64/basis.safetensors") == made
+
+
+def test_a_clone_that_pulls_from_dvc_has_nothing_to_do(finished, tmp_path):
+    finished.snakemake()
+    finished.run("dvc", "remote", "add", "--default", "--force", "store", tmp_path / "remote")
+    finished.run("python", "-m", "frod.provenance.commit")
+    finished.git("add", "--all")
+    finished.git("commit", "--quiet", "--message", "results")
+    finished.run("dvc", "push", "--quiet")
+    finished.git("clone", "--quiet", finished.folder, tmp_path / "clone")
+    other = type(finished)(tmp_path / "clone", tmp_path / "empty-cache")
+    other.run("dvc", "pull", "--quiet")
+    assert "Nothing to be done" in other.snakemake("--dry-run")
+    other.edit("params.yaml", "clip: 1.0", "clip: 2.0")
+    assert rules(other.snakemake("--dry-run", "--quiet", "rules"))["train"] == 3
