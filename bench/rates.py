@@ -1,7 +1,7 @@
 """Choose learning rates on validation: a grid of the same size for every method, one seed that no suite uses.
 
     snakemake --config suite=smoke data bases
-    python bench/rates.py smoke
+    python bench/rates.py smoke            # or: minilm sst2, for some of a suite's tasks
 
 The test split is not opened. Prints the best trial of each task and method and writes every trial to
 bench/results/rates-SUITE.json; the suite's rates are these, copied by hand. An interrupted search goes on.
@@ -18,25 +18,37 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SEED = 100
-HEAD = 1e-3  # of the head beside a trained body; the probe searches its own
-BODY = {  # backbone -> kind of method -> the rates tried
+HEAD = 5e-3  # of the head beside a trained body; the probe searches its own
+GRID = {  # backbone -> kind of method -> the rates tried; for FRoD both lambda's and S's
     "minilm": {
-        "full_ft": [{"lr": rate} for rate in (3e-5, 1e-4, 3e-4, 1e-3)],
-        "peft": [{"lr": rate} for rate in (3e-4, 1e-3, 3e-3, 1e-2)],
-        "frod": [{"lr_scale": 2 * rate, "lr_rotation": rate} for rate in (5e-4, 1e-3, 2e-3, 4e-3)],
+        "full_ft": (1e-4, 2e-4, 5e-4),
+        "peft": (1e-3, 2e-3, 5e-3),
+        "frod": (5e-4, 1e-3, 2e-3),
+        "linear_probe": (5e-3, 2e-2, 5e-2),
     },
     "digit_vit": {
-        "full_ft": [{"lr": rate} for rate in (3e-4, 1e-3, 3e-3, 1e-2)],
-        "peft": [{"lr": rate} for rate in (1e-3, 3e-3, 1e-2, 3e-2)],
-        "frod": [{"lr_scale": 2 * rate, "lr_rotation": rate} for rate in (3e-3, 1e-2, 3e-2, 1e-1)],
+        "full_ft": (5e-4, 1e-3, 2e-3, 5e-3),
+        "peft": (2e-3, 5e-3, 1e-2, 2e-2),
+        "frod": (1e-2, 2e-2, 5e-2, 1e-1),
+        "linear_probe": (1e-2, 2e-2, 5e-2, 1e-1),
     },
     "micro_llama": {
-        "full_ft": [{"lr": rate} for rate in (3e-4, 1e-3, 3e-3, 1e-2)],
-        "peft": [{"lr": rate} for rate in (1e-3, 3e-3, 1e-2, 3e-2)],
-        "frod": [{"lr_scale": 2 * rate, "lr_rotation": rate} for rate in (3e-3, 1e-2, 3e-2, 1e-1)],
+        "full_ft": (5e-4, 1e-3, 2e-3, 5e-3),
+        "peft": (2e-3, 5e-3, 1e-2, 2e-2),
+        "frod": (5e-3, 1e-2, 2e-2, 5e-2),
+        "linear_probe": (1e-2, 2e-2, 5e-2, 1e-1),
     },
 }
-PROBE = [{"lr_head": rate} for rate in (1e-3, 3e-3, 1e-2, 3e-2)]
+
+
+def settings(backbone: str, kind: str) -> list[dict[str, float]]:
+    """The rates to try, as a suite writes them."""
+    rates = GRID[backbone][kind]
+    if kind == "linear_probe":
+        return [{"lr_head": rate} for rate in rates]
+    if kind == "frod":
+        return [{"lr_scale": rate, "lr_rotation": rate, "lr_head": HEAD} for rate in rates]
+    return [{"lr": rate, "lr_head": HEAD} for rate in rates]
 
 
 def trial(run, workflow) -> float:
@@ -69,8 +81,8 @@ def trial(run, workflow) -> float:
     return float(outcome.history[f"validation_{manifest['metrics'][0]}"].iloc[-1])
 
 
-def main(suite: str) -> None:
-    """Run the grid of a suite."""
+def main(suite: str, *tasks: str) -> None:
+    """Run the grid of a suite, for all its tasks or those named."""
     from frod.config import Rates, load
     from frod.training.loop import Diverged
     from frod.training.run import deterministic
@@ -80,9 +92,11 @@ def main(suite: str) -> None:
     out = ROOT / "bench" / "results" / f"rates-{suite}.json"
     trials = json.loads(out.read_text()) if out.exists() else []
     for run in [run for run in workflow.runs if run.seed == workflow.suite.seeds[0]]:
+        if tasks and run.task not in tasks:
+            continue
         kind = run.tuner.kind
-        for rates in PROBE if kind == "linear_probe" else BODY[run.backbone][kind]:
-            setting = Rates(**({"lr_head": HEAD} | rates))
+        for rates in settings(run.backbone, kind):
+            setting = Rates(**rates)
             budget = run.training.model_dump(mode="json")
             key = {"task": run.task, "method": run.method, "rates": setting.model_dump(exclude_none=True)}
             key |= {"tuner": run.tuner.model_dump(exclude={"label"}), "training": budget, "seed": SEED}
@@ -103,4 +117,4 @@ def main(suite: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -16,10 +16,9 @@ def evaluate(
     """Compute the metrics from predictions.parquet alone, then log the run."""
     import json
 
-    from frod import tracking
+    from frod import files, tracking
     from frod.evaluation import metrics
-    from frod.provenance import atomic
 
     manifest = json.loads((task / "manifest.json").read_text())
-    atomic.write_json(run / "metrics.json", metrics.evaluate(run / "predictions.parquet", manifest))
+    files.write_json(run / "metrics.json", metrics.evaluate(run / "predictions.parquet", manifest))
     tracking.log_or_say([run], experiment)

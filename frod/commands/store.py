@@ -13,8 +13,8 @@ def store(
     out: Annotated[Path, typer.Option(help="File that says where runs are logged.")],
 ) -> None:
     """Create the store and the experiment: two processes that create an SQLite store at once break it."""
-    from frod import tracking
-    from frod.provenance import atomic, records
+    from frod import files, tracking
+    from frod.provenance import records
 
     uri = tracking.create_store(experiment)
-    atomic.write_json(out, records.without_secrets({"store": uri, "experiment": experiment}))
+    files.write_json(out, records.without_secrets({"store": uri, "experiment": experiment}))

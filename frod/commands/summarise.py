@@ -15,11 +15,11 @@ def summarise(
     """Collect records and metrics; refuses runs that did not have the same budget and data."""
     import json
 
+    from frod import files
     from frod.config import load
     from frod.evaluation.summary import summarise as collect
-    from frod.provenance import atomic
 
     workflow = load(json.loads(params))
     table = collect([Path(workflow.params.paths.results) / run.key for run in workflow.runs])
-    with atomic.path_for(out) as partial:
+    with files.path_for(out) as partial:
         table.to_parquet(partial, index=False)

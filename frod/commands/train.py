@@ -28,9 +28,9 @@ def train(
     import json
 
     import frod
-    from frod import backbones
+    from frod import backbones, files
     from frod.config import Run
-    from frod.provenance import atomic, code, hashes
+    from frod.provenance import code, hashes
     from frod.tasks import arrays
     from frod.training import run as stage
     from frod.training.seeds import stream
@@ -39,7 +39,7 @@ def train(
     resolved = json.loads(spec)
     run = Run.model_validate(resolved)
     stage.deterministic(threads)
-    inputs = {str(p): hashes.file_sha256(p) for p in _inputs(backbone, task, basis)}
+    inputs = {str(p): files.sha256(p) for p in _inputs(backbone, task, basis)}
     code_hash = code.code_hash("frod.commands.train")
     manifest = arrays.load_manifest(task)
     out.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,14 @@ def train(
         head=backbones.head_modules(model),
         basis=frod.Basis.load(basis) if basis else None,
         metric_names=manifest["metrics"],
-        regression=manifest["num_classes"] == 1,
+        regression=manifest["problem"] == "regression",
         checkpoint=out / "checkpoint.pt",
         checkpoint_seconds=checkpoint_seconds,
         fingerprint=hashes.json_sha256({"spec": resolved, "inputs": inputs, "code": code_hash, "threads": threads}),
     )
     trained.save(model, out / "adapter.safetensors", run.tuner.kind)
     for table, name in ((outcome.history, "history.parquet"), (outcome.predictions, "predictions.parquet")):
-        with atomic.path_for(out / name) as partial:
+        with files.path_for(out / name) as partial:
             table.to_parquet(partial, index=False)
     _record(run, resolved, outcome, out, inputs, code_hash, started, time.perf_counter() - clock)
     (out / "checkpoint.pt").unlink(missing_ok=True)
@@ -79,7 +79,8 @@ def _record(
 
     import torch
 
-    from frod.provenance import code, hashes, records
+    from frod import files
+    from frod.provenance import code, records
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     record = {
@@ -99,7 +100,7 @@ def _record(
         },
         "seeds": outcome.seeds,
         "resumed_from_step": outcome.resumed_from,
-        "outputs": {str(out / name): hashes.file_sha256(out / name) for name in OUTPUTS},
+        "outputs": {str(out / name): files.sha256(out / name) for name in OUTPUTS},
         "started": started.isoformat(),
         "finished": datetime.now(UTC).isoformat(),
     }

@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frod.provenance import atomic, hashes
+from frod import files
+from frod.provenance import hashes
 
 MANIFEST = "manifest.json"
 CONTENT = "content"
@@ -52,7 +53,7 @@ def fetch(key: str, out_dir: str | os.PathLike[str]) -> bool:
         return False
     try:
         manifest = _read_manifest(entry, key)
-        with atomic.directory_for(out_dir) as temporary:
+        with files.whole_directory(out_dir) as temporary:
             for name in manifest:
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 _copy(entry / CONTENT / name, temporary / name)
@@ -82,14 +83,14 @@ def store(key: str, out_dir: str | os.PathLike[str]) -> bool:
             return True
         entry.parent.mkdir(parents=True, exist_ok=True)
         _sweep(entry.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=entry.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=files.PREFIX, dir=entry.parent))
         (temporary / CONTENT).mkdir()
         for name in names:
             (temporary / CONTENT / name).parent.mkdir(parents=True, exist_ok=True)
             _copy(source / name, temporary / CONTENT / name)
         # Hashes of the copies: should the source change meanwhile, the entry is still what its manifest says.
-        files = hashes.tree_hashes(temporary / CONTENT)
-        atomic.write_json(temporary / MANIFEST, {"key": key, "layout": LAYOUT, "files": files})
+        contents = hashes.tree_hashes(temporary / CONTENT)
+        files.write_json(temporary / MANIFEST, {"key": key, "layout": LAYOUT, "files": contents})
         temporary.chmod(0o755)
         with contextlib.suppress(FileExistsError):
             _take_place(temporary, entry)
@@ -120,16 +121,16 @@ def _entry(key: str) -> Path:
 def _read_manifest(entry: Path, key: str) -> dict[str, str]:
     try:
         manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        files = manifest["files"]
-        sound = manifest["key"] == key and all(isinstance(digest, str) for digest in files.values())
+        listed = manifest["files"]
+        sound = manifest["key"] == key and all(isinstance(digest, str) for digest in listed.values())
     except FileNotFoundError as error:
         raise ValueError("it has no manifest, so it was never finished") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"its manifest cannot be read ({error!r})") from error
-    outside = [name for name in files if os.path.isabs(name) or ".." in Path(name).parts]
+    outside = [name for name in listed if os.path.isabs(name) or ".." in Path(name).parts]
     if not sound or outside:
         raise ValueError(f"its manifest is not that of key {key}" + (f" and names {outside}" if outside else ""))
-    return files
+    return listed
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -156,7 +157,7 @@ def _discard(entry: Path, reason: str) -> None:
     _say(f"entry {entry.name[:12]} is not sound and is removed: {reason}; computing it anew")
     try:
         # Renamed first: no other process must find it half removed.
-        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=entry.parent)) / "entry"
+        aside = Path(tempfile.mkdtemp(prefix=files.PREFIX, dir=entry.parent)) / "entry"
         entry.rename(aside)
         shutil.rmtree(aside.parent)
     except OSError as error:
@@ -165,7 +166,7 @@ def _discard(entry: Path, reason: str) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left half-written a day ago or more."""
-    for path in folder.glob(f"{atomic.PREFIX}*"):
+    for path in folder.glob(f"{files.PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                 shutil.rmtree(path)

@@ -10,11 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Hash of a file's bytes, read in blocks: a file larger than memory is no trouble."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+from frod import files
 
 
 def bytes_sha256(content: bytes) -> str:
@@ -31,15 +27,15 @@ def files_in(directory: str | os.PathLike[str]) -> list[str]:
     if not top.is_dir():
         raise FileNotFoundError(f"directory={str(top)!r}: there is no such directory; make it or correct the path")
     names = []
-    for folder, _, files in os.walk(top):
+    for folder, _, here in os.walk(top):
         relative = Path(folder).relative_to(top)
-        names += [(relative / name).as_posix() for name in files if name != ".snakemake_timestamp"]
+        names += [(relative / name).as_posix() for name in here if name != ".snakemake_timestamp"]
     return sorted(names)
 
 
 def tree_hashes(directory: str | os.PathLike[str]) -> dict[str, str]:
     """Hash of each file beneath `directory`, by relative name."""
-    return {name: file_sha256(Path(directory) / name) for name in files_in(directory)}
+    return {name: files.sha256(Path(directory) / name) for name in files_in(directory)}
 
 
 def tree_sha256(directory: str | os.PathLike[str]) -> str:
@@ -49,7 +45,7 @@ def tree_sha256(directory: str | os.PathLike[str]) -> str:
 
 def path_sha256(path: str | os.PathLike[str]) -> str:
     """Hash of a file, or of a directory's tree."""
-    return tree_sha256(path) if os.path.isdir(path) else file_sha256(path)
+    return tree_sha256(path) if os.path.isdir(path) else files.sha256(path)
 
 
 def canonical_json(value: Any) -> str:
@@ -118,7 +114,7 @@ def verify_file(path: str | os.PathLike[str], sha256: str, *, remedy: str = DEFA
     ValueError
         If the content has another hash; the message holds both and `remedy`.
     """
-    found = file_sha256(path)
+    found = files.sha256(path)
     if found != sha256:
         raise _mismatch(Path(path), sha256, found, remedy)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frod.provenance import atomic, hashes, metadata
+from frod import files
+from frod.provenance import hashes, metadata
 
 LAYOUT = 1
 FILE = ".snakemake/frod-ledger.json"
@@ -84,7 +85,7 @@ def write_stash(path: Path, entries: Mapping[str, Entry]) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.read_text(encoding="utf-8") == text:
             return
-    atomic.write_text(path, text)
+    files.write_text(path, text)
 
 
 class Ledger:
@@ -122,7 +123,7 @@ class Ledger:
     def write(self) -> None:
         """Write the ledger, if the working directory has Snakemake's folder or may have it."""
         more = {"unknown": self._unknown, "stashes": self._stashes, "hashes": self._hashes, "ends": self.ends}
-        atomic.write_text(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
+        files.write_text(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
 
     def signature(self, path: str) -> str:
         """Size and time of a file, or of all files in a directory: equal as long as nobody has written to it."""
@@ -210,4 +211,4 @@ class Ledger:
         self._stashes[path] = self._digest(path)
 
     def _digest(self, path: str) -> str:
-        return hashes.file_sha256(self.root / path) if (self.root / path).exists() else ""
+        return files.sha256(self.root / path) if (self.root / path).exists() else ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from frod.provenance import atomic
+from frod import files
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "run": ("suite", "task", "backbone", "method", "seed"),
@@ -173,7 +173,7 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
         If a required key is missing, or a number is NaN or infinite.
     """
     check_record(record, where=str(path))
-    atomic.write_json(path, without_secrets(record))
+    files.write_json(path, without_secrets(record))
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 from pathlib import Path
@@ -10,18 +9,16 @@ from typing import Any
 
 import torch
 
+from frod import files
+
 
 def save(path: Path, fingerprint: str, **state: Any) -> None:
     """Write a checkpoint under a temporary name and rename it; the generators' states are added."""
-    partial = path.with_name(f".{path.name}.partial")
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
-    with partial.open("wb") as file:
-        torch.save({"fingerprint": fingerprint, "random": random, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with files.path_for(path) as partial:
+        torch.save({"fingerprint": fingerprint, "random": random, **state}, partial)
 
 
 def load(path: Path, fingerprint: str) -> dict[str, Any] | None:

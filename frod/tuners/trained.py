@@ -55,6 +55,7 @@ def save(model: nn.Module, path: Path, kind: str) -> None:
         return
     from safetensors.torch import save_file
 
-    partial = path.with_name(f".{path.name}.partial")
-    save_file({name: t.cpu().contiguous().clone() for name, t in trained_state(model).items()}, partial)
-    partial.replace(path)
+    from frod import files
+
+    with files.path_for(path) as partial:
+        save_file({name: t.cpu().contiguous().clone() for name, t in trained_state(model).items()}, partial)

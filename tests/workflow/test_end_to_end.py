@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from frod.evaluation import metrics
-from frod.provenance.hashes import file_sha256
+from frod.files import sha256
 
 METHODS = ["full_ft", "frod", "linear_probe"]
 RUN = "results/tiny/digits/digit_vit/{}/seed-0"
@@ -35,7 +35,7 @@ def test_a_record_names_what_went_in_and_what_came_out(finished, method):
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
     files = record["inputs"] | record["outputs"]
     assert len(record["inputs"]) == (3 if method == "frod" else 2)
-    assert all(file_sha256(finished.path(name)) == sha256 for name, sha256 in files.items())
+    assert all(sha256(finished.path(name)) == sha256 for name, sha256 in files.items())
     assert record["code"]["git_dirty"] is False
 
 
@@ -84,7 +84,7 @@ def test_only_what_depends_on_an_edit_runs_again(finished, name, old, new, expec
 def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished):
     """Interrupted inside a training; the adapter must be what it was, bit for bit."""
     folder = finished.path(RUN.format("full_ft"))
-    before = {name: file_sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
+    before = {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
     shutil.rmtree(folder)
     eager = {"FROD_CHECKPOINT_SECONDS": "0.01"}
     process = subprocess.Popen(
@@ -105,7 +105,7 @@ def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished):
     assert not (folder / "record.json").exists()
     finished.snakemake(f"{RUN.format('full_ft')}/record.json")
     assert json.loads((folder / "record.json").read_text())["resumed_from_step"] > 0
-    assert {name: file_sha256(folder / name) for name in before} == before
+    assert {name: sha256(folder / name) for name in before} == before
 
 
 def test_mlflow_has_one_run_per_training_also_after_a_rerun(finished):
@@ -125,7 +125,7 @@ def test_mlflow_has_one_run_per_training_also_after_a_rerun(finished):
     )
     record = json.loads((folder / "record.json").read_text())
     assert run.data.metrics["parameters/trainable_adapter"] == record["parameters"]["trainable"]["adapter"]
-    assert run.data.tags["frod.record"] == file_sha256(folder / "record.json")
+    assert run.data.tags["frod.record"] == sha256(folder / "record.json")
     assert len(client.get_metric_history(run.info.run_id, "loss")) == record["budget"]["steps"]
     assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == set(record["inputs"])
 
@@ -148,7 +148,7 @@ def test_without_a_tracking_server_the_work_goes_on_and_is_logged_later(finished
 def test_a_basis_comes_from_the_cache_unless_the_entry_is_damaged(finished):
     log = finished.path("logs/basis/digit_vit/ridge-0.001-float64.log")
     bases = finished.path("data/bases")
-    made = file_sha256(bases / "digit_vit/ridge-0.001-float64/basis.safetensors")
+    made = sha256(bases / "digit_vit/ridge-0.001-float64/basis.safetensors")
     shutil.rmtree(bases)
     finished.snakemake("bases")
     assert "taken from the cache" in log.read_text()
@@ -159,7 +159,7 @@ def test_a_basis_comes_from_the_cache_unless_the_entry_is_damaged(finished):
     shutil.rmtree(bases)
     finished.snakemake("bases")
     assert "taken from the cache" not in log.read_text()
-    assert file_sha256(bases / "digit_vit/ridge-0.001-float64/basis.safetensors") == made
+    assert sha256(bases / "digit_vit/ridge-0.001-float64/basis.safetensors") == made
 
 
 def test_a_clone_that_pulls_from_dvc_has_nothing_to_do(finished, tmp_path):
