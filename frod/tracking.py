@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,31 +28,16 @@ CURVES = {  # MLflow's name of each column of the history
 }
 
 
-def create_store(experiment: str) -> str | None:
-    """Create the store and the experiment; return the store's address, or None, saying so, if it cannot be had."""
-    if _off():
-        print("tracking is off")
-        return None
-    try:
-        client, uri = _client()
-        _experiment_id(client, experiment)
-    except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
-        _say(error)
-        return None
-    return uri
-
-
 def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
     """Log runs; on a store that cannot be had say so on stderr and go on. Returns whether all were logged."""
     if _off():
         print("tracking is off")
         return True
     try:
-        client, _ = _client()
-        experiment_id = _experiment_id(client, experiment)
+        client, experiment_id = _open(experiment)
         for directory in run_dirs:
             _log(client, experiment_id, directory)
-    except Exception as error:  # as above
+    except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
         _say(error)
         return False
     return True
@@ -69,20 +55,22 @@ def _say(error: Exception) -> None:
     print(without_secrets(text), file=sys.stderr)
 
 
-def _client() -> tuple[Any, str]:
+def _open(experiment: str) -> tuple[Any, str]:
+    """Connect to the store and return its client and the experiment's number; both are made where they are missing."""
     # A server that is down should cost seconds, not the minutes of MLflow's default of seven retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from filelock import FileLock
     from mlflow import MlflowClient
 
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    return MlflowClient(tracking_uri=uri), uri
-
-
-def _experiment_id(client: Any, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    return found.experiment_id if found else client.create_experiment(name)
+    database = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else None
+    # Two processes that create an SQLite store at once break it, so that only one opens it at a time.
+    with FileLock(f"{database}.lock") if database else nullcontext():
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        return client, found.experiment_id if found else client.create_experiment(experiment)
 
 
 def _log(client: Any, experiment_id: str, directory: Path) -> None:

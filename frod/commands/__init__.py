@@ -37,7 +37,6 @@ def _app():
         report,
         schema,
         show,
-        store,
         summarise,
         task,
         track,
@@ -50,7 +49,7 @@ def _app():
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (backbone, task, basis, train, store, evaluate, track, summarise, report, show, params, schema, dag):
+    for module in (backbone, task, basis, train, evaluate, track, summarise, report, show, params, schema, dag):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     return app

@@ -20,6 +20,6 @@ def track(
     if not runs:
         raise ValueError(f"results: there is no finished run below {results}")
     experiment = experiment or results.resolve().name
-    if tracking.create_store(experiment) is None or not tracking.log_or_say(runs, experiment):
+    if not tracking.log_or_say(runs, experiment):
         sys.exit(1)
     print(f"{len(runs)} runs logged to experiment {experiment}")

@@ -1,27 +1,11 @@
 # Metrics of each run from its predictions, mirrored to MLflow; then one table of all runs.
 
 
-rule store:
-    output:
-        store=f"{RESULTS}/store.json",
-    log:
-        f"logs/store/{WORKFLOW.name}.log",
-    conda:
-        "../envs/frod.yaml"
-    params:
-        experiment=WORKFLOW.name,
-    message:
-        "MLflow store"
-    shell:
-        "python -m frod store --experiment {params.experiment:q} --out {output.store:q} > {log:q} 2>&1"
-
-
 rule evaluate:
     input:
         predictions=rules.train.output.predictions,
         record=rules.train.output.record,
         task=f"{PATHS.data}/tasks/{{task}}/{{backbone}}/manifest.json",
-        store=ancient(rules.store.output.store),
     output:
         metrics=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/metrics.json",
     log:
