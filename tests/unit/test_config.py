@@ -1,6 +1,7 @@
 """Parameters: what is wrong is refused before any job starts, with the field, its value and what would be right."""
 
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -119,3 +120,19 @@ def test_params_yaml_states_every_default(tmp_path):
 @pytest.mark.parametrize("suite", sorted((ROOT / "workflow" / "suites").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_suites_in_the_repository_are_valid(suite):
     assert config.load({"suite": suite.stem}, ROOT).runs
+
+
+@pytest.mark.parametrize("suite", ["smoke"])
+def test_a_suite_s_rates_are_the_best_of_the_recorded_trials(suite):
+    """What the suite says of its rates is true: the best on validation, out of as many trials for every method."""
+    trials = json.loads((ROOT / "bench" / "results" / f"rates-{suite}.json").read_text())
+    by_run = {}
+    for trial in trials:
+        by_run.setdefault((trial["task"], trial["method"]), []).append(trial)
+    for task in {task for task, _ in by_run}:
+        assert len({len(of_method) for (name, _), of_method in by_run.items() if name == task}) == 1
+    for run in config.load({"suite": suite}, ROOT).runs:
+        best = max(by_run[run.task, run.method], key=lambda trial: trial["validation"])
+        assert run.rates.model_dump(exclude_none=True) == best["rates"], run.key
+        assert run.training.model_dump(mode="json") == best["training"], run.key
+        assert run.seed != best["seed"]
