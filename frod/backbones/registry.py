@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
+from frod import entries
+from frod.entries import Count, Entry
+
 REGISTRY = Path(__file__).with_name("registry.yaml")
-
-
-class Entry(BaseModel):
-    """Base of all entries: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
 
 class Hub(Entry):
@@ -101,31 +96,10 @@ class BackboneSpec(Entry):
 
 
 def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:
-    """Read the registry.
-
-    Returns
-    -------
-    dict
-        BackboneSpec by name, in the file's order.
-
-    Raises
-    ------
-    ValueError
-        An entry is not as it should be: names the backbone, the field and its value.
-    """
-    backbones = {}
-    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-        try:
-            backbones[name] = BackboneSpec.model_validate(entry)
-        except ValidationError as error:
-            lines = [f"{path.name}: {name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ValueError("\n".join(lines)) from None
-    return backbones
+    """Return the registry's entries by name; ValueError as in frod.entries.load."""
+    return entries.load(BackboneSpec, path)
 
 
 def get(name: str) -> BackboneSpec:
     """Return one backbone; ValueError with the known names where there is none of this name."""
-    backbones = load()
-    if name not in backbones:
-        raise ValueError(f"backbone {name!r} is not in the registry; it has {', '.join(backbones)}")
-    return backbones[name]
+    return entries.get(load(), "backbone", name)

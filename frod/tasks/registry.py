@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
+from frod import entries
+from frod.entries import Count, Entry
+
 REGISTRY = Path(__file__).with_name("registry.yaml")
-
-
-class Entry(BaseModel):
-    """Base of all entries: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
 
 class Hub(Entry):
@@ -136,31 +131,10 @@ class TaskSpec(Entry):
 
 
 def load(path: Path = REGISTRY) -> dict[str, TaskSpec]:
-    """Read the registry.
-
-    Returns
-    -------
-    dict
-        TaskSpec by task name, in the file's order.
-
-    Raises
-    ------
-    ValueError
-        An entry is not as it should be: names the task, the field and its value.
-    """
-    tasks = {}
-    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-        try:
-            tasks[name] = TaskSpec.model_validate(entry)
-        except ValidationError as error:
-            lines = [f"{path.name}: {name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ValueError("\n".join(lines)) from None
-    return tasks
+    """Return the registry's entries by name; ValueError as in frod.entries.load."""
+    return entries.load(TaskSpec, path)
 
 
 def get(name: str) -> TaskSpec:
     """Return one task; ValueError with the known names where there is none of this name."""
-    tasks = load()
-    if name not in tasks:
-        raise ValueError(f"task {name!r} is not in the registry; it has {', '.join(tasks)}")
-    return tasks[name]
+    return entries.get(load(), "task", name)

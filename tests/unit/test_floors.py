@@ -12,7 +12,7 @@ FLOORS = [
     {"commands"},
     {"training", "tuners", "provenance", "reporting", "tracking"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files"},
+    {"files", "entries"},
 ]
 ALONGSIDE = {("training", "tuners"), ("tracking", "provenance")}  # neighbours on one floor that may be used
 HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")

@@ -13,13 +13,13 @@ from frod.reporting import dag
 ROOT = Path(__file__).parents[2]
 
 
-def snakemake(*arguments, folder=ROOT):
+def snakemake(folder, *arguments):
     command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_lint():
-    done = snakemake("--lint")
+def test_lint(clone):
+    done = snakemake(clone, "--lint")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -29,9 +29,9 @@ def test_the_schemas_are_those_of_the_code(name, text):
     assert (ROOT / "workflow" / "schemas" / name).read_text() == text
 
 
-def test_the_drawing_shows_the_rules_as_they_are():
+def test_the_drawing_shows_the_rules_as_they_are(clone):
     """`make dag` draws it anew."""
-    graph = snakemake("--rulegraph", "dot", "--quiet", "all", "--forceall")
+    graph = snakemake(clone, "--rulegraph", "dot", "--quiet", "all", "--forceall")
     assert dag.draw(dag.parse(graph.stdout)) == (ROOT / "docs" / "dag.svg").read_text()
 
 
@@ -45,7 +45,7 @@ def test_a_rule_its_command_and_its_function_share_a_name():
 
 
 def test_a_fresh_clone_plans_every_run(clone):
-    done = snakemake("-n", "--quiet", "rules", "--forceall", folder=clone)
+    done = snakemake(clone, "-n", "--quiet", "rules", "--forceall")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"train\s+32\b", done.stdout + done.stderr)
 
@@ -63,7 +63,7 @@ def test_a_mistake_is_named_before_any_job_starts(clone, name, old, new, message
     text = (clone / name).read_text()
     assert old in text
     (clone / name).write_text(text.replace(old, new))
-    done = snakemake("--cores", "1", folder=clone)
+    done = snakemake(clone, "--cores", "1")
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
