@@ -35,7 +35,7 @@ def test_a_record_names_what_went_in_and_what_came_out(finished, method):
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
     files = record["inputs"] | record["outputs"]
     assert len(record["inputs"]) == (3 if method == "frod" else 2)
-    assert all(sha256(finished.path(name)) == sha256 for name, sha256 in files.items())
+    assert all(sha256(finished.path(name)) == digest for name, digest in files.items())
     assert record["code"]["git_dirty"] is False
 
 
