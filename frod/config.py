@@ -7,28 +7,22 @@ module itself is not among the code whose change makes runs stale.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
+
+from frod.entries import Count, Entry, meant, validate
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="lower case letters, digits and _")]
 Rate = Annotated[float, Field(gt=0, lt=10)]
-Count = Annotated[int, Field(ge=1)]
 
 
-class Settings(BaseModel):
-    """Base of all parameter classes: unknown keys are errors, values cannot be changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Paths(Settings):
+class Paths(Entry):
     data: str = "data"
     """Folder of weights, prepared tasks and bases."""
     results: str = "results"
@@ -39,7 +33,7 @@ class Paths(Settings):
     """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
 
 
-class Basis(Settings):
+class Basis(Entry):
     ridge: Annotated[float, Field(gt=0)] = 1e-3
     """Ridge pi of the joint decomposition."""
     dtype: Literal["float64", "float32"] = "float64"
@@ -51,12 +45,12 @@ class Basis(Settings):
         return f"ridge-{self.ridge:g}-{self.dtype}"
 
 
-class Split(Settings):
+class Split(Entry):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the validation split (carved from train) and of the training subset."""
 
 
-class Training(Settings):
+class Training(Entry):
     epochs: Annotated[float, Field(gt=0)] = 3
     """Passes over the training examples; fractions are allowed."""
     batch_size: Count = 32
@@ -85,14 +79,14 @@ class Training(Settings):
         return self
 
 
-class Tracking(Settings):
+class Tracking(Entry):
     enabled: bool = True
     """Mirror runs to MLflow."""
     uri: str | None = None
     """Tracking store; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."""
 
 
-class Resources(Settings):
+class Resources(Entry):
     threads: Count = 1
     """CPU threads of a training job. Results are bit for bit the same only for the same number."""
     mem_mb: Count = 4000
@@ -105,7 +99,7 @@ class Resources(Settings):
     """Time between checkpoints, in seconds: what a killed training may lose."""
 
 
-class Params(Settings):
+class Params(Entry):
     """params.yaml: every setting with its default."""
 
     suite: str = "smoke"
@@ -118,7 +112,7 @@ class Params(Settings):
     resources: Resources = Resources()
 
 
-class Method(Settings):
+class Method(Entry):
     """How a model is fine-tuned."""
 
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
@@ -145,7 +139,7 @@ class Method(Settings):
         return self
 
 
-class Rates(Settings):
+class Rates(Entry):
     """Learning rates of one method on one experiment."""
 
     lr: Rate | None = None
@@ -164,7 +158,7 @@ class Rates(Settings):
         return body[kind] | {"lr_head"}
 
 
-class Experiment(Settings):
+class Experiment(Entry):
     tasks: Annotated[list[Name], Field(min_length=1)]
     backbone: Name
     targets: list[str] | None = None
@@ -175,7 +169,7 @@ class Experiment(Settings):
     """Learning rates by method."""
 
 
-class Suite(Settings):
+class Suite(Entry):
     """workflow/suites/SUITE.yaml: tasks x methods x seeds and their budget."""
 
     title: str
@@ -215,7 +209,7 @@ class Suite(Settings):
         return self
 
 
-class Run(Settings):
+class Run(Entry):
     """One training: all that its result depends on, but for files and code."""
 
     suite: Name
@@ -239,7 +233,7 @@ class Run(Settings):
         return self.model_dump(mode="json", exclude={"tuner": {"label"}})
 
 
-class Workflow(Settings):
+class Workflow(Entry):
     """Everything that the Snakefile needs to know."""
 
     name: Name
@@ -289,9 +283,9 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     ValueError
         Names the file, the field and its value, and what would be right.
     """
-    checked = _validate(Params, params, "params.yaml")
+    checked = validate(Params, params, "params.yaml")
     name, path = _suite_file(checked.suite, root)
-    suite = _validate(Suite, yaml.safe_load(path.read_text()) or {}, str(path))
+    suite = validate(Suite, yaml.safe_load(path.read_text()) or {}, str(path))
     runs = list(_expand(name, checked, suite, str(path)))
     for backbone in {run.backbone for run in runs}:
         if len({json.dumps(run.targets) for run in runs if run.backbone == backbone}) > 1:
@@ -304,18 +298,18 @@ def _suite_file(suite: str, root: Path) -> tuple[str, Path]:
     path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob("*.yaml"))
-        raise ValueError(f"params.yaml: suite: there is no {path}{_meant(suite, known)} (suites: {', '.join(known)})")
-    return _validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
+        raise ValueError(f"params.yaml: suite: there is no {path}{meant(suite, known)} (suites: {', '.join(known)})")
+    return validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
 
 
-class _SuiteName(Settings):
+class _SuiteName(Entry):
     suite: Name
 
 
 def _expand(name: str, params: Params, suite: Suite, source: str) -> Iterator[Run]:
     for i, experiment in enumerate(suite.experiments):
         merged = params.training.model_dump() | suite.training | experiment.training
-        training = _validate(Training, merged, source, prefix=f"experiments.{i}.training")
+        training = validate(Training, merged, source, prefix=f"experiments.{i}.training")
         for task in experiment.tasks:
             for method, tuner in suite.methods.items():
                 for seed in suite.seeds:
@@ -331,33 +325,3 @@ def _expand(name: str, params: Params, suite: Suite, source: str) -> Iterator[Ru
                         training=training,
                         split_seed=params.split.seed,
                     )
-
-
-Checked = TypeVar("Checked", bound=BaseModel)
-_KEYS = sorted({field for kind in Settings.__subclasses__() for field in kind.model_fields})
-
-
-def _validate(kind: type[Checked], values: Any, source: str, prefix: str = "") -> Checked:
-    if not isinstance(values, dict):
-        raise ValueError(f"{source}: should be a mapping of names to values, is {type(values).__name__}")
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise ValueError("\n".join(f"{source}: {_explain(e, prefix)}" for e in error.errors())) from None
-
-
-def _explain(error: Any, prefix: str) -> str:
-    location = [str(part) for part in error["loc"]]
-    field = ".".join(([prefix] if prefix else []) + location)
-    if error["type"] == "extra_forbidden":
-        return f"{field}: unknown key{_meant(location[-1], _KEYS)}"
-    if error["type"] == "missing":
-        return f"{field}: is missing"
-    if error["type"] == "value_error":
-        return f"{field + ': ' if field else ''}{error['ctx']['error']}"
-    return f"{field}: {error['msg']}, is {error['input']!r}"
-
-
-def _meant(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

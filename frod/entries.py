@@ -1,9 +1,13 @@
-"""Registries: YAML files of typed entries, checked when they are read. Shared by tasks and backbones."""
+"""Typed entries of YAML files: parameters, suites and registries, checked when they are read.
+
+What is wrong is said in one line a fault: the file, the field, its value, and what would be right.
+"""
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,7 +16,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Entry(BaseModel):
-    """Base of all entries: unknown keys are errors."""
+    """Base of all entries: unknown keys are errors, values cannot be changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
@@ -20,22 +24,33 @@ class Entry(BaseModel):
 Kind = TypeVar("Kind", bound=Entry)
 
 
-def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
-    """Read a registry: entries by name, in the file's order.
+def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
+    """Make an entry of plain values.
+
+    Parameters
+    ----------
+    source : str
+        The file, for messages.
+    prefix : str
+        Where in the file the entry stands, dotted.
 
     Raises
     ------
     ValueError
-        An entry is not as it should be: names the file, the entry, the field and its value.
+        One line a fault.
     """
-    entries = {}
-    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-        try:
-            entries[name] = kind.model_validate(entry)
-        except ValidationError as error:
-            lines = [f"{path.name}: {name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ValueError("\n".join(lines)) from None
-    return entries
+    if not isinstance(values, dict):
+        raise ValueError(f"{source}: {prefix or 'it'} should be a mapping of names to values, is {values!r}")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{source}: {_explain(e, prefix)}" for e in error.errors())) from None
+
+
+def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
+    """Read a registry: entries by name, in the file's order; ValueError as in `validate`."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: validate(kind, values, path.name, name) for name, values in content.items()}
 
 
 def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
@@ -43,3 +58,25 @@ def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
     if name not in entries:
         raise ValueError(f"{what} {name!r} is not in the registry; it has {', '.join(entries)}")
     return entries[name]
+
+
+def meant(word: str, known: list[str]) -> str:
+    """Suggest the known word that a misspelt one is closest to; empty where none is close."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _explain(error: Any, prefix: str) -> str:
+    location = [str(part) for part in error["loc"]]
+    field = ".".join(([prefix] if prefix else []) + location)
+    if error["type"] == "extra_forbidden":
+        return f"{field}: unknown key{meant(location[-1], _known_keys())}"
+    if error["type"] == "missing":
+        return f"{field}: is missing"
+    if error["type"] == "value_error":
+        return f"{field + ': ' if field else ''}{error['ctx']['error']}"
+    return f"{field}: {error['msg']}, is {error['input']!r}"
+
+
+def _known_keys() -> list[str]:
+    return sorted({field for kind in Entry.__subclasses__() for field in kind.model_fields})

@@ -112,7 +112,7 @@ def test_params_yaml_states_every_default(tmp_path):
     assert re.findall(r"^  (\w+):", (ROOT / "params.yaml").read_text(), re.M) == [
         name
         for field in config.Params.model_fields.values()
-        if isinstance(field.default, config.Settings)
+        if isinstance(field.default, config.Entry)
         for name in type(field.default).model_fields
     ]
 

@@ -48,7 +48,7 @@ def test_lengths_are_those_of_the_released_settings():
 def test_a_slip_is_named(tmp_path, changes, words):
     path = tmp_path / "registry.yaml"
     path.write_text(yaml.safe_dump({"mine": entry("llama", **changes)}))
-    with pytest.raises(ValueError, match=rf"registry\.yaml: mine\.(.|\n)*{re.escape(words)}"):
+    with pytest.raises(ValueError, match=rf"registry\.yaml: mine[.:](.|\n)*{re.escape(words)}"):
         registry.load(path)
 
 

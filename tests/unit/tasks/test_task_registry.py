@@ -49,7 +49,7 @@ def test_cola_is_scored_by_matthews_correlation():
 def test_a_slip_is_named(tmp_path, changes, words):
     path = tmp_path / "registry.yaml"
     path.write_text(yaml.safe_dump({"mine": entry(**changes)}))
-    with pytest.raises(ValueError, match=rf"registry\.yaml: mine\.(.|\n)*{re.escape(words)}"):
+    with pytest.raises(ValueError, match=rf"registry\.yaml: mine[.:](.|\n)*{re.escape(words)}"):
         registry.load(path)
 
 
