@@ -63,5 +63,5 @@ dag: $(VENV)/workflow.installed ## Draw docs/dag.svg anew
 schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
 	$(BIN)/frod schema
 
-clean: ## Remove results, reports, data and logs; not the environment, not the cache
-	rm -rf results reports data/models data/tasks data/bases logs .snakemake mlflow.db
+clean: ## Remove data, results and logs; not reports (git has them), the environment or the cache
+	rm -rf results data/models data/tasks data/bases logs .snakemake mlflow.db*
