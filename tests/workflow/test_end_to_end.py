@@ -180,6 +180,7 @@ def test_a_clone_that_pulls_from_dvc_has_nothing_to_do(finished, tmp_path):
     finished.run("python", "-m", "frod.provenance.commit")
     finished.git("add", "--all")
     finished.git("commit", "--quiet", "--message", "results")
+    assert "Data and pipelines are up to date" in finished.run("dvc", "repro").stdout
     finished.run("dvc", "push", "--quiet")
     finished.git("clone", "--quiet", finished.folder, tmp_path / "clone")
     other = type(finished)(tmp_path / "clone", tmp_path / "empty-cache")
