@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from frod.files import sha256
+
 if TYPE_CHECKING:
     import torch
 
@@ -44,7 +46,8 @@ def load(
     Raises
     ------
     ValueError
-        The folder is no backbone, a weight outside the head is missing, or an argument is out of range.
+        The folder is no backbone, a file is not the one it was made with, a weight outside the head is missing, or an
+        argument is out of range.
     """
     import torch
 
@@ -58,6 +61,7 @@ def load(
     if problem == "classification" and num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a classification has at least 2")
     source = describe(directory)
+    _verify(directory, source["files"])
     with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
         if source["library"] == "timm":
             model = _load_timm(directory, num_classes).to(dtype)
@@ -111,6 +115,15 @@ def describe(directory: Path) -> dict[str, Any]:
         return json.loads((Path(directory) / SOURCE).read_text("utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"{directory} is not a backbone ({error}); make it with `frod backbone`") from None
+
+
+def _verify(directory: Path, expected: dict[str, str]) -> None:
+    """Hold the files against source.json, whose hash is all that a run's record names of its weights."""
+    for name, digest in expected.items():
+        path = Path(directory) / name
+        found = sha256(path) if path.is_file() else "no file"
+        if found != digest:
+            raise ValueError(f"{path}: sha256 is {found}, source.json says {digest}; delete the folder and run again")
 
 
 def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:

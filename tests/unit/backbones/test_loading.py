@@ -1,5 +1,6 @@
 """Loading: the pretrained weights as they are, a head that only its seed decides, and one way to ask any model."""
 
+import hashlib
 import json
 import shutil
 
@@ -105,11 +106,33 @@ def test_arguments_out_of_range_are_named(folders, arguments, words):
         backbones.load(folders["roberta"], seed=0, **arguments)
 
 
+def rewrite(folder, weights):
+    """Other weights, with a source.json that fits them."""
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    source = json.loads((folder / "source.json").read_text())
+    source["files"]["model.safetensors"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    (folder / "source.json").write_text(json.dumps(source))
+
+
+@pytest.mark.parametrize("fault", ["altered", "truncated", "missing"])
+def test_weights_other_than_source_json_s_are_refused(folders, tmp_path, fault):
+    """A run's record names source.json alone: what it lists must be what was loaded."""
+    shutil.copytree(folders["llama"], tmp_path / "broken")
+    path = tmp_path / "broken" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    if fault != "missing":
+        path.write_bytes(content if fault == "altered" else content[:-100])
+    with pytest.raises(ValueError, match=r"model\.safetensors: sha256 is .*, source\.json says [0-9a-f]{64}"):
+        backbones.load(tmp_path / "broken", num_classes=3, seed=0)
+
+
 def test_a_missing_weight_outside_the_head_is_an_error(folders, tmp_path):
     shutil.copytree(folders["llama"], tmp_path / "broken")
     weights = load_file(tmp_path / "broken" / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
-    save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
+    rewrite(tmp_path / "broken", weights)
     with pytest.raises(ValueError, match=r"1 weights outside the head are missing .* model\.layers\.1\.mlp\.up_proj"):
         backbones.load(tmp_path / "broken", num_classes=3, seed=0)
 
@@ -118,7 +141,7 @@ def test_a_misshapen_weight_outside_the_head_is_an_error(folders, tmp_path):
     shutil.copytree(folders["llama"], tmp_path / "broken")
     weights = load_file(tmp_path / "broken" / "model.safetensors")
     weights["model.layers.1.mlp.up_proj.weight"] = weights["model.layers.1.mlp.up_proj.weight"][:5].clone()
-    save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
+    rewrite(tmp_path / "broken", weights)
     with pytest.raises(ValueError, match=r"missing or misshapen, such as model\.layers\.1\.mlp\.up_proj"):
         backbones.load(tmp_path / "broken", num_classes=3, seed=0)
 
