@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Basis": "frod.method.basis",
+    "accumulating": "frod.method.attachment",
     "attach": "frod.method.attach",
     "count_parameters": "frod.method.counting",
     "extract_basis": "frod.method.basis",
@@ -19,10 +20,12 @@ _HOMES = {
     "parameter_groups": "frod.method.attach",
     "predict_parameters": "frod.method.counting",
     "save_adapter": "frod.method.checkpoint",
+    "set_adapter": "frod.method.attachment",
 }
 
 if TYPE_CHECKING:
     from frod.method.attach import attach, merge, parameter_groups
+    from frod.method.attachment import accumulating, set_adapter
     from frod.method.basis import Basis, extract_basis
     from frod.method.checkpoint import load_adapter, save_adapter
     from frod.method.counting import count_parameters, predict_parameters
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Basis",
+    "accumulating",
     "attach",
     "count_parameters",
     "extract_basis",
@@ -39,6 +43,7 @@ __all__ = [
     "parameter_groups",
     "predict_parameters",
     "save_adapter",
+    "set_adapter",
 ]
 
 

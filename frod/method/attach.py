@@ -1,45 +1,37 @@
 """Put adapters on a model, group what trains for an optimiser, and fold the adapters into the weights again."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from frod.method import decomposition, pattern
+from frod.method import pattern
+from frod.method.attachment import (
+    Attached,
+    Attachment,
+    all_layers,
+    attached_to,
+    frod_layers,
+    head_parameters,
+    put_heads_away,
+    remember_heads,
+    required_attachment,
+    shared_bases,
+    use,
+)
 from frod.method.basis import Basis, CategoryBasis
-from frod.method.identity import describe, model_hash, weight_of
-from frod.method.linear import FrodLinear
-from frod.method.plan import check
-from frod.method.products import SharedState
-from frod.method.targets import canonical_names, find
+from frod.method.identity import describe, model_hash
+from frod.method.linear import FrodLinear, install, remove
+from frod.method.plan import Plan, check
+from frod.method.products import SharedBasis, SparsePattern
+from frod.method.targets import canonical_names, find, get
 
+Patterns = Mapping[str, tuple[Tensor, Tensor]]
 
-@dataclass(frozen=True, kw_only=True)
-class Attachment:
-    """What was attached to a model; kept on it as `model._frod`.
-
-    Attributes
-    ----------
-    basis_digest, model_hash : str
-        Which basis, and which frozen weights.
-    layers : dict of str to str
-        Name of each adapted layer in this model -> its canonical name.
-    train : tuple of str
-        Modules that train in full besides the adapter: the head.
-    required_grad : frozenset of str
-        Parameters that required a gradient before, to restore on merging.
-    """
-
-    basis_digest: str
-    model_hash: str
-    targets: tuple[str, ...] | str
-    sparse_rate: float
-    seed: int
-    layers: dict[str, str]
-    train: tuple[str, ...]
-    required_grad: frozenset[str]
+# V^-1 is kept in float32. Where eps * cond(V), in the 1-norm, which exceeds the spectral one about tenfold, is beyond
+# this, U is formed by solving with V instead.
+INVERSE_SERVES = {torch.float32: 1e-3, torch.float64: 1e-11}
 
 
 def attach(
@@ -50,11 +42,16 @@ def attach(
     seed: int = 0,
     plan: str = "auto",
     train: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
+    name: str = "default",
+    patterns: Patterns | None = None,
 ) -> nn.Module:
     """Replace the target layers by adapted ones, in place; only the adapter and the modules in `train` train.
 
     The outputs of the model do not change by a bit. Move and cast the model before, not after: adapter numbers are
     float32 beside half-precision weights, and a later `model.half()` would round them.
+
+    Called again with another `name`, it adds a second adapter and makes it the active one; `set_adapter` switches.
 
     Parameters
     ----------
@@ -65,10 +62,17 @@ def attach(
         int(sparse_rate * n^2) entries of S train, per layer.
     seed : int
         Seeds the pattern of S, and nothing else.
-    plan : {"auto", "materialised", "factored"}
-        How training steps are computed; "auto" takes the cheaper one for the shapes at hand.
+    plan : {"auto", "materialised", "factored", "input_side"}
+        How training steps are computed; "auto" takes the cheapest for the shapes at hand. "input_side" takes the least
+        memory. Layers that an earlier adapter uses keep theirs.
     train : sequence of str
         Names of modules (the head) that stay trainable in full. They are saved with the adapter.
+    layers : sequence of int, optional
+        Blocks to adapt, by their index in the model; by default all.
+    name : str
+        Of the adapter.
+    patterns : mapping of str to (rows, columns), optional
+        The places of S per category, instead of those drawn from the seed: of an adapter that comes from elsewhere.
 
     Returns
     -------
@@ -78,47 +82,87 @@ def attach(
     Raises
     ------
     ValueError
-        If the model is not the basis's (both hashes are shown), has an adapter already, or an argument is impossible.
+        If the model is not the basis's (both hashes are shown), has an adapter of that name, or an argument is
+        impossible.
     """
     checked_plan = check(plan)
-    if attachment_of(model) is not None:
-        raise ValueError("the model has a FRoD adapter already; merge it, or start from a fresh model.")
-    names = _matching_layers(model, basis)
-    for category in basis.categories.values():
-        pattern.entries(category.n, sparse_rate)
+    attached = attached_to(model)
+    names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
+    adapted = _in_blocks(names, layers)
+    places = _patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
     prefixes = _check_train(model, train, names)
-    required_grad = frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
-    model.requires_grad_(False)
-    real = {canonical: name for name, canonical in names.items()}
-    for name, category in basis.categories.items():
-        _attach_category(model, name, category, real, sparse_rate=sparse_rate, seed=seed, plan=checked_plan)
-    for _, parameter in _head_parameters(model, prefixes):
-        parameter.requires_grad_(True)
-    attachment = Attachment(
+    if attached is None:
+        required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
+        attached = Attached(layers=names, required_grad=required_grad)
+    put_heads_away(model, attached)
+    remember_heads(model, attached, prefixes)
+    real = {canonical: n for n, canonical in adapted.items()}
+    for category_name, category in basis.categories.items():
+        here = {canonical: real[canonical] for canonical in category.layers if canonical in real}
+        if here:
+            _attach_category(model, category_name, category, here, name, places[category_name], checked_plan)
+    attached.adapters[name] = Attachment(
         basis_digest=basis.digest(),
         model_hash=basis.model_hash,
         targets=basis.targets,
         sparse_rate=float(sparse_rate),
-        seed=int(seed),
-        layers=names,
+        seed=int(seed) if patterns is None else None,
+        blocks=None if layers is None else tuple(sorted(set(layers))),
+        adapted=adapted,
         train=prefixes,
-        required_grad=required_grad,
     )
-    cast(Any, model)._frod = attachment
+    attached.active = name
+    cast(Any, model)._frod = attached
+    use(model, attached)
     return model
 
 
-def attachment_of(model: nn.Module) -> Attachment | None:
-    """What is attached to the model, if anything."""
-    return cast("Attachment | None", getattr(model, "_frod", None))
+def _check_adapter(attached: Attached, basis: Basis, name: str) -> dict[str, str]:
+    """Names of the target layers of a model that has adapters, if another one on this basis can be added."""
+    if name in attached.adapters:
+        raise ValueError(
+            f"the model has a FRoD adapter already, name={name!r}; merge it, start from a fresh model, or give the new "
+            "one another name."
+        )
+    digest = attached.adapters[attached.active].basis_digest
+    if basis.digest() != digest:
+        raise ValueError(
+            f"the model's adapters are on the basis {digest}, this one is {basis.digest()}: adapters of one model "
+            "share a basis."
+        )
+    return attached.layers
 
 
-def required_attachment(model: nn.Module) -> Attachment:
-    """What is attached to the model; an error if nothing is."""
-    attachment = attachment_of(model)
-    if attachment is None:
-        raise ValueError(f"this {type(model).__name__} has no FRoD adapter; attach one first.")
-    return attachment
+def _in_blocks(names: dict[str, str], layers: Sequence[int] | None) -> dict[str, str]:
+    """The layers in the blocks asked for, by the first index in their canonical names."""
+    if layers is None:
+        return names
+    index = {n: next((int(part) for part in c.split(".") if part.isdigit()), None) for n, c in names.items()}
+    known = sorted({i for i in index.values() if i is not None})
+    wrong = sorted(set(layers) - set(known))
+    if wrong or not layers:
+        raise ValueError(f"layers={list(layers)} must name some of the blocks with target layers, which are {known}.")
+    return {n: canonical for n, canonical in names.items() if index[n] in set(layers)}
+
+
+def _patterns(basis: Basis, sparse_rate: float, seed: int) -> Patterns:
+    drawn = {name: pattern.draw(name, category.n, sparse_rate, seed) for name, category in basis.categories.items()}
+    return {name: (torch.from_numpy(rows), torch.from_numpy(columns)) for name, (rows, columns) in drawn.items()}
+
+
+def _check_patterns(basis: Basis, patterns: Patterns) -> Patterns:
+    if patterns.keys() != basis.categories.keys():
+        raise ValueError(
+            f"patterns are of {sorted(patterns)}, the basis has the categories {sorted(basis.categories)}."
+        )
+    for name, (rows, columns) in patterns.items():
+        n = basis.categories[name].n
+        inside = all(len(t) == 0 or 0 <= int(t.min()) <= int(t.max()) < n for t in (rows, columns))
+        if not inside or rows.shape != columns.shape or (rows == columns).any():
+            raise ValueError(f"patterns[{name!r}] must be two lists of indices below {n} that nowhere agree.")
+        if torch.unique(rows * n + columns).numel() != rows.numel():
+            raise ValueError(f"patterns[{name!r}] names a place twice.")
+    return patterns
 
 
 def _matching_layers(model: nn.Module, basis: Basis) -> dict[str, str]:
@@ -168,50 +212,41 @@ def _attach_category(
     name: str,
     category: CategoryBasis,
     real: dict[str, str],
-    *,
-    sparse_rate: float,
-    seed: int,
-    plan: Any,
+    adapter: str,
+    places: tuple[Tensor, Tensor],
+    plan: Plan,
 ) -> None:
-    rows, columns = (torch.from_numpy(places) for places in pattern.draw(name, category.n, sparse_rate, seed))
-    shared: dict[tuple[torch.device, torch.dtype], SharedState] = {}
-    with torch.no_grad():
-        first = weight_of(model.get_submodule(real[next(iter(category.layers))]))
-        # The products with V^-T are few and decide what lambda means, so they are taken in float64.
-        V = category.V.to(first.device, torch.float64)
-        V_inv = torch.linalg.inv(V)
-        refine = decomposition.needs_refinement(V, V_inv)
-        for canonical in category.layers:
-            base = model.get_submodule(real[canonical])
-            W = weight_of(base)
-            place = (W.device, torch.promote_types(W.dtype, torch.float32))
+    shared: dict[Any, SharedBasis] = shared_bases(all_layers(model))
+    patterns: dict[torch.device, SparsePattern] = {}
+    condition = category.facts.get("condition_number", 1.0)
+    for canonical, module_name in real.items():
+        layer = get(model, module_name)
+        if not isinstance(layer, FrodLinear):
+            weight = cast(Tensor, layer.weight)
+            dtype = torch.promote_types(weight.dtype, torch.float32) if weight.is_floating_point() else torch.float32
+            place = (name, weight.device, dtype)
             if place not in shared:
-                shared[place] = SharedState(category.V.to(*place), rows, columns)
-            B = decomposition.coordinates(W.to(V.device), V, V_inv.T, refine=refine)
-            U, lambda_0 = decomposition.split(B, lambda_=category.lambda_0[canonical])
-            layer = FrodLinear(base, shared[place], U=U, lambda_0=lambda_0, plan=plan)
-            model.set_submodule(real[canonical], layer.train(base.training))
+                shared[place] = _shared_basis(category, weight.device, dtype)
+            layer = FrodLinear(
+                layer,
+                shared[place],
+                category=name,
+                lambda_0=category.lambda_0[canonical],
+                plan=plan,
+                solve=condition * torch.finfo(dtype).eps > INVERSE_SERVES[dtype],
+            )
+            install(model, module_name, layer)
+        device = layer.lambda_0.device
+        if device not in patterns:
+            patterns[device] = SparsePattern(category.n, *places).to(device)
+        layer.add_adapter(adapter, patterns[device])
 
 
-def frod_layers(model: nn.Module) -> Iterator[tuple[str, FrodLinear]]:
-    """The adapted layers by canonical name."""
-    for name, canonical in required_attachment(model).layers.items():
-        yield canonical, cast(FrodLinear, model.get_submodule(name))
-
-
-def _head_parameters(model: nn.Module, prefixes: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in model.named_parameters():
-        if any(name.startswith(prefix + ".") for prefix in prefixes):
-            yield name, parameter
-
-
-def head_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers of what trains in full, by their names in the model."""
-    result: dict[str, Tensor] = {}
-    for prefix in required_attachment(model).train:
-        state = model.get_submodule(prefix).state_dict(keep_vars=True)
-        result |= {f"{prefix}.{name}": tensor for name, tensor in state.items()}
-    return result
+def _shared_basis(category: CategoryBasis, device: torch.device, dtype: torch.dtype) -> SharedBasis:
+    V, V_inv_t = category.V.to(device, dtype), category.V_inv_t.to(device, dtype)
+    if dtype == torch.float64:
+        V_inv_t = torch.linalg.inv(V).T  # the stored one is rounded to float32
+    return SharedBasis(V, V_inv_t)
 
 
 def parameter_groups(
@@ -243,7 +278,7 @@ def parameter_groups(
         With "name" "scale", "rotation" and, if anything trains in full, "head".
     """
     layers = [layer for _, layer in frod_layers(model)]
-    head = [parameter for _, parameter in _head_parameters(model, required_attachment(model).train)]
+    head = [parameter for _, parameter in head_parameters(model, required_attachment(model).train)]
     groups: list[dict[str, Any]] = [
         {
             "name": "scale",
@@ -267,22 +302,34 @@ def parameter_groups(
 
 @torch.no_grad()
 def merge(model: nn.Module) -> nn.Module:
-    """Fold the adapters into the weights, in place, and put the plain layers back.
+    """Fold the adapter in use into the weights, in place, and put the plain layers back; other adapters are dropped.
 
-    The outputs equal those of the adapted model in evaluation bit for bit. Gradients are required again of the
-    parameters of which they were before `attach`.
+    The outputs equal those of the adapted model in evaluation bit for bit (with plan="input_side", to rounding).
+    Gradients are required again of the parameters of which they were before `attach`.
 
     Returns
     -------
     nn.Module
         The same model, without adapters.
+
+    Raises
+    ------
+    ValueError
+        If there is no adapter, or the weights are quantised: W' does not lie on their grid.
     """
-    attachment = required_attachment(model)
-    for name in attachment.layers:
-        layer = cast(FrodLinear, model.get_submodule(name))
+    required_attachment(model)
+    attached = cast(Attached, attached_to(model))
+    for canonical, layer in frod_layers(model):
+        if layer.quantised:
+            raise ValueError(
+                f"layer {canonical!r} is quantised, and a merged weight would have to be rounded to its grid. Keep the "
+                "adapter beside it, or load the model in half precision, load the adapter's numbers, and merge there."
+            )
+    for _, layer in frod_layers(model):
         layer.weight.copy_(layer.form_weight())
-        model.set_submodule(name, layer.base.train(layer.training))
+    for name in attached.layers:
+        remove(model, name)
     del cast(Any, model)._frod
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in attachment.required_grad)
+        parameter.requires_grad_(name in attached.required_grad)
     return model

@@ -1,7 +1,8 @@
 """An adapter on disk: one safetensors file with what was trained, and what it was trained on.
 
 Tensors: ``LAYER.scale`` (n,) and ``LAYER.rotation`` (k,) per adapted layer, by canonical name, under ``adapter.``; what
-trains in full under ``head.``, by its name in the model. The pattern follows from the seed and is not stored.
+trains in full under ``head.``, by its name in the model. The pattern follows from the seed and is not stored; one that
+was given instead is, as ``pattern.CATEGORY`` (2, k), rows and columns.
 """
 
 import json
@@ -15,12 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frod.method.attach import attach, attachment_of, frod_layers, head_tensors, merge, required_attachment
+from frod.method.attach import attach, merge
+from frod.method.attachment import attached_to, frod_layers, head_tensors, required_attachment, set_adapter
 from frod.method.basis import Basis
 
 FORMAT = "frod adapter 1"
 # What has to be the same in the file and in a model that has an adapter already.
-_SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "train")
+_SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "train")
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -39,10 +41,11 @@ def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
     attachment = required_attachment(model)
     settings: dict[str, Any] = {key: getattr(attachment, key) for key in _SETTINGS}
     settings |= {"format": FORMAT, "targets": attachment.targets}
+    everything = trained_tensors(model) | _given_patterns(model)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained_tensors(model).items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in everything.items()}
     save_file(tensors, temporary, metadata={"frod": json.dumps(settings, sort_keys=True)})
     temporary.replace(target)
 
@@ -61,22 +64,33 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"path={str(path)!r} cannot be read as an adapter: {error}") from error
     settings: dict[str, Any] = json.loads(metadata.get("frod", "{}"))
+    settings.setdefault("blocks", None)
     if settings.get("format") != FORMAT:
         raise ValueError(f"path={str(path)!r} has the format {settings.get('format')!r}, not {FORMAT!r}.")
     return settings
 
 
-def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis) -> nn.Module:
+def _given_patterns(model: nn.Module) -> dict[str, Tensor]:
+    """The patterns of the adapter in use, by their names on disk, if they follow from no seed."""
+    if required_attachment(model).seed is not None:
+        return {}
+    return {f"pattern.{layer.category}": torch.stack(layer.pattern_places()) for _, layer in frod_layers(model)}
+
+
+def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *, name: str = "default") -> nn.Module:
     """Put a saved adapter on a model, in place.
 
     Parameters
     ----------
     model : nn.Module
-        Plain, with the frozen weights it was trained on; or with an adapter of the same settings, which is overwritten.
+        Plain, with the frozen weights it was trained on; or with adapters, to which this one is added or, if it has the
+        name and settings of one, whose numbers it overwrites. It is the one in use then.
     path : path-like
         A file of `save_adapter`.
     basis : Basis
         The basis it was trained with.
+    name : str
+        What to call the adapter on this model.
 
     Returns
     -------
@@ -95,24 +109,41 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis) -
             f"{path} was trained with the basis {settings['basis_digest']} (of the model {settings['model_hash']}); "
             f"this basis is {basis.digest()} (of the model {basis.model_hash})."
         )
-    attachment = attachment_of(model)
-    if attachment is None:
-        attach(model, basis, sparse_rate=settings["sparse_rate"], seed=settings["seed"], train=settings["train"])
-    else:
-        for key in _SETTINGS:
-            here = getattr(attachment, key)
-            here = list(here) if isinstance(here, tuple) else here
-            if here != settings[key]:
-                raise ValueError(f"{path} has {key}={settings[key]!r}, the adapter on the model {key}={here!r}.")
     with safe_open(path, framework="pt") as file:
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    patterns = {key.removeprefix("pattern."): stored.pop(key) for key in list(stored) if key.startswith("pattern.")}
+    attached = attached_to(model)
+    fresh = attached is None or name not in attached.adapters
+    if fresh:
+        attach(
+            model,
+            basis,
+            sparse_rate=settings["sparse_rate"],
+            seed=settings["seed"] or 0,
+            train=settings["train"],
+            layers=settings["blocks"],
+            patterns={key: (rows, columns) for key, (rows, columns) in patterns.items()} or None,
+            name=name,
+        )
+    else:
+        set_adapter(model, name)
+        _check_settings(model, settings, path)
     try:
         _copy(trained_tensors(model), stored, path)
     except ValueError:
-        if attachment is None:
+        if attached is None:
             merge(model)  # nothing was copied yet, so this gives the plain model back as it was
         raise
     return model
+
+
+def _check_settings(model: nn.Module, settings: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    attachment = required_attachment(model)
+    for key in _SETTINGS:
+        here = getattr(attachment, key)
+        here = list(here) if isinstance(here, tuple) else here
+        if here != settings[key]:
+            raise ValueError(f"{path} has {key}={settings[key]!r}, the adapter on the model {key}={here!r}.")
 
 
 def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 from torch import nn
 
 from frod.method import pattern
-from frod.method.attach import attachment_of, frod_layers, head_tensors
+from frod.method.attachment import attachment_of, frod_layers, head_tensors
 from frod.method.targets import Targets, find, in_features
 
 Counts = dict[str, int | float]

@@ -8,19 +8,27 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from frod.method.targets import canonical_names, find, is_conv1d
+from frod.method.quantised import dequantised, is_quantised, stored
+from frod.method.targets import Part, Target, canonical_names, find, get, in_features, is_conv1d, out_features
 
 
-def weight_of(layer: nn.Module) -> Tensor:
-    """The weight as W (m, n), a view, whatever layout the layer keeps it in."""
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    return weight.detach().T if is_conv1d(layer) else weight.detach()
+def weight_of(target: Target) -> Tensor:
+    """The weight as W (m, n), whatever layout the layer keeps it in: a view, or the de-quantised weight."""
+    if isinstance(target, nn.Module) and is_quantised(target):
+        return dequantised(target)
+    weight = cast(Tensor, target.weight).detach()
+    return weight.T if is_conv1d(target) else weight
 
 
-def describe(layer: nn.Module) -> tuple[int, int, str]:
-    """(m, n, dtype) of a layer's weight."""
-    m, n = weight_of(layer).shape
-    return m, n, str(weight_of(layer).dtype).removeprefix("torch.")
+def part_rows(target: Target) -> slice | None:
+    """Which rows of the layer's weight the target is; None for all."""
+    return target.rows if isinstance(target, Part) else None
+
+
+def describe(target: Target) -> tuple[int, int, str]:
+    """(m, n, dtype) of a target's weight as it is kept."""
+    dtype = str(cast(Tensor, target.weight).dtype).removeprefix("torch.")
+    return out_features(target), in_features(target), dtype
 
 
 def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
@@ -39,15 +47,24 @@ def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
         Hexadecimal sha256 over canonical name, dtype, shape and bytes of each weight, in the order of the names.
     """
     if names is None:
-        attachment = getattr(model, "_frod", None)
-        found = attachment.layers if attachment is not None else [k for v in find(model).values() for k in v]
+        attached = getattr(model, "_frod", None)
+        found = attached.layers if attached is not None else [k for v in find(model).values() for k in v]
         names = list(found)
     canonical = canonical_names(names)
     digest = hashlib.sha256()
     for name in sorted(canonical, key=canonical.__getitem__):
-        layer = model.get_submodule(name)
-        update(digest, canonical[name], weight_of(getattr(layer, "base", layer)))
+        target = get(model, name)
+        update_weight(digest, canonical[name], getattr(target, "base", target))
     return digest.hexdigest()
+
+
+def update_weight(digest: "hashlib._Hash", name: str, target: Target) -> None:
+    """Feed a target's weight as it is kept into a digest; of a quantised one, its packed numbers and scales."""
+    if isinstance(target, nn.Module) and is_quantised(target):
+        for part, tensor in stored(target):
+            update(digest, f"{name}.{part}", tensor)
+    else:
+        update(digest, name, weight_of(target))
 
 
 def update(digest: "hashlib._Hash", name: str, tensor: Tensor) -> None:

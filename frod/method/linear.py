@@ -11,17 +11,32 @@ Shapes: T tokens, m out_features, n in_features, k entries of S. Numbers of the 
 weights), whatever the dtype of the weights.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from frod.method.plan import Plan, choose
-from frod.method.products import SharedState, on_device_only
-from frod.method.targets import in_features, is_conv1d, out_features
+from frod.method import ways
+from frod.method.plan import Plan, Way, choose
+from frod.method.products import SharedBasis, SparsePattern, on_device_only
+from frod.method.quantised import is_quantised
+from frod.method.targets import ROLES, Part, Target, in_features, is_conv1d, is_fused, out_features, part_of
+
+
+class Adapter(nn.Module):
+    """What trains in one layer: lambda (`scale`, (n,)) and S at the places of `pattern` (`rotation`, (k,))."""
+
+    def __init__(self, lambda_0: Tensor, pattern: SparsePattern) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.scale = nn.Parameter(lambda_0.clone())
+        self.rotation = nn.Parameter(lambda_0.new_zeros(pattern.k))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapter":
+        return super()._apply(on_device_only(fn), recurse)
 
 
 class FrodLinear(nn.Module):
@@ -29,35 +44,90 @@ class FrodLinear(nn.Module):
 
     Parameters
     ----------
-    base : nn.Linear or transformers' Conv1D
+    base : nn.Linear, transformers' Conv1D, a quantised layer, or Part
         Kept as it is, frozen.
-    shared : SharedState
-        V and the pattern, one object for the whole category.
-    U : Tensor of shape (m, n)
+    shared : SharedBasis
+        V and V^-T, one object for the whole category.
+    category : str
     lambda_0 : Tensor of shape (n,)
         Where lambda starts, with U diag(lambda_0) V^T = W.
-    plan : {"auto", "materialised", "factored"}
-        How training steps are computed. Evaluation always forms W', once.
+    plan : {"auto", "materialised", "factored", "input_side"}
+        How training steps are computed. Over quantised weights it is always "input_side".
+    solve : bool
+        Form U by solving with V in float64 instead of multiplying by the stored inverse: for a badly conditioned V.
+
+    Attributes
+    ----------
+    Ut : Tensor of shape (n, m), or None
+        U^T, from the first step that needs it: "input_side" never does, nor does a layer that is only loaded.
+    adapters : ModuleDict of Adapter
+        By name; `active` is the one that is used, None for the frozen layer alone.
     """
 
-    Ut: Tensor
+    Ut: Tensor | None
     lambda_0: Tensor
 
-    def __init__(self, base: nn.Module, shared: SharedState, *, U: Tensor, lambda_0: Tensor, plan: Plan) -> None:
+    def __init__(
+        self,
+        base: Target,
+        shared: SharedBasis,
+        *,
+        category: str,
+        lambda_0: Tensor,
+        plan: Plan = "auto",
+        solve: bool = False,
+    ) -> None:
         super().__init__()
-        weight = cast(Tensor, base.weight)
         self.base = base
         self.shared = shared
+        self.category = category
         self.plan: Plan = plan
+        self.solve = solve
         self.in_features, self.out_features = in_features(base), out_features(base)
         self.transposed = is_conv1d(base)
-        dtype = torch.promote_types(weight.dtype, torch.float32)
-        # U takes as much room as W, so it takes the same dtype; V and lambda_0 are small and stay exact.
-        self.register_buffer("Ut", U.T.to(weight).contiguous(), persistent=False)
-        self.register_buffer("lambda_0", lambda_0.to(weight.device, dtype), persistent=False)
-        self.scale = nn.Parameter(self.lambda_0.clone())
-        self.rotation = nn.Parameter(torch.zeros(shared.k, dtype=dtype, device=weight.device))
+        self.quantised = isinstance(base, nn.Module) and is_quantised(base)
+        # U takes as much room as W, so it takes W's dtype; V and lambda_0 are small and stay exact.
+        self.register_buffer("Ut", None, persistent=False)
+        self.register_buffer("lambda_0", lambda_0.to(shared.Vt), persistent=False)
+        self.adapters = nn.ModuleDict()
+        self.active: str | None = None
+        self.accumulating, self.micro_batches = False, 1  # set by frod.accumulating
         self._formed: tuple[tuple[Any, ...], Tensor] | None = None
+        self._dW: Tensor | None = None
+
+    def add_adapter(self, name: str, pattern: SparsePattern) -> None:
+        """Add an adapter at its start and make it the active one."""
+        self.adapters[name] = Adapter(self.lambda_0, pattern)
+        self.use(name)
+
+    def use(self, name: str | None) -> None:
+        """Make one adapter the active one; None, or a name this layer has no adapter of, leaves the frozen layer."""
+        self.active = name if name is not None and name in self.adapters else None
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the weight that was formed, and the gradient that waits for the last micro-batch of its step."""
+        self._formed = self._dW = None
+
+    @property
+    def adapter(self) -> Adapter:
+        """The active adapter."""
+        assert self.active is not None
+        return cast(Adapter, self.adapters[self.active])
+
+    def pattern_places(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns of S's entries (k,), in the order of `rotation`."""
+        return self.adapter.pattern.places()
+
+    @property
+    def scale(self) -> Tensor:
+        """Lambda of the active adapter, (n,)."""
+        return self.adapter.scale
+
+    @property
+    def rotation(self) -> Tensor:
+        """Values of S of the active adapter, (k,)."""
+        return self.adapter.rotation
 
     @property
     def weight(self) -> Tensor:
@@ -75,13 +145,63 @@ class FrodLinear(nn.Module):
         # reach the small exact products, and be off in the backward.
         x = x.to(self._operand_dtype(x))
         with torch.autocast(x.device.type, enabled=False):
-            if not torch.is_grad_enabled():
-                return self._apply_base(x, self.effective_weight().to(x.dtype))
+            if self.active is None:
+                return self.apply_base(x)
+            if torch.is_grad_enabled():
+                return self._train_forward(x)
+            if self.quantised or self.plan == "input_side":
+                return ways.input_side(self, x)
+            return self._or_without_weight(x, lambda: self.apply_base(x, self.effective_weight().to(x.dtype)))
+
+    def _train_forward(self, x: Tensor) -> Tensor:
+        way = self.way(x.numel() // self.in_features, x.element_size())
+        if way != "materialised":
             self._formed = None  # some optimisers write past the version counters, so training forgets it as well
-            T = x.numel() // self.in_features
-            plan = choose(self.plan, T=T, m=self.out_features, n=self.in_features, k=self.rotation.numel())
-            function = _Materialised if plan == "materialised" else _Factored
-            return cast(Tensor, function.apply(x, self.scale, self.rotation, self))
+        if way == "input_side":
+            return ways.input_side(self, x)
+        function = ways.materialised if way == "materialised" else ways.factored
+        return self._or_without_weight(x, lambda: function(self, x))
+
+    def _or_without_weight(self, x: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        """Compute; if U or W' finds no room on the device, go over to the plan that needs neither, and say so."""
+        try:
+            return compute()
+        except torch.OutOfMemoryError as error:
+            if self.plan != "auto":
+                error.add_note(f"FRoD: plan={self.plan!r} keeps U and forms W'; plan='input_side' needs neither.")
+                raise
+        warnings.warn(
+            f"no room on {x.device} for U or W' ({self.out_features} x {self.in_features}): this layer goes on with "
+            "plan='input_side', which needs neither. Ask for it from the start to save the attempt.",
+            ResourceWarning,
+            stacklevel=2,
+        )
+        self.plan, self.Ut = "input_side", None
+        self.forget()
+        return ways.input_side(self, x)
+
+    def way(self, T: int, itemsize: int = 4) -> Way:
+        """How a training step over T tokens is computed: see `frod.method.plan`."""
+        if self.quantised:
+            return "input_side"
+        if self._dW is not None:
+            return "materialised"  # the gradients of the step's other micro-batches wait for the last one's
+        return choose(
+            self.plan,
+            T=T * self.micro_batches,
+            m=self.out_features,
+            n=self.in_features,
+            k=self.rotation.numel(),
+            device=self.weight.device.type,
+            itemsize=itemsize,
+        )
+
+    def training_weight(self) -> Tensor:
+        """W' for a training step: formed anew, but once for all its micro-batches."""
+        key = self._key()
+        formed = self._formed[1] if self._formed is not None and self._formed[0] == key else self.form_weight()
+        self._formed = (key, formed) if self.accumulating else None
+        return formed
 
     @torch.no_grad()
     def effective_weight(self) -> Tensor:
@@ -91,52 +211,91 @@ class FrodLinear(nn.Module):
         of the tensors, which writes through `.data` escape; a forward with gradients, and every call of `train()` or
         `eval()`, forgets it, too.
         """
-        sources = (self.weight, self.scale, self.rotation)
-        if self.training or any(source.is_inference() for source in sources):
+        if self.training or any(source.is_inference() for source in (self.weight, self.scale, self.rotation)):
             return self.form_weight()
-        key = tuple((source.data_ptr(), source._version) for source in sources)
+        key = self._key()
         if self._formed is None or self._formed[0] != key:
             self._formed = (key, self.form_weight())
         return self._formed[1]
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple((source.data_ptr(), source._version) for source in (self.weight, self.scale, self.rotation))
 
     def form_weight(self) -> Tensor:
         """Compute W' = W + U (diag + S) V^T in the layout and dtype of the base layer.
 
         The sparse factor goes to the side with fewer rows; the dense product adds to W in the same stroke.
         """
-        shared = self.shared
-        values = shared.values(self.scale.detach() - self.lambda_0, self.rotation.detach())
+        Ut, shared, pattern, values = self.formed_Ut(), self.shared, self.adapter.pattern, self.change()
         if self._pattern_on_U:
-            left, right = shared.transposed_times(values, self.Ut).T, shared.Vt
+            left, right = pattern.transposed_times(values, Ut).T, shared.Vt
         else:
-            left, right = self.Ut.T, shared.times(values, shared.Vt).to(self.Ut.dtype)
+            left, right = Ut.T, pattern.times(values, shared.Vt).to(Ut.dtype)
         if self.transposed:
             left, right = right.T, left.T
         return torch.addmm(self.weight.detach(), left, right)
 
+    @torch.no_grad()
+    def formed_Ut(self) -> Tensor:
+        """U^T = (W V^-T diag(1/lambda_0))^T, (n, m), in W's dtype; kept from the first call on."""
+        if self.Ut is None:
+            W = self.weight.detach().T if self.transposed else self.weight.detach()
+            if self.solve:
+                Bt = torch.linalg.solve(self.shared.Vt.T.double(), W.T.double())
+            else:
+                Bt = self.shared.V_inv_t.T @ W.T.to(self.shared.V_inv_t.dtype)
+            self.Ut = Bt.mul_(self.lambda_0_inverse()[:, None]).to(W.dtype).contiguous()
+        return self.Ut
+
+    def lambda_0_inverse(self) -> Tensor:
+        """1 / lambda_0, with 1/0 read as 0: where lambda_0 is 0, U's column is, and what is trained has no effect."""
+        return torch.where(self.lambda_0 > 0, 1 / self.lambda_0, 0)
+
+    def change(self) -> Tensor:
+        """diag(lambda - lambda_0) + S, its values at the places of the pattern (p,)."""
+        return self.adapter.pattern.values(self.scale.detach() - self.lambda_0, self.rotation.detach())
+
     def project(self, dW: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of lambda (n,) and S (k,) from that of the weight (m, n): U^T dW V, at the pattern only."""
-        shared = self.shared
+        Ut, Vt, pattern = self.formed_Ut(), self.shared.Vt, self.adapter.pattern
+        dW = dW.to(Ut.dtype)
         if self._pattern_on_U:
-            return shared.sample(self.Ut, shared.Vt @ dW.T)
-        return shared.sample((self.Ut @ dW).to(shared.Vt.dtype), shared.Vt)
+            return pattern.sample(Ut, Vt @ dW.T)
+        return pattern.sample((Ut @ dW).to(Vt.dtype), Vt)
+
+    def gradient(self, dy_Tm: Tensor, x_Tn: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """Gradients of lambda and S from a micro-batch; None for all of a step's micro-batches but the last.
+
+        Meanwhile dW is summed, in the adapter's precision, so that it is projected once a step.
+        """
+        dW = dy_Tm.T @ x_Tn
+        if self.accumulating:
+            self._dW = dW.to(self.lambda_0.dtype) if self._dW is None else self._dW.add_(dW)
+            return None, None
+        if self._dW is not None:
+            dW, self._dW = self._dW.add_(dW), None
+        return self.project(dW)
 
     @property
     def _pattern_on_U(self) -> bool:
         # In half precision only V is kept exactly, so the sparse sums are taken over V.
-        return self.out_features < self.in_features and self.Ut.dtype == self.shared.Vt.dtype
+        return self.out_features < self.in_features and self.weight.dtype == self.shared.Vt.dtype
 
     def _operand_dtype(self, x: Tensor) -> torch.dtype:
         """The dtype the frozen layer would multiply in, as autocast (which leaves float64 alone) or x has it."""
         if torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, self.weight.dtype):
             return torch.get_autocast_dtype(x.device.type)
-        if x.dtype != self.weight.dtype:
+        if x.dtype != self.weight.dtype and not self.quantised:
             raise ValueError(
                 f"the input is {x.dtype}, the weight {self.weight.dtype}; cast one of them, or use autocast."
             )
         return x.dtype
 
-    def _apply_base(self, x: Tensor, weight: Tensor) -> Tensor:
+    def apply_base(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """What the frozen layer computes, with another weight if one is given."""
+        if self.quantised:
+            return cast(Tensor, cast(nn.Module, self.base)(x))
+        weight = self.weight.to(x.dtype) if weight is None else weight
         bias = None if self.bias is None else self.bias.to(x.dtype)
         if not self.transposed:
             return F.linear(x, weight, bias)
@@ -150,7 +309,7 @@ class FrodLinear(nn.Module):
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FrodLinear":
-        self._formed = None
+        self.forget()
         if recurse:
             for child in self.children():
                 child._apply(fn)
@@ -158,72 +317,57 @@ class FrodLinear(nn.Module):
         return super()._apply(lambda tensor: fn(tensor) if tensor is self.Ut else keep(tensor), recurse=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_formed": None}
+        return self.__dict__ | {"_formed": None, "_dW": None}
 
     def extra_repr(self) -> str:
         """Sizes and plan, for `print(model)`."""
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"rotation={self.rotation.numel()}, plan={self.plan!r}"
-        )
+        return f"in_features={self.in_features}, out_features={self.out_features}, plan={self.plan!r}"
 
 
-class _Materialised(torch.autograd.Function):
-    """Form W', use it as any weight, and project its gradient once."""
+class FrodFused(nn.Module):
+    """A layer that holds q, k and v in one weight, with an adapter on each or some of them, by role.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: FrodLinear) -> Tensor:
-        weight = layer.form_weight().to(x.dtype)
-        ctx.layer = layer
-        ctx.save_for_backward(x, weight)
-        return layer._apply_base(x, weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        layer: FrodLinear = ctx.layer
-        dx = d_scale = d_rotation = None
-        if ctx.needs_input_grad[0]:
-            dx = dy @ (weight.T if layer.transposed else weight)
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            dW = dy.reshape(-1, dy.shape[-1]).T @ x.reshape(-1, x.shape[-1])
-            d_scale, d_rotation = layer.project(dW.to(layer.Ut.dtype))
-        return dx, d_scale, d_rotation, None
-
-
-class _Factored(torch.autograd.Function):
-    """Add U (diag + S) V^T x to the frozen layer's own output; W' is never formed.
-
-    Activations are kept transposed (n, T), as the sparse kernels read rows.
+    Three products with a third of the weight each take the place of one: the outputs at the start are those of the
+    frozen layer up to the order in which the matrix product of the platform adds.
     """
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: FrodLinear) -> Tensor:
-        shared = layer.shared
-        values = shared.values(scale - layer.lambda_0, rotation)
-        z_nT = shared.Vt.to(x.dtype) @ x.reshape(-1, x.shape[-1]).T
-        a_nT = shared.times(values, z_nT.to(values.dtype)).to(x.dtype)
-        y = layer._apply_base(x, layer.weight.to(x.dtype))
-        ctx.layer = layer
-        ctx.save_for_backward(z_nT, values)
-        ctx.x_shape = x.shape
-        return y + (a_nT.T @ layer.Ut.to(x.dtype)).view(y.shape)
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        z_nT, values = ctx.saved_tensors
-        layer: FrodLinear = ctx.layer
-        shared = layer.shared
-        dy_Tm = dy.reshape(-1, dy.shape[-1])
-        da_nT = (layer.Ut.to(dy.dtype) @ dy_Tm.T).to(values.dtype)
-        dx = d_scale = d_rotation = None
-        if ctx.needs_input_grad[0]:
-            dz_nT = shared.transposed_times(values, da_nT).to(dy.dtype)
-            weight = layer.weight.to(dy.dtype)
-            dx_Tn = torch.addmm(dy_Tm @ (weight.T if layer.transposed else weight), dz_nT.T, shared.Vt.to(dy.dtype))
-            dx = dx_Tn.view(ctx.x_shape)
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            d_scale, d_rotation = shared.sample(da_nT, z_nT.to(values.dtype))
-        return dx, d_scale, d_rotation, None
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x of shape (..., n)."""
+        return torch.cat([self._role(role, x) for role in ROLES], dim=-1)
+
+    def _role(self, role: str, x: Tensor) -> Tensor:
+        adapted = self._modules.get(role)
+        if adapted is not None:
+            return cast(Tensor, adapted(x))
+        part = part_of(self.base, role)
+        return F.linear(x, part.weight, part.bias)
+
+
+def install(model: nn.Module, name: str, layer: FrodLinear) -> None:
+    """Put an adapted layer in the place of the target it was made from."""
+    if not isinstance(layer.base, Part):
+        model.set_submodule(name, layer.train(layer.base.training))
+        return
+    outer, _, role = name.rpartition(".")
+    fused = model.get_submodule(outer)
+    if not isinstance(fused, FrodFused):
+        fused = FrodFused(layer.base.layer).train(fused.training)
+        model.set_submodule(outer, fused)
+    fused.add_module(role, layer.train(fused.training))
+
+
+def remove(model: nn.Module, name: str) -> None:
+    """Put the frozen layer back in the place of an adapted one."""
+    outer = name.rpartition(".")[0]
+    fused = model.get_submodule(outer)
+    if isinstance(fused, FrodFused):
+        model.set_submodule(outer, fused.base.train(fused.training))
+    if isinstance(fused, FrodFused) or is_fused(outer, fused):
+        return  # with the first of its parts, all of a fused layer went
+    layer = model.get_submodule(name)
+    if isinstance(layer, FrodLinear):
+        model.set_submodule(name, cast(nn.Module, layer.base).train(layer.training))

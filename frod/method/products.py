@@ -16,14 +16,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class SharedState(nn.Module):
-    """What the layers of a category share: V^T and the pattern; one object, a submodule of each layer.
+class SharedBasis(nn.Module):
+    """V^T and V^-T, (n, n) each, of a category: one object, a submodule of each of its layers.
 
-    Buffers that several layers held themselves would be copied once per layer by `model.to(device)`.
-    None of it belongs in a checkpoint: V comes with the basis, the pattern from its seed.
+    Buffers that several layers held themselves would be copied once per layer by `model.to(device)`. They belong in no
+    checkpoint: they come with the basis. A later cast of the model leaves them alone.
     """
 
     Vt: Tensor
+    V_inv_t: Tensor
+
+    def __init__(self, V: Tensor, V_inv_t: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("Vt", V.T.contiguous(), persistent=False)
+        self.register_buffer("V_inv_t", V_inv_t.contiguous(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SharedBasis":
+        return super()._apply(on_device_only(fn), recurse)
+
+
+class SparsePattern(nn.Module):
+    """Where S may be non-zero: one object per category and adapter, and the products with diag(d) + S.
+
+    Parameters
+    ----------
+    n : int
+    rows, columns : Tensor of shape (k,), int64
+        Distinct places off the diagonal; values of S come in this order.
+    """
+
     crow: Tensor
     columns: Tensor
     diagonal: Tensor
@@ -32,10 +53,9 @@ class SharedState(nn.Module):
     columns_t: Tensor
     order_t: Tensor
 
-    def __init__(self, V: Tensor, rows: Tensor, columns: Tensor) -> None:
+    def __init__(self, n: int, rows: Tensor, columns: Tensor) -> None:
         super().__init__()
-        n, k = V.shape[0], rows.numel()
-        device = V.device
+        k = rows.numel()
         every = torch.arange(n)
         # The diagonal is merged into the pattern, so that one sparse product serves both lambda and S.
         all_rows, all_columns = torch.cat([rows, every]), torch.cat([columns, every])
@@ -45,7 +65,6 @@ class SharedState(nn.Module):
         all_rows, all_columns = all_rows[order], all_columns[order]
         order_t = torch.argsort(all_columns * n + all_rows)
         buffers = {
-            "Vt": V.T.contiguous(),
             "crow": _offsets(all_rows, n),
             "columns": all_columns,
             "diagonal": places[k:],
@@ -55,15 +74,17 @@ class SharedState(nn.Module):
             "order_t": order_t,
         }
         for name, tensor in buffers.items():
-            self.register_buffer(name, tensor.to(device), persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SharedState":
-        return super()._apply(on_device_only(fn), recurse)
+            self.register_buffer(name, tensor, persistent=False)
 
     @property
     def k(self) -> int:
         """Number of off-diagonal entries."""
         return self.off_diagonal.numel()
+
+    def places(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns (k,) of the off-diagonal entries, in the order in which their values are kept."""
+        rows = torch.repeat_interleave(torch.arange(self.crow.numel() - 1, device=self.crow.device), self.crow.diff())
+        return rows[self.off_diagonal], self.columns[self.off_diagonal]
 
     def values(self, d: Tensor, s: Tensor) -> Tensor:
         """Interleave diagonal (n,) and off-diagonal (k,) values as the pattern (p,) has them."""

@@ -3,13 +3,20 @@
 A *category* is a role: the dotted name of a layer with the indices of its blocks replaced by ``*``. All layers of a
 category share one basis. Names are made *canonical* first (what wraps the block list is dropped), so that a basis taken
 from a bare encoder fits the same encoder inside a classifier.
+
+A layer named ``qkv`` holds three roles in one weight (timm's attention): its thirds are targets of their own,
+``....qkv.q``, ``.k`` and ``.v``, with a basis each, as the layers of models that keep them apart.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
+
+from frod.method.quantised import is_quantised
 
 Targets = Sequence[str] | str | None
 
@@ -24,12 +31,62 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "clip_vision_model": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
     "llama": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"),
     "gpt2": ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
-    # timm fuses q, k and v into one layer; it is one category here.
     "timm.VisionTransformer": ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"),
 }
 
 
-def is_conv1d(module: nn.Module) -> bool:
+FUSED = "qkv"
+ROLES = ("q", "k", "v")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of a fused layer that serve one role; it has the weight and bias of a layer, as views."""
+
+    layer: nn.Linear
+    rows: slice
+
+    @property
+    def weight(self) -> Tensor:
+        """Rows of the fused weight, (m, n)."""
+        return self.layer.weight[self.rows]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Entries of the fused bias, (m,)."""
+        return None if self.layer.bias is None else self.layer.bias[self.rows]
+
+
+Target = nn.Module | Part
+
+
+def part_of(layer: nn.Linear, role: str) -> Part:
+    """The third of a fused layer that holds a role."""
+    m = layer.weight.shape[0] // len(ROLES)
+    at = ROLES.index(role)
+    return Part(layer, slice(at * m, (at + 1) * m))
+
+
+def is_fused(name: str, module: nn.Module) -> bool:
+    """Whether the layer holds q, k and v, in this order, in one weight: told by its name."""
+    named_so = name.rpartition(".")[2] == FUSED
+    return named_so and type(module) is nn.Linear and module.weight.shape[0] % len(ROLES) == 0
+
+
+def get(model: nn.Module, name: str) -> Target:
+    """The target of a name that `find` gave, or what was put in its place."""
+    outer, _, role = name.rpartition(".")
+    if role in ROLES and outer.rpartition(".")[2] == FUSED:
+        holder = model.get_submodule(outer)
+        if role in holder._modules:
+            return holder.get_submodule(role)
+        layer = getattr(holder, "base", holder)
+        if is_fused(outer, layer):
+            return part_of(cast(nn.Linear, layer), role)
+    return model.get_submodule(name)
+
+
+def is_conv1d(module: Target) -> bool:
     """Whether this is transformers' ``Conv1D``, which keeps its weight as (in, out); told by name, not by import."""
     return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
 
@@ -38,11 +95,14 @@ def is_adaptable(module: nn.Module) -> bool:
     """Whether the layer is a plain linear map whose forward we may replace.
 
     ``nn.MultiheadAttention`` reads the weight of its ``out_proj`` and never calls it, so an adapter there would be
-    silently ignored: it does not count as adaptable. Nor do quantised layers, which have a forward of their own.
+    silently ignored: it does not count as adaptable. Of layers with a forward of their own, the quantised ones of the
+    known libraries do.
     """
     if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
         return False
-    return is_conv1d(module) or (isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward)
+    if is_conv1d(module) or is_quantised(module):
+        return True
+    return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
 
 
 def model_type(model: nn.Module) -> str:
@@ -86,21 +146,31 @@ def _matches(name: str, wanted: tuple[str, ...] | str) -> list[str]:
     return [suffix for suffix in wanted if name == suffix or name.endswith("." + suffix)]
 
 
-def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, nn.Module]]:
+def _roles(name: str, module: nn.Module) -> Iterator[tuple[str, Target]]:
+    """The layer under its name, or the parts of a fused one under theirs."""
+    if is_fused(name, module):
+        for role in ROLES:
+            yield f"{name}.{role}", part_of(cast(nn.Linear, module), role)
+    else:
+        yield name, module
+
+
+def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Target]]:
     """Find the layers to adapt.
 
     Parameters
     ----------
     model : nn.Module
-        Any model; its target layers are ``nn.Linear`` or transformers' ``Conv1D``.
+        Any model; its target layers are ``nn.Linear``, transformers' ``Conv1D``, or quantised ones of a known library.
     targets : list of str, str, or None
         A list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression that
         the full name has to match, as in peft; None takes the default of the architecture.
 
     Returns
     -------
-    dict of str to dict of str to nn.Module
-        Category -> name of the layer in this model -> layer; both in the order of the model.
+    dict of str to dict of str to nn.Module or Part
+        Category -> name of the layer (or part) in this model -> layer; both in the order of the model. Shapes and
+        weights are read by `in_features`, `out_features` and `identity.weight_of`, whatever it is.
 
     Raises
     ------
@@ -109,35 +179,43 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, nn.Mo
     """
     wanted = resolve(model, targets)
     unused = {wanted} if isinstance(wanted, str) else set(wanted)
-    found: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        hits = _matches(name, wanted)
-        if not hits or isinstance(module, nn.ModuleList | nn.Sequential):
-            continue
-        if not is_adaptable(module):
-            if any(True for _ in module.children()):
-                continue  # a container whose name happens to match, not a layer
-            raise ValueError(
-                f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear and transformers' "
-                "Conv1D can be adapted. Narrow the targets to leave it out."
-            )
-        unused.difference_update(hits)
-        found[name] = module
+    found: dict[str, Target] = {}
+    for module_name, module in model.named_modules():
+        whole = _matches(module_name, wanted)
+        for name, target in _roles(module_name, module):
+            hits = whole or (_matches(name, wanted) if isinstance(target, Part) else [])
+            if hits and _check_adaptable(name, module, targets):
+                unused.difference_update(hits)
+                found[name] = target
     if unused:
         raise ValueError(f"targets {sorted(unused)} match no linear layer of {type(model).__name__}; check the names.")
     _refuse_shared(model, found)
     return _by_category(found)
 
 
-def _refuse_shared(model: nn.Module, found: dict[str, nn.Module]) -> None:
+def _check_adaptable(name: str, module: nn.Module, targets: Targets) -> bool:
+    """True for a layer, False for a container whose name happens to match, an error for another kind of layer."""
+    if is_adaptable(module):
+        return True
+    if any(True for _ in module.children()) or isinstance(module, nn.ModuleList | nn.Sequential):
+        return False
+    raise ValueError(
+        f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear, transformers' Conv1D and "
+        "layers quantised by bitsandbytes or torchao can be adapted. Narrow the targets to leave it out."
+    )
+
+
+def _refuse_shared(model: nn.Module, found: dict[str, Target]) -> None:
     owners: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         owners.setdefault(id(parameter), []).append(name)
-    for name, module in found.items():
-        users = owners[id(module.weight)]
+    for name, target in found.items():
+        layer, own = (target.layer, name.rpartition(".")[0]) if isinstance(target, Part) else (target, name)
+        users = owners.get(id(layer.weight), [])
         if len(users) > 1:
+            others = [user for user in users if user != f"{own}.weight"]
             raise ValueError(
-                f"{name!r} shares its weight with {[user for user in users if user != name + '.weight']}: one adapter "
+                f"{name!r} shares its weight with {others}: one adapter "
                 "cannot change one use and not the other. Leave it out of the targets, or untie the weights first."
             )
 
@@ -168,28 +246,30 @@ def category_of(canonical_name: str) -> str:
     return ".".join([*("*" if part.isdigit() else part for part in path), last])
 
 
-def _by_category(found: dict[str, nn.Module]) -> dict[str, dict[str, nn.Module]]:
+def _by_category(found: dict[str, Target]) -> dict[str, dict[str, Target]]:
     canonical = canonical_names(found)
     widths: dict[str, Counter[int]] = {}
-    for name, module in found.items():
-        widths.setdefault(category_of(canonical[name]), Counter())[in_features(module)] += 1
-    categories: dict[str, dict[str, nn.Module]] = {}
-    for name, module in found.items():
+    for name, target in found.items():
+        widths.setdefault(category_of(canonical[name]), Counter())[in_features(target)] += 1
+    categories: dict[str, dict[str, Target]] = {}
+    for name, target in found.items():
         category = category_of(canonical[name])
         if len(widths[category]) > 1:
             # Stages of different width (hierarchical vision models) cannot share a basis.
-            category = f"{category}@{in_features(module)}"
-        categories.setdefault(category, {})[name] = module
+            category = f"{category}@{in_features(target)}"
+        categories.setdefault(category, {})[name] = target
     return categories
 
 
-def in_features(module: nn.Module) -> int:
+def in_features(target: Target) -> int:
     """Width of the input: n."""
-    weight = module.weight
-    return int(weight.shape[0] if is_conv1d(module) else weight.shape[1])  # type: ignore[index, union-attr]
+    if isinstance(target, nn.Module) and is_quantised(target):
+        return cast(int, target.in_features)  # 4-bit weights are packed into another shape
+    return int(cast(Tensor, target.weight).shape[0 if is_conv1d(target) else 1])
 
 
-def out_features(module: nn.Module) -> int:
+def out_features(target: Target) -> int:
     """Width of the output: m."""
-    weight = module.weight
-    return int(weight.shape[1] if is_conv1d(module) else weight.shape[0])  # type: ignore[index, union-attr]
+    if isinstance(target, nn.Module) and is_quantised(target):
+        return cast(int, target.out_features)
+    return int(cast(Tensor, target.weight).shape[1 if is_conv1d(target) else 0])

@@ -15,6 +15,7 @@ import psutil
 import torch
 from torch.nn import functional
 
+import frod
 from frod import backbones
 from frod.config import Training
 from frod.training import checkpoints
@@ -113,16 +114,13 @@ class Trainer:
         for group, rate in zip(self.optimiser.param_groups, self.rates):
             group["lr"] = rate * scale
         batch = self.chosen[self.batches[step]]
+        *earlier, last = np.array_split(batch, min(self.budget.accumulation, len(batch)))
         total = torch.zeros((), device=self.accelerator.device)
-        for micro in np.array_split(batch, min(self.budget.accumulation, len(batch))):
-            inputs = move(self.data.batch(micro), self.accelerator.device)
-            labels = inputs.pop("labels")
-            with self.accelerator.autocast():
-                scores = backbones.logits(self.model, inputs)
-            # Sum over the micro-batch, over the size of the whole: micro-batches of unlike size weigh as they should.
-            loss = self._loss(scores.float(), labels) / len(batch)
-            self.accelerator.backward(loss)
-            total += loss.detach()
+        for micro in earlier:
+            # FRoD's weights, and the exchange between processes, need working out once a step only: in the last.
+            with self.accelerator.no_sync(self.model), frod.accumulating(self.model, len(earlier) + 1):
+                total += self._backward(micro, len(batch))
+        total += self._backward(last, len(batch))
         limit = self.training.clip if self.training.clip is not None else math.inf
         norm = self.accelerator.clip_grad_norm_(self.trained, limit)
         self.optimiser.step()
@@ -133,6 +131,17 @@ class Trainer:
         epoch = (step + 1) / self.budget.steps_per_epoch
         row = {"step": step + 1, "epoch": epoch, "loss": math.nan, "grad_norm": math.nan, "examples": len(batch)}
         self.history.append(row | {"seconds": self.seconds, "step_seconds": elapsed, "validation": math.nan} | rates)
+
+    def _backward(self, micro: np.ndarray, size: int) -> torch.Tensor:
+        """Add the gradient of some of a batch's `size` examples to what there is; return their part of its loss."""
+        inputs = move(self.data.batch(micro), self.accelerator.device)
+        labels = inputs.pop("labels")
+        with self.accelerator.autocast():
+            scores = backbones.logits(self.model, inputs)
+        # Sum over the micro-batch, over the size of the whole: micro-batches of unlike size weigh as they should.
+        loss = self._loss(scores.float(), labels) / size
+        self.accelerator.backward(loss)
+        return loss.detach()
 
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if self.regression:

@@ -13,6 +13,7 @@ import torch
 import frod
 from frod.method import decomposition
 from frod.method.identity import weight_of
+from frod.method.plan import WAYS
 from frod.method.targets import find
 
 peft_model = pytest.importorskip("peft.tuners.frod.model")
@@ -77,7 +78,6 @@ def side_by_side(model, disturb=0.02):
             if parameter.requires_grad:
                 parameter.add_(disturb * torch.randn(parameter.shape, generator=generator))
     # Only the layers' arithmetic is compared, so peft need not decompose again.
-    n_of = {name: adapted.get_submodule(name).in_features for name in targets}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peft_model, "_projection_from_weights", lambda weights, _: torch.eye(weights[0].shape[1]))
         config = peft.FrodConfig(target_modules=sorted(targets), sparse_rate=SPARSE_RATE, progressbar=False)
@@ -85,9 +85,7 @@ def side_by_side(model, disturb=0.02):
     adapted, theirs = adapted.double(), theirs.double()
     for name in targets:
         mine, other = adapted.get_submodule(name), theirs.base_model.model.get_submodule(name)
-        Vt = mine.shared.Vt.double()
-        rows = torch.repeat_interleave(torch.arange(n_of[name]), mine.shared.crow.diff())
-        places = torch.stack([rows, mine.shared.columns])[:, mine.shared.off_diagonal]
+        Vt, places = mine.shared.Vt.double(), torch.stack(mine.pattern_places())
         # Recomputed in float64 from V, so that rounding of ours cannot hide in what is handed over.
         # (The output layers have 3 x 384 rows for 1536 columns, so some lambda_0, and their columns of U, are zero.)
         Bt, lambda_0 = torch.linalg.solve(Vt.T, weight_of(mine.base).T), mine.lambda_0.double()[:, None]
@@ -99,7 +97,7 @@ def side_by_side(model, disturb=0.02):
     return adapted, theirs, sorted(targets)
 
 
-@pytest.mark.parametrize("plan", ["materialised", "factored"])
+@pytest.mark.parametrize("plan", WAYS)
 def test_forward_and_gradients_are_peft_s(minilm, tokens, plan):
     adapted, theirs, names = side_by_side(minilm)
     for name in names:

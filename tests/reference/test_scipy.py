@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from frod.method import decomposition, pattern
-from frod.method.products import SharedState
+from frod.method.products import SparsePattern
 
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.linalg")
@@ -17,7 +17,7 @@ def state():
     rows, columns = pattern.draw("c", n, 0.1, 0)
     rng = np.random.default_rng(0)
     V = rng.standard_normal((n, n))
-    shared = SharedState(torch.from_numpy(V), torch.from_numpy(rows), torch.from_numpy(columns))
+    shared = SparsePattern(n, torch.from_numpy(rows), torch.from_numpy(columns))
     d, s = rng.standard_normal(n), rng.standard_normal(len(rows))
     S = sparse.coo_array((s, (rows, columns)), shape=(n, n)).tocsr() + sparse.diags_array(d)
     return shared, shared.values(torch.from_numpy(d), torch.from_numpy(s)), S, V, (rows, columns)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import frod
+from frod.method.plan import WAYS
 
 HEADS = {"bert": "classifier", "roberta": "classifier", "mpnet": "classifier", "llama": "score", "gpt2": "score"}
 ARCHITECTURES = [*HEADS, "clip", "timm"]
@@ -29,7 +30,7 @@ def adapted(build, name, plan="auto"):
     return model, basis, lambda: frod.attach(model, basis, sparse_rate=0.05, plan=plan, train=head)
 
 
-@pytest.mark.parametrize("plan", ["materialised", "factored"])
+@pytest.mark.parametrize("plan", WAYS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_unchanged_at_the_start_then_trained_then_merged(build, name, plan):
     model, basis, attach = adapted(build, name, plan)
@@ -52,7 +53,12 @@ def test_unchanged_at_the_start_then_trained_then_merged(build, name, plan):
     with torch.no_grad():
         trained = output(model, inputs)
         assert not torch.equal(trained, expected)
-        assert torch.equal(output(frod.merge(model), inputs), trained)
+        merged = output(frod.merge(model), inputs)
+    # Evaluation forms W' as merging does, but for the plan that never forms it, and for a fused layer's one product.
+    if plan == "input_side" or name == "timm":
+        assert torch.allclose(merged, trained, rtol=1e-4, atol=1e-5)
+    else:
+        assert torch.equal(merged, trained)
 
 
 def test_deterministic_algorithms_and_warnings_as_errors(build, recwarn):
@@ -72,7 +78,7 @@ def test_deterministic_algorithms_and_warnings_as_errors(build, recwarn):
     assert not [w for w in recwarn if "CSR" in str(w.message)]
 
 
-@pytest.mark.parametrize("plan", ["materialised", "factored"])
+@pytest.mark.parametrize("plan", WAYS)
 def test_gradient_checkpointing_gives_the_same_gradients(make_adapted, plan):
     from torch.utils.checkpoint import checkpoint
 
@@ -87,7 +93,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(make_adapted, plan):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("plan", ["materialised", "factored"])
+@pytest.mark.parametrize("plan", WAYS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_gpu_computes_the_same(make_adapted, plan, dtype):
     model, _ = make_adapted(torch.float32, disturb=0.05, plan=plan)

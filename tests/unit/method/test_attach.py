@@ -27,7 +27,8 @@ def run(model, x):
 def test_only_the_adapter_and_the_head_train(make_adapted):
     model, _ = make_adapted()
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    expected = {f"blocks.{i}.{layer}.{part}" for i in range(3) for layer in TARGETS for part in ("scale", "rotation")}
+    parts = [f"adapters.default.{part}" for part in ("scale", "rotation")]
+    expected = {f"blocks.{i}.{layer}.{part}" for i in range(3) for layer in TARGETS for part in parts}
     assert trained == expected | {"head.weight", "head.bias"}
 
 
@@ -174,7 +175,7 @@ def test_impossible_arguments_are_refused_before_anything_changes(make_model):
     basis = frod.extract_basis(model, TARGETS, progress=False)
     before = [type(module) for module in model.modules()]
     for arguments, message in [
-        ({"plan": "fast"}, "plan='fast' is none of auto, materialised, factored"),
+        ({"plan": "fast"}, "plan='fast' is none of auto, materialised, factored, input_side"),
         ({"sparse_rate": 1.0}, "asks for 64 entries"),
         ({"train": "head"}, r"must be a list of module names: train=\['head'\]"),
         ({"train": ["hed"]}, "'hed', which is no module of Toy"),

@@ -11,14 +11,14 @@ from transformers.pytorch_utils import Conv1D
 
 import frod
 from frod.method.linear import FrodLinear
-from frod.method.products import SharedState
+from frod.method.products import SharedBasis, SparsePattern
 
-PLANS = ["materialised", "factored"]
+PLANS = ["materialised", "factored", "input_side"]
 KINDS = ["square", "tall", "wide", "conv"]
 
 
 def adapted(kind, plan="auto", dtype=torch.float64, disturb=0.3, rate=0.2):
-    """One adapted layer with random factors: the formula must hold for any U and V, whatever W is."""
+    """One adapted layer with a random basis: the formula must hold for any V and lambda_0."""
     g = torch.Generator().manual_seed(3)
     m, n = {"square": (6, 6), "tall": (9, 5), "wide": (5, 9), "conv": (7, 6)}[kind]
     base = Conv1D(m, n) if kind == "conv" else nn.Linear(n, m, bias=kind != "square")
@@ -29,8 +29,10 @@ def adapted(kind, plan="auto", dtype=torch.float64, disturb=0.3, rate=0.2):
     places = torch.randperm(n * n, generator=g)
     places = places[places // n != places % n][: int(rate * n * n)].sort().values
     wide_dtype = torch.promote_types(dtype, torch.float32)
-    shared = SharedState(torch.randn(n, n, generator=g).to(wide_dtype), places // n, places % n)
-    layer = FrodLinear(base, shared, U=torch.randn(m, n, generator=g), lambda_0=torch.rand(n, generator=g), plan=plan)
+    V = torch.randn(n, n, generator=g, dtype=torch.float64)
+    shared = SharedBasis(V.to(wide_dtype), torch.linalg.inv(V).T.to(wide_dtype))
+    layer = FrodLinear(base, shared, category="c", lambda_0=0.5 + torch.rand(n, generator=g), plan=plan)
+    layer.add_adapter("default", SparsePattern(n, places // n, places % n))
     with torch.no_grad():
         layer.scale.add_(disturb * torch.randn(layer.scale.shape, generator=g).to(wide_dtype))
         layer.rotation.add_(disturb * torch.randn(layer.rotation.shape, generator=g).to(wide_dtype))
@@ -38,11 +40,12 @@ def adapted(kind, plan="auto", dtype=torch.float64, disturb=0.3, rate=0.2):
 
 
 def dense(layer, x, places, scale, rotation):
-    """W + U (diag(scale - lambda_0) + S) V^T written out, for autograd."""
+    """W + U (diag(scale - lambda_0) + S) V^T written out, for autograd, with U = W V^-T diag(1 / lambda_0)."""
     S = torch.zeros(layer.in_features, layer.in_features, dtype=rotation.dtype).index_put(places, rotation)
     M = torch.diag(scale - layer.lambda_0) + S
     W = layer.weight.T if layer.transposed else layer.weight
-    return nn.functional.linear(x, W + layer.Ut.T @ M @ layer.shared.Vt, layer.bias)
+    U = W @ torch.linalg.inv(layer.shared.Vt) / layer.lambda_0
+    return nn.functional.linear(x, W + U @ M @ layer.shared.Vt, layer.bias)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -66,7 +69,7 @@ def test_gradcheck(kind, plan):
     layer, x, _ = adapted(kind, plan)
 
     def run(x, scale, rotation):
-        layer._parameters["scale"], layer._parameters["rotation"] = scale, rotation
+        layer.adapter._parameters["scale"], layer.adapter._parameters["rotation"] = scale, rotation
         return layer(x)
 
     scale, rotation = layer.scale.detach().clone(), layer.rotation.detach().clone()
@@ -122,7 +125,7 @@ def test_autocast_does_what_it_does_to_a_frozen_layer(make_model, make_adapted, 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad.dtype == torch.float32
-            assert (parameter.grad - exact[name]).norm() < 0.1 * exact[name].norm(), name
+            assert (parameter.grad - exact[name]).norm() < 0.2 * exact[name].norm(), name
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -134,7 +137,9 @@ def test_half_precision_weights_train_float32_numbers(kind, plan, dtype):
     assert y.dtype == dtype
     y.float().square().sum().backward()
     got = layer.scale.grad, layer.rotation.grad
-    exact = copy.deepcopy(layer).to(torch.float64)
+    exact = copy.deepcopy(layer)
+    exact.base.double()
+    exact.lambda_0 = layer.lambda_0.double()
     scale, rotation = (p.detach().double().requires_grad_() for p in (layer.scale, layer.rotation))
     exact.shared.Vt = exact.shared.Vt.double()
     reference = dense(exact, x.double(), places, scale, rotation)
@@ -232,8 +237,8 @@ def test_the_state_dict_holds_weights_and_trained_numbers_but_no_basis(make_adap
     assert {key.removeprefix("blocks.0.up.") for key in state if key.startswith("blocks.0.up.")} == {
         "base.weight",
         "base.bias",
-        "scale",
-        "rotation",
+        "adapters.default.scale",
+        "adapters.default.rotation",
     }
     other, _ = make_adapted()
     other.load_state_dict(state)
@@ -245,10 +250,12 @@ def test_the_state_dict_holds_weights_and_trained_numbers_but_no_basis(make_adap
 def test_casting_the_model_leaves_the_adapter_in_float32(make_adapted):
     model, _ = make_adapted(disturb=0.1)
     before = model.blocks[0].up.scale.detach().clone()
+    model.blocks[0].up.formed_Ut()
     model.to(torch.bfloat16)
     layer = model.blocks[0].up
     assert layer.base.weight.dtype == layer.Ut.dtype == torch.bfloat16
     assert layer.scale.dtype == layer.lambda_0.dtype == layer.shared.Vt.dtype == torch.float32
+    assert layer.shared.V_inv_t.dtype == torch.float32
     assert torch.equal(layer.scale, before)
     assert model(torch.randn(3, 8).bfloat16()).dtype == torch.bfloat16
 
@@ -275,4 +282,5 @@ def test_training_moves_only_what_should_train(make_adapted):
         assert frod.model_hash(model) == hash_before == basis.model_hash
         with torch.no_grad():
             results.append(model.eval()(x))
-    assert torch.allclose(*results, rtol=1e-8)
+    for result in results[1:]:
+        assert torch.allclose(result, results[0], rtol=1e-8)

@@ -31,7 +31,17 @@ from frod.method import targets
             | {"layers.*.mlp.fc1", "layers.*.mlp.fc2"},
         ),
         ("gpt2", {"h.*.attn.c_attn", "h.*.attn.c_proj", "h.*.mlp.c_fc", "h.*.mlp.c_proj"}),
-        ("timm", {"blocks.*.attn.qkv", "blocks.*.attn.proj", "blocks.*.mlp.fc1", "blocks.*.mlp.fc2"}),
+        (
+            "timm",
+            {
+                "blocks.*.attn.qkv.q",
+                "blocks.*.attn.qkv.k",
+                "blocks.*.attn.qkv.v",
+                "blocks.*.attn.proj",
+                "blocks.*.mlp.fc1",
+                "blocks.*.mlp.fc2",
+            },
+        ),
         (
             "mpnet",
             {f"layer.*.attention.attn.{name}" for name in "qkvo"}
@@ -46,7 +56,14 @@ def test_the_defaults_of_an_architecture(build, name, expected):
     assert all(len(layers) == 2 for layers in found.values())
     for layers in found.values():
         for layer_name, layer in layers.items():
-            assert model.get_submodule(layer_name) is layer
+            if isinstance(layer, targets.Part):
+                outer, _, role = layer_name.rpartition(".")
+                third = model.get_submodule(outer).weight.shape[0] // 3
+                at = "qkv".index(role) * third
+                assert model.get_submodule(outer) is layer.layer
+                assert (layer.rows.start, layer.rows.stop) == (at, at + third)
+            else:
+                assert model.get_submodule(layer_name) is layer
             assert not any(part in layer_name for part in ("classifier", "score", "pooler", "embed", "head"))
 
 

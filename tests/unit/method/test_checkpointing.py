@@ -1,0 +1,135 @@
+"""Gradient checkpointing: the gradients are those without it, in each plan and both of torch's variants, and with
+gradient accumulation a weight is still formed, and its gradient projected, once per optimiser step."""
+
+import warnings
+from collections import Counter
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+import frod
+from frod.method.linear import FrodLinear
+
+PLANS = ["materialised", "factored", "input_side"]
+BATCH = 4
+
+
+@pytest.fixture
+def adapted(build):
+    def make(name, plan):
+        torch.manual_seed(0)
+        model = build(name, "cpu")
+        basis = frod.extract_basis(model, progress=False)
+        frod.attach(model, basis, sparse_rate=0.1, plan=plan)
+        with torch.no_grad():
+            for p in model.parameters():
+                if p.requires_grad:
+                    p.add_(0.1 * torch.randn_like(p))
+        return model.train()
+
+    return make
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often weights are formed and gradients projected."""
+    counts = Counter()
+
+    def count(name):
+        method = getattr(FrodLinear, name)
+
+        def counted(self, *args):
+            counts[name] += 1
+            return method(self, *args)
+
+        monkeypatch.setattr(FrodLinear, name, counted)
+
+    count("form_weight")
+    count("project")
+    return counts
+
+
+def enable(model, use_reentrant):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers is renaming it
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": use_reentrant})
+    model.enable_input_require_grads()  # reentrant checkpointing stops at inputs that need no gradient
+
+
+def text():
+    return {"input_ids": torch.arange(BATCH * 5).view(BATCH, 5) % 10, "labels": torch.tensor([0, 1, 1, 0])}
+
+
+def gradients(model):
+    found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    assert all(g is not None and g.any() for g in found.values())
+    model.zero_grad()
+    return found
+
+
+def equal(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_the_gradients_are_those_without_checkpointing(adapted, name, plan, use_reentrant):
+    """Dropout is on: the generator's state is put back for the second forward."""
+    results = []
+    for checkpointing in (False, True):
+        model = adapted(name, plan)
+        if checkpointing:
+            enable(model, use_reentrant)
+        torch.manual_seed(1)
+        model(**text()).loss.backward()
+        results.append(gradients(model))
+    equal(results[1], results[0])
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_vision_models(adapted, plan):
+    """Through timm's own switch; its q, k and v are fused."""
+    model = adapted("timm", plan)
+    x = torch.randn(2, 3, 8, 8)
+    model(x).square().mean().backward()
+    expected = gradients(model)
+    model.set_grad_checkpointing(True)
+    model(x).square().mean().backward()
+    equal(gradients(model), expected)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize(("plan", "formed", "projected"), [("materialised", 2, 1), ("factored", 0, 0)])
+def test_it_costs_one_more_forming_of_the_weight(adapted, calls, plan, formed, projected, use_reentrant):
+    """And none where the plan forms none: the reentrant variant's forward without gradients keeps to the plan."""
+    model = adapted("bert", plan)
+    layers = sum(isinstance(module, FrodLinear) for module in model.modules())
+    enable(model, use_reentrant)
+    model(**text()).loss.backward()
+    assert calls["form_weight"] == formed * layers
+    assert calls["project"] == projected * layers
+
+
+@pytest.mark.parametrize("use_reentrant", [None, False, True])
+def test_accumulation_forms_and_projects_once(adapted, calls, use_reentrant):
+    """With and without checkpointing, which computes every forward twice; the gradient is the joined batch's."""
+    model = adapted("bert", "materialised")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # micro-batches would draw other masks than the batch
+    model(**text()).loss.backward()
+    expected = gradients(model)
+    if use_reentrant is not None:
+        enable(model, use_reentrant)
+    layers = sum(isinstance(module, FrodLinear) for module in model.modules())
+    for _ in range(2):
+        calls.clear()
+        for i in range(BATCH):
+            with frod.accumulating(model, BATCH) if i < BATCH - 1 else nullcontext():
+                (model(**{name: t[i : i + 1] for name, t in text().items()}).loss / BATCH).backward()
+        assert calls == {"form_weight": layers, "project": layers}
+        equal(gradients(model), expected)

@@ -1,0 +1,137 @@
+"""Several processes through accelerate: a step under DDP or FSDP2 has the gradients of one process on the joined batch,
+and what is saved from a sharded model is the whole adapter.
+
+Two processes on the CPU (gloo) run parallel_worker.py once; expected values are computed here, in one process.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import parallel_worker as worker
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import frod
+
+SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the processes wrote."""
+    folder = tmp_path_factory.mktemp("parallel")
+    frod.save_adapter(worker.adapted("auto")[0], folder / "start.safetensors")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = Path(worker.__file__)
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(worker.PROCESSES)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(folder)],
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(worker.PROCESSES)
+    ]
+    try:
+        said = [process.communicate(timeout=SECONDS)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert all(process.returncode == 0 for process in processes), "\n".join(said)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def notes(folder):
+    return json.loads((folder / "notes.json").read_text())
+
+
+def joined(plan, dtype=torch.float32):
+    """Gradients of a single process: the mean over what the processes have, which is that of the joined batch."""
+    model, _ = worker.adapted(plan, dtype)
+    for rank in range(worker.PROCESSES):
+        (worker.loss(model, worker.examples(dtype)[rank :: worker.PROCESSES]) / worker.PROCESSES).backward()
+    return worker.gradients(model)
+
+
+def equal(ours, theirs, **tolerance):
+    assert ours.keys() == theirs.keys()
+    assert all(expected.any() for expected in theirs.values())
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
+
+
+@pytest.mark.parametrize("how", ["whole", "accumulated"])
+@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("case", ["ddp", "fsdp"])
+def test_gradients_are_those_of_the_joined_batch(folder, case, plan, how):
+    model, _ = worker.adapted(plan)
+    worker.loss(model, worker.examples()).backward()
+    found = load_file(folder / f"{case}-{plan}-{how}.safetensors")
+    equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["ddp-materialised", "fsdp-materialised", "accumulate"])
+def test_accumulation_forms_and_projects_once_a_step(notes, case):
+    layers = notes[case]["layers"]
+    assert layers == 8
+    assert notes[case] | {"form_weight": layers, "project": layers} == notes[case]
+
+
+def test_accelerates_own_accumulation(folder):
+    equal(load_file(folder / "accumulate.safetensors"), joined("materialised"), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("plan", worker.PLANS)
+def test_ddp_leaves_the_basis_where_it_is(notes, plan):
+    """It would send V to the other processes at every step: one that differs there, on purpose, keeps what it has."""
+    assert notes[f"ddp-{plan}"]["V_stays"]
+
+
+def test_float32_adapters_on_a_sharded_bfloat16_model(folder):
+    found = load_file(folder / "half-whole.safetensors")
+    expected = joined("materialised", torch.bfloat16)
+    assert {t.dtype for name, t in found.items() if "head" not in name} == {torch.float32}
+    equal(found, expected, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("plan", worker.PLANS)
+def test_an_adapter_saved_from_a_sharded_model_is_whole(folder, plan):
+    """It is the one that a single process gets by the same step, and loads into a plain model."""
+    model, basis = worker.adapted(plan)
+    optimiser = torch.optim.SGD(frod.parameter_groups(model, **worker.RATES))
+    worker.loss(model, worker.examples()).backward()
+    optimiser.step()
+    path = folder / f"fsdp-{plan}-adapter.safetensors"
+    frod.save_adapter(model, folder / "single.safetensors")
+    equal(load_file(path), load_file(folder / "single.safetensors"), rtol=1e-4, atol=1e-5)
+    outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
+    other, _ = worker.adapted(plan)
+    frod.load_adapter(other, path, basis)
+    with torch.no_grad():
+        torch.testing.assert_close(other.eval()(worker.examples()), outputs["trained"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("plan", worker.PLANS)
+def test_an_adapter_loads_into_a_sharded_model(folder, plan):
+    """In evaluation, where the weight of the adapter before must not be kept."""
+    outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
+    model, _ = worker.adapted(plan)
+    with torch.no_grad():
+        torch.testing.assert_close(outputs["start"], model.eval()(worker.examples()), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(outputs["again"], outputs["trained"])
+    assert (outputs["start"] - outputs["trained"]).abs().max() > 1e-2
+
+
+def test_a_lambda_rounded_by_the_wrapper_is_refused(notes):
+    assert "lambda arrives in torch.bfloat16" in notes["rounded"]
+    assert "MixedPrecisionPolicy()" in notes["rounded"]
