@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SU
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help reproduce test check lint format bench dag schema dvc-commit clean
+.PHONY: help reproduce test check lint format bench bench-gpu dag schema dvc-commit clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -51,8 +51,11 @@ format: $(VENV)/dev.installed ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile workflow
 
-bench: $(VENV)/dev.installed ## Side-by-side benchmarks; writes bench/results
-	$(BIN)/python bench/step.py
+bench: $(VENV)/dev.installed ## Methods side by side on the CPU, half an hour on 2 cores: one table; writes bench/results
+	$(BIN)/python -m bench $(BENCH)
+
+bench-gpu: ## The same on CUDA; installs nothing: PYTHON needs torch, transformers, timm, peft, accelerate
+	$(PYTHON) -m bench --device cuda $(BENCH)
 
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
 	$(BIN)/python -m frod.provenance.commit

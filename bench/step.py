@@ -1,159 +1,142 @@
-"""Time one training step of each method side by side: `python bench/step.py --layers 12 --batch 64`.
+"""Time one training step of each method side by side: `python -m bench.step --model clip-vit-b32 --batch 64`.
 
-The model has the shape of CLIP ViT-B/32's vision tower (random weights; 50 tokens of width 768) and a head of 196
-classes. All models are built first and take turns, step by step, in one process, so that what else the machine does
-meets all of them alike; the first round is not counted. A step is forward, backward and AdamW, in float32. Medians and
-ratios to full fine-tuning are printed and written to bench/results/step-cpu.json.
+All models are built first and take turns step by step in one process, forwards and backwards (A B C, C B A, ...), so
+that what else the machine does meets all alike; the first round is not counted. With `--turns block`, for models that
+do not fit beside each other, one model at a time is in memory for a block of steps, and the blocks take turns.
+A step is forward, backward and AdamW. Ratios are taken round by round, then the median. Writes step-KEY.json.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
+import gc
+import sys
 from collections.abc import Callable
-from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+from bench import breakdown, records
+from bench.floor import floor, shapes_of
+from bench.methods import extract, needs_basis, trained
+from bench.models import SHAPES
+from bench.settings import Setting, parser, setting_of
+from bench.training import fresh, prepared, stepper, summarise, timed, turn
 
-
-class Classifier(nn.Module):
-    """The vision tower, its pooled output, and a linear head."""
-
-    def __init__(self, layers: int, classes: int) -> None:
-        from transformers import CLIPVisionConfig, CLIPVisionModel
-
-        super().__init__()
-        torch.manual_seed(0)
-        self.encoder = CLIPVisionModel(CLIPVisionConfig(num_hidden_layers=layers))
-        self.head = nn.Linear(768, classes)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Class scores (B, classes) of images (B, 3, 224, 224)."""
-        return self.head(self.encoder(pixels).pooler_output)
+WHAT = "seconds of one optimiser step; ratios round by round, median over rounds; first: the uncounted first step"
+Rows = dict[str, dict[str, Any]]
 
 
-def with_frod(model: Classifier, plan: str) -> None:
-    """Ours, at sparse rate 0.01."""
-    import frod
-
-    basis = frod.extract_basis(model, TARGETS, progress=False)
-    frod.attach(model, basis, sparse_rate=0.01, plan=plan, train=["head"])
-
-
-def with_peft(model: Classifier, kind: str) -> None:
-    """A peft method by the name of its configuration."""
-    import peft
-
-    settings: dict[str, dict[str, Any]] = {
-        "LoraConfig": {"r": 8},
-        "FrodConfig": {"sparse_rate": 0.01, "progressbar": False},
+def measure(setting: Setting, profiled: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Take a setting's step times, and the breakdown of the methods named; return the result."""
+    record = records.start("step", WHAT, setting)
+    rows: Rows = {method: {"seconds": []} for method in setting.methods}
+    shapes, basis, basis_seconds = of_plain_model(setting)
+    record["targets"] = len(shapes)
+    record["floor"] = floor(shapes, tokens=setting.tokens, sparse_rate=setting.sparse_rate)
+    release()
+    (by_steps if setting.turns == "step" else by_blocks)(setting, rows, basis)
+    for method, row in rows.items():
+        if needs_basis(method) and "setup_seconds" in row:
+            row["setup_seconds"] += basis_seconds
+    summarise(rows)
+    record["methods"] = rows
+    release()
+    record["breakdown"] = {
+        method: profile(setting, method, basis) for method in profiled if "seconds" in rows.get(method, {})
     }
-    config = getattr(peft, kind)(target_modules=TARGETS, **settings[kind])
-    model.encoder = peft.get_peft_model(model.encoder, config)
+    return record
 
 
-METHODS: dict[str, Callable[[Classifier], None]] = {
-    "full_ft": lambda model: None,
-    "frod": lambda model: with_frod(model, "auto"),
-    "frod_materialised": lambda model: with_frod(model, "materialised"),
-    "frod_factored": lambda model: with_frod(model, "factored"),
-    "lora": lambda model: with_peft(model, "LoraConfig"),
-    "peft_frod": lambda model: with_peft(model, "FrodConfig"),
-}
+def of_plain_model(setting: Setting) -> tuple[list[tuple[int, int]], Any, float]:
+    """Shapes of the target layers, and if a method needs it the basis, with the seconds that it took."""
+    model, targets = fresh(setting), SHAPES[setting.model].targets
+    found: list[Any] = []
+    seconds = 0.0
+    if any(needs_basis(method) for method in setting.methods):
+        seconds = timed(lambda: found.append(extract(model, targets)), setting.device)
+    return shapes_of(model, targets), found[0] if found else None, seconds
 
 
-def step_of(model: Classifier, batch: int, classes: int) -> Callable[[], None]:
-    """One training step of a model, on a fixed batch."""
-    generator = torch.Generator().manual_seed(1)
-    pixels = torch.randn(batch, 3, 224, 224, generator=generator)
-    labels = torch.randint(classes, (batch,), generator=generator)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.0)
-
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(model(pixels), labels).backward()
-        optimiser.step()
-
-    return step
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Build all models, let them take turns, return times per method in seconds."""
-    rows: dict[str, dict[str, Any]] = {}
+def by_steps(setting: Setting, rows: Rows, basis: Any) -> None:
+    """All models in memory, one step each in turn."""
     steps: dict[str, Callable[[], None]] = {}
-    for name in arguments.methods:
-        model = Classifier(arguments.layers, arguments.classes).train()
-        started = time.perf_counter()
-        METHODS[name](model)
-        setup = time.perf_counter() - started
-        steps[name] = step_of(model, arguments.batch, arguments.classes)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        rows[name] = {"setup_seconds": setup, "trained": trained, "seconds": []}
-    for repeat in range(arguments.repeats + 1):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            if repeat:  # the first is a warm-up
-                rows[name]["seconds"].append(time.perf_counter() - started)
-    for row in rows.values():
-        row["median"] = statistics.median(row["seconds"])
-    reference = rows.get("full_ft", next(iter(rows.values())))
-    for row in rows.values():
-        # Ratios are taken round by round before the median: a slow spell of the machine then cancels.
-        row["ratio"] = statistics.median(a / b for a, b in zip(row["seconds"], reference["seconds"], strict=True))
-    return rows
+    for method in setting.methods:
+        steps[method] = start(setting, method, basis, rows[method])
+        say(f"{method}: set up in {rows[method]['setup_seconds']:.2f} s")
+    for number in range(-1, setting.rounds):
+        for method in turn(list(steps), number):
+            seconds = timed(steps[method], setting.device)
+            if number < 0:
+                rows[method]["first"] = seconds
+            else:
+                rows[method]["seconds"].append(seconds)
+            say(f"round {number + 1} of {setting.rounds}: {method} {seconds:.3f} s")
 
 
-def show(rows: dict[str, dict[str, Any]]) -> None:
-    """Print the table."""
-    print(f"{'method':<20}{'trained':>12}{'set-up s':>10}{'step s':>10}{'min s':>10}{'ratio':>8}")
-    for name, row in rows.items():
-        print(
-            f"{name:<20}{row['trained']:>12,}{row['setup_seconds']:>10.1f}{row['median']:>10.3f}"
-            f"{min(row['seconds']):>10.3f}{row['ratio']:>8.2f}"
-        )
+def by_blocks(setting: Setting, rows: Rows, basis: Any) -> None:
+    """One model in memory at a time, for its first step and a block of timed ones."""
+    for number in range(setting.rounds):
+        for method in turn(setting.methods, number):
+            row = rows[method]
+            if "failed" in row:
+                continue
+            try:
+                step = start(setting, method, basis, row)
+                row.setdefault("first", timed(step, setting.device))
+                block = [timed(step, setting.device) for _ in range(setting.block_steps)]
+            except torch.OutOfMemoryError:
+                rows[method] = {"failed": "out of memory"}
+                say(f"{method}: out of memory")
+                continue
+            finally:
+                step = None
+                release()
+            row["seconds"].append(median(block))
+            row.setdefault("blocks", []).append(block)
+            say(f"round {number + 1} of {setting.rounds}: {method} {row['seconds'][-1]:.3f} s")
 
 
-def write(path: Path, arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]) -> None:
-    """Write the result under a temporary name and rename it."""
-    result = {
-        "what": "seconds of one training step, interleaved; ratio to the first method, median over rounds",
-        "settings": {k: v for k, v in vars(arguments).items() if k != "out"},
-        "environment": {
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "processor": platform.processor() or platform.machine(),
-            "load_average": os.getloadavg(),
-        },
-        "methods": rows,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(result, indent=2) + "\n")
-    temporary.replace(path)
+def start(setting: Setting, method: str, basis: Any, row: dict[str, Any]) -> Callable[[], None]:
+    """Build and set up a model; return its step."""
+    model, seconds = prepared(setting, method, basis)
+    row |= {"setup_seconds": seconds, "trained": trained(model)}
+    return stepper(model, setting)
+
+
+def profile(setting: Setting, method: str, basis: Any) -> dict[str, Any]:
+    """Where a step of a method goes, on a model of its own."""
+    model, _ = prepared(setting, method, basis)
+    result = breakdown.measure(stepper(model, setting), setting)
+    del model
+    release()
+    say(f"{method}: profiled")
+    return result
+
+
+def release() -> None:
+    """Give back what is no longer used."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Parse, measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--classes", type=int, default=196)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["full_ft", "frod", "lora", "peft_frod"])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "step-cpu.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rows = measure(arguments)
-    show(rows)
-    write(arguments.out, arguments, rows)
+    """Parse, measure, write, print."""
+    from bench import table
+
+    command = parser(__doc__)
+    command.add_argument("--profile", nargs="*", default=["full_ft", "frod"], help="methods whose step is broken down")
+    arguments = command.parse_args()
+    setting = setting_of(arguments)
+    if setting.threads:
+        torch.set_num_threads(setting.threads)
+    record = measure(setting, tuple(arguments.profile))
+    records.write(arguments.out, setting.key, record)
+    print("\n".join([*table.step_block(record, None), "", *breakdown.lines(record)]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""The methods that are compared: what each does to a freshly built model before it can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    import frod
+    from bench.models import Classifier
+
+LABELS = {
+    "full_ft": "full fine-tuning",
+    "frod": "FRoD",
+    "frod_materialised": "FRoD, materialised",
+    "frod_factored": "FRoD, factored",
+    "frod_input_side": "FRoD, input-side",
+    "lora": "LoRA r=8 (peft)",
+    "vera": "VeRA r=256 (peft)",
+    "peft_frod": "FRoD of peft",
+}
+
+
+def _nothing(model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None) -> None:
+    """Train every parameter."""
+
+
+def _frod(plan: str) -> Callable[..., None]:
+    def set_up(model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None) -> None:
+        import frod
+
+        basis = extract(model, targets) if basis is None else basis
+        frod.attach(model, basis, sparse_rate=sparse_rate, plan=plan, train=["head"])
+
+    return set_up
+
+
+def _peft(name: str, **settings: Any) -> Callable[..., None]:
+    def set_up(model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None) -> None:
+        import peft
+
+        rate = {"sparse_rate": sparse_rate} if name == "FrodConfig" else {}
+        config = getattr(peft, name)(target_modules=list(targets), **settings, **rate)
+        # Only the encoder is wrapped: the head then trains in full, as with the other methods.
+        model.encoder = peft.get_peft_model(model.encoder, config)
+
+    return set_up
+
+
+METHODS: dict[str, Callable[[Classifier, tuple[str, ...], float, Any], None]] = {
+    "full_ft": _nothing,
+    "frod": _frod("auto"),
+    "frod_materialised": _frod("materialised"),
+    "frod_factored": _frod("factored"),
+    "frod_input_side": _frod("input_side"),
+    "lora": _peft("LoraConfig", r=8),
+    "vera": _peft("VeraConfig", r=256),  # peft's default; its two matrices are cut to size for each shape of layer
+    "peft_frod": _peft("FrodConfig", progressbar=False),
+}
+
+
+def extract(model: Classifier, targets: tuple[str, ...], dtype: torch.dtype | None = None) -> frod.Basis:
+    """FRoD's basis of a model, in the default working precision or another."""
+    import frod
+
+    precision = {} if dtype is None else {"dtype": dtype}
+    return frod.extract_basis(model, targets, progress=False, **precision)
+
+
+def needs_basis(method: str) -> bool:
+    """Whether the method is FRoD of this package, in any plan."""
+    return method == "frod" or method.startswith("frod_")
+
+
+def set_up(
+    method: str, model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None = None
+) -> None:
+    """Prepare a model for training, in place.
+
+    Parameters
+    ----------
+    method : str
+        A key of `METHODS`.
+    model : Classifier
+        As `bench.models.build` returns it.
+    targets : tuple of str
+        Suffixes of the names of the layers to adapt.
+    sparse_rate : float
+        Of FRoD, ours and peft's.
+    basis : frod.Basis, optional
+        One that was extracted before; by default FRoD extracts its own here.
+    """
+    METHODS[method](model, targets, sparse_rate, basis)
+
+
+def trained(model: torch.nn.Module) -> int:
+    """Number of parameters that train, the head's included."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

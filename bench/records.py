@@ -1,0 +1,37 @@
+"""Result files: one measurement each, written whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bench.machine import describe, load
+from bench.settings import Setting
+
+KINDS = ("step", "memory", "basis", "attach")
+
+
+def start(kind: str, what: str, setting: Setting) -> dict[str, Any]:
+    """The head of a result; called before measuring, as it notes the load of the machine."""
+    return {"kind": kind, "what": what, "setting": setting.record(), "machine": describe(setting.device)}
+
+
+def write(folder: Path, key: str, record: dict[str, Any]) -> Path:
+    """Write KIND-KEY.json into the folder, with the load of the machine at the end."""
+    record["machine"]["load_average_after"] = load()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record['kind']}-{key}.json"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    temporary.replace(path)
+    return path
+
+
+def read(folder: Path, kind: str) -> dict[str, dict[str, Any]]:
+    """All results of a kind in the folder, by their key."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob(f"{kind}-*.json")):
+        record = json.loads(path.read_text())
+        if isinstance(record, dict) and record.get("kind") == kind:
+            found[path.stem.removeprefix(f"{kind}-")] = record
+    return found
