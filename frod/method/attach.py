@@ -1,6 +1,6 @@
 """Put adapters on a model, group what trains for an optimiser, and fold the adapters into the weights again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -25,6 +25,7 @@ from frod.method.identity import describe, model_hash
 from frod.method.linear import FrodLinear, install, remove
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
+from frod.method.quantised import is_quantised, prepare
 from frod.method.targets import canonical_names, find, get
 
 Patterns = Mapping[str, tuple[Tensor, Tensor]]
@@ -64,7 +65,7 @@ def attach(
         Seeds the pattern of S, and nothing else.
     plan : {"auto", "materialised", "factored", "input_side"}
         How training steps are computed; "auto" takes the cheapest for the shapes at hand. "input_side" takes the least
-        memory. Layers that an earlier adapter uses keep theirs.
+        memory, and is the only one over quantised layers. Layers that an earlier adapter uses keep theirs.
     train : sequence of str
         Names of modules (the head) that stay trainable in full. They are saved with the adapter.
     layers : sequence of int, optional
@@ -89,8 +90,10 @@ def attach(
     attached = attached_to(model)
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
     adapted = _in_blocks(names, layers)
+    _check_plan(model, checked_plan, adapted)
     places = _patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
     prefixes = _check_train(model, train, names)
+    prepare(model)
     if attached is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
         attached = Attached(layers=names, required_grad=required_grad)
@@ -192,6 +195,17 @@ def _matching_layers(model: nn.Module, basis: Basis) -> dict[str, str]:
     return names
 
 
+def _check_plan(model: nn.Module, plan: Plan, adapted: Iterable[str]) -> None:
+    if plan in ("auto", "input_side"):
+        return
+    for name in adapted:
+        if is_quantised(get(model, name)):
+            raise ValueError(
+                f"plan={plan!r} needs the weight itself, and layer {name!r} is quantised; take plan='auto' or "
+                "'input_side'."
+            )
+
+
 def _check_train(model: nn.Module, train: Sequence[str], layers: dict[str, str]) -> tuple[str, ...]:
     if isinstance(train, str):
         raise ValueError(f"train={train!r} must be a list of module names: train=[{train!r}].")
@@ -199,6 +213,12 @@ def _check_train(model: nn.Module, train: Sequence[str], layers: dict[str, str])
     for prefix in train:
         if prefix not in modules or not prefix:
             raise ValueError(f"train names {prefix!r}, which is no module of {type(model).__name__}.")
+        packed = [name for name, module in modules[prefix].named_modules() if is_quantised(module)]
+        if packed:
+            raise ValueError(
+                f"train names {prefix!r}, whose layer {packed[0]!r} is quantised and cannot train in full. Keep it "
+                "from being quantised (BitsAndBytesConfig: llm_int8_skip_modules), or leave it out."
+            )
         inside = [name for name in layers if name == prefix or name.startswith(prefix + ".")]
         if inside:
             raise ValueError(
@@ -318,7 +338,6 @@ def merge(model: nn.Module) -> nn.Module:
         If there is no adapter, or the weights are quantised: W' does not lie on their grid.
     """
     required_attachment(model)
-    attached = cast(Attached, attached_to(model))
     for canonical, layer in frod_layers(model):
         if layer.quantised:
             raise ValueError(
@@ -327,6 +346,12 @@ def merge(model: nn.Module) -> nn.Module:
             )
     for _, layer in frod_layers(model):
         layer.weight.copy_(layer.form_weight())
+    return detach(model)
+
+
+def detach(model: nn.Module) -> nn.Module:
+    """Put the plain layers back in place, without what was trained; see `merge`."""
+    attached = cast(Attached, attached_to(model))
     for name in attached.layers:
         remove(model, name)
     del cast(Any, model)._frod

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frod.method.attach import attach, merge
+from frod.method.attach import attach, detach
 from frod.method.attachment import attached_to, frod_layers, head_tensors, required_attachment, set_adapter
 from frod.method.basis import Basis
 
@@ -132,7 +132,7 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
         _copy(trained_tensors(model), stored, path)
     except ValueError:
         if attached is None:
-            merge(model)  # nothing was copied yet, so this gives the plain model back as it was
+            detach(model)
         raise
     return model
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from frod.method import pattern
 from frod.method.attachment import attachment_of, frod_layers, head_tensors
+from frod.method.quantised import is_quantised, numel
 from frod.method.targets import Targets, find, in_features
 
 Counts = dict[str, int | float]
@@ -44,7 +45,8 @@ def predict_parameters(
 
 
 def _numel(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    packed = {id(layer.weight): numel(layer) for layer in module.modules() if is_quantised(layer)}
+    return sum(packed.get(id(parameter), parameter.numel()) for parameter in module.parameters())
 
 
 def _conventions(*, adapter: int, head: int, everything: int) -> Counts:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from frod.method import ways
 from frod.method.plan import Plan, Way, choose
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
-from frod.method.quantised import is_quantised
+from frod.method.quantised import follow, is_quantised
 from frod.method.targets import ROLES, Part, Target, in_features, is_conv1d, is_fused, out_features, part_of
 
 
@@ -81,11 +81,11 @@ class FrodLinear(nn.Module):
         self.base = base
         self.shared = shared
         self.category = category
-        self.plan: Plan = plan
+        self.quantised = is_quantised(base)
+        self.plan: Plan = "input_side" if self.quantised else plan
         self.solve = solve
         self.in_features, self.out_features = in_features(base), out_features(base)
         self.transposed = is_conv1d(base)
-        self.quantised = isinstance(base, nn.Module) and is_quantised(base)
         # U takes as much room as W, so it takes W's dtype; V and lambda_0 are small and stay exact.
         self.register_buffer("Ut", None, persistent=False)
         self.register_buffer("lambda_0", lambda_0.to(shared.Vt), persistent=False)
@@ -141,6 +141,8 @@ class FrodLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply x W'^T + bias to x of shape (..., n)."""
+        if self.quantised:
+            return self._forward_over_quantised(x)
         # What autocast would do to the operands of the frozen layer is done by hand: inside a Function it would also
         # reach the small exact products, and be off in the backward.
         x = x.to(self._operand_dtype(x))
@@ -149,9 +151,20 @@ class FrodLinear(nn.Module):
                 return self.apply_base(x)
             if torch.is_grad_enabled():
                 return self._train_forward(x)
-            if self.quantised or self.plan == "input_side":
+            if self.plan == "input_side":
                 return ways.input_side(self, x)
             return self._or_without_weight(x, lambda: self.apply_base(x, self.effective_weight().to(x.dtype)))
+
+    def _forward_over_quantised(self, x: Tensor) -> Tensor:
+        """Give the base x in its own dtype, and under autocast if that is on: it answers to both by rules of its own.
+
+        Only the products beside it are in the dtype autocast asks for.
+        """
+        if self.active is not None:
+            dtype = self._operand_dtype(x)
+            with torch.autocast(x.device.type, enabled=False):
+                x = ways.changed_input(self, x, dtype)
+        return self.apply_base(x)
 
     def _train_forward(self, x: Tensor) -> Tensor:
         way = self.way(x.numel() // self.in_features, x.element_size())
@@ -313,6 +326,8 @@ class FrodLinear(nn.Module):
         if recurse:
             for child in self.children():
                 child._apply(fn)
+            if self.quantised:
+                follow(cast(nn.Module, self.base))
         keep = on_device_only(fn)
         return super()._apply(lambda tensor: fn(tensor) if tensor is self.Ut else keep(tensor), recurse=False)
 

@@ -95,8 +95,7 @@ def is_adaptable(module: nn.Module) -> bool:
     """Whether the layer is a plain linear map whose forward we may replace.
 
     ``nn.MultiheadAttention`` reads the weight of its ``out_proj`` and never calls it, so an adapter there would be
-    silently ignored: it does not count as adaptable. Of layers with a forward of their own, the quantised ones of the
-    known libraries do.
+    silently ignored: it does not count as adaptable. Of layers with a forward of their own, the quantised ones do.
     """
     if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
         return False
@@ -161,7 +160,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
     Parameters
     ----------
     model : nn.Module
-        Any model; its target layers are ``nn.Linear``, transformers' ``Conv1D``, or quantised ones of a known library.
+        Any model; its target layers are ``nn.Linear``, transformers' ``Conv1D``, or bitsandbytes' quantised ones.
     targets : list of str, str, or None
         A list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression that
         the full name has to match, as in peft; None takes the default of the architecture.
@@ -201,7 +200,7 @@ def _check_adaptable(name: str, module: nn.Module, targets: Targets) -> bool:
         return False
     raise ValueError(
         f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear, transformers' Conv1D and "
-        "layers quantised by bitsandbytes or torchao can be adapted. Narrow the targets to leave it out."
+        "bitsandbytes' Linear4bit and Linear8bitLt can be adapted. Narrow the targets to leave it out."
     )
 
 

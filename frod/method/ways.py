@@ -27,7 +27,12 @@ def factored(layer: "FrodLinear", x: Tensor) -> Tensor:
 
 def input_side(layer: "FrodLinear", x: Tensor) -> Tensor:
     """Give the frozen layer x + V^-T diag(1/lambda_0) (diag + S) V^T x; neither U nor the weight itself is touched."""
-    return layer.apply_base(cast(Tensor, _InputSide.apply(x, layer.scale, layer.rotation, layer)))
+    return layer.apply_base(changed_input(layer, x, x.dtype))
+
+
+def changed_input(layer: "FrodLinear", x: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the frozen layer is given: x + V^-T diag(1/lambda_0) (diag + S) V^T x, as x; dense products are in dtype."""
+    return cast(Tensor, _InputSide.apply(x, layer.scale, layer.rotation, layer, dtype))
 
 
 class _Materialised(torch.autograd.Function):
@@ -85,29 +90,37 @@ class _InputSide(torch.autograd.Function):
     """x -> x + V^-T diag(1/lambda_0) (diag + S) V^T x."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: "FrodLinear") -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: "FrodLinear", dtype: torch.dtype
+    ) -> Tensor:
         values, pattern, shared = layer.change(), layer.adapter.pattern, layer.shared
-        z_nT = shared.Vt.to(x.dtype) @ _rows(x).T
+        z_nT = shared.Vt.to(dtype) @ _rows(x).to(dtype).T
         a_nT = pattern.times(values, z_nT.to(values.dtype)).mul_(layer.lambda_0_inverse()[:, None])
-        ctx.layer, ctx.pattern = layer, pattern
+        ctx.layer, ctx.pattern, ctx.dtype = layer, pattern, dtype
         ctx.save_for_backward(z_nT, values)
-        return torch.addmm(_rows(x), a_nT.T.to(x.dtype), shared.V_inv_t.T.to(x.dtype)).view(x.shape)
+        return _plus_product(_rows(x), a_nT.T.to(dtype), shared.V_inv_t.T.to(dtype)).view(x.shape)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         z_nT, values = ctx.saved_tensors
         layer: FrodLinear = ctx.layer
         pattern: SparsePattern = ctx.pattern
         shared = layer.shared
-        da_nT = (shared.V_inv_t.T.to(dy.dtype) @ _rows(dy).T).to(values.dtype).mul_(layer.lambda_0_inverse()[:, None])
+        da_nT = shared.V_inv_t.T.to(ctx.dtype) @ _rows(dy).to(ctx.dtype).T
+        da_nT = da_nT.to(values.dtype).mul_(layer.lambda_0_inverse()[:, None])
         dx = d_scale = d_rotation = None
         if ctx.needs_input_grad[0]:
-            dz_nT = pattern.transposed_times(values, da_nT).to(dy.dtype)
-            dx = torch.addmm(_rows(dy), dz_nT.T, shared.Vt.to(dy.dtype)).view(dy.shape)
+            dz_nT = pattern.transposed_times(values, da_nT).to(ctx.dtype)
+            dx = _plus_product(_rows(dy), dz_nT.T, shared.Vt.to(ctx.dtype)).view(dy.shape)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             d_scale, d_rotation = pattern.sample(da_nT, z_nT.to(values.dtype))
-        return dx, d_scale, d_rotation, None
+        return dx, d_scale, d_rotation, None, None
+
+
+def _plus_product(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """x + left right, in the dtype of x; the product may be in a coarser one."""
+    return torch.addmm(x, left, right) if left.dtype == x.dtype else x + (left @ right).to(x.dtype)
 
 
 def _rows(x: Tensor) -> Tensor:
