@@ -108,6 +108,7 @@ def attach(
         basis_digest=basis.digest(),
         model_hash=basis.model_hash,
         targets=basis.targets,
+        ridge=basis.ridge,
         sparse_rate=float(sparse_rate),
         seed=int(seed) if patterns is None else None,
         blocks=None if layers is None else tuple(sorted(set(layers))),
@@ -239,6 +240,7 @@ def _attach_category(
     shared: dict[Any, SharedBasis] = shared_bases(all_layers(model))
     patterns: dict[torch.device, SparsePattern] = {}
     condition = category.facts.get("condition_number", 1.0)
+    # A basis that came from peft asks for solving: there, columns of U that are only noise are trained on, too.
     for canonical, module_name in real.items():
         layer = get(model, module_name)
         if not isinstance(layer, FrodLinear):
@@ -253,7 +255,7 @@ def _attach_category(
                 category=name,
                 lambda_0=category.lambda_0[canonical],
                 plan=plan,
-                solve=condition * torch.finfo(dtype).eps > INVERSE_SERVES[dtype],
+                solve=category.facts.get("solve", False) or condition * torch.finfo(dtype).eps > INVERSE_SERVES[dtype],
             )
             install(model, module_name, layer)
         device = layer.lambda_0.device

@@ -32,6 +32,7 @@ class Attachment:
     basis_digest: str
     model_hash: str
     targets: tuple[str, ...] | str
+    ridge: float
     sparse_rate: float
     seed: int | None
     blocks: tuple[int, ...] | None
