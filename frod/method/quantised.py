@@ -67,7 +67,7 @@ def stored(layer: nn.Module) -> list[tuple[str, Tensor]]:
     if state.nested:
         nested = state.state2
         parts += [(f"scales of scales in blocks of {nested.blocksize}", nested.absmax), ("code of scales", nested.code)]
-        parts.append(("offset of scales", state.offset))
+        parts.append(("offset of scales", state.offset.view(1)))
     return parts
 
 
