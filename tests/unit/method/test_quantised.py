@@ -152,11 +152,11 @@ def test_nothing_changes_at_the_start(kind, training, mode):
     model = net(kind, dtype).train(training)
     quantised.prepare(model)  # the comparison is with bitsandbytes' own result on any CPU
     x = torch.randn(3, 5, N, generator=torch.Generator().manual_seed(1)).to(dtype)
+    plain = copy.deepcopy(model)
+    attached(model)
     with torch.autocast("cpu", torch.bfloat16, enabled=mode == "autocast"):
         with torch.no_grad():
-            before = model(x)
-        attached(model)
-        with torch.no_grad():
+            before = plain(x)
             assert torch.equal(model(x), before)
         after = model(x)
     assert after.dtype == before.dtype and torch.equal(after, before)
