@@ -13,7 +13,7 @@ _HOMES = {
     "accumulating": "frod.method.attachment",
     "attach": "frod.method.attach",
     "count_parameters": "frod.method.counting",
-    "extract_basis": "frod.method.basis",
+    "extract_basis": "frod.method.extraction",
     "load_adapter": "frod.method.checkpoint",
     "merge": "frod.method.attach",
     "model_hash": "frod.method.identity",
@@ -26,9 +26,10 @@ _HOMES = {
 if TYPE_CHECKING:
     from frod.method.attach import attach, merge, parameter_groups
     from frod.method.attachment import accumulating, set_adapter
-    from frod.method.basis import Basis, extract_basis
+    from frod.method.basis import Basis
     from frod.method.checkpoint import load_adapter, save_adapter
     from frod.method.counting import count_parameters, predict_parameters
+    from frod.method.extraction import extract_basis
     from frod.method.identity import model_hash
 
 __all__ = [

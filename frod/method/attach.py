@@ -87,6 +87,7 @@ def attach(
         impossible.
     """
     checked_plan = check(plan)
+    basis.check()
     attached = attached_to(model)
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
     adapted = _in_blocks(names, layers)

@@ -1,4 +1,4 @@
-"""The shared basis of a whole model: how it is extracted, what identifies the model, and its form on disk.
+"""The shared basis of a whole model: what it holds, what it is worth, and its form on disk.
 
 A basis depends on the pretrained weights alone, so it is computed once per model and serves all tasks, sparse rates,
 seeds and adapters. V is rounded to float32, the format on disk, *before* anything is derived from it: a basis that has
@@ -8,25 +8,28 @@ just been extracted and the same one loaded from a file are equal bit for bit.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from frod.method import decomposition
-from frod.method.identity import describe, file_sha256, model_hash, update, weight_of
-from frod.method.targets import Targets, canonical_names, find, resolve
+from frod.method.decomposition import probes
+from frod.method.identity import file_sha256, update
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 TENSORS = "basis.safetensors"
 MANIFEST = "manifest.json"
 
-# lambda_0 below this share of the layer's largest is what rounding V to float32 leaks into unused columns.
-STORED_CUTOFF = 1e-6
+# What a basis has to keep to: the largest relative error of W_i = U_i diag(lambda_i) V^T ...
+RECONSTRUCTION_BOUND = 1e-5
+# ... the backward error of the eigenvectors by the arithmetic of the decomposition ...
+EIGENVECTOR_BOUND = {"float64": 1e-9, "float32": 1e-3}
+# ... and how far the stored V^-T may be off V's inverse, in units of float32's eps times V's condition number.
+INVERSE_BOUND = 10.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,6 +50,34 @@ class CategoryBasis:
         """Width of the input of the category's layers."""
         return self.V.shape[0]
 
+    def check(self, name: str) -> None:
+        """Hold the errors that the manifest states, and the stored V^-T, against their bounds.
+
+        Raises
+        ------
+        ValueError
+            With the figure, the bound and the remedy.
+        """
+        dtype = self.facts.get("dtype", "float64")
+        bounds = {
+            "largest_reconstruction_error": RECONSTRUCTION_BOUND,
+            "eigenvector_error": EIGENVECTOR_BOUND[dtype],
+        }
+        for fact, bound in bounds.items():
+            if not self.facts.get(fact, 0.0) <= bound:
+                raise ValueError(
+                    f"category {name!r}: {fact} is {self.facts[fact]:.3g}, more than {bound:g}. Extract the basis again"
+                    + (" with dtype=torch.float64." if dtype != "float64" else "; check the weights it is taken from.")
+                )
+        z = probes(self.n, self.V.device).float()
+        error = ((self.V_inv_t.T @ (self.V @ z) - z).norm() / z.norm()).item()
+        bound = INVERSE_BOUND * torch.finfo(torch.float32).eps * self.facts.get("condition_number", 1.0)
+        if not error <= bound:
+            raise ValueError(
+                f"category {name!r}: V and the inverse stored beside it disagree by {error:.3g}, over {bound:.3g}: "
+                "one of them was changed. Extract the basis again."
+            )
+
 
 @dataclass(kw_only=True, eq=False)
 class Basis:
@@ -61,6 +92,8 @@ class Basis:
         What was asked for: name suffixes or one regular expression.
     ridge : float
     algorithm_version : int
+    part_of : tuple of str, or None
+        Of a part: all categories of the model.
     """
 
     categories: dict[str, CategoryBasis]
@@ -68,6 +101,7 @@ class Basis:
     targets: tuple[str, ...] | str
     ridge: float
     algorithm_version: int = ALGORITHM_VERSION
+    part_of: tuple[str, ...] | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors under the names they have on disk."""
@@ -85,6 +119,33 @@ class Basis:
             update(digest, name, tensor)
         return digest.hexdigest()
 
+    def check(self) -> None:
+        """Hold every category against the bounds of its errors; ValueError with figure, bound and remedy."""
+        for name, category in self.categories.items():
+            category.check(name)
+
+    @classmethod
+    def join(cls, parts: Sequence["Basis"]) -> "Basis":
+        """Put the categories of one model together that were extracted apart.
+
+        Raises
+        ------
+        ValueError
+            If they are not of one model and one way of extracting, or do not make up all that was asked for.
+        """
+        if not parts:
+            raise ValueError("parts=[]: there is nothing to join.")
+        first = parts[0]
+        for part in parts[1:]:
+            for key in ("model_hash", "targets", "ridge", "algorithm_version", "part_of"):
+                if getattr(part, key) != getattr(first, key):
+                    raise ValueError(f"parts differ in {key}: {getattr(first, key)!r} and {getattr(part, key)!r}.")
+        found = {name: category for part in parts for name, category in part.categories.items()}
+        expected = first.part_of or tuple(first.categories)
+        if found.keys() != set(expected):
+            raise ValueError(f"the parts hold {sorted(found)}, the model has {sorted(expected)}.")
+        return replace(first, categories={name: found[name] for name in expected}, part_of=None)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `basis.safetensors` and `manifest.json` into the directory `path`, each whole or not at all."""
         directory = Path(path)
@@ -96,6 +157,7 @@ class Basis:
             "model_hash": self.model_hash,
             "targets": self.targets if isinstance(self.targets, str) else list(self.targets),
             "ridge": self.ridge,
+            "part_of": self.part_of,
             "digest": self.digest(),
             "files": {TENSORS: file_sha256(temporary)},
             "categories": {
@@ -139,6 +201,7 @@ class Basis:
             model_hash=manifest["model_hash"],
             targets=targets if isinstance(targets, str) else tuple(targets),
             ridge=manifest["ridge"],
+            part_of=None if manifest["part_of"] is None else tuple(manifest["part_of"]),
         )
 
 
@@ -154,117 +217,3 @@ def _category(name: str, entry: dict[str, Any], tensors: Mapping[str, Tensor]) -
         layers=layers,
         facts=facts,
     )
-
-
-def extract_basis(
-    model: nn.Module,
-    targets: Targets = None,
-    *,
-    ridge: float = 1e-3,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str | None = None,
-    progress: bool = True,
-) -> Basis:
-    """Decompose the target weights of a model, category by category.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The pretrained model; it is only read.
-    targets : list of str, str, or None
-        Which layers: see `frod.method.targets.find`.
-    ridge : float
-        pi in T = mean_i (Q_i^T Q_i + pi I)^-1.
-    dtype : torch.dtype
-        Working precision, float64 or float32. What is kept is float32.
-    device : torch.device, optional
-        Where to compute; by default where each weight is.
-    progress : bool
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    Basis
-
-    Raises
-    ------
-    ValueError
-        For targets that match nothing or cannot be adapted, weights on the meta device, or with NaN in them.
-    """
-    if dtype not in (torch.float64, torch.float32):
-        raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
-    if getattr(model, "_frod", None) is not None:
-        raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
-    categories = find(model, targets)
-    canonical = canonical_names(name for layers in categories.values() for name in layers)
-    result: dict[str, CategoryBasis] = {}
-    with torch.no_grad(), _reporter(progress, len(categories)) as report:
-        for category, layers in categories.items():
-            report(category)
-            named = {canonical[name]: layer for name, layer in layers.items()}
-            result[category] = _extract_category(named, ridge=ridge, dtype=dtype, device=device)
-    return Basis(
-        categories=result,
-        model_hash=model_hash(model, canonical),
-        targets=resolve(model, targets),
-        ridge=ridge,
-    )
-
-
-def _extract_category(
-    layers: dict[str, nn.Module], *, ridge: float, dtype: torch.dtype, device: torch.device | str | None
-) -> CategoryBasis:
-    weights = {name: _reader(layer, device) for name, layer in layers.items()}
-    shared = decomposition.shared_basis(list(weights.values()), ridge=ridge, dtype=dtype)
-    V = shared.V.to(torch.float32).to(dtype)
-    V_inv = torch.linalg.inv(V)
-    refine = decomposition.needs_refinement(V, V_inv)
-    lambda_0: dict[str, Tensor] = {}
-    error = 0.0
-    for name, weight in weights.items():
-        W = weight()
-        B = decomposition.coordinates(W, V, V_inv.T, refine=refine)
-        _, values = decomposition.split(B, cutoff=STORED_CUTOFF)
-        lambda_0[name] = values.to("cpu", torch.float32)
-        U, values = decomposition.split(B, lambda_=lambda_0[name])
-        error = max(error, decomposition.reconstruction_error(W, U, values, V))
-    return CategoryBasis(
-        V=V.to("cpu", torch.float32).contiguous(),
-        V_inv_t=V_inv.T.to("cpu", torch.float32).contiguous(),
-        lambda_0=lambda_0,
-        layers={name: describe(layer) for name, layer in layers.items()},
-        facts={
-            "rank": shared.rank,
-            "largest_reconstruction_error": error,
-            "condition_number": decomposition.condition_number(V, V_inv),
-        },
-    )
-
-
-def _reader(layer: nn.Module, device: torch.device | str | None) -> Callable[[], Tensor]:
-    W = weight_of(layer)
-    if W.is_meta:
-        raise ValueError("the model is on the meta device and has no weights to decompose; load the weights first.")
-    return lambda: W if device is None else W.to(device)
-
-
-def _reporter(progress: bool, total: int) -> Any:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def show() -> Any:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
-            task = bar.add_task("shared basis", total=total)
-            done = 0
-
-            def report(category: str) -> None:
-                nonlocal done
-                bar.update(task, description=f"shared basis: {category}", completed=done)
-                done += 1
-
-            yield report
-
-    return show()

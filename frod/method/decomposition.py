@@ -7,6 +7,7 @@ generalised SVD of arXiv 2102.09822 as FRoD uses it. It is computed without the 
 * hence one pass over the layers gives P, a second one T, and only one weight is held at a time;
 * H has the square of the condition number of the stack. Where that would cost digits, P comes from a sequential QR
   (R <- qr([R; W_i])) instead, which is as accurate as the QR of the whole stack;
+* Q_i = W_i P^-1 is a triangular solve, and of the symmetric products only one half is computed;
 * for m < n the inverse goes through the m x m Gram matrix (Woodbury).
 
 Shapes: m out_features, n in_features, N layers. Weights come as W (m, n).
@@ -25,6 +26,14 @@ Weight = Callable[[], Tensor]
 # them at their size would not survive being stored in float32 (eps 6e-8).
 NULL_DIRECTION = 1e-6
 
+# Cholesky's P loses eps * cond(P)^2: 1e-8 at this limit.
+CHOLESKY_SERVES = 1e-4 / math.sqrt(torch.finfo(torch.float64).eps)
+
+# Blocks of a symmetric product below this width are computed whole.
+BLOCK = 512
+
+PROBES = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class SharedBasis:
@@ -36,10 +45,43 @@ class SharedBasis:
         Invertible, not orthogonal (orthogonal where the stack has fewer rows than columns).
     rank : int
         How many directions of the input the weights use; n but for rank-deficient stacks.
+    error : float
+        Backward error of the eigenvectors: the T' that E diagonalises differs from T by this share, as measured on
+        random vectors; in float32 with the error of T itself against float64, measured on the first layer.
     """
 
     V: Tensor
     rank: int
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """A square root P of H = sum_i W_i^T W_i: P^T P = H.
+
+    Attributes
+    ----------
+    P : Tensor of shape (n, n)
+        Upper triangular where `inverse` is None.
+    rank : int
+    inverse : Tensor of shape (n, n), optional
+    """
+
+    P: Tensor
+    rank: int
+    inverse: Tensor | None = None
+
+    def to(self, dtype: torch.dtype) -> "Root":
+        """The same in another precision."""
+        return Root(
+            P=self.P.to(dtype), rank=self.rank, inverse=None if self.inverse is None else self.inverse.to(dtype)
+        )
+
+    def divide(self, W: Tensor) -> Tensor:
+        """Q = W P^-1 (m, n)."""
+        if self.inverse is not None:
+            return W @ self.inverse
+        return torch.linalg.solve_triangular(self.P, W, upper=True, left=False)
 
 
 def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype = torch.float64) -> SharedBasis:
@@ -57,12 +99,13 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     ridge : float
         pi > 0, what is added to Q_i^T Q_i before inverting; the papers' scripts use 1e-3.
     dtype : torch.dtype
-        Working precision. In float32 the sequential QR is always taken.
+        Of T and its eigenvectors, float64 or float32. P and V are float64 in any case: float32 costs digits in which
+        rotation of nearly equal eigenvalues V is, and none in W_i = B_i V^T.
 
     Returns
     -------
     SharedBasis
-        V in `dtype`, on the device of the weights.
+        V in float64, on the device of the weights.
     """
     if not weights:
         raise ValueError("weights=[]: a category needs at least one layer.")
@@ -71,17 +114,17 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     rows = sum(weight().shape[0] for weight in weights)
     n = weights[0]().shape[1]
     if rows < n:
-        stack = torch.cat([_finite(weight(), dtype) for weight in weights])
+        stack = torch.cat([_finite(weight()) for weight in weights])
         _, sigma, Vh = torch.linalg.svd(stack, full_matrices=True)
         rank = int((sigma > NULL_DIRECTION * sigma[0]).sum())
-        return SharedBasis(V=Vh.T.contiguous(), rank=rank)
+        return SharedBasis(V=Vh.T.contiguous(), rank=rank, error=0.0)
     if len(weights) == 1:
         # T is a multiple of I and leaves E free; E = I with the singular vectors is a choice that rounding cannot turn.
-        P, _, rank = _square_root_by_qr(weights, dtype)
-        return SharedBasis(V=P.T.contiguous(), rank=rank)
-    P, P_inv, rank = _square_root(weights, dtype)
-    E = _eigenvectors(weights, P_inv, ridge)
-    return SharedBasis(V=P.T @ E, rank=rank)
+        root = _root_by_qr(weights)
+        return SharedBasis(V=root.P.T.contiguous(), rank=root.rank, error=0.0)
+    root = _root(weights)
+    E, error = _eigenvectors(weights, root, ridge, dtype)
+    return SharedBasis(V=root.P.T @ E.to(root.P.dtype), rank=root.rank, error=error)
 
 
 def coordinates(W: Tensor, V: Tensor, V_inv_t: Tensor, *, refine: bool = True) -> Tensor:
@@ -93,54 +136,24 @@ def coordinates(W: Tensor, V: Tensor, V_inv_t: Tensor, *, refine: bool = True) -
     V, V_inv_t : Tensor of shape (n, n)
         The shared basis and the transpose of its inverse, in the working precision.
     refine : bool
-        Take a step of refinement, which restores what an explicit inverse loses where V is badly conditioned. Of no
-        use where eps * cond(V) is small, see `needs_refinement`.
+        Take a step of refinement, which restores what an explicit inverse loses where V is badly conditioned.
     """
-    W = W.to(V.dtype)
+    W = W.to(V_inv_t.dtype)
     B = W @ V_inv_t
     if refine:
         B.addmm_(torch.addmm(W, B, V.T, alpha=-1), V_inv_t)
     return B
 
 
-def needs_refinement(V: Tensor, V_inv: Tensor) -> bool:
-    """Whether `coordinates` would otherwise be off by more than about 1e-12 (in float64)."""
-    return condition_number(V, V_inv) * torch.finfo(V.dtype).eps > 1e-11
-
-
-def split(B: Tensor, *, lambda_: Tensor | None = None, cutoff: float = 1e-12) -> tuple[Tensor, Tensor]:
-    """Split B into U diag(lambda), lambda being the lengths of its columns.
+def lengths(B: Tensor, *, cutoff: float = 1e-12) -> Tensor:
+    """lambda (n,), the lengths of B's columns, so that B = U diag(lambda) with U's columns of unit length, or zero.
 
     Columns with lambda <= cutoff * max(lambda) carry no part of W. Their lambda is set to 0 and their column of U to 0
     (the released scripts leave it uninitialised): the reconstruction stays what it is, U = W V^-T diag(1/lambda) holds
     with 1/0 read as 0, and what is trained there has no effect instead of an arbitrary one.
-
-    Parameters
-    ----------
-    B : Tensor of shape (m, n)
-        From `coordinates`.
-    lambda_ : Tensor of shape (n,), optional
-        Use these instead of the lengths (those of a stored basis, so that U diag(lambda) stays what it was).
-
-    Returns
-    -------
-    U : Tensor of shape (m, n)
-        Columns of unit length, or zero.
-    lambda_ : Tensor of shape (n,)
     """
-    if lambda_ is None:
-        lambda_ = B.norm(dim=0)
-        lambda_ = torch.where(lambda_ > cutoff * lambda_.max(), lambda_, 0)
-    lambda_ = lambda_.to(B)
-    return torch.where(lambda_ > 0, B / lambda_, 0), lambda_
-
-
-def reconstruction_error(W: Tensor, U: Tensor, lambda_: Tensor, V: Tensor) -> float:
-    """Relative error of U diag(lambda) V^T in the Frobenius norm; 0 for a layer of zeros that is reproduced."""
-    W = W.to(V.dtype)
-    error = torch.addmm(W, U * lambda_, V.T, alpha=-1).norm().item()
-    size = W.norm().item()
-    return error / size if size else error
+    lambda_ = B.norm(dim=0)
+    return torch.where(lambda_ > cutoff * lambda_.max(), lambda_, 0)
 
 
 def condition_number(V: Tensor, V_inv: Tensor) -> float:
@@ -148,67 +161,111 @@ def condition_number(V: Tensor, V_inv: Tensor) -> float:
     return (torch.linalg.matrix_norm(V, 1) * torch.linalg.matrix_norm(V_inv, 1)).item()
 
 
-def _finite(W: Tensor, dtype: torch.dtype) -> Tensor:
-    W = W.to(dtype)
+def probes(n: int, device: torch.device) -> Tensor:
+    """Random vectors (n, PROBES), always the same, float64: the mean of |A z|^2 over them estimates |A|^2."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, PROBES, generator=generator, dtype=torch.float64).to(device)
+
+
+def _finite(W: Tensor) -> Tensor:
+    W = W.double()
     if not torch.isfinite(W).all():
         raise ValueError("a target weight holds NaN or infinity: it has no decomposition. Check how it was loaded.")
     return W
 
 
-def _square_root(weights: Sequence[Weight], dtype: torch.dtype) -> tuple[Tensor, Tensor, int]:
-    """P and P^-1 with P^T P = H, and the numerical rank."""
+def _add_gram(H: Tensor, A: Tensor, alpha: float = 1.0) -> None:
+    """H += alpha A^T A, on and below the diagonal; above it H is not to be read."""
+    n = A.shape[1]
+    if n <= BLOCK:
+        H.addmm_(A.T, A, alpha=alpha)
+        return
+    half = n // 2
+    left, right = A[:, :half], A[:, half:]
+    _add_gram(H[:half, :half], left, alpha)
+    _add_gram(H[half:, half:], right, alpha)
+    H[half:, :half].addmm_(right.T, left, alpha=alpha)
+
+
+def _root(weights: Sequence[Weight]) -> Root:
+    """P from the Cholesky factor of H where that is accurate, else from a sequential QR."""
     H: Tensor | None = None
     for weight in weights:
-        W = _finite(weight(), dtype)
-        H = W.T @ W if H is None else H.addmm_(W.T, W)
+        W = _finite(weight())
+        if H is None:
+            H = W.new_zeros(W.shape[1], W.shape[1])
+        _add_gram(H, W)
     assert H is not None
-    n = H.shape[0]
-    R, failed = torch.linalg.cholesky_ex(H, upper=True)
-    if not failed:
-        R_inv = torch.linalg.solve_triangular(R, torch.eye(n, dtype=dtype, device=R.device), upper=True)
-        # Cholesky loses eps * cond^2. The 1-norm exceeds the spectral cond about tenfold: 1e-8 in float64 at the limit.
-        if condition_number(R, R_inv) < 1e-3 / math.sqrt(torch.finfo(dtype).eps):
-            return R, R_inv, n
-    del H, R
-    return _square_root_by_qr(weights, dtype)
+    L, failed = torch.linalg.cholesky_ex(H)
+    del H
+    if not failed and _triangular_condition(L) < CHOLESKY_SERVES:
+        return Root(P=L.T.contiguous(), rank=L.shape[0])
+    return _root_by_qr(weights)
 
 
-def _square_root_by_qr(weights: Sequence[Weight], dtype: torch.dtype) -> tuple[Tensor, Tensor, int]:
+def _triangular_condition(L: Tensor, steps: int = 10) -> float:
+    """Condition number of a lower triangular matrix, from a few steps of the power method on L L^T and its inverse."""
+    z, y = probes(L.shape[0], L.device)[:, :1].clone(), probes(L.shape[0], L.device)[:, 1:2].clone()
+    for _ in range(steps):
+        z = L @ (L.T @ (z / z.norm()))
+        y = torch.linalg.solve_triangular(L, y / y.norm(), upper=False)
+        y = torch.linalg.solve_triangular(L.T, y, upper=True)
+    return math.sqrt(z.norm().item() * y.norm().item())
+
+
+def _root_by_qr(weights: Sequence[Weight]) -> Root:
     R: Tensor | None = None
     for weight in weights:
-        W = weight().to(dtype)
+        W = _finite(weight())
         R = torch.linalg.qr(W if R is None else torch.cat([R, W]), mode="r").R
     assert R is not None
     _, sigma, Zh = torch.linalg.svd(R, full_matrices=False)
     n = Zh.shape[1]
     if sigma.numel() == 0 or sigma[0] == 0:
-        eye = torch.eye(n, dtype=dtype, device=R.device)
-        return eye, eye.clone(), 0
+        eye = torch.eye(n, dtype=R.dtype, device=R.device)
+        return Root(P=eye, rank=0, inverse=eye)
     kept = sigma > NULL_DIRECTION * sigma[0]
-    rank = int(kept.sum())
     sigma = torch.where(kept, sigma, sigma[kept].square().mean().sqrt())
-    return sigma[:, None] * Zh, Zh.T / sigma, rank
+    return Root(P=sigma[:, None] * Zh, rank=int(kept.sum()), inverse=Zh.T / sigma)
 
 
-def _eigenvectors(weights: Sequence[Weight], P_inv: Tensor, ridge: float) -> Tensor:
-    """E of T = mean_i (Q_i^T Q_i + ridge I)^-1, ascending as in T.
+def _eigenvectors(weights: Sequence[Weight], root: Root, ridge: float, dtype: torch.dtype) -> tuple[Tensor, float]:
+    """E of T = mean_i (Q_i^T Q_i + ridge I)^-1, ascending as in T, and its backward error; N T is what is gathered."""
+    exact, root = root, root.to(dtype)
+    T = torch.zeros_like(root.P)
+    error = 0.0
+    for i, weight in enumerate(weights):
+        W = weight()
+        _add_inverse(T, root.divide(W.to(dtype)), ridge)
+        if i == 0 and dtype != torch.float64:
+            error = _error_of_one(T, exact.divide(W.double()), ridge)
+    tau, E = torch.linalg.eigh(T)  # reads the lower triangle
+    z = probes(T.shape[0], T.device).to(dtype)
+    full = T.tril() + T.tril(-1).T
+    Tz = full @ z
+    residual = (Tz - E @ (tau[:, None] * (E.T @ z))).norm() / Tz.norm()
+    return E, max(error, residual.item())
 
-    By Woodbury (Q^T Q + ridge I)^-1 = (I - Q^T (ridge I + Q Q^T)^-1 Q) / ridge, so for m < n it is the sum of
-    Q^T (ridge I + Q Q^T)^-1 Q that is gathered, with its sign turned; a shift and a positive factor move no
-    eigenvector.
+
+def _add_inverse(T: Tensor, Q: Tensor, ridge: float) -> None:
+    """T += (Q^T Q + ridge I)^-1, on and below the diagonal, and but for a multiple of I, which moves no eigenvector.
+
+    For m < n it is by Woodbury (I - Q^T (ridge I + Q Q^T)^-1 Q) / ridge.
     """
-    n = P_inv.shape[0]
-    T = torch.zeros_like(P_inv)
-    for weight in weights:
-        Q = weight().to(P_inv.dtype) @ P_inv
-        m = Q.shape[0]
-        if m < n:
-            gram = torch.addmm(ridge * torch.eye(m, dtype=Q.dtype, device=Q.device), Q, Q.T)
-            Y = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), Q, upper=False)
-            T.addmm_(Y.T, Y, alpha=-1 / ridge)
-        else:
-            gram = torch.addmm(ridge * torch.eye(n, dtype=Q.dtype, device=Q.device), Q.T, Q)
-            T += torch.cholesky_inverse(torch.linalg.cholesky(gram))
-            T.diagonal().sub_(1 / ridge)
-    T = (T + T.T) / 2
-    return torch.linalg.eigh(T).eigenvectors
+    m, n = Q.shape
+    small = Q.new_zeros(min(m, n), min(m, n))
+    _add_gram(small, Q.T if m < n else Q)
+    small.diagonal().add_(ridge)
+    L = torch.linalg.cholesky(small)
+    if m < n:
+        _add_gram(T, torch.linalg.solve_triangular(L, Q, upper=False), alpha=-1 / ridge)
+    else:
+        T += torch.cholesky_inverse(L)
+
+
+def _error_of_one(T: Tensor, Q: Tensor, ridge: float) -> float:
+    """Relative error of T, which holds one layer so far, against that layer in the precision of Q."""
+    exact = Q.new_zeros(T.shape)
+    _add_inverse(exact, Q, ridge)
+    difference = (T.to(Q.dtype) - exact).tril()
+    return (difference.norm() / exact.tril().norm()).item()

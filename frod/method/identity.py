@@ -1,7 +1,7 @@
 """What identifies a model's frozen weights: their names, dtypes, shapes and bytes, and nothing else."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from frod.method.quantised import dequantised, is_quantised, stored
+from frod.method.shards import Stored
 from frod.method.targets import Part, Target, canonical_names, find, get, in_features, is_conv1d, out_features
 
 
-def weight_of(target: Target) -> Tensor:
+def weight_of(target: Target | Stored) -> Tensor:
     """The weight as W (m, n), whatever layout the layer keeps it in: a view, or the de-quantised weight."""
     if isinstance(target, nn.Module) and is_quantised(target):
         return dequantised(target)
@@ -51,14 +52,19 @@ def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
         found = attached.layers if attached is not None else [k for v in find(model).values() for k in v]
         names = list(found)
     canonical = canonical_names(names)
+    layers = {canonical[name]: get(model, name) for name in canonical}
+    return weights_hash({name: getattr(layer, "base", layer) for name, layer in layers.items()})
+
+
+def weights_hash(targets: Mapping[str, Target | Stored]) -> str:
+    """`model_hash` of target layers that are at hand, by their canonical names."""
     digest = hashlib.sha256()
-    for name in sorted(canonical, key=canonical.__getitem__):
-        target = get(model, name)
-        update_weight(digest, canonical[name], getattr(target, "base", target))
+    for name in sorted(targets):
+        update_weight(digest, name, targets[name])
     return digest.hexdigest()
 
 
-def update_weight(digest: "hashlib._Hash", name: str, target: Target) -> None:
+def update_weight(digest: "hashlib._Hash", name: str, target: Target | Stored) -> None:
     """Feed a target's weight as it is kept into a digest; of a quantised one, its packed numbers and scales."""
     if isinstance(target, nn.Module) and is_quantised(target):
         for part, tensor in stored(target):

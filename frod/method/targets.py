@@ -86,7 +86,7 @@ def get(model: nn.Module, name: str) -> Target:
     return model.get_submodule(name)
 
 
-def is_conv1d(module: Target) -> bool:
+def is_conv1d(module: object) -> bool:
     """Whether this is transformers' ``Conv1D``, which keeps its weight as (in, out); told by name, not by import."""
     return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
 

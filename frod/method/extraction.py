@@ -1,0 +1,204 @@
+"""Extract the shared basis of a model: category by category, one weight in memory at a time."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from frod.method import decomposition
+from frod.method.basis import EIGENVECTOR_BOUND, Basis, CategoryBasis
+from frod.method.identity import describe, weight_of, weights_hash
+from frod.method.shards import Stored, bind
+from frod.method.targets import Target, Targets, canonical_names, find, in_features, out_features, resolve
+
+# lambda_0 below this share of the layer's largest is what rounding V to float32 leaks into unused columns.
+STORED_CUTOFF = 1e-6
+
+# Up to this condition number (in the 1-norm) lambda_0 has five digits when computed in float32.
+SINGLE_SERVES = 1e4
+
+DTYPES = {torch.float64: "float64", torch.float32: "float32"}
+
+Source = Target | Stored
+
+
+def extract_basis(
+    model: nn.Module,
+    targets: Targets = None,
+    *,
+    ridge: float = 1e-3,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    part: tuple[int, int] | None = None,
+) -> Basis:
+    """Decompose the target weights of a model, category by category.
+
+    Peak memory is a category's largest weight in float64 and about six n x n matrices; the decomposition reads each
+    weight three times.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The pretrained model; it is only read.
+    targets : list of str, str, or None
+        Which layers: see `frod.method.targets.find`.
+    ridge : float
+        pi in T = mean_i (Q_i^T Q_i + pi I)^-1.
+    dtype : torch.dtype
+        Of T and its eigenvectors: float64, or float32, which takes about half the time. With float32, V may differ from
+        float64's by a rotation among directions whose eigenvalues nearly agree; W_i = U_i diag(lambda_i) V^T holds to
+        the same digits. The backward error is measured, stated in the manifest, and where it exceeds
+        `EIGENVECTOR_BOUND` the category is computed in float64 after all. What is kept is float32 either way.
+    device : torch.device, optional
+        Where to compute; by default where each weight is.
+    progress : bool
+        Show a bar and a line per category on standard error.
+    checkpoint : path-like, optional
+        Folder with the model's safetensors files. The weights are then read from there, one at a time, and `model` may
+        be on the meta device; they are cast to its dtypes.
+    part : (int, int), optional
+        (i, k): extract the i-th of k parts, to run them side by side; `Basis.join` puts the parts together. The
+        categories are dealt out so that the parts take about the same time.
+
+    Returns
+    -------
+    Basis
+
+    Raises
+    ------
+    ValueError
+        For targets that match nothing or cannot be adapted, weights on the meta device, or with NaN in them.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
+    if getattr(model, "_frod", None) is not None:
+        raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
+    found = find(model, targets)
+    names = canonical_names(name for layers in found.values() for name in layers)
+    targets_by_name = {name: target for layers in found.values() for name, target in layers.items()}
+    sources: dict[str, Source] = dict(bind(targets_by_name, checkpoint)) if checkpoint else dict(targets_by_name)
+    _refuse_meta(sources)
+    chosen = list(found) if part is None else _dealt(found, *part)
+    result: dict[str, CategoryBasis] = {}
+    with torch.no_grad(), _progress(progress, len(chosen)) as report:
+        for category in chosen:
+            layers = {names[name]: (target, sources[name]) for name, target in found[category].items()}
+            with report(f"{category}, {len(layers)} layers"):
+                result[category] = _extract_category(layers, ridge=ridge, dtype=dtype, device=device)
+        basis = Basis(
+            categories=result,
+            model_hash=weights_hash({names[name]: source for name, source in sources.items()}),
+            targets=resolve(model, targets),
+            ridge=ridge,
+            part_of=None if part is None else tuple(found),
+        )
+    basis.check()
+    return basis
+
+
+def _refuse_meta(sources: dict[str, Source]) -> None:
+    for name, source in sources.items():
+        if not isinstance(source, Stored) and cast(Tensor, source.weight).is_meta:
+            raise ValueError(
+                f"{name!r} is on the meta device and has no weights to decompose; load them first, or name the folder "
+                "of their safetensors files: checkpoint=..."
+            )
+
+
+def _dealt(found: dict[str, dict[str, Target]], i: int, k: int) -> list[str]:
+    """Categories of the i-th of k parts: the dearest first, each to the part that has least to do."""
+    if not 0 <= i < k:
+        raise ValueError(f"part=({i}, {k}) must be (i, k) with 0 <= i < k.")
+    cost = {name: sum(_cost(layer) for layer in layers.values()) for name, layers in found.items()}
+    load, owner = [0] * k, {}
+    for name in sorted(cost, key=lambda name: -cost[name]):
+        owner[name] = load.index(min(load))
+        load[owner[name]] += cost[name]
+    return [name for name in found if owner[name] == i]
+
+
+def _cost(layer: Target) -> int:
+    m, n = out_features(layer), in_features(layer)
+    return m * n * n
+
+
+def _extract_category(
+    layers: dict[str, tuple[Target, Source]], *, ridge: float, dtype: torch.dtype, device: torch.device | str | None
+) -> CategoryBasis:
+    weights = {name: _reader(source, device) for name, (_, source) in layers.items()}
+    shared = decomposition.shared_basis(list(weights.values()), ridge=ridge, dtype=dtype)
+    if not shared.error <= EIGENVECTOR_BOUND[DTYPES[dtype]] and dtype != torch.float64:
+        return _extract_category(layers, ridge=ridge, dtype=torch.float64, device=device)
+    V = shared.V.float().double()
+    V_inv = torch.linalg.inv(V)
+    condition = decomposition.condition_number(V, V_inv)
+    # lambda_0 is kept in float32, so it is computed in it where V is well conditioned, in half the time.
+    plain = shared.rank == V.shape[0] and condition < SINGLE_SERVES
+    V_inv_t = V_inv.T.float() if plain else V_inv.T
+    lambda_0: dict[str, Tensor] = {}
+    error = 0.0
+    for name, weight in weights.items():
+        W = weight()
+        B = decomposition.coordinates(W, V, V_inv_t, refine=not plain)
+        lambda_0[name] = decomposition.lengths(B, cutoff=STORED_CUTOFF).to("cpu", torch.float32)
+        error = max(error, _reconstruction_error(W, V, V_inv, lambda_0[name] > 0))
+    return CategoryBasis(
+        V=V.to("cpu", torch.float32).contiguous(),
+        V_inv_t=V_inv.T.to("cpu", torch.float32).contiguous(),
+        lambda_0=lambda_0,
+        layers={name: describe(target) for name, (target, _) in layers.items()},
+        facts={
+            "dtype": DTYPES[dtype],
+            "rank": shared.rank,
+            "condition_number": condition,
+            "largest_reconstruction_error": error,
+            "eigenvector_error": shared.error,
+        },
+    )
+
+
+def _reconstruction_error(W: Tensor, V: Tensor, V_inv: Tensor, used: Tensor) -> float:
+    """Relative error of U diag(lambda_0) V^T in the Frobenius norm, estimated on random vectors."""
+    z = decomposition.probes(V.shape[0], V.device)
+    coordinates = (V.T @ z) * used.to(V.device)[:, None]
+    W = W.double()
+    size = W.norm().item() * math.sqrt(decomposition.PROBES)
+    return (W @ (z - V_inv.T @ coordinates)).norm().item() / size if size else 0.0
+
+
+def _reader(source: Source, device: torch.device | str | None) -> Callable[[], Tensor]:
+    def read() -> Tensor:
+        W = weight_of(source)  # a view, or made anew: the weights of a quantised model are not to lie there all at once
+        return W if device is None else W.to(device)
+
+    return read
+
+
+@contextmanager
+def _progress(shown: bool, total: int) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
+    """A bar on a terminal, and a line per category with its seconds wherever standard error goes."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
+        task = bar.add_task("shared basis", total=total)
+
+        @contextmanager
+        def report(what: str) -> Iterator[None]:
+            bar.update(task, description=f"shared basis of {what}")
+            began = time.perf_counter()
+            yield
+            bar.advance(task)
+            if shown:
+                seconds = time.perf_counter() - began
+                console.print(f"shared basis of {what}: {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)
+
+        yield report

@@ -1,0 +1,113 @@
+"""The weights of the target layers, read from safetensors files one at a time: a large model need not be loaded."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from frod.method.quantised import is_quantised
+from frod.method.targets import Part, Target, canonical_names, is_conv1d
+
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A target whose weight lies in a file.
+
+    Attributes
+    ----------
+    target : nn.Module or Part
+        The layer of the model, on the meta device or not: it says shape and dtype.
+    path : Path
+    key : str
+        Name of the (whole) weight in the file.
+    """
+
+    target: Target
+    path: Path
+    key: str
+
+    @property
+    def weight(self) -> Tensor:
+        """W (m, n), read anew each time, in the dtype the model has it in."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                if isinstance(self.target, Part):
+                    whole = file.get_slice(self.key)
+                    shape, weight = tuple(whole.get_shape()), whole[self.target.rows]
+                    expected = tuple(self.target.layer.weight.shape)
+                else:
+                    weight = file.get_tensor(self.key)
+                    shape, expected = tuple(weight.shape), tuple(cast(Tensor, self.target.weight).shape)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{self.path} cannot be read: {error}. It was changed or cut short; fetch it anew."
+            ) from None
+        if shape != expected:
+            raise ValueError(f"{self.path}: {self.key!r} has the shape {shape}, in the model it is {expected}.")
+        weight = weight.to(cast(Tensor, self.target.weight).dtype)
+        return weight.T if is_conv1d(self.target) else weight
+
+
+def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[str, Stored]:
+    """Find each target's weight in a checkpoint folder.
+
+    A model with a head names its layers `bert.encoder...` where the folder of the bare encoder has `encoder...`, or the
+    other way round: names are compared by what they end in, from the block list on, if they do not agree as they are.
+
+    Parameters
+    ----------
+    found : dict of str to nn.Module or Part
+        Name in the model -> target.
+    checkpoint : path-like
+        Folder with `model.safetensors`, or with shards and their index, or with any safetensors files.
+
+    Raises
+    ------
+    ValueError
+        If the folder has no such files, or a weight is not in them or not to be told from another.
+    """
+    files = _files(Path(checkpoint))
+    canonical = canonical_names(found)
+    result: dict[str, Stored] = {}
+    for name, target in found.items():
+        if is_quantised(target):
+            raise ValueError(
+                f"layer {name!r} is quantised; its weight is not that of the files. Leave out checkpoint=."
+            )
+        whole, tail = (
+            part.rpartition(".")[0] if isinstance(target, Part) else part for part in (name, canonical[name])
+        )
+        keys = [key for key in (f"{whole}.weight",) if key in files]
+        keys = keys or [key for key in files if f".{key}".endswith(f".{tail}.weight")]
+        if len(keys) != 1:
+            where = f"may be any of {keys[:4]}" if keys else "is in none of its files"
+            raise ValueError(f"{checkpoint}: the weight of {name!r} {where}. Is it the model's own checkpoint?")
+        result[name] = Stored(target, files[keys[0]], keys[0])
+    return result
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read: {error}. It was changed or cut short; fetch it anew."
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Name of each tensor -> the file it lies in."""
+    if (folder / INDEX).is_file():
+        names = json.loads((folder / INDEX).read_text("utf-8"))["weight_map"]
+        return {key: folder / file for key, file in names.items()}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                found |= dict.fromkeys(file.keys(), path)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(_damaged(path, error)) from None
+    if not found:
+        raise ValueError(f"checkpoint={str(folder)!r} holds no safetensors file with weights.")
+    return found

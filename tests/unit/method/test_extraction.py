@@ -1,0 +1,142 @@
+"""Extraction from files, in parts, and in float32: the same basis as of the model in memory, or an error that helps."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import frod
+from frod.method import extraction
+
+TARGETS = ["attention", "up", "down", "conv"]
+
+
+def save(model, folder, *, prefix="", shards=1):
+    """The model's weights in the Hub's layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {prefix + name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if shards == 1:
+        save_file(state, folder / "model.safetensors")
+        return folder
+    index = {}
+    for i in range(shards):
+        file = f"model-{i + 1:05}-of-{shards:05}.safetensors"
+        names = sorted(state)[i::shards]
+        save_file({name: state[name] for name in names}, folder / file)
+        index |= dict.fromkeys(names, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    return folder
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_files_give_the_basis_of_the_loaded_model(make_model, tmp_path, shards, dtype):
+    model = make_model(dtype)
+    expected = frod.extract_basis(model, TARGETS, progress=False)
+    folder = save(model, tmp_path / "files", shards=shards)
+    empty = make_model(dtype).to("meta")
+    assert frod.extract_basis(empty, TARGETS, progress=False, checkpoint=folder).digest() == expected.digest()
+    frod.attach(model, frod.extract_basis(empty, TARGETS, progress=False, checkpoint=folder))
+
+
+def test_files_in_another_dtype_are_cast_as_loading_would(make_model, tmp_path):
+    folder = save(make_model(torch.float32), tmp_path)
+    loaded = make_model(torch.float32).to(torch.bfloat16)
+    expected = frod.extract_basis(loaded, TARGETS, progress=False)
+    empty = make_model(torch.bfloat16).to("meta")
+    assert frod.extract_basis(empty, TARGETS, progress=False, checkpoint=folder).digest() == expected.digest()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "timm"])
+def test_a_bare_encoder_s_files_serve_the_model_with_a_head_and_fused_layers_are_cut(build, tmp_path, name):
+    model = build(name, "cpu")
+    body = {"bert": "bert", "gpt2": "transformer"}.get(name)
+    folder = save(model.get_submodule(body) if body else model, tmp_path)
+    expected = frod.extract_basis(model, progress=False)
+    assert frod.extract_basis(build(name), progress=False, checkpoint=folder).digest() == expected.digest()
+
+
+def test_what_the_files_lack_or_have_in_another_shape_is_named(make_model, tmp_path):
+    empty = make_model().to("meta")
+    with pytest.raises(ValueError, match="holds no safetensors file"):
+        frod.extract_basis(empty, TARGETS, progress=False, checkpoint=tmp_path)
+    save(make_model(layers=2), tmp_path / "short")
+    with pytest.raises(ValueError, match=r"the weight of 'blocks\.2\.attention' is in none of its files"):
+        frod.extract_basis(empty, TARGETS, progress=False, checkpoint=tmp_path / "short")
+    save(make_model(n=4), tmp_path / "narrow")
+    with pytest.raises(
+        ValueError, match=r"'blocks\.0\.attention\.weight' has the shape \(4, 4\), in the model it is \(8, 8\)"
+    ):
+        frod.extract_basis(empty, TARGETS, progress=False, checkpoint=tmp_path / "narrow")
+    file = save(make_model(), tmp_path / "cut") / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cut/model\.safetensors cannot be read: .* cut short; fetch it anew"):
+        frod.extract_basis(empty, TARGETS, progress=False, checkpoint=tmp_path / "cut")
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_parts_make_up_the_whole(make_model, tmp_path, parts):
+    model = make_model()
+    whole = frod.extract_basis(model, TARGETS, progress=False)
+    made = []
+    for i in range(parts):
+        frod.extract_basis(model, TARGETS, progress=False, part=(i, parts)).save(tmp_path / str(i))
+        made.append(frod.Basis.load(tmp_path / str(i)))
+    assert sorted(name for part in made for name in part.categories) == sorted(whole.categories)
+    joined = frod.Basis.join(made)
+    assert joined.digest() == whole.digest()
+    assert list(joined.categories) == list(whole.categories)
+    with pytest.raises(ValueError, match=r"the parts hold .*, the model has"):
+        frod.Basis.join(made[1:])
+    other = frod.extract_basis(make_model(seed=1), TARGETS, progress=False, part=(0, parts))
+    with pytest.raises(ValueError, match="parts differ in model_hash"):
+        frod.Basis.join([other, *made[1:]])
+    with pytest.raises(ValueError, match="only in the model"):
+        frod.attach(model, made[0])
+    with pytest.raises(ValueError, match=r"part=\(5, 5\)"):
+        frod.extract_basis(model, TARGETS, progress=False, part=(5, 5))
+
+
+def test_the_dearest_categories_go_to_different_parts(make_model):
+    # fc2-like "down" (n = 24) costs nine times "up" (n = 8): nothing else may go beside it.
+    made = [frod.extract_basis(make_model(), TARGETS, progress=False, part=(i, 2)) for i in range(2)]
+    assert ["blocks.*.down"] in [list(part.categories) for part in made]
+
+
+def test_float32_says_how_far_it_is_from_float64_and_gives_way_where_that_is_too_far(make_model, monkeypatch):
+    exact = frod.extract_basis(make_model(), TARGETS, progress=False)
+    rough = frod.extract_basis(make_model(), TARGETS, dtype=torch.float32, progress=False)
+    for name, category in rough.categories.items():
+        assert category.facts["dtype"] == "float32"
+        assert exact.categories[name].facts["eigenvector_error"] < 1e-12 < category.facts["eigenvector_error"] < 1e-4
+    monkeypatch.setitem(extraction.EIGENVECTOR_BOUND, "float32", 1e-12)
+    refined = frod.extract_basis(make_model(), TARGETS, dtype=torch.float32, progress=False)
+    assert {category.facts["dtype"] for category in refined.categories.values()} == {"float64"}
+    assert refined.digest() == exact.digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"facts": {"largest_reconstruction_error": 0.1}}, "largest_reconstruction_error is 0.1, more than 1e-05"),
+        ({"facts": {"largest_reconstruction_error": float("nan")}}, "largest_reconstruction_error is nan"),
+        ({"facts": {"dtype": "float32", "eigenvector_error": 0.1}}, r"again with dtype=torch\.float64"),
+        ({"V_inv_t": torch.eye(24)}, "V and the inverse stored beside it disagree"),
+    ],
+)
+def test_a_basis_beyond_its_bounds_is_not_attached(make_model, change, message):
+    model = make_model()
+    basis = frod.extract_basis(model, TARGETS, progress=False)
+    category = basis.categories["blocks.*.down"]
+    basis.categories["blocks.*.down"] = replace(category, **change)
+    with pytest.raises(ValueError, match=message):
+        frod.attach(model, basis)
+    assert not hasattr(model, "_frod")
+
+
+def test_progress_is_a_line_per_category_where_there_is_no_terminal(make_model, capsys):
+    frod.extract_basis(make_model(), TARGETS)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"shared basis of blocks.*.{name}, 3 layers" for name in TARGETS]
