@@ -38,6 +38,8 @@ class Basis(Entry):
     """Ridge pi of the joint decomposition."""
     dtype: Literal["float64", "float32"] = "float64"
     """Arithmetic of the decomposition; the basis itself is stored in float32."""
+    parts: Count = 1
+    """Jobs that one basis is split into, by kind of layer, to run side by side; it does not change the basis."""
 
     @property
     def name(self) -> str:

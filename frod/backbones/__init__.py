@@ -1,6 +1,6 @@
 """Backbones: pretrained models, materialised once and loaded with a fresh head."""
 
 from frod.backbones.folder import materialise
-from frod.backbones.loading import describe, head_modules, input_facts, load, logits, tokenizer
+from frod.backbones.loading import describe, head_modules, input_facts, load, logits, skeleton, tokenizer
 
-__all__ = ["describe", "head_modules", "input_facts", "load", "logits", "materialise", "tokenizer"]
+__all__ = ["describe", "head_modules", "input_facts", "load", "logits", "materialise", "skeleton", "tokenizer"]

@@ -71,6 +71,25 @@ def load(
     return model.eval()
 
 
+def skeleton(directory: Path) -> torch.nn.Module:
+    """Build a backbone as `load` does, but on the meta device: names and shapes without numbers.
+
+    What reads the weights one at a time (`frod.extract_basis` with the folder as `checkpoint`) needs no more of a model
+    that would fill the memory. The files are held against source.json as in `load`.
+    """
+    import torch
+
+    source = describe(directory)
+    _verify(directory, source["files"])
+    with torch.device("meta"):
+        if source["library"] == "timm":
+            return _create_timm(directory, num_classes=2)
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        return _library_class(source).from_config(config, dtype=torch.float32)
+
+
 def logits(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the head's outputs, of shape (B, num_classes), for a batch of a prepared task; labels are ignored."""
     if "pixel_values" in batch:
@@ -127,13 +146,9 @@ def _verify(directory: Path, expected: dict[str, str]) -> None:
 
 
 def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:
-    import timm
     from safetensors.torch import load_file
 
-    config = json.loads((directory / "config.json").read_text("utf-8"))
-    model = timm.create_model(
-        config["architecture"], pretrained=False, num_classes=num_classes, **config.get("model_args", {})
-    )
+    model = _create_timm(directory, num_classes)
     weights = load_file(directory / "model.safetensors")
     own = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
     missing, unexpected = model.load_state_dict(own, strict=False)
@@ -143,16 +158,28 @@ def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:
     return model
 
 
+def _create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
+    import timm
+
+    config = json.loads((directory / "config.json").read_text("utf-8"))
+    return timm.create_model(
+        config["architecture"], pretrained=False, num_classes=num_classes, **config.get("model_args", {})
+    )
+
+
+def _library_class(source: dict[str, Any]) -> Any:
+    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+
+    images = source["inputs"]["kind"] == "images"
+    return AutoModelForImageClassification if images else AutoModelForSequenceClassification
+
+
 def _load_transformers(
     directory: Path, source: dict[str, Any], num_classes: int, problem: str, dtype: torch.dtype
 ) -> torch.nn.Module:
     """Load in the dtype at once: `to` would also cast the buffers, and Llama's rotary frequencies want float32."""
-    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
-
-    images = source["inputs"]["kind"] == "images"
-    library_class = AutoModelForImageClassification if images else AutoModelForSequenceClassification
     with quiet():
-        model, report = library_class.from_pretrained(
+        model, report = _library_class(source).from_pretrained(
             directory,
             num_labels=num_classes,
             problem_type="regression" if problem == "regression" else "single_label_classification",
@@ -165,7 +192,7 @@ def _load_transformers(
         )
     lost = [*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])]
     _check_weights(directory, lost, head_modules(model))
-    if not images:
+    if source["inputs"]["kind"] == "text":
         # Without it Llama's classifier cannot tell the last word from padding and refuses batches of more than one.
         model.config.pad_token_id = source["inputs"]["pad_token_id"]
     if hasattr(model.config, "use_cache"):

@@ -13,6 +13,8 @@ def basis(
     backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="Folder of the basis: data/bases/BACKBONE/BASIS.")],
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    part: Annotated[str | None, typer.Option(help="I/K: only the I-th of K parts, from 0.")] = None,
+    join: Annotated[list[Path] | None, typer.Option(help="Folder of a part, to put it together.")] = None,
 ) -> None:
     """Extract the basis; the same weights, targets, ridge and algorithm are decomposed once per user."""
     import json
@@ -25,19 +27,37 @@ def basis(
     from frod.method.targets import find
     from frod.provenance import cache
 
+    if join:
+        frod.Basis.join([frod.Basis.load(folder) for folder in join]).save(out)
+        return
     settings = json.loads(spec)
     torch.set_num_threads(threads)
-    model = backbones.load(backbone, num_classes=2, seed=0)
+    # The weights are read from the files one at a time: a large model need not fit into memory.
+    model = backbones.skeleton(backbone)
     names = [layer for category in find(model, settings["targets"]).values() for layer in category]
-    weights = frod.model_hash(model, names)
+    weights = frod.model_hash(model, names, checkpoint=backbone)
     key = cache.key_of(
-        settings | {"kind": "basis", "weights": weights, "layers": names, "algorithm": ALGORITHM_VERSION}
+        settings
+        | {"kind": "basis", "weights": weights, "layers": names, "algorithm": ALGORITHM_VERSION}
+        | ({"part": part} if part else {})
     )
     if cache.fetch(key, out):
         print(f"basis taken from the cache, entry {key}")
         return
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     frod.extract_basis(
-        model, settings["targets"], ridge=settings["ridge"], dtype=getattr(torch, settings["dtype"]), device=device
+        model,
+        settings["targets"],
+        ridge=settings["ridge"],
+        dtype=getattr(torch, settings["dtype"]),
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        checkpoint=backbone,
+        part=_numbers(part) if part else None,
     ).save(out)
     cache.store(key, out)
+
+
+def _numbers(part: str) -> tuple[int, int]:
+    i, slash, k = part.partition("/")
+    if not (slash and i.isdigit() and k.isdigit()):
+        raise ValueError(f"--part {part} must be I/K, such as 0/4")
+    return int(i), int(k)

@@ -1,6 +1,7 @@
 """What identifies a model's frozen weights: their names, dtypes, shapes and bytes, and nothing else."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from frod.method.quantised import dequantised, is_quantised, stored
-from frod.method.shards import Stored
+from frod.method.shards import Stored, bind
 from frod.method.targets import Part, Target, canonical_names, find, get, in_features, is_conv1d, out_features
 
 
@@ -32,7 +33,9 @@ def describe(target: Target) -> tuple[int, int, str]:
     return out_features(target), in_features(target), dtype
 
 
-def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
+def model_hash(
+    model: nn.Module, names: Iterable[str] | None = None, *, checkpoint: str | os.PathLike[str] | None = None
+) -> str:
     """Identify the frozen weights of the target layers.
 
     Parameters
@@ -41,6 +44,8 @@ def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
         Plain, or with an adapter attached (then the frozen weights below it are read).
     names : iterable of str, optional
         Names of the layers in this model; by default those of the attached adapter, or the default targets.
+    checkpoint : path-like, optional
+        Folder of the model's safetensors files, to read the weights from; the model may then be on the meta device.
 
     Returns
     -------
@@ -52,8 +57,10 @@ def model_hash(model: nn.Module, names: Iterable[str] | None = None) -> str:
         found = attached.layers if attached is not None else [k for v in find(model).values() for k in v]
         names = list(found)
     canonical = canonical_names(names)
-    layers = {canonical[name]: get(model, name) for name in canonical}
-    return weights_hash({name: getattr(layer, "base", layer) for name, layer in layers.items()})
+    layers = {name: get(model, name) for name in canonical}
+    sources = {name: getattr(layer, "base", layer) for name, layer in layers.items()}
+    read = sources if checkpoint is None else bind(sources, checkpoint)
+    return weights_hash({canonical[name]: source for name, source in read.items()})
 
 
 def weights_hash(targets: Mapping[str, Target | Stored]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import cast
 
@@ -58,7 +59,7 @@ def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[s
     """Find each target's weight in a checkpoint folder.
 
     A model with a head names its layers `bert.encoder...` where the folder of the bare encoder has `encoder...`, or the
-    other way round: names are compared by what they end in, from the block list on, if they do not agree as they are.
+    other way round. So names have to agree from the block list on, and the one that agrees the furthest is taken.
 
     Parameters
     ----------
@@ -80,16 +81,23 @@ def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[s
             raise ValueError(
                 f"layer {name!r} is quantised; its weight is not that of the files. Leave out checkpoint=."
             )
-        whole, tail = (
-            part.rpartition(".")[0] if isinstance(target, Part) else part for part in (name, canonical[name])
-        )
-        keys = [key for key in (f"{whole}.weight",) if key in files]
-        keys = keys or [key for key in files if f".{key}".endswith(f".{tail}.weight")]
+        whole, tail = name, canonical[name]
+        if isinstance(target, Part):
+            whole, tail = whole.rpartition(".")[0], tail.rpartition(".")[0]
+        keys = [key for key in files if f".{key}".endswith(f".{tail}.weight")]
+        shared = {key: _shared_end(key, f"{whole}.weight") for key in keys}
+        keys = [key for key in keys if shared[key] == max(shared.values())]
         if len(keys) != 1:
             where = f"may be any of {keys[:4]}" if keys else "is in none of its files"
             raise ValueError(f"{checkpoint}: the weight of {name!r} {where}. Is it the model's own checkpoint?")
         result[name] = Stored(target, files[keys[0]], keys[0])
     return result
+
+
+def _shared_end(one: str, other: str) -> int:
+    """How many dotted components two names have in common at their ends."""
+    pairs = zip(reversed(one.split(".")), reversed(other.split(".")))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _damaged(path: Path, error: Exception) -> str:

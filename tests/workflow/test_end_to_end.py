@@ -30,6 +30,18 @@ def test_the_report_and_all_runs_are_there(finished):
     assert "steps (100%) done" in finished.first_output
 
 
+def test_a_basis_in_parts_is_the_same_basis(finished, tmp_path):
+    name = "data/bases/digit_vit/ridge-0.001-float64"
+    project = type(finished)(tmp_path / "project", tmp_path / "cache")
+    shutil.copytree(finished.folder, project.folder, ignore=shutil.ignore_patterns("bases", "results", "reports"))
+    project.edit("params.yaml", "parts: 1", "parts: 3")
+    assert rules(project.snakemake("bases"))["basis_part"] == 3
+    digests = [json.loads((p.path(name) / "manifest.json").read_text())["digest"] for p in (finished, project)]
+    assert digests[0] == digests[1]
+    assert [folder.name for folder in project.path("data/bases/digit_vit").iterdir()] == ["ridge-0.001-float64"]
+    assert "Nothing to be done" in project.snakemake("bases")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_record_names_what_went_in_and_what_came_out(finished, method):
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())

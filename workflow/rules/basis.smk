@@ -1,25 +1,55 @@
-# The shared basis: once per backbone, for all its tasks, methods and seeds.
+# The shared basis: once per backbone, for all its tasks, methods and seeds. Of a large model its parts, a few kinds of
+# layers each, are extracted side by side (basis.parts).
+BASIS_PARTS = WORKFLOW.params.basis.parts
 
 
-rule basis:
+rule basis_part:
     input:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
     output:
-        manifest=f"{PATHS.data}/bases/{{backbone}}/{{basis}}/manifest.json",
+        part=temp(directory(f"{PATHS.data}/bases/{{backbone}}/{{basis}}.parts/{{part}}")),
     log:
-        "logs/basis/{backbone}/{basis}.log",
+        "logs/basis/{backbone}/{basis}/part-{part}.log",
+    wildcard_constraints:
+        basis="[^/]+",
+        part="[0-9]+",
     conda:
         "../envs/frod.yaml"
     threads: max(2, RESOURCES.threads)
     resources:
         mem_mb=RESOURCES.mem_mb,
     params:
-        spec=lambda wildcards: json.dumps(
-            WORKFLOW.params.basis.model_dump() | {"targets": WORKFLOW.targets_of(wildcards.backbone)}
-        ),
+        spec=lambda wildcards: spec_of_basis(wildcards.backbone),
+        parts=BASIS_PARTS,
+        code=CODE["basis"],
+    message:
+        "shared basis of {wildcards.backbone}, part {wildcards.part}"
+    shell:
+        "python -m frod basis --spec {params.spec:q} --backbone $(dirname {input.source:q})"
+        " --part {wildcards.part}/{params.parts} --out {output.part:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule basis:
+    input:
+        source=f"{PATHS.data}/models/{{backbone}}/source.json",
+        parts=lambda wildcards: parts_of_basis(wildcards.backbone, wildcards.basis),
+    output:
+        manifest=f"{PATHS.data}/bases/{{backbone}}/{{basis}}/manifest.json",
+    log:
+        "logs/basis/{backbone}/{basis}.log",
+    wildcard_constraints:
+        basis="[^/]+",
+    conda:
+        "../envs/frod.yaml"
+    threads: max(2, RESOURCES.threads)
+    resources:
+        mem_mb=RESOURCES.mem_mb,
+    params:
+        spec=lambda wildcards: spec_of_basis(wildcards.backbone),
+        join=lambda wildcards, input: [f"--join {part}" for part in input.parts],
         code=CODE["basis"],
     message:
         "shared basis of {wildcards.backbone}"
     shell:
         "python -m frod basis --spec {params.spec:q} --backbone $(dirname {input.source:q})"
-        " --out $(dirname {output.manifest:q}) --threads {threads} > {log:q} 2>&1"
+        " --out $(dirname {output.manifest:q}) --threads {threads} {params.join} > {log:q} 2>&1"

@@ -72,6 +72,16 @@ def basis_file(backbone):
     return f"{PATHS.data}/bases/{backbone}/{WORKFLOW.basis_of(backbone)}/manifest.json"
 
 
+def parts_of_basis(backbone, basis):
+    parts = WORKFLOW.params.basis.parts
+    return [f"{PATHS.data}/bases/{backbone}/{basis}.parts/{i}" for i in range(parts)] if parts > 1 else []
+
+
+def spec_of_basis(backbone):
+    settings = WORKFLOW.params.basis.model_dump(include={"ridge", "dtype"})
+    return json.dumps(settings | {"targets": WORKFLOW.targets_of(backbone)})
+
+
 def run_of(wildcards):
     return WORKFLOW.find(wildcards.task, wildcards.backbone, wildcards.method, wildcards.seed)
 

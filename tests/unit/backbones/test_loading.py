@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_hub import WRITERS
 
+import frod
 from frod import backbones
 
 TEXT = {
@@ -63,6 +64,17 @@ def test_the_weights_outside_the_head_are_the_files(folders, kind):
     for name, weight in body.items():
         file_name = name if name in stored else name.partition(".")[2]
         assert torch.equal(weight, stored[file_name]), name
+
+
+@pytest.mark.parametrize("kind", [*HEADS, "vit"])
+def test_a_skeleton_and_its_files_give_the_weights_of_the_loaded_model(folders, vit, kind):
+    folder = vit if kind == "vit" else folders[kind]
+    model, empty = backbones.load(folder, num_classes=2, seed=0), backbones.skeleton(folder)
+    assert all(parameter.is_meta for parameter in empty.parameters())
+    assert {n: (p.shape, p.dtype) for n, p in empty.named_parameters()} == {
+        n: (p.shape, p.dtype) for n, p in model.named_parameters()
+    }
+    assert frod.model_hash(empty, checkpoint=folder) == frod.model_hash(model)
 
 
 def test_padding_does_not_change_llamas_answer(folders):
