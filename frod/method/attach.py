@@ -21,8 +21,9 @@ from frod.method.attachment import (
     use,
 )
 from frod.method.basis import Basis, CategoryBasis
+from frod.method.fused import install, remove
 from frod.method.identity import describe, model_hash
-from frod.method.linear import FrodLinear, install, remove
+from frod.method.linear import FrodLinear
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare

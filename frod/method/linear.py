@@ -20,23 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frod.method import ways
+from frod.method.adapter import Adapter
 from frod.method.plan import Plan, Way, choose
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
 from frod.method.quantised import follow, is_quantised
-from frod.method.targets import ROLES, Part, Target, in_features, is_conv1d, is_fused, out_features, part_of
-
-
-class Adapter(nn.Module):
-    """What trains in one layer: lambda (`scale`, (n,)) and S at the places of `pattern` (`rotation`, (k,))."""
-
-    def __init__(self, lambda_0: Tensor, pattern: SparsePattern) -> None:
-        super().__init__()
-        self.pattern = pattern
-        self.scale = nn.Parameter(lambda_0.clone())
-        self.rotation = nn.Parameter(lambda_0.new_zeros(pattern.k))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapter":
-        return super()._apply(on_device_only(fn), recurse)
+from frod.method.targets import Target, in_features, is_conv1d, out_features
 
 
 class FrodLinear(nn.Module):
@@ -329,7 +317,7 @@ class FrodLinear(nn.Module):
             if self.quantised:
                 follow(cast(nn.Module, self.base))
         keep = on_device_only(fn)
-        return super()._apply(lambda tensor: fn(tensor) if tensor is self.Ut else keep(tensor), recurse=False)
+        return super()._apply(lambda tensor: (fn if tensor is self.Ut else keep)(tensor), recurse=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_formed": None, "_dW": None}
@@ -337,52 +325,3 @@ class FrodLinear(nn.Module):
     def extra_repr(self) -> str:
         """Sizes and plan, for `print(model)`."""
         return f"in_features={self.in_features}, out_features={self.out_features}, plan={self.plan!r}"
-
-
-class FrodFused(nn.Module):
-    """A layer that holds q, k and v in one weight, with an adapter on each or some of them, by role.
-
-    Three products with a third of the weight each take the place of one: the outputs at the start are those of the
-    frozen layer up to the order in which the matrix product of the platform adds.
-    """
-
-    def __init__(self, base: nn.Linear) -> None:
-        super().__init__()
-        self.base = base
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x of shape (..., n)."""
-        return torch.cat([self._role(role, x) for role in ROLES], dim=-1)
-
-    def _role(self, role: str, x: Tensor) -> Tensor:
-        adapted = self._modules.get(role)
-        if adapted is not None:
-            return cast(Tensor, adapted(x))
-        part = part_of(self.base, role)
-        return F.linear(x, part.weight, part.bias)
-
-
-def install(model: nn.Module, name: str, layer: FrodLinear) -> None:
-    """Put an adapted layer in the place of the target it was made from."""
-    if not isinstance(layer.base, Part):
-        model.set_submodule(name, layer.train(layer.base.training))
-        return
-    outer, _, role = name.rpartition(".")
-    fused = model.get_submodule(outer)
-    if not isinstance(fused, FrodFused):
-        fused = FrodFused(layer.base.layer).train(fused.training)
-        model.set_submodule(outer, fused)
-    fused.add_module(role, layer.train(fused.training))
-
-
-def remove(model: nn.Module, name: str) -> None:
-    """Put the frozen layer back in the place of an adapted one."""
-    outer = name.rpartition(".")[0]
-    fused = model.get_submodule(outer)
-    if isinstance(fused, FrodFused):
-        model.set_submodule(outer, fused.base.train(fused.training))
-    if isinstance(fused, FrodFused) or is_fused(outer, fused):
-        return  # with the first of its parts, all of a fused layer went
-    layer = model.get_submodule(name)
-    if isinstance(layer, FrodLinear):
-        model.set_submodule(name, cast(nn.Module, layer.base).train(layer.training))

@@ -1,0 +1,62 @@
+"""Where adapted layers stand in a model: in the place of their targets, or as parts of a fused q, k and v.
+
+Shapes: n in_features.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frod.method.linear import FrodLinear
+from frod.method.targets import ROLES, Part, is_fused, part_of
+
+
+class FrodFused(nn.Module):
+    """A layer that holds q, k and v in one weight, with an adapter on each or some of them, by role.
+
+    Three products with a third of the weight each take the place of one: the outputs at the start are those of the
+    frozen layer up to the order in which the matrix product of the platform adds.
+    """
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x of shape (..., n)."""
+        return torch.cat([self._role(role, x) for role in ROLES], dim=-1)
+
+    def _role(self, role: str, x: Tensor) -> Tensor:
+        adapted = self._modules.get(role)
+        if adapted is not None:
+            return cast(Tensor, adapted(x))
+        part = part_of(self.base, role)
+        return F.linear(x, part.weight, part.bias)
+
+
+def install(model: nn.Module, name: str, layer: FrodLinear) -> None:
+    """Put an adapted layer in the place of the target it was made from."""
+    if not isinstance(layer.base, Part):
+        model.set_submodule(name, layer.train(layer.base.training))
+        return
+    outer, _, role = name.rpartition(".")
+    fused = model.get_submodule(outer)
+    if not isinstance(fused, FrodFused):
+        fused = FrodFused(layer.base.layer).train(fused.training)
+        model.set_submodule(outer, fused)
+    fused.add_module(role, layer.train(fused.training))
+
+
+def remove(model: nn.Module, name: str) -> None:
+    """Put the frozen layer back in the place of an adapted one."""
+    outer = name.rpartition(".")[0]
+    fused = model.get_submodule(outer)
+    if isinstance(fused, FrodFused):
+        model.set_submodule(outer, fused.base.train(fused.training))
+    if isinstance(fused, FrodFused) or is_fused(outer, fused):
+        return  # with the first of its parts, all of a fused layer went
+    layer = model.get_submodule(name)
+    if isinstance(layer, FrodLinear):
+        model.set_submodule(name, cast(nn.Module, layer.base).train(layer.training))
