@@ -129,6 +129,14 @@ class FrodLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply x W'^T + bias to x of shape (..., n)."""
+        if torch.compiler.is_compiling():
+            from frod.method import uncompiled
+
+            return cast(Tensor, uncompiled.compute(self, x))
+        return self.compute(x)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """What `forward` does, whether or not the model around it is compiled."""
         if self.quantised:
             return self._forward_over_quantised(x)
         # What autocast would do to the operands of the frozen layer is done by hand: inside a Function it would also
