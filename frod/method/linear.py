@@ -145,7 +145,8 @@ class FrodLinear(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             if self.active is None:
                 return self.apply_base(x)
-            if torch.is_grad_enabled():
+            # Reentrant checkpointing computes a training step's first forward without gradients: it keeps to the plan.
+            if torch.is_grad_enabled() or self.training:
                 return self._train_forward(x)
             if self.plan == "input_side":
                 return ways.input_side(self, x)
@@ -206,21 +207,26 @@ class FrodLinear(nn.Module):
         )
 
     def training_weight(self) -> Tensor:
-        """W' for a training step: formed anew, but once for all its micro-batches."""
-        key = self._key()
+        """W' for a training step: formed anew, but once for all its micro-batches.
+
+        It is kept until the last one's gradient is there, as checkpointing computes that one's forward again. Within a
+        step nothing changes it; where a parameter lies does not matter then, and FSDP moves it between micro-batches.
+        """
+        key = ("step", *(source._version for source in self._sources() if not source.is_inference()))
         formed = self._formed[1] if self._formed is not None and self._formed[0] == key else self.form_weight()
-        self._formed = (key, formed) if self.accumulating else None
+        self._formed = (key, formed) if self.accumulating or self._dW is not None else None
         return formed
 
+    @torch.inference_mode(False)  # what is kept has to serve training, too
     @torch.no_grad()
     def effective_weight(self) -> Tensor:
         """W' in the layout and dtype of the base layer.
 
         In evaluation it is formed once and kept until a parameter changes. Changes are told by the version counters
-        of the tensors, which writes through `.data` escape; a forward with gradients, and every call of `train()` or
-        `eval()`, forgets it, too.
+        of the tensors, which writes through `.data`, and to what FSDP2 keeps in pieces, escape; a forward with
+        gradients, every call of `train()` or `eval()`, and `load_adapter` forget it, too.
         """
-        if self.training or any(source.is_inference() for source in (self.weight, self.scale, self.rotation)):
+        if self.training or any(source.is_inference() for source in self._sources()):
             return self.form_weight()
         key = self._key()
         if self._formed is None or self._formed[0] != key:
@@ -228,7 +234,10 @@ class FrodLinear(nn.Module):
         return self._formed[1]
 
     def _key(self) -> tuple[Any, ...]:
-        return tuple((source.data_ptr(), source._version) for source in (self.weight, self.scale, self.rotation))
+        return tuple((source.data_ptr(), source._version) for source in self._sources())
+
+    def _sources(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.weight, self.scale, self.rotation
 
     def form_weight(self) -> Tensor:
         """Compute W' = W + U (diag + S) V^T in the layout and dtype of the base layer.
@@ -244,6 +253,7 @@ class FrodLinear(nn.Module):
             left, right = right.T, left.T
         return torch.addmm(self.weight.detach(), left, right)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def formed_Ut(self) -> Tensor:
         """U^T = (W V^-T diag(1/lambda_0))^T, (n, m), in W's dtype; kept from the first call on."""
@@ -282,7 +292,7 @@ class FrodLinear(nn.Module):
             self._dW = dW.to(self.lambda_0.dtype) if self._dW is None else self._dW.add_(dW)
             return None, None
         if self._dW is not None:
-            dW, self._dW = self._dW.add_(dW), None
+            dW, self._dW, self._formed = self._dW.add_(dW), None, None
         return self.project(dW)
 
     @property
