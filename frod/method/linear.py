@@ -177,8 +177,8 @@ class FrodLinear(nn.Module):
         try:
             return compute()
         except torch.OutOfMemoryError as error:
-            if self.plan != "auto":
-                error.add_note(f"FRoD: plan={self.plan!r} keeps U and forms W'; plan='input_side' needs neither.")
+            if self.plan != "auto" or self._dW is not None:  # going over would lose the step's other micro-batches
+                error.add_note(self.lighter())
                 raise
         warnings.warn(
             f"no room on {x.device} for U or W' ({self.out_features} x {self.in_features}): this layer goes on with "
@@ -189,6 +189,10 @@ class FrodLinear(nn.Module):
         self.plan, self.Ut = "input_side", None
         self.forget()
         return ways.input_side(self, x)
+
+    def lighter(self) -> str:
+        """Which plan to turn to when memory does not suffice."""
+        return f"FRoD: plan={self.plan!r} keeps U or forms W'; attach with plan='input_side', which needs neither."
 
     def way(self, T: int, itemsize: int = 4) -> Way:
         """How a training step over T tokens is computed: see `frod.method.plan`."""

@@ -52,7 +52,11 @@ class _Materialised(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             dx = dy @ (weight.T if layer.transposed else weight)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            d_scale, d_rotation = layer.gradient(_rows(dy), _rows(x))
+            try:
+                d_scale, d_rotation = layer.gradient(_rows(dy), _rows(x))
+            except torch.OutOfMemoryError as error:
+                error.add_note(layer.lighter())
+                raise
         return dx, d_scale, d_rotation, None
 
 
