@@ -15,7 +15,7 @@ _HOMES = {
     "count_parameters": "frod.method.counting",
     "extract_basis": "frod.method.extraction",
     "load_adapter": "frod.method.checkpoint",
-    "merge": "frod.method.attach",
+    "merge": "frod.method.merge",
     "model_hash": "frod.method.identity",
     "parameter_groups": "frod.method.attach",
     "predict_parameters": "frod.method.counting",
@@ -24,13 +24,14 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from frod.method.attach import attach, merge, parameter_groups
+    from frod.method.attach import attach, parameter_groups
     from frod.method.attachment import accumulating, set_adapter
     from frod.method.basis import Basis
     from frod.method.checkpoint import load_adapter, save_adapter
     from frod.method.counting import count_parameters, predict_parameters
     from frod.method.extraction import extract_basis
     from frod.method.identity import model_hash
+    from frod.method.merge import merge
 
 __all__ = [
     "Basis",

@@ -1,4 +1,4 @@
-"""Put adapters on a model, group what trains for an optimiser, and fold the adapters into the weights again."""
+"""Put adapters on a model, and group what trains for an optimiser."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -21,13 +21,14 @@ from frod.method.attachment import (
     use,
 )
 from frod.method.basis import Basis, CategoryBasis
-from frod.method.fused import install, remove
+from frod.method.fused import install
 from frod.method.identity import describe, model_hash
 from frod.method.linear import FrodLinear
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare
 from frod.method.targets import canonical_names, find, get
+from frod.method.wrappers import is_distributed, unwrapped
 
 Patterns = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -89,6 +90,12 @@ def attach(
     """
     checked_plan = check(plan)
     basis.check()
+    if is_distributed(model):
+        raise ValueError(
+            f"this {type(model).__name__} is wrapped for several processes already; attach to the plain model, then "
+            "wrap it."
+        )
+    given, model = model, unwrapped(model)
     attached = attached_to(model)
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
     adapted = _in_blocks(names, layers)
@@ -120,7 +127,7 @@ def attach(
     attached.active = name
     cast(Any, model)._frod = attached
     use(model, attached)
-    return model
+    return given
 
 
 def _check_adapter(attached: Attached, basis: Basis, name: str) -> dict[str, str]:
@@ -322,43 +329,3 @@ def parameter_groups(
             raise ValueError(f"lr_head=None, but {required_attachment(model).train} train in full; give their rate.")
         groups.append({"name": "head", "params": head, "lr": lr_head, "weight_decay": weight_decay})
     return groups
-
-
-@torch.no_grad()
-def merge(model: nn.Module) -> nn.Module:
-    """Fold the adapter in use into the weights, in place, and put the plain layers back; other adapters are dropped.
-
-    The outputs equal those of the adapted model in evaluation bit for bit (with plan="input_side", to rounding).
-    Gradients are required again of the parameters of which they were before `attach`.
-
-    Returns
-    -------
-    nn.Module
-        The same model, without adapters.
-
-    Raises
-    ------
-    ValueError
-        If there is no adapter, or the weights are quantised: W' does not lie on their grid.
-    """
-    required_attachment(model)
-    for canonical, layer in frod_layers(model):
-        if layer.quantised:
-            raise ValueError(
-                f"layer {canonical!r} is quantised, and a merged weight would have to be rounded to its grid. Keep the "
-                "adapter beside it, or load the model in half precision, load the adapter's numbers, and merge there."
-            )
-    for _, layer in frod_layers(model):
-        layer.weight.copy_(layer.form_weight())
-    return detach(model)
-
-
-def detach(model: nn.Module) -> nn.Module:
-    """Put the plain layers back in place, without what was trained; see `merge`."""
-    attached = cast(Attached, attached_to(model))
-    for name in attached.layers:
-        remove(model, name)
-    del cast(Any, model)._frod
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in attached.required_grad)
-    return model

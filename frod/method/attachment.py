@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from frod.method.linear import FrodLinear
+from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Attached:
 
 def attached_to(model: nn.Module) -> Attached | None:
     """All that is attached to the model, if anything."""
-    return cast("Attached | None", getattr(model, "_frod", None))
+    return cast("Attached | None", getattr(unwrapped(model), "_frod", None))
 
 
 def attachment_of(model: nn.Module) -> Attachment | None:
@@ -85,8 +86,9 @@ def required_attachment(model: nn.Module) -> Attachment:
 
 def frod_layers(model: nn.Module) -> Iterator[tuple[str, FrodLinear]]:
     """The layers that the adapter in use adapts, by canonical name."""
+    inner = unwrapped(model)
     for name, canonical in required_attachment(model).adapted.items():
-        yield canonical, cast(FrodLinear, model.get_submodule(name))
+        yield canonical, cast(FrodLinear, inner.get_submodule(name))
 
 
 def all_layers(model: nn.Module) -> list[FrodLinear]:
@@ -96,7 +98,7 @@ def all_layers(model: nn.Module) -> list[FrodLinear]:
 
 def head_parameters(model: nn.Module, prefixes: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
     """Parameters of the modules named."""
-    for name, parameter in model.named_parameters():
+    for name, parameter in unwrapped(model).named_parameters():
         if any(name.startswith(prefix + ".") for prefix in prefixes):
             yield name, parameter
 
@@ -105,7 +107,7 @@ def head_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers of what trains in full, by their names in the model."""
     result: dict[str, Tensor] = {}
     for prefix in required_attachment(model).train:
-        state = model.get_submodule(prefix).state_dict(keep_vars=True)
+        state = unwrapped(model).get_submodule(prefix).state_dict(keep_vars=True)
         result |= {f"{prefix}.{name}": tensor for name, tensor in state.items()}
     return result
 
@@ -116,7 +118,7 @@ def set_adapter(model: nn.Module, name: str) -> nn.Module:
     Parameters
     ----------
     model : nn.Module
-        With adapters; unwrapped, if it was given to a wrapper for several devices.
+        With adapters.
     name : str
         As given to `attach`.
 
@@ -128,18 +130,24 @@ def set_adapter(model: nn.Module, name: str) -> nn.Module:
     Raises
     ------
     ValueError
-        If the model has no adapter of that name; those it has are listed.
+        If the model has no adapter of that name (those it has are listed), or is wrapped for several processes
+        already: the wrapper has taken note of which parameters train.
     """
     required_attachment(model)
-    attached = cast(Attached, attached_to(model))
+    inner, attached = unwrapped(model), cast(Attached, attached_to(model))
     if name not in attached.adapters:
         raise ValueError(f"name={name!r} is none of the model's adapters: {', '.join(attached.adapters)}.")
     if name != attached.active:
-        put_heads_away(model, attached)
+        if is_distributed(model):
+            raise ValueError(
+                f"name={name!r}: the model is wrapped for several processes to train {attached.active!r}. Set the "
+                "adapter before it is wrapped, or, under DistributedDataParallel and to evaluate, on its `module`."
+            )
+        put_heads_away(inner, attached)
         for prefix, module in attached.heads.pop(name).items():
-            _place(model, prefix, module)
+            _place(inner, prefix, module)
         attached.active = name
-    use(model, attached)
+    use(inner, attached)
     return model
 
 
@@ -152,6 +160,18 @@ def use(model: nn.Module, attached: Attached) -> None:
             layer.adapter.requires_grad_(True)
     for _, parameter in head_parameters(model, attached.adapters[attached.active].train):
         parameter.requires_grad_(True)
+    # DistributedDataParallel would send V and the patterns, which every process has, at every forward.
+    set_ddp_leaves_alone(model, ddp_leaves_alone(model) | own_buffers(model))
+
+
+def own_buffers(model: nn.Module) -> set[str]:
+    """Names of the buffers that came with the adapters: basis, patterns, U."""
+    names = set()
+    for name, layer in model.named_modules():
+        if isinstance(layer, FrodLinear):
+            buffers = {buffer for buffer, _ in layer.named_buffers(remove_duplicate=False)} | {"Ut"}
+            names |= {f"{name}.{buffer}" for buffer in buffers if not buffer.startswith("base.")}
+    return names
 
 
 def put_heads_away(model: nn.Module, attached: Attached) -> None:

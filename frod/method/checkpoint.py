@@ -16,9 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frod.method.attach import attach, detach
+from frod.method.attach import attach
 from frod.method.attachment import attached_to, frod_layers, head_tensors, required_attachment, set_adapter
 from frod.method.basis import Basis
+from frod.method.merge import detach
+from frod.method.wrappers import fill, in_pieces, whole
 
 FORMAT = "frod adapter 1"
 # What has to be the same in the file and in a model that has an adapter already.
@@ -29,6 +31,12 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """All that was trained, under its names on disk; the tensors of the model itself, not copies."""
     result: dict[str, Tensor] = {}
     for name, layer in frod_layers(model):
+        if layer.scale.shape != layer.lambda_0.shape:
+            raise ValueError(
+                f"lambda of layer {name!r} has shape {tuple(layer.scale.shape)} instead of "
+                f"{tuple(layer.lambda_0.shape)}: the model's wrapper keeps its parameters in one flat piece. Use FSDP2 "
+                "(fully_shard; accelerate: fsdp_version=2)."
+            )
         result |= {f"adapter.{name}.scale": layer.scale, f"adapter.{name}.rotation": layer.rotation}
     return result | {f"head.{name}": tensor for name, tensor in head_tensors(model).items()}
 
@@ -36,16 +44,21 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write the adapter, and what trained in full beside it, to the file `path`.
 
-    It is written to a temporary name and renamed, so that a file of that name is whole.
+    It is written to a temporary name and renamed, so that a file of that name is whole. Of a model that FSDP2 keeps in
+    pieces, all processes have to call this, and the first one writes; the others wait for it (`barrier`) before they
+    read.
     """
     attachment = required_attachment(model)
     settings: dict[str, Any] = {key: getattr(attachment, key) for key in _SETTINGS}
     settings |= {"format": FORMAT, "targets": attachment.targets}
     everything = trained_tensors(model) | _given_patterns(model)
+    shared = any(in_pieces(tensor) for tensor in everything.values())
+    tensors = {name: whole(tensor).cpu().contiguous() for name, tensor in everything.items()}
+    if shared and torch.distributed.get_rank() != 0:
+        return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in everything.items()}
     save_file(tensors, temporary, metadata={"frod": json.dumps(settings, sort_keys=True)})
     temporary.replace(target)
 
@@ -84,7 +97,8 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
     ----------
     model : nn.Module
         Plain, with the frozen weights it was trained on; or with adapters, to which this one is added or, if it has the
-        name and settings of one, whose numbers it overwrites. It is the one in use then.
+        name and settings of one, whose numbers it overwrites. It is the one in use then. The latter also wrapped for
+        several processes, each of which has to call this and read the file.
     path : path-like
         A file of `save_adapter`.
     basis : Basis
@@ -130,6 +144,8 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
         _check_settings(model, settings, path)
     try:
         _copy(trained_tensors(model), stored, path)
+        for _, layer in frod_layers(model):
+            layer.forget()
     except ValueError:
         if attached is None:
             detach(model)
@@ -159,6 +175,5 @@ def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | 
                 f"{path}: {name!r} has shape {tuple(tensor.shape)} and {tensor.dtype} in the file, "
                 f"{tuple(mine.shape)} and {mine.dtype} in the model."
             )
-    with torch.no_grad():
-        for name, tensor in stored.items():
-            here[name].copy_(tensor)
+    for name, tensor in stored.items():
+        fill(here[name], tensor)

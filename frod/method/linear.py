@@ -137,6 +137,8 @@ class FrodLinear(nn.Module):
 
     def compute(self, x: Tensor) -> Tensor:
         """What `forward` does, whether or not the model around it is compiled."""
+        if self.active is not None:
+            self._check_lambda()
         if self.quantised:
             return self._forward_over_quantised(x)
         # What autocast would do to the operands of the frozen layer is done by hand: inside a Function it would also
@@ -303,6 +305,15 @@ class FrodLinear(nn.Module):
     def _pattern_on_U(self) -> bool:
         # In half precision only V is kept exactly, so the sparse sums are taken over V.
         return self.out_features < self.in_features and self.weight.dtype == self.shared.Vt.dtype
+
+    def _check_lambda(self) -> None:
+        """Refuse a lambda that a wrapper rounded on its way here: what it learns is below half precision's steps."""
+        if self.scale.dtype != self.lambda_0.dtype:
+            raise ValueError(
+                f"lambda arrives in {self.scale.dtype} and is kept in {self.lambda_0.dtype}: the wrapper of the model "
+                "rounds its parameters. Leave that off (fully_shard: mp_policy=MixedPrecisionPolicy(); accelerate: "
+                "mixed_precision='no') and cast the frozen model before `attach`, or use torch.autocast."
+            )
 
     def _operand_dtype(self, x: Tensor) -> torch.dtype:
         """The dtype the frozen layer would multiply in, as autocast (which leaves float64 alone) or x has it."""

@@ -120,6 +120,36 @@ class Worker:
         self.write(f"{case}-accumulated", gradients(model))
         model.zero_grad()
 
+    def refused(self, case, model, basis):
+        """What cannot be done to a wrapped model says so."""
+        self.notes[f"{case}-refused"] = {}
+        other = self.folder / "start.safetensors"
+        for what, act in {
+            "attach": lambda: frod.attach(model, basis, name="late"),
+            "load_adapter": lambda: frod.load_adapter(model, other, basis, name="late"),
+            "set_adapter": lambda: frod.set_adapter(model, "aside"),
+            "merge": lambda: frod.merge(model) if case == "fsdp" else None,
+        }.items():
+            try:
+                act()
+            except ValueError as error:
+                self.notes[f"{case}-refused"][what] = str(error)
+
+    def wrapped(self):
+        """Two adapters: one is trained by the wrapper, which knows nothing of the other."""
+        for case in ("ddp", "fsdp"):
+            if case == "fsdp":
+                self.shard_from_now_on()
+            model, basis = adapted("auto")
+            frod.attach(model, basis, name="aside")
+            frod.set_adapter(model, "default")
+            optimiser = torch.optim.SGD(frod.parameter_groups(model, **RATES))
+            model, _ = self.accelerator.prepare(model, optimiser)
+            self.refused(case, model, basis)
+            if case == "ddp":  # every process has all of it
+                frod.save_adapter(model, self.folder / f"ddp-{self.accelerator.process_index}.safetensors")
+            self.accelerator.free_memory()
+
     def ddp(self, plan):
         model, _ = adapted(plan)
         shared = next(m.shared for m in model.modules() if isinstance(m, FrodLinear))
@@ -201,7 +231,7 @@ class Worker:
         for plan in PLANS:
             self.ddp(plan)
         self.accumulate()
-        self.shard_from_now_on()
+        self.wrapped()
         for plan in PLANS:
             self.fsdp(plan)
         self.half()

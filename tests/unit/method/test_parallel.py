@@ -135,3 +135,28 @@ def test_an_adapter_loads_into_a_sharded_model(folder, plan):
 def test_a_lambda_rounded_by_the_wrapper_is_refused(notes):
     assert "lambda arrives in torch.bfloat16" in notes["rounded"]
     assert "MixedPrecisionPolicy()" in notes["rounded"]
+
+
+@pytest.mark.parametrize("case", ["ddp", "fsdp"])
+def test_what_a_wrapped_model_cannot_do_is_refused_with_the_remedy(notes, case):
+    refused = notes[f"{case}-refused"]
+    assert "attach to the plain model, then wrap it" in refused["attach"]
+    assert "attach to the plain model, then wrap it" in refused["load_adapter"]
+    assert "Set the adapter before it is wrapped" in refused["set_adapter"]
+    if case == "fsdp":
+        assert "load it into the plain model, and merge there" in refused["merge"]
+
+
+def test_an_adapter_is_saved_through_ddps_wrapper(folder):
+    start = load_file(folder / "start.safetensors")
+    for rank in range(worker.PROCESSES):
+        equal(load_file(folder / f"ddp-{rank}.safetensors"), start, rtol=0, atol=0)
+
+
+def test_a_wrapper_that_flattens_parameters_is_refused(tmp_path):
+    """As FSDP of the first version leaves them: with nothing in most processes."""
+    model, _ = worker.adapted("auto")
+    model.blocks[0].up.adapter.scale = torch.nn.Parameter(torch.zeros(0))
+    with pytest.raises(ValueError, match=r"shape \(0,\) instead of \(8,\).*fsdp_version=2"):
+        frod.save_adapter(model, tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())

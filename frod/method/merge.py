@@ -1,0 +1,57 @@
+"""Fold an adapter into the weights, and put the plain layers back."""
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from frod.method.attachment import Attached, attached_to, frod_layers, own_buffers, required_attachment
+from frod.method.fused import remove
+from frod.method.wrappers import ddp_leaves_alone, in_pieces, set_ddp_leaves_alone, unwrapped
+
+
+@torch.no_grad()
+def merge(model: nn.Module) -> nn.Module:
+    """Fold the adapter in use into the weights, in place, and put the plain layers back; other adapters are dropped.
+
+    The outputs equal those of the adapted model in evaluation bit for bit (with plan="input_side", to rounding).
+    Gradients are required again of the parameters of which they were before `attach`.
+
+    Returns
+    -------
+    nn.Module
+        The same model, without adapters.
+
+    Raises
+    ------
+    ValueError
+        If there is no adapter, the weights are in pieces (FSDP2), or quantised: W' does not lie on their grid.
+    """
+    required_attachment(model)
+    for canonical, layer in frod_layers(model):
+        if in_pieces(layer.weight):
+            raise ValueError(
+                f"layer {canonical!r} is in pieces (FSDP2); save the adapter, load it into the plain model, and merge "
+                "there."
+            )
+        if layer.quantised:
+            raise ValueError(
+                f"layer {canonical!r} is quantised, and a merged weight would have to be rounded to its grid. Keep the "
+                "adapter beside it, or load the model in half precision, load the adapter's numbers, and merge there."
+            )
+    for _, layer in frod_layers(model):
+        layer.weight.copy_(layer.form_weight())
+    return detach(model)
+
+
+def detach(model: nn.Module) -> nn.Module:
+    """Put the plain layers back in place, without what was trained; see `merge`."""
+    given, model = model, unwrapped(model)
+    attached = cast(Attached, attached_to(model))
+    set_ddp_leaves_alone(model, ddp_leaves_alone(model) - own_buffers(model))
+    for name in attached.layers:
+        remove(model, name)
+    del cast(Any, model)._frod
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in attached.required_grad)
+    return given

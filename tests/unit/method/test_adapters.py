@@ -1,0 +1,99 @@
+"""Several adapters on one model, by name: each computes, trains and is saved as if it were alone on it."""
+
+import pytest
+import torch
+
+import frod
+
+X = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(1))
+
+
+def outputs(model):
+    with torch.no_grad():
+        return model.eval()(X)
+
+
+def train(model, steps=3):
+    optimiser = torch.optim.SGD(frod.parameter_groups(model, lr_scale=0.1, lr_rotation=0.1, lr_head=0.1))
+    for _ in range(steps):
+        optimiser.zero_grad()
+        model.train()(X).square().mean().backward()
+        optimiser.step()
+    return outputs(model)
+
+
+@pytest.fixture
+def two(make_model, make_adapted):
+    """A model with the adapters "default" (trained, with a head) and "other" (fresh, other places), and its basis."""
+    model, basis = make_adapted(sparse_rate=0.1)
+    trained = train(model)
+    frod.attach(model, basis, sparse_rate=0.2, seed=5, name="other", train=["head"])
+    return model, basis, trained
+
+
+def test_a_second_adapter_starts_from_the_frozen_model_and_its_head(make_model, two):
+    model, _, trained = two
+    frozen = outputs(make_model())
+    assert torch.equal(outputs(model), frozen)
+    assert torch.equal(outputs(frod.set_adapter(model, "default")), trained)
+    assert not torch.equal(trained, frozen)
+
+
+def test_only_the_one_in_use_trains(two):
+    model, _, trained = two
+    assert {name.split(".")[4] for name, p in model.named_parameters() if p.requires_grad and "adapters" in name} == {
+        "other"
+    }
+    assert model.blocks[0].up.rotation.numel() == int(0.2 * 8 * 8)
+    other = train(model)
+    assert torch.equal(outputs(frod.set_adapter(model, "default")), trained)
+    assert torch.equal(outputs(frod.set_adapter(model, "other")), other)
+
+
+def test_it_trains_as_if_alone(make_model, two):
+    model, basis, _ = two
+    alone = frod.attach(make_model(), basis, sparse_rate=0.2, seed=5, train=["head"])
+    assert torch.equal(train(model), train(alone))
+
+
+def test_saved_by_name_and_loaded_beside_another(make_model, two, tmp_path):
+    model, basis, trained = two
+    other = train(model)
+    frod.save_adapter(model, tmp_path / "other.safetensors")
+    frod.save_adapter(frod.set_adapter(model, "default"), tmp_path / "default.safetensors")
+    fresh = frod.load_adapter(make_model(), tmp_path / "default.safetensors", basis, name="a")
+    frod.load_adapter(fresh, tmp_path / "other.safetensors", basis, name="b")
+    assert torch.equal(outputs(fresh), other)
+    assert torch.equal(outputs(frod.set_adapter(fresh, "a")), trained)
+
+
+def test_merging_folds_in_the_one_in_use(two):
+    model, _, trained = two
+    merged = frod.merge(frod.set_adapter(model, "default"))
+    assert torch.equal(outputs(merged), trained)
+    assert not [name for name in merged.state_dict() if "adapters" in name]
+
+
+def test_unknown_names_and_names_given_twice_are_refused(two):
+    model, basis, _ = two
+    with pytest.raises(ValueError, match="name='third' is none of the model's adapters: default, other"):
+        frod.set_adapter(model, "third")
+    with pytest.raises(ValueError, match="name='other'; merge it"):
+        frod.attach(model, basis, name="other")
+
+
+def test_through_the_wrapper_of_a_compiled_model(two, tmp_path):
+    """Its names are others; the head must train and be saved all the same."""
+    model, basis, trained = two
+    compiled = torch.compile(model, backend="eager")
+    assert frod.set_adapter(compiled, "default") is compiled
+    assert {name for name, p in model.named_parameters() if p.requires_grad} >= {"head.weight", "head.bias"}
+    assert torch.equal(outputs(compiled), trained)
+    assert "head" in [g["name"] for g in frod.parameter_groups(compiled, lr_scale=1, lr_rotation=1, lr_head=1)]
+    frod.save_adapter(compiled, tmp_path / "a.safetensors")
+    frod.load_adapter(frod.set_adapter(compiled, "other"), tmp_path / "a.safetensors", basis, name="default")
+    assert torch.equal(outputs(compiled), trained)
+    frod.attach(compiled, basis, name="third", train=["head"])
+    assert not torch.equal(outputs(compiled), trained)
+    assert torch.equal(outputs(frod.merge(frod.set_adapter(compiled, "default"))), trained)
+    torch._dynamo.reset()
