@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from bench import breakdown, records
-from bench.floor import floor, shapes_of
 from bench.methods import extract, needs_basis, trained
 from bench.models import SHAPES
 from bench.settings import Setting, parser, setting_of
 from bench.training import fresh, prepared, stepper, summarise, timed, turn
+from frod.method.plan import CategoryPlan, floor, plan_model
 
 WHAT = "seconds of one optimiser step; ratios round by round, median over rounds; first: the uncounted first step"
 Rows = dict[str, dict[str, Any]]
@@ -29,9 +29,10 @@ def measure(setting: Setting, profiled: tuple[str, ...] = ()) -> dict[str, Any]:
     """Take a setting's step times, and the breakdown of the methods named; return the result."""
     record = records.start("step", WHAT, setting)
     rows: Rows = {method: {"seconds": []} for method in setting.methods}
-    shapes, basis, basis_seconds = of_plain_model(setting)
-    record["targets"] = len(shapes)
-    record["floor"] = floor(shapes, tokens=setting.tokens, sparse_rate=setting.sparse_rate)
+    rows_of_plan, basis, basis_seconds = of_plain_model(setting)
+    record["targets"] = sum(row.layers for row in rows_of_plan)
+    record["plan"] = {row.category: row.way for row in rows_of_plan}
+    record["floor"] = floor(rows_of_plan)
     release()
     (by_steps if setting.turns == "step" else by_blocks)(setting, rows, basis)
     for method, row in rows.items():
@@ -46,14 +47,22 @@ def measure(setting: Setting, profiled: tuple[str, ...] = ()) -> dict[str, Any]:
     return record
 
 
-def of_plain_model(setting: Setting) -> tuple[list[tuple[int, int]], Any, float]:
-    """Shapes of the target layers, and if a method needs it the basis, with the seconds that it took."""
+def of_plain_model(setting: Setting) -> tuple[list[CategoryPlan], Any, float]:
+    """How FRoD's layers are computed, and if a method needs it the basis, with the seconds that it took."""
     model, targets = fresh(setting), SHAPES[setting.model].targets
     found: list[Any] = []
     seconds = 0.0
     if any(needs_basis(method) for method in setting.methods):
         seconds = timed(lambda: found.append(extract(model, targets)), setting.device)
-    return shapes_of(model, targets), found[0] if found else None, seconds
+    plan = plan_model(
+        model,
+        targets,
+        tokens=setting.tokens,
+        sparse_rate=setting.sparse_rate,
+        device=torch.device(setting.device).type,
+        itemsize=getattr(torch, setting.dtype).itemsize,
+    )
+    return plan, found[0] if found else None, seconds
 
 
 def by_steps(setting: Setting, rows: Rows, basis: Any) -> None:

@@ -1,6 +1,16 @@
 """Backbones: pretrained models, materialised once and loaded with a fresh head."""
 
 from frod.backbones.folder import materialise
-from frod.backbones.loading import describe, head_modules, input_facts, load, logits, skeleton, tokenizer
+from frod.backbones.loading import describe, head_modules, input_facts, load, logits, skeleton, tokenizer, tokens
 
-__all__ = ["describe", "head_modules", "input_facts", "load", "logits", "materialise", "skeleton", "tokenizer"]
+__all__ = [
+    "describe",
+    "head_modules",
+    "input_facts",
+    "load",
+    "logits",
+    "materialise",
+    "skeleton",
+    "tokenizer",
+    "tokens",
+]

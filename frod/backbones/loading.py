@@ -90,6 +90,30 @@ def skeleton(directory: Path) -> torch.nn.Module:
         return _library_class(source).from_config(config, dtype=torch.float32)
 
 
+def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
+    """Return how many tokens an example has: of a text the most it may have, of an image its patches and the rest.
+
+    Parameters
+    ----------
+    model : Module
+        On the meta device; an image of zeros is sent through it.
+    inputs : dict
+        Of `input_facts`.
+    """
+    import torch
+
+    if inputs["kind"] == "text":
+        return inputs["max_length"]
+    seen: list[int] = []
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+    hooks = [norm.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-2])) for norm in norms[:1]]
+    with torch.no_grad():
+        model(torch.zeros(1, inputs["channels"], *inputs["size"], device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return seen[0]
+
+
 def logits(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the head's outputs, of shape (B, num_classes), for a batch of a prepared task; labels are ignored."""
     if "pixel_values" in batch:

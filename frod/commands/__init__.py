@@ -34,6 +34,7 @@ def _app():
         dag,
         evaluate,
         params,
+        plan,
         report,
         schema,
         show,
@@ -49,7 +50,7 @@ def _app():
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (backbone, task, basis, train, evaluate, track, summarise, report, show, params, schema, dag):
+    for module in (backbone, task, basis, train, evaluate, track, summarise, report, show, params, plan, schema, dag):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     return app

@@ -13,7 +13,13 @@ Full fine-tuning takes 3 T m n. Source: the identities U = W V^-T diag(1/lambda_
 (diag + S) V^T), which follow from the definition.
 """
 
+from dataclasses import dataclass
 from typing import Literal
+
+from torch import nn
+
+from frod.method.pattern import entries
+from frod.method.targets import Targets, find, in_features, out_features
 
 Way = Literal["materialised", "factored", "input_side"]
 Plan = Literal["auto", "materialised", "factored", "input_side"]
@@ -75,3 +81,96 @@ def choose(plan: Plan, *, T: int, m: int, n: int, k: int, device: str = "cpu", i
         return plan
     # Of equals, the last: it takes the least memory.
     return min(reversed(WAYS), key=lambda way: cost(way, T=T, m=m, n=n, k=k, device=device, itemsize=itemsize))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryPlan:
+    """How the layers of a category are computed, and at what cost; one row where they are of one shape.
+
+    Attributes
+    ----------
+    category : str
+    layers, m, n, k : int
+        Number of layers; out_features, in_features, entries of S of each.
+    way : str
+    multiply_adds, best, full : int
+        Of one optimiser step over all these layers: this way's, those of the way with the fewest, full fine-tuning's.
+    basis_bytes, weight_bytes : int
+        V and V^-T, and U and W', if the way needs them.
+    """
+
+    category: str
+    layers: int
+    m: int
+    n: int
+    k: int
+    way: Way
+    multiply_adds: int
+    best: int
+    full: int
+    basis_bytes: int
+    weight_bytes: int
+
+
+def plan_model(
+    model: nn.Module,
+    targets: Targets = None,
+    *,
+    tokens: int,
+    sparse_rate: float = 0.01,
+    plan: Plan = "auto",
+    device: str = "cpu",
+    itemsize: int = 4,
+) -> list[CategoryPlan]:
+    """Say for each category how `attach` would have its layers computed in training.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Plain; it may be on the meta device.
+    targets : list of str, str, or None
+        As for `extract_basis`.
+    tokens : int
+        Of one optimiser step, of all its micro-batches.
+    sparse_rate : float
+    plan : {"auto", "materialised", "factored", "input_side"}
+    device, itemsize
+        Kind of device; bytes of a number in the dense products (2 for bfloat16).
+
+    Returns
+    -------
+    list of CategoryPlan
+        Two rows for a category whose layers have two shapes. The sum of `best` over that of `full` is the floor: no
+        exact way to compute the step has fewer multiply-adds.
+    """
+    if tokens < 1:
+        raise ValueError(f"tokens={tokens} must be at least 1: those of one optimiser step.")
+    rows = []
+    for category, layers in find(model, targets).items():
+        shapes = [(out_features(layer), in_features(layer)) for layer in layers.values()]
+        for m, n in dict.fromkeys(shapes):
+            count, k = shapes.count((m, n)), entries(n, sparse_rate)
+            way = choose(plan, T=tokens, m=m, n=n, k=k, device=device, itemsize=itemsize)
+            adds = {each: sum(multiply_adds(each, T=tokens, m=m, n=n, k=k)) for each in WAYS}
+            kept = {"materialised": 2, "factored": 1, "input_side": 0}[way]
+            rows.append(
+                CategoryPlan(
+                    category=category,
+                    layers=count,
+                    m=m,
+                    n=n,
+                    k=k,
+                    way=way,
+                    multiply_adds=count * adds[way],
+                    best=count * min(adds.values()),
+                    full=count * full_fine_tuning(T=tokens, m=m, n=n),
+                    basis_bytes=2 * n * n * 4,
+                    weight_bytes=count * kept * m * n * itemsize,
+                )
+            )
+    return rows
+
+
+def floor(rows: list[CategoryPlan]) -> float:
+    """Multiply-adds of the best plan over those of full fine-tuning, in the target layers."""
+    return sum(row.best for row in rows) / sum(row.full for row in rows)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from frod.method.plan import CategoryPlan
+
 from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult, compare
 from frod.reporting.naming import REFERENCE, looks, method_order, metric_label
@@ -59,6 +61,52 @@ def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]
             table.add_row(*(Text(cell) for cell in [where[index] if index < len(where) else "", *cells]))
         table.add_section()
     return table
+
+
+def plan_table(rows: list[CategoryPlan], title: str) -> Table:
+    """How each category would be computed in training, and the floor.
+
+    Parameters
+    ----------
+    rows : list of CategoryPlan
+        Of `frod.method.plan.plan_model`.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from frod.method.plan import floor
+
+    table = Table(
+        title=Text(title),
+        caption=Text(
+            "k: entries of S in a layer; ratio: multiply-adds to full fine-tuning's; basis: V and its inverse, kept: U and "
+            f"W', in MiB.\nThe floor, the least ratio of any exact plan in these layers, is {floor(rows):.2f}."
+        ),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_footer=True,
+    )
+    footers = {
+        "category": "in all",
+        "layers": str(sum(row.layers for row in rows)),
+        "ratio": f"{sum(row.multiply_adds for row in rows) / sum(row.full for row in rows):.2f}",
+        "basis": _mebibytes(sum(row.basis_bytes for row in rows)),
+        "kept": _mebibytes(sum(row.weight_bytes for row in rows)),
+    }
+    for name in ("category", "layers", "out × in", "k", "plan", "ratio", "basis", "kept"):
+        left = name in ("category", "plan")
+        table.add_column(name, Text(footers.get(name, "")), justify="left" if left else "right", overflow="fold")
+    for row in rows:
+        cells = [row.category, str(row.layers), f"{row.m} × {row.n}", show.short_count(row.k), row.way]
+        cells += [f"{row.multiply_adds / row.full:.2f}", _mebibytes(row.basis_bytes), _mebibytes(row.weight_bytes)]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.1f}"
 
 
 def _figures(result: MethodResult) -> list[str]:

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import attach, basis, breakdown, floor, goals, models, records, settings, step, table, training
+from bench import attach, basis, breakdown, goals, models, records, settings, step, table, training
 from bench.methods import METHODS, set_up, trained
 from bench.models import SHAPES
+from frod.method.plan import plan_model
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -47,27 +48,13 @@ def test_the_shapes_are_those_of_the_published_models(name):
     model = models.build(name, layers=SHAPES[name].layers, device="meta", dtype=torch.bfloat16)
     assert sum(p.numel() for p in model.encoder.parameters()) == encoder
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-    shapes = floor.shapes_of(model, SHAPES[name].targets)
-    assert sum(n + int(rate * n * n) for _, n in shapes) == adapter
+    rows = plan_model(model, SHAPES[name].targets, tokens=1, sparse_rate=rate)
+    assert sum(row.layers * (row.n + row.k) for row in rows) == adapter
 
 
 def test_tokens_are_those_of_the_whole_optimiser_step():
     assert settings.Setting(batch=64).tokens == 64 * 50  # 7 x 7 patches and the class
     assert settings.Setting(model="llama-2-7b", batch=4, length=512, accumulation=8).tokens == 8 * 4 * 512
-
-
-def test_the_floor_is_the_cheapest_plan_of_each_layer_over_full_fine_tuning():
-    T, m, n = 1000, 20, 10
-    p = n + int(0.1 * n * n)
-    ways = [
-        3 * T * m * n + 2 * m * n * n + 2 * p * 10,  # materialised
-        2 * T * m * n + 2 * T * (n * n + n * m) + 3 * T * p,  # factored
-        2 * T * m * n + 4 * T * n * n + 3 * T * p,  # input-side
-    ]
-    assert floor.floor([(m, n)] * 3, tokens=T, sparse_rate=0.1) == pytest.approx(min(ways) / (3 * T * m * n))
-    # Long batches are at the weight's own cost, short ones on the tall layer at the input-side's.
-    assert floor.floor([(m, n)], tokens=10**9, sparse_rate=0.1) == pytest.approx(1)
-    assert floor.floor([(20, 10)], tokens=1, sparse_rate=0.0) == pytest.approx((400 + 400 + 30) / 600)
 
 
 def test_ratios_are_taken_round_by_round():

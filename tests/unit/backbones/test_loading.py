@@ -77,6 +77,14 @@ def test_a_skeleton_and_its_files_give_the_weights_of_the_loaded_model(folders, 
     assert frod.model_hash(empty, checkpoint=folder) == frod.model_hash(model)
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("clip", 1 + (16 // 8) ** 2), ("vit", 1 + (8 // 4) ** 2), ("llama", 12)]
+)
+def test_tokens_of_an_example(folders, vit, kind, expected):
+    folder = vit if kind == "vit" else folders[kind]
+    assert backbones.tokens(backbones.skeleton(folder), backbones.input_facts(folder)) == expected
+
+
 def test_padding_does_not_change_llamas_answer(folders):
     model = backbones.load(folders["llama"], num_classes=3, seed=0)
     short = {name: tensor[1:, :2] for name, tensor in TEXT.items()}

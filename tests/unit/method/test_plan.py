@@ -1,6 +1,7 @@
 """The plan of a training step: which is chosen where, and that the costs are those of the formulas."""
 
 import pytest
+from torch import nn
 
 from frod.method import plan
 
@@ -41,3 +42,25 @@ def test_sparse_products_are_dearer_where_dense_ones_are_cheap():
     shape = {"T": 3200, "m": 3072, "n": 768, "k": 10_000}
     assert plan.choose("auto", **shape) == "input_side"
     assert plan.choose("auto", **shape, device="cuda", itemsize=2) == "materialised"
+
+
+def test_a_model_s_plan_and_its_floor_are_those_of_its_layers():
+    blocks = [nn.ModuleDict({"up": nn.Linear(10, 20)}) for _ in range(3)]
+    model = nn.ModuleList([*blocks, nn.ModuleDict({"down": nn.Linear(10, 6)})])
+    rows = plan.plan_model(model, ["up", "down"], tokens=1000, sparse_rate=0.1)
+    assert [(row.layers, row.m, row.n, row.k) for row in rows] == [(3, 20, 10, 10), (1, 6, 10, 10)]
+    best = [min(sum(plan.multiply_adds(way, T=1000, m=m, n=10, k=10)) for way in plan.WAYS) for m in (20, 6)]
+    assert plan.floor(rows) == pytest.approx((3 * best[0] + best[1]) / (3 * 1000 * 10 * (3 * 20 + 6)))
+    for row in rows:
+        assert row.way == plan.choose("auto", T=1000, m=row.m, n=10, k=10)
+    forced = plan.plan_model(model, ["0.up"], tokens=1000, sparse_rate=0.1, plan="materialised", itemsize=2)
+    assert [(row.way, row.basis_bytes, row.weight_bytes) for row in forced] == [("materialised", 800, 2 * 200 * 2)]
+    with pytest.raises(ValueError, match="tokens=0 must be at least 1"):
+        plan.plan_model(model, ["up"], tokens=0)
+
+
+def test_the_floor_falls_to_one_with_many_tokens():
+    model = nn.ModuleList([nn.Linear(10, 20)])
+    assert plan.floor(plan.plan_model(model, ["0"], tokens=10**9, sparse_rate=0.1)) == pytest.approx(1)
+    few = plan.plan_model(model, ["0"], tokens=1, sparse_rate=0.0)
+    assert plan.floor(few) == pytest.approx((400 + 400 + 30) / 600)
