@@ -12,8 +12,10 @@ _HOMES = {
     "Basis": "frod.method.basis",
     "accumulating": "frod.method.attachment",
     "attach": "frod.method.attach",
+    "basis_from_peft": "frod.method.interchange",
     "count_parameters": "frod.method.counting",
     "extract_basis": "frod.method.extraction",
+    "from_peft": "frod.method.interchange",
     "load_adapter": "frod.method.checkpoint",
     "merge": "frod.method.merge",
     "model_hash": "frod.method.identity",
@@ -21,6 +23,7 @@ _HOMES = {
     "predict_parameters": "frod.method.counting",
     "save_adapter": "frod.method.checkpoint",
     "set_adapter": "frod.method.attachment",
+    "to_peft": "frod.method.interchange",
 }
 
 if TYPE_CHECKING:
@@ -31,14 +34,17 @@ if TYPE_CHECKING:
     from frod.method.counting import count_parameters, predict_parameters
     from frod.method.extraction import extract_basis
     from frod.method.identity import model_hash
+    from frod.method.interchange import basis_from_peft, from_peft, to_peft
     from frod.method.merge import merge
 
 __all__ = [
     "Basis",
     "accumulating",
     "attach",
+    "basis_from_peft",
     "count_parameters",
     "extract_basis",
+    "from_peft",
     "load_adapter",
     "merge",
     "model_hash",
@@ -46,6 +52,7 @@ __all__ = [
     "predict_parameters",
     "save_adapter",
     "set_adapter",
+    "to_peft",
 ]
 
 

@@ -1,0 +1,276 @@
+"""Adapters to and from peft (`peft.FrodConfig`, of version 0.20 on), as the checkpoints of its `save_pretrained`.
+
+Reading needs no peft. Writing does: U is not in a checkpoint, so what is written has to fit the U that peft will
+compute (see `frod.method.peft_basis`), and only its own routine tells which.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frod.method import peft_basis
+from frod.method.attach import attach
+from frod.method.attachment import required_attachment
+from frod.method.basis import Basis, CategoryBasis
+from frod.method.checkpoint import trained_tensors
+from frod.method.identity import describe, model_hash, weight_of
+from frod.method.peft_basis import Crossing
+from frod.method.peft_checkpoint import OF_CATEGORY, OF_MODEL, PeftCheckpoint, read, write
+from frod.method.peft_layers import (
+    adapted_layers,
+    category_of_name,
+    grouped_as_peft_does,
+    index_of_name,
+    modules_named,
+    target_of,
+    targets_for,
+)
+from frod.method.targets import Target, canonical_names, in_features, is_conv1d
+from frod.method.wrappers import is_distributed, unwrapped
+
+
+def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_rate: float = 1.0) -> None:
+    """Write the adapter in use as a checkpoint that `peft.PeftModel.from_pretrained(base, directory)` loads.
+
+    peft computes U anew when it loads, from a V that it computes in float32, and that comes out otherwise with another
+    number of threads or another library: load the checkpoint on the machine and with the threads it was written with,
+    and compare the outputs. This holds for peft's own checkpoints, too.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With an adapter. If it is in half precision, load peft's base model in float32: peft rounds U and V to the
+        dtype of the weights. Layers of the basis that are not adapted (``layers=`` of `attach`) are written as they
+        start.
+    directory : path-like
+        Gets ``adapter_config.json`` and ``adapter_model.safetensors``.
+    max_sparse_rate : float
+        peft's V agrees with ours up to rounding and, for categories of one layer, not at all. Where that moves the
+        outputs, further entries of S are written, up to this share of n^2; a warning says so. None are needed for an
+        adapter that was trained on a basis of peft's (`basis_from_peft`).
+
+    Raises
+    ------
+    ValueError
+        If peft could not rebuild the adapter: more entries are needed, peft groups the layers otherwise, weights are
+        quantised or parts of a fused one.
+    ImportError
+        Without peft.
+    """
+    config_class, routine = _peft()
+    if is_distributed(model):
+        raise ValueError(
+            f"this {type(model).__name__} is wrapped for several processes; write it from the plain model."
+        )
+    model = unwrapped(model)
+    attachment = required_attachment(model)
+    crossings = [
+        Crossing(
+            name=name,
+            targets=targets,
+            layers=adapted_layers(model, targets),
+            V_p=peft_basis.decompose(targets, routine, attachment.ridge),
+        )
+        for name, targets in grouped_as_peft_does(model).items()
+    ]
+    rate = _rate(crossings, attachment.sparse_rate, max_sparse_rate)
+    tensors: dict[str, Tensor] = {}
+    for crossing in crossings:
+        tensors |= _category_tensors(crossing, rate)
+    heads, head_tensors = _heads(model, attachment.train)
+    config = config_class(
+        base_model_name_or_path=getattr(model, "name_or_path", None),
+        target_modules=sorted(name for crossing in crossings for name in crossing.targets),
+        modules_to_save=heads or None,
+        sparse_rate=rate,
+        regularization_alpha=attachment.ridge,
+        fan_in_fan_out=any(is_conv1d(target) for crossing in crossings for target in crossing.targets.values()),
+        inference_mode=True,
+    )
+    architecture = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__}
+    write(directory, config, tensors | head_tensors, architecture)
+
+
+def _peft() -> tuple[Any, Callable[[list[Tensor], float], Tensor]]:
+    try:
+        from peft import FrodConfig
+        from peft.tuners.frod.model import _projection_from_weights
+    except ImportError as error:
+        raise ImportError("to_peft needs peft 0.20 or later, with FrodConfig: pip install -U peft.") from error
+    return FrodConfig, _projection_from_weights
+
+
+def _rate(crossings: list[Crossing], own: float, limit: float) -> float:
+    """What to write as peft's sparse rate; the adapter's own, if that serves."""
+    rate = peft_basis.common_rate(crossings, own)
+    worst = max(crossings, key=lambda crossing: crossing.needed / crossing.n**2)
+    if worst.needed <= max(worst.mapped.shape[1], peft_basis.entries(worst.n, own)):
+        return rate
+    found = (
+        f"category {worst.name!r}: the basis that peft computes is not ours there, and S as it is would leave out "
+        f"{worst.left_out():.2g} of the weights"
+    )
+    remedy = "Train on a basis of peft's (frod.basis_from_peft) to keep the rate, or merge and exchange the whole model"
+    if rate > limit:
+        raise ValueError(
+            f"{found}; a sparse rate of {rate:.3g} is needed, max_sparse_rate={limit:g}. {remedy}, or allow the rate."
+        )
+    warnings.warn(f"{found}; written with a sparse rate of {rate:.3g}, not {own:g}. {remedy}.", stacklevel=3)
+    return rate
+
+
+def _category_tensors(crossing: Crossing, rate: float) -> dict[str, Tensor]:
+    places = crossing.places(rate)
+    tensors: dict[str, Tensor] = {}
+    for name in crossing.targets:
+        lambda_, values = crossing.layer(name, places)
+        tensors[f"{OF_MODEL}{name}.frod_lambda_l"] = lambda_
+        tensors[f"{OF_MODEL}{name}.frod_lambda_s_values"] = values
+    tensors[f"{OF_CATEGORY}V.{crossing.name}"] = crossing.V_stored.to(lambda_.dtype).contiguous()
+    tensors[f"{OF_CATEGORY}s_indices.{crossing.name}"] = places.contiguous()
+    tensors[f"{OF_CATEGORY}s_size.{crossing.name}"] = torch.tensor([crossing.n, crossing.n])
+    return tensors
+
+
+def _heads(model: nn.Module, train: Iterable[str]) -> tuple[list[str], dict[str, Tensor]]:
+    """Names for `modules_to_save`, and the tensors of every module that peft will take them for."""
+    heads = list(train)
+    tensors: dict[str, Tensor] = {}
+    for name in modules_named(model, heads):
+        state = model.get_submodule(name).state_dict()
+        tensors |= {f"{OF_MODEL}{name}.{key}": value.detach().cpu().clone() for key, value in state.items()}
+    return heads, tensors
+
+
+def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "default") -> nn.Module:
+    """Put an adapter that peft trained on a plain model, in place.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The base model as peft was given it; or with adapters that are on the same basis.
+    directory : path-like
+        A checkpoint of `save_pretrained`, of a `peft.FrodConfig`. Dropout is of peft's training only and left behind.
+    name : str
+        What to call the adapter on this model.
+
+    Returns
+    -------
+    nn.Module
+        The same model; its outputs are those of the model peft saved, up to rounding. Train it with any plan but
+        "input_side" where a category has fewer rows than columns: its noise columns need U itself.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds no such checkpoint, or not of this model, or of a kind that cannot be taken over.
+    """
+    stored, given, model = read(directory), model, unwrapped(model)
+    basis = _basis(model, stored)
+    heads = modules_named(model, stored.config.get("modules_to_save") or ())
+    _check_heads(model, stored, heads)
+    places = {category: (stored.places[category][0], stored.places[category][1]) for category in basis.categories}
+    for layer in stored.scale:
+        category = category_of_name(layer)
+        sizes = stored.scale[layer].shape, stored.rotation[layer].shape
+        if sizes != (stored.V[category].shape[:1], stored.places[category].shape[1:]):
+            raise ValueError(f"{stored.path}: {layer!r} has lambda and S of other sizes than {category!r}: {sizes}.")
+    attach(model, basis, sparse_rate=stored.config["sparse_rate"], train=heads, patterns=places, name=name)
+    here, canonical = trained_tensors(model), canonical_names(stored.scale)
+    values = {f"adapter.{canonical[layer]}.scale": tensor for layer, tensor in stored.scale.items()}
+    values |= {f"adapter.{canonical[layer]}.rotation": tensor for layer, tensor in stored.rotation.items()}
+    values |= {f"head.{key}": tensor for key, tensor in stored.heads.items()}
+    with torch.no_grad():
+        for key, tensor in values.items():
+            here[key].copy_(tensor)
+    return given
+
+
+def basis_from_peft(model: nn.Module, directory: str | os.PathLike[str]) -> Basis:
+    """The basis that a checkpoint of peft's is on: peft's V, as stored, over the weights of this model.
+
+    Adapters on it, trained by peft or here, go to peft and back without further entries of S; `load_adapter` takes it
+    for what `save_adapter` wrote after `from_peft`.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The base model as peft was given it.
+    directory : path-like
+        A checkpoint of `save_pretrained`, trained or fresh.
+
+    Returns
+    -------
+    Basis
+        Its categories are named as peft names them.
+
+    Raises
+    ------
+    ValueError
+        As `from_peft`.
+    """
+    return _basis(unwrapped(model), read(directory))
+
+
+def _basis(model: nn.Module, stored: PeftCheckpoint) -> Basis:
+    canonical = canonical_names(stored.scale)
+    categories: dict[str, CategoryBasis] = {}
+    for category in sorted({category_of_name(layer) for layer in stored.scale}):
+        layers = [layer for layer in stored.scale if category_of_name(layer) == category]
+        targets = {layer: target_of(model, layer, stored.path) for layer in layers}
+        categories[category] = _category(category, targets, stored, canonical)
+    return Basis(
+        categories=categories,
+        model_hash=model_hash(model, stored.scale),
+        targets=targets_for(model, stored.scale),
+        ridge=float(stored.config["regularization_alpha"]),
+    )
+
+
+def _category(
+    name: str, targets: dict[str, Target], stored: PeftCheckpoint, canonical: dict[str, str]
+) -> CategoryBasis:
+    V = stored.V[name].double()
+    wrong = [layer for layer, target in targets.items() if in_features(target) != V.shape[0]]
+    if wrong:
+        raise ValueError(f"{stored.path}: V of {name!r} is {tuple(V.shape)}, {wrong[0]!r} of the model is not so wide.")
+    V_inv_t = peft_basis.inverse_transposed(V, name)
+    weights = {layer: weight_of(target).cpu() for layer, target in targets.items()}
+    lambda_0 = {layer: peft_basis.factors(W, V, V_inv_t)[1] for layer, W in weights.items()}
+    stacked = {index_of_name(layer, at): layer for at, layer in enumerate(weights)}
+    of = peft_basis.describes(V, {layer: weights[layer] for layer in stacked.values()}, lambda_0)
+    if not of <= (bound := max(1e-4, 3 * torch.finfo(stored.V[name].dtype).eps)):
+        raise ValueError(
+            f"{stored.path}: V of category {name!r} is not that of this model's weights (off by {of:.2g}, more than "
+            f"{bound:.2g}). Give the base model it was trained on, {stored.config.get('base_model_name_or_path')!r}."
+        )
+    return CategoryBasis(
+        V=V.float().contiguous(),
+        V_inv_t=V_inv_t.float().contiguous(),
+        lambda_0={canonical[layer]: values for layer, values in lambda_0.items()},
+        layers={canonical[layer]: describe(target) for layer, target in targets.items()},
+        facts={
+            "condition_number": (torch.linalg.matrix_norm(V, 1) * torch.linalg.matrix_norm(V_inv_t.T, 1)).item(),
+            "solve": True,  # peft trains on columns of U that are only noise, and they have to be the same noise
+        },
+    )
+
+
+def _check_heads(model: nn.Module, stored: PeftCheckpoint, heads: list[str]) -> None:
+    """Everything in the file that is not FRoD's has to be a head, whole and of this model's shapes."""
+    here = {f"{head}.{key}": tensor for head in heads for key, tensor in model.get_submodule(head).state_dict().items()}
+    if here.keys() != stored.heads.keys():
+        raise ValueError(
+            f"{stored.path} and the model differ in what trains in full: only in the file "
+            f"{sorted(stored.heads.keys() - here.keys())[:4]}, only in the model "
+            f"{sorted(here.keys() - stored.heads.keys())[:4]} (modules_to_save={stored.config.get('modules_to_save')})."
+        )
+    for key, tensor in stored.heads.items():
+        if tensor.shape != here[key].shape:
+            raise ValueError(
+                f"{stored.path}: {key!r} is {tuple(tensor.shape)} in the file, {tuple(here[key].shape)} in the model."
+            )
