@@ -13,12 +13,12 @@ class Goal:
 
     Attributes
     ----------
-    kind : {"step", "memory", "basis"}
+    kind : {"step", "memory", "basis", "category"}
         Which result it is read from.
     where : dict
         Fields of the setting.
-    what : {"full_ft", "peft_frod", "cold", "cold seconds", "cached", "cached seconds"}
-        Ratio of a step or of its memory to a method's; of a set-up to peft's; or seconds.
+    what : {"full_ft", "peft_frod", "cold", "cold seconds", "cached", "cached seconds", "GiB"}
+        Ratio of a step or of its memory to a method's; of a set-up to peft's; or seconds; or the peak of float64.
     limit : float
         The figure may not exceed it.
     any_depth : bool
@@ -44,12 +44,16 @@ class Goal:
             return methods.get("frod", {}).get("ratio_to", {}).get(self.what, {}).get("median")
         if self.kind == "memory":
             return methods.get("frod", {}).get("ratio_to", {}).get(self.what)
+        if self.kind == "category":
+            return methods["float64"]["peak"] / 2**30
         way, _, unit = self.what.partition(" ")
         row = methods[f"frod_{record['default']}" if way == "cold" else "frod_cached"]
         return row["median"] if unit else row.get("ratio_to", {}).get("peft_frod", {}).get("median")
 
     def in_words(self) -> str:
         """What is limited."""
+        if self.kind == "category":
+            return "peak GiB of one category's basis"
         if self.kind == "basis":
             way, _, unit = self.what.partition(" ")
             return f"basis {way}, {unit}" if unit else f"basis {way} / peft's set-up"
@@ -71,6 +75,7 @@ GOALS = (
     Goal(kind="basis", where=CLIP, what="cold", limit=0.5),
     Goal(kind="basis", where=CLIP, what="cached seconds", limit=1.0),
     Goal(kind="basis", where=CLIP, what="cached", limit=0.03),
+    Goal(kind="category", where={"device": "cpu", "model": "llama-2-7b"}, what="GiB", limit=16.0),
     Goal(kind="step", where=CLIP_GPU | {"batch": 64}, what="full_ft", limit=1.4),
     Goal(kind="memory", where=CLIP_GPU | {"batch": 64}, what="full_ft", limit=0.6),
     Goal(kind="step", where=CLIP_GPU | {"batch": 256}, what="full_ft", limit=1.15),

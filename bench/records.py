@@ -8,7 +8,7 @@ from typing import Any
 from bench.machine import describe, load
 from bench.settings import Setting
 
-KINDS = ("step", "memory", "basis", "attach")
+KINDS = ("step", "memory", "basis", "attach", "category")
 
 
 def start(kind: str, what: str, setting: Setting) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from bench import table
+from bench import records, table
 from bench.settings import RESULTS, SUITES, TINY, Setting
 from bench.step import say
 
 ROOT = Path(__file__).parents[1]
-EVERY = ("step", "memory", "basis", "attach")
+EVERY = records.KINDS
 
 
 def main(words: list[str] | None = None) -> int:

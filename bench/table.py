@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench import basis, breakdown, machine, records
+from bench import basis, breakdown, category, machine, records
 from bench.goals import judged
 from bench.methods import LABELS, needs_basis
 from bench.models import SHAPES
@@ -35,6 +35,8 @@ def whole(folder: Path, device: str | None = None) -> list[str]:
     for kind, labels in (("basis", basis.LABELS), ("attach", LABELS)):
         for record in found[kind].values():
             result += [*setup_block(record, labels), ""]
+    for record in found["category"].values():
+        result += [*category.lines(record), *busy(record), ""]
     results = {kind: list(of_kind.values()) for kind, of_kind in found.items()}
     places = {machine.in_words(record["machine"]): None for of_kind in results.values() for record in of_kind}
     return [*result, *goal_block(results, device), "", *places]

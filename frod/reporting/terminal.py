@@ -80,8 +80,8 @@ def plan_table(rows: list[CategoryPlan], title: str) -> Table:
     table = Table(
         title=Text(title),
         caption=Text(
-            "k: entries of S in a layer; ratio: multiply-adds to full fine-tuning's; basis: V and its inverse, kept: U and "
-            f"W', in MiB.\nThe floor, the least ratio of any exact plan in these layers, is {floor(rows):.2f}."
+            "k: entries of S in a layer; ratio: multiply-adds to full fine-tuning's; basis: V and its inverse, kept: U "
+            f"and W', in MiB.\nThe floor, the least ratio of any exact plan in these layers, is {floor(rows):.2f}."
         ),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

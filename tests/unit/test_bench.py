@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import attach, basis, breakdown, goals, models, records, settings, step, table, training
+from bench import attach, basis, breakdown, category, goals, models, records, settings, step, table, training
 from bench.methods import METHODS, set_up, trained
 from bench.models import SHAPES
 from frod.method.plan import plan_model
@@ -171,6 +171,17 @@ def test_setups_and_attaching_are_timed_for_every_way():
         assert len(table.setup_block(record, labels)) == 3 + len(record["methods"])
 
 
+def test_the_dearest_category_is_extracted_from_files(tmp_path):
+    setting = replace(settings.TINY, dtype="bfloat16")
+    record = category.measure(setting)
+    assert (record["category"], record["layers"], record["m"], record["n"]) == ("layers.*.mlp.fc2", 2, 16, 32)
+    assert record["bytes"] > 2 * 16 * 32 * 2
+    row = record["methods"]["float64"]
+    assert row["peak"] > 10**7
+    assert row["facts"]["largest_reconstruction_error"] < 1e-10
+    assert "layers.*.mlp.fc2, 2 layers of 16 x 32" in category.lines(record)[0]
+
+
 def test_every_goal_is_measured_by_a_suite():
     for goal in goals.GOALS:
         measured = [setting for setting, kinds in settings.SUITES[goal.where["device"]].values() if goal.kind in kinds]
@@ -183,7 +194,7 @@ def test_every_goal_is_measured_by_a_suite():
 def results(setting, ratio):
     record = {"kind": "step", "setting": setting.record(), "floor": 1.25}
     record["methods"] = {"frod": {"ratio_to": {"full_ft": {"median": ratio}}}}
-    return {"step": [record], "memory": [], "basis": []}
+    return {"step": [record], "memory": [], "basis": [], "category": []}
 
 
 @pytest.mark.parametrize(("ratio", "met"), [(1.29, "yes"), (1.31, "no")])
@@ -191,7 +202,7 @@ def test_a_goal_is_met_up_to_its_limit(ratio, met):
     lines = table.goal_block(results(settings.CLIP_CPU, ratio), "cpu")
     first = next(line for line in lines if "batch 64" in line and "step / full" in line)
     assert first.split()[-5:] == ["1.3", str(ratio), "1.25", f"{ratio / 1.25:.2f}", met]
-    assert sum("not measured" in line for line in lines) == 7  # the other goals on the CPU
+    assert sum("not measured" in line for line in lines) == 8  # the other goals on the CPU
 
 
 @pytest.mark.parametrize("change", [{"batch": 32}, {"layers": 2}, {"sparse_rate": 0.02}, {"dtype": "bfloat16"}])
