@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import frod
-from frod.method import quantised
+from frod.method import quantised, ways
 from frod.method.linear import FrodLinear
 
 bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install -e '.[quantised]'")
@@ -202,7 +202,10 @@ def test_8_bit_layers_in_evaluation_quantise_the_changed_input():
         assert 0 < relative(layer.eval()(x), in_full) < 0.02
 
 
-def test_autocast_takes_the_products_beside_the_layer_to_its_dtype():
+def test_autocast_takes_the_products_beside_the_layer_to_its_dtype(monkeypatch):
+    dtypes = []
+    changed_input = ways.changed_input
+    monkeypatch.setattr(ways, "changed_input", lambda *a: dtypes.append(a[2]) or changed_input(*a))
     layer = attached(net("nf4"), disturb=0.5)[0].blocks[0]["tall"]
     x = torch.randn(5, N, generator=torch.Generator().manual_seed(2)).requires_grad_()
 
@@ -213,7 +216,7 @@ def test_autocast_takes_the_products_beside_the_layer_to_its_dtype():
     in_full = gradients()
     with torch.autocast("cpu", torch.bfloat16):
         coarse = gradients()
-    assert coarse[0].dtype == torch.float32
+    assert dtypes == [torch.float32, torch.bfloat16] and coarse[0].dtype == torch.float32
     for ours, theirs in zip(coarse, in_full):
         assert ours.dtype == theirs.dtype and 1e-4 < relative(ours, theirs) < 0.03
 
@@ -253,10 +256,15 @@ def test_the_hash_tells_numbers_scales_and_formats_apart(kind):
     names = ["blocks.0.square"]
     hashes = {frod.model_hash(net(other), names) for other in KINDS}
     assert len(hashes) == len(KINDS)
-    for part in range(len(quantised.stored(net(kind).blocks[0]["square"]))):
+    for part in range({"int8": 2, "nf4-double": 4}.get(kind, 2)):
         model = net(kind)
-        tensor = quantised.stored(model.blocks[0]["square"])[part][1]
-        tensor.view(-1)[0] += 1
+        weight = model.blocks[0]["square"].weight
+        if kind == "int8":
+            parts = [weight.data, weight.SCB]
+        else:
+            state = weight.quant_state
+            parts = [weight.data, state.absmax, *([state.state2.absmax, state.offset] if state.nested else [])]
+        parts[part].view(-1)[-1] += 1
         assert frod.model_hash(model, names) not in hashes
 
 
