@@ -198,16 +198,23 @@ class Wide(nn.Module):
 
 
 @pytest.mark.filterwarnings(WIDER)
-def test_columns_that_no_layer_uses(tmp_path):
+def test_columns_that_no_layer_uses(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    model = Wide()
+    model, routine = Wide(), peft_model._projection_from_weights
+    turn = torch.linalg.qr(torch.randn(9, 9)).Q
+
+    def with_other_null_columns(weights, ridge):
+        V = routine(weights, ridge)
+        return torch.cat([V[:, :15], V[:, 15:] @ turn], dim=1)  # as another library might complete V
+
+    monkeypatch.setattr(peft_model, "_projection_from_weights", with_other_null_columns)
     adapted = frod.attach(copy.deepcopy(model), frod.extract_basis(model, ["fc"], progress=False), sparse_rate=0.3)
     with torch.no_grad():
         for _, layer in frod_layers(adapted):
             assert (layer.lambda_0 == 0).sum() == 9
             layer.scale.add_(0.1)
             layer.rotation.normal_()
-    frod.to_peft(adapted, tmp_path, max_sparse_rate=0.4)  # with peft's own null columns it would take more
+    frod.to_peft(adapted, tmp_path, max_sparse_rate=0.4)  # S into peft's null columns would take more
     x = torch.randn(40, 24)
     with torch.no_grad():
         y, expected = load_theirs(model, tmp_path)(x), adapted(x)
