@@ -8,7 +8,8 @@ just been extracted and the same one loaded from a file are equal bit for bit.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ RECONSTRUCTION_BOUND = 1e-5
 EIGENVECTOR_BOUND = {"float64": 1e-9, "float32": 1e-3}
 # ... and how far the stored V^-T may be off V's inverse, in units of float32's eps times V's condition number.
 INVERSE_BOUND = 10.0
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Keep a surrounding autocast from rounding what has to be exact."""
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,7 +78,8 @@ class CategoryBasis:
                     + (" with dtype=torch.float64." if dtype != "float64" else "; check the weights it is taken from.")
                 )
         z = probes(self.n, self.V.device).float()
-        error = ((self.V_inv_t.T @ (self.V @ z) - z).norm() / z.norm()).item()
+        with without_autocast():
+            error = ((self.V_inv_t.T @ (self.V @ z) - z).norm() / z.norm()).item()
         bound = INVERSE_BOUND * torch.finfo(torch.float32).eps * self.facts.get("condition_number", 1.0)
         if not error <= bound:
             raise ValueError(

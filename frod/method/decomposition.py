@@ -114,7 +114,8 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     rows = sum(weight().shape[0] for weight in weights)
     n = weights[0]().shape[1]
     if rows < n:
-        stack = torch.cat([_finite(weight()) for weight in weights])
+        stack = torch.cat([weight().double() for weight in weights])
+        _check_finite(stack)
         _, sigma, Vh = torch.linalg.svd(stack, full_matrices=True)
         rank = int((sigma > NULL_DIRECTION * sigma[0]).sum())
         return SharedBasis(V=Vh.T.contiguous(), rank=rank, error=0.0)
@@ -124,7 +125,9 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
         return SharedBasis(V=root.P.T.contiguous(), rank=root.rank, error=0.0)
     root = _root(weights)
     E, error = _eigenvectors(weights, root, ridge, dtype)
-    return SharedBasis(V=root.P.T @ E.to(root.P.dtype), rank=root.rank, error=error)
+    E = E.to(root.P.dtype)
+    V = root.P.T @ E if root.inverse is not None else _lower_times(root.P.T, E)
+    return SharedBasis(V=V, rank=root.rank, error=error)
 
 
 def coordinates(W: Tensor, V: Tensor, V_inv_t: Tensor, *, refine: bool = True) -> Tensor:
@@ -167,11 +170,9 @@ def probes(n: int, device: torch.device) -> Tensor:
     return torch.randn(n, PROBES, generator=generator, dtype=torch.float64).to(device)
 
 
-def _finite(W: Tensor) -> Tensor:
-    W = W.double()
-    if not torch.isfinite(W).all():
+def _check_finite(numbers: Tensor) -> None:
+    if not torch.isfinite(numbers).all():
         raise ValueError("a target weight holds NaN or infinity: it has no decomposition. Check how it was loaded.")
-    return W
 
 
 def _add_gram(H: Tensor, A: Tensor, alpha: float = 1.0) -> None:
@@ -187,15 +188,26 @@ def _add_gram(H: Tensor, A: Tensor, alpha: float = 1.0) -> None:
     H[half:, :half].addmm_(right.T, left, alpha=alpha)
 
 
+def _lower_times(L: Tensor, E: Tensor) -> Tensor:
+    """L E for a lower triangular L, in half the time."""
+    n = L.shape[0]
+    if n <= BLOCK:
+        return L @ E
+    half = n // 2
+    upper, lower = _lower_times(L[:half, :half], E[:half]), _lower_times(L[half:, half:], E[half:])
+    return torch.cat([upper, lower.addmm_(L[half:, :half], E[:half])])
+
+
 def _root(weights: Sequence[Weight]) -> Root:
     """P from the Cholesky factor of H where that is accurate, else from a sequential QR."""
     H: Tensor | None = None
     for weight in weights:
-        W = _finite(weight())
+        W = weight().double()
         if H is None:
             H = W.new_zeros(W.shape[1], W.shape[1])
         _add_gram(H, W)
     assert H is not None
+    _check_finite(H.diagonal())  # what is not finite in a weight is not in the square of its column either
     L, failed = torch.linalg.cholesky_ex(H)
     del H
     if not failed and _triangular_condition(L) < CHOLESKY_SERVES:
@@ -216,7 +228,8 @@ def _triangular_condition(L: Tensor, steps: int = 10) -> float:
 def _root_by_qr(weights: Sequence[Weight]) -> Root:
     R: Tensor | None = None
     for weight in weights:
-        W = _finite(weight())
+        W = weight().double()
+        _check_finite(W)
         R = torch.linalg.qr(W if R is None else torch.cat([R, W]), mode="r").R
     assert R is not None
     _, sigma, Zh = torch.linalg.svd(R, full_matrices=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frod.method import decomposition
-from frod.method.basis import EIGENVECTOR_BOUND, Basis, CategoryBasis
+from frod.method.basis import EIGENVECTOR_BOUND, Basis, CategoryBasis, without_autocast
 from frod.method.identity import describe, weight_of, weights_hash
 from frod.method.shards import Stored, bind
 from frod.method.targets import Target, Targets, canonical_names, find, in_features, out_features, resolve
@@ -87,7 +87,7 @@ def extract_basis(
     _refuse_meta(sources)
     chosen = list(found) if part is None else _dealt(found, *part)
     result: dict[str, CategoryBasis] = {}
-    with torch.no_grad(), _progress(progress, len(chosen)) as report:
+    with torch.no_grad(), without_autocast(), _progress(progress, len(chosen)) as report:
         for category in chosen:
             layers = {names[name]: (target, sources[name]) for name, target in found[category].items()}
             with report(f"{category}, {len(layers)} layers"):
@@ -142,13 +142,16 @@ def _extract_category(
     # lambda_0 is kept in float32, so it is computed in it where V is well conditioned, in half the time.
     plain = shared.rank == V.shape[0] and condition < SINGLE_SERVES
     V_inv_t = V_inv.T.float() if plain else V_inv.T
+    lost_of_all = _lost(V, V_inv, torch.ones_like(V[0]))
     lambda_0: dict[str, Tensor] = {}
     error = 0.0
     for name, weight in weights.items():
         W = weight()
         B = decomposition.coordinates(W, V, V_inv_t, refine=not plain)
-        lambda_0[name] = decomposition.lengths(B, cutoff=STORED_CUTOFF).to("cpu", torch.float32)
-        error = max(error, _reconstruction_error(W, V, V_inv, lambda_0[name] > 0))
+        lengths = decomposition.lengths(B, cutoff=STORED_CUTOFF)
+        lost = lost_of_all if lengths.all() else _lost(V, V_inv, lengths > 0)
+        error = max(error, _reconstruction_error(W, lost))
+        lambda_0[name] = lengths.to("cpu", torch.float32)
     return CategoryBasis(
         V=V.to("cpu", torch.float32).contiguous(),
         V_inv_t=V_inv.T.to("cpu", torch.float32).contiguous(),
@@ -164,13 +167,17 @@ def _extract_category(
     )
 
 
-def _reconstruction_error(W: Tensor, V: Tensor, V_inv: Tensor, used: Tensor) -> float:
-    """Relative error of U diag(lambda_0) V^T in the Frobenius norm, estimated on random vectors."""
+def _lost(V: Tensor, V_inv: Tensor, used: Tensor) -> Tensor:
+    """Random vectors z less V^-T diag(used) V^T z: what rounding, and columns that are not used, lose of them."""
     z = decomposition.probes(V.shape[0], V.device)
-    coordinates = (V.T @ z) * used.to(V.device)[:, None]
-    W = W.double()
+    return z - V_inv.T @ ((V.T @ z) * used[:, None])
+
+
+def _reconstruction_error(W: Tensor, lost: Tensor) -> float:
+    """Relative error of U diag(lambda_0) V^T in the Frobenius norm, estimated on random vectors."""
+    W = W.to(torch.promote_types(W.dtype, torch.float32))
     size = W.norm().item() * math.sqrt(decomposition.PROBES)
-    return (W @ (z - V_inv.T @ coordinates)).norm().item() / size if size else 0.0
+    return (W @ lost.to(W.dtype)).norm().item() / size if size else 0.0
 
 
 def _reader(source: Source, device: torch.device | str | None) -> Callable[[], Tensor]:

@@ -117,6 +117,14 @@ def test_float32_says_how_far_it_is_from_float64_and_gives_way_where_that_is_too
     assert refined.digest() == exact.digest()
 
 
+def test_autocast_rounds_neither_the_basis_nor_what_is_attached(make_model):
+    model = make_model()
+    expected = frod.extract_basis(model, TARGETS, progress=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert frod.extract_basis(model, TARGETS, progress=False).digest() == expected.digest()
+        frod.attach(model, expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
