@@ -21,10 +21,14 @@ from torch.nn import functional as F
 
 from frod.method import ways
 from frod.method.adapter import Adapter
-from frod.method.plan import Plan, Way, choose
+from frod.method.plan import WAYS, Plan, Way, choose
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
 from frod.method.quantised import follow, is_quantised
 from frod.method.targets import Target, in_features, is_conv1d, out_features
+
+
+# A smallest lambda_0 below this share of the median is too far from the rest for half precision.
+EVEN = 1 / 64
 
 
 class FrodLinear(nn.Module):
@@ -72,6 +76,8 @@ class FrodLinear(nn.Module):
         self.quantised = is_quantised(base)
         self.plan: Plan = "input_side" if self.quantised else plan
         self.solve = solve
+        used = lambda_0[lambda_0 > 0]
+        self.even = used.numel() == 0 or bool(used.min() >= EVEN * used.median())
         self.in_features, self.out_features = in_features(base), out_features(base)
         self.transposed = is_conv1d(base)
         # U takes as much room as W, so it takes W's dtype; V and lambda_0 are small and stay exact.
@@ -179,7 +185,8 @@ class FrodLinear(nn.Module):
         try:
             return compute()
         except torch.OutOfMemoryError as error:
-            if self.plan != "auto" or self._dW is not None:  # going over would lose the step's other micro-batches
+            # Going over would lose the step's other micro-batches, or digits.
+            if self.plan != "auto" or self._dW is not None or self.solve:
                 error.add_note(self.lighter())
                 raise
         warnings.warn(
@@ -210,7 +217,16 @@ class FrodLinear(nn.Module):
             k=self.rotation.numel(),
             device=self.weight.device.type,
             itemsize=itemsize,
+            ways=WAYS if self.input_side_serves(itemsize) else ("materialised", "factored"),
         )
+
+    def input_side_serves(self, itemsize: int) -> bool:
+        """Whether the "input_side" way is as accurate as the others, with numbers of so many bytes.
+
+        It needs the inverse of V. And where lambda_0 is tiny, the changed input grows, only for W to shrink it again:
+        half precision would lose the input itself meanwhile.
+        """
+        return not self.solve and (itemsize > 2 or self.even)
 
     def training_weight(self) -> Tensor:
         """W' for a training step: formed anew, but once for all its micro-batches.

@@ -61,7 +61,17 @@ def cost(way: Way, *, T: int, m: int, n: int, k: int, device: str = "cpu", items
     return dense + SPARSE_COST.get((device, itemsize), 12) * sparse
 
 
-def choose(plan: Plan, *, T: int, m: int, n: int, k: int, device: str = "cpu", itemsize: int = 4) -> Way:
+def choose(
+    plan: Plan,
+    *,
+    T: int,
+    m: int,
+    n: int,
+    k: int,
+    device: str = "cpu",
+    itemsize: int = 4,
+    ways: tuple[Way, ...] = WAYS,
+) -> Way:
     """Pick the cheapest way to compute a training step, unless one was asked for.
 
     It depends on shapes, dtype and kind of device only, so a run computes the same way wherever it is repeated.
@@ -76,11 +86,13 @@ def choose(plan: Plan, *, T: int, m: int, n: int, k: int, device: str = "cpu", i
         Kind: "cpu", "cuda".
     itemsize : int
         Bytes of a number in the dense products: 2 for bfloat16.
+    ways : tuple of str
+        Those that are accurate enough for the layer.
     """
     if plan != "auto":
         return plan
     # Of equals, the last: it takes the least memory.
-    return min(reversed(WAYS), key=lambda way: cost(way, T=T, m=m, n=n, k=k, device=device, itemsize=itemsize))
+    return min(reversed(ways), key=lambda way: cost(way, T=T, m=m, n=n, k=k, device=device, itemsize=itemsize))
 
 
 @dataclass(frozen=True, kw_only=True)
