@@ -51,7 +51,7 @@ format: $(VENV)/dev.installed ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile workflow
 
-bench: $(VENV)/dev.installed ## Methods side by side on the CPU, half an hour on 2 cores: one table; writes bench/results
+bench: $(VENV)/dev.installed ## Methods side by side on the CPU, 40 minutes on 2 cores: one table; writes bench/results
 	$(BIN)/python -m bench $(BENCH)
 
 bench-gpu: ## The same on CUDA; installs nothing: PYTHON needs torch, transformers, timm, peft, accelerate

@@ -17,7 +17,7 @@ class Goal:
         Which result it is read from.
     where : dict
         Fields of the setting.
-    what : {"full_ft", "peft_frod", "cold", "cold seconds", "cached", "cached seconds", "GiB"}
+    what : {"full_ft", "peft_frod", "cold", "cold seconds", "float32", "cached", "cached seconds", "GiB"}
         Ratio of a step or of its memory to a method's; of a set-up to peft's; or seconds; or the peak of float64.
     limit : float
         The figure may not exceed it.
@@ -47,7 +47,7 @@ class Goal:
         if self.kind == "category":
             return methods["float64"]["peak"] / 2**30
         way, _, unit = self.what.partition(" ")
-        row = methods[f"frod_{record['default']}" if way == "cold" else "frod_cached"]
+        row = methods[f"frod_{record['default']}" if way == "cold" else f"frod_{way}"]
         return row["median"] if unit else row.get("ratio_to", {}).get("peft_frod", {}).get("median")
 
     def in_words(self) -> str:
@@ -56,6 +56,7 @@ class Goal:
             return "peak GiB of one category's basis"
         if self.kind == "basis":
             way, _, unit = self.what.partition(" ")
+            way = "cold, float32" if way == "float32" else way
             return f"basis {way}, {unit}" if unit else f"basis {way} / peft's set-up"
         reference = {"full_ft": "full fine-tuning", "peft_frod": "peft's FRoD"}[self.what]
         return f"{self.kind} / {reference}"
@@ -73,6 +74,7 @@ GOALS = (
     Goal(kind="step", where=CLIP | {"batch": 16}, what="full_ft", limit=2.2),
     Goal(kind="step", where=CLIP | {"batch": 16}, what="peft_frod", limit=0.60),
     Goal(kind="basis", where=CLIP, what="cold", limit=0.5),
+    Goal(kind="basis", where=CLIP, what="float32", limit=0.5),
     Goal(kind="basis", where=CLIP, what="cached seconds", limit=1.0),
     Goal(kind="basis", where=CLIP, what="cached", limit=0.03),
     Goal(kind="category", where={"device": "cpu", "model": "llama-2-7b"}, what="GiB", limit=16.0),

@@ -99,7 +99,7 @@ def main(suite: str, *tasks: str) -> None:
             setting = Rates(**rates)
             budget = run.training.model_dump(mode="json")
             key = {"task": run.task, "method": run.method, "rates": setting.model_dump(exclude_none=True)}
-            key |= {"tuner": run.tuner.model_dump(exclude={"label"}), "training": budget, "seed": SEED}
+            key |= {"tuner": run.tuner.model_dump(exclude={"label", "plan"}), "training": budget, "seed": SEED}
             if any(key == {name: one[name] for name in key} for one in trials):
                 continue
             try:

@@ -122,6 +122,8 @@ class Method(Entry):
     """Name in the report; null: the method's own name."""
     sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """FRoD: share of the n x n rotation that is trained."""
+    plan: Literal["auto", "materialised", "factored", "input_side"] | None = None
+    """FRoD: how its layers are computed in training; null: auto, the cheapest for each layer."""
     config: str | None = None
     """peft: name of its configuration class, such as LoraConfig."""
     arguments: dict[str, Any] = {}
@@ -131,6 +133,8 @@ class Method(Entry):
     def _only_what_the_kind_needs(self) -> Method:
         if (self.kind == "frod") != (self.sparse_rate is not None):
             raise ValueError(f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: only kind frod has it")
+        if self.plan is not None and self.kind != "frod":
+            raise ValueError(f"plan is {self.plan}, kind is {self.kind}: only kind frod has it")
         if (self.kind == "peft") != (self.config is not None):
             raise ValueError(f"config is {self.config}, kind is {self.kind}: only kind peft has it")
         if self.arguments and self.kind != "peft":

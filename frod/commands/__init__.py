@@ -31,6 +31,7 @@ def _app():
     from frod.commands import (
         backbone,
         basis,
+        basis_part,
         dag,
         evaluate,
         params,
@@ -50,7 +51,22 @@ def _app():
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (backbone, task, basis, train, evaluate, track, summarise, report, show, params, plan, schema, dag):
+    for module in (
+        backbone,
+        task,
+        basis_part,
+        basis,
+        train,
+        evaluate,
+        track,
+        summarise,
+        report,
+        show,
+        params,
+        plan,
+        schema,
+        dag,
+    ):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     return app

@@ -1,4 +1,4 @@
-"""`frod basis`: extract the shared basis of a backbone, or take it from the user's cache."""
+"""`frod basis`: extract the shared basis of a backbone, or take it from the user's cache, or put its parts together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ def basis(
     backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="Folder of the basis: data/bases/BACKBONE/BASIS.")],
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    part: Annotated[str | None, typer.Option(help="I/K: only the I-th of K parts, from 0.")] = None,
-    join: Annotated[list[Path] | None, typer.Option(help="Folder of a part, to put it together.")] = None,
+    join: Annotated[list[Path] | None, typer.Option(help="Folder of `frod basis_part`; once for each.")] = None,
 ) -> None:
     """Extract the basis; the same weights, targets, ridge and algorithm are decomposed once per user."""
+    if not join:
+        extract(spec, backbone, out, threads=threads)
+        return
+    import frod
+
+    frod.Basis.join([frod.Basis.load(folder) for folder in join]).save(out)
+
+
+def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[int, int] | None = None) -> None:
+    """Extract a basis, or the i-th of k parts of one, unless the cache has it."""
     import json
 
     import torch
@@ -27,20 +36,14 @@ def basis(
     from frod.method.targets import find
     from frod.provenance import cache
 
-    if join:
-        frod.Basis.join([frod.Basis.load(folder) for folder in join]).save(out)
-        return
     settings = json.loads(spec)
     torch.set_num_threads(threads)
     # The weights are read from the files one at a time: a large model need not fit into memory.
     model = backbones.skeleton(backbone)
     names = [layer for category in find(model, settings["targets"]).values() for layer in category]
     weights = frod.model_hash(model, names, checkpoint=backbone)
-    key = cache.key_of(
-        settings
-        | {"kind": "basis", "weights": weights, "layers": names, "algorithm": ALGORITHM_VERSION}
-        | ({"part": part} if part else {})
-    )
+    made_of = {"kind": "basis", "weights": weights, "layers": names, "algorithm": ALGORITHM_VERSION, "part": part}
+    key = cache.key_of(settings | made_of)
     if cache.fetch(key, out):
         print(f"basis taken from the cache, entry {key}")
         return
@@ -51,13 +54,6 @@ def basis(
         dtype=getattr(torch, settings["dtype"]),
         device="cuda" if torch.cuda.is_available() else "cpu",
         checkpoint=backbone,
-        part=_numbers(part) if part else None,
+        part=part,
     ).save(out)
     cache.store(key, out)
-
-
-def _numbers(part: str) -> tuple[int, int]:
-    i, slash, k = part.partition("/")
-    if not (slash and i.isdigit() and k.isdigit()):
-        raise ValueError(f"--part {part} must be I/K, such as 0/4")
-    return int(i), int(k)

@@ -26,7 +26,6 @@ from frod.method.products import SharedBasis, SparsePattern, on_device_only
 from frod.method.quantised import follow, is_quantised
 from frod.method.targets import Target, in_features, is_conv1d, out_features
 
-
 # A smallest lambda_0 below this share of the median is too far from the rest for half precision.
 EVEN = 1 / 64
 

@@ -8,7 +8,7 @@ from frod.config import Method, Rates
 
 def apply(model, tuner: Method, *, targets, head, basis, seed) -> None:
     """Attach FRoD to the layers that `basis` was extracted from; the targets are the basis's."""
-    frod.attach(model, basis, sparse_rate=tuner.sparse_rate, seed=seed, train=head)
+    frod.attach(model, basis, sparse_rate=tuner.sparse_rate, seed=seed, plan=tuner.plan or "auto", train=head)
 
 
 def groups(model, rates: Rates, head, weight_decay) -> list[dict]:

@@ -1,6 +1,5 @@
 # The shared basis: once per backbone, for all its tasks, methods and seeds. Of a large model its parts, a few kinds of
 # layers each, are extracted side by side (basis.parts).
-BASIS_PARTS = WORKFLOW.params.basis.parts
 
 
 rule basis_part:
@@ -20,13 +19,13 @@ rule basis_part:
         mem_mb=RESOURCES.mem_mb,
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
-        parts=BASIS_PARTS,
-        code=CODE["basis"],
+        parts=WORKFLOW.params.basis.parts,
+        code=CODE["basis_part"],
     message:
         "shared basis of {wildcards.backbone}, part {wildcards.part}"
     shell:
-        "python -m frod basis --spec {params.spec:q} --backbone $(dirname {input.source:q})"
-        " --part {wildcards.part}/{params.parts} --out {output.part:q} --threads {threads} > {log:q} 2>&1"
+        "python -m frod basis_part --spec {params.spec:q} --backbone $(dirname {input.source:q}) --part {wildcards.part}"
+        " --parts {params.parts} --out {output.part:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule basis:

@@ -31,6 +31,7 @@ CODE = {
     for name in [
         "backbone",
         "task",
+        "basis_part",
         "basis",
         "train",
         "evaluate",
