@@ -46,6 +46,7 @@ rule runs:
 onsuccess:
     from frod.commands.show import show
 
-    if Path(f"{REPORTS}/index.html").exists():
-        show(Path(f"{RESULTS}/summary.parquet"))
+    # The page may be in git, without the runs.
+    if Path(f"{REPORTS}/index.html").exists() and Path(rules.summarise.output.summary).exists():
+        show(Path(rules.summarise.output.summary))
         print(f"The report: {REPORTS}/index.html")

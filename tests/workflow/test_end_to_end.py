@@ -33,7 +33,7 @@ def test_the_report_and_all_runs_are_there(finished):
 def test_a_basis_in_parts_is_the_same_basis(finished, tmp_path):
     name = "data/bases/digit_vit/ridge-0.001-float64"
     project = type(finished)(tmp_path / "project", tmp_path / "cache")
-    shutil.copytree(finished.folder, project.folder, ignore=shutil.ignore_patterns("bases", "results", "reports"))
+    shutil.copytree(finished.folder, project.folder, ignore=shutil.ignore_patterns("bases", "results"))
     project.edit("params.yaml", "parts: 1", "parts: 3")
     assert rules(project.snakemake("bases"))["basis_part"] == 3
     digests = [json.loads((p.path(name) / "manifest.json").read_text())["digest"] for p in (finished, project)]
