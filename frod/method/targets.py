@@ -86,6 +86,26 @@ def get(model: nn.Module, name: str) -> Target:
     return model.get_submodule(name)
 
 
+def modules_of(found: dict[str, dict[str, Target]]) -> list[str]:
+    """Names of the modules that hold the targets that `find` gave, for a method that adapts whole modules.
+
+    Raises
+    ------
+    ValueError
+        If of a fused layer only some roles are targets.
+    """
+    targets = [(name, target) for layers in found.values() for name, target in layers.items()]
+    roles = Counter(name.rpartition(".")[0] for name, target in targets if isinstance(target, Part))
+    for name, count in roles.items():
+        if count < len(ROLES):
+            raise ValueError(
+                f"targets: {count} of the {len(ROLES)} roles of {name!r} are named, and this method adapts the layer as "
+                f"a whole. Name the layer: {FUSED!r}."
+            )
+    names = [name.rpartition(".")[0] if isinstance(target, Part) else name for name, target in targets]
+    return list(dict.fromkeys(names))
+
+
 def is_conv1d(module: object) -> bool:
     """Whether this is transformers' ``Conv1D``, which keeps its weight as (in, out); told by name, not by import."""
     return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")

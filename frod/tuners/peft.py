@@ -23,7 +23,7 @@ def apply(model, tuner: Method, *, targets, head, basis, seed) -> None:
     if not (isinstance(kind, type) and issubclass(kind, peft.PeftConfig)):
         known = sorted(n for n in dir(peft) if n.endswith("Config") and n != "PeftConfig")
         raise ValueError(f"methods: config {tuner.config!r} is no configuration class of peft; there are {known}")
-    layers = [name for category in target_layers.find(model, targets).values() for name in category]
+    layers = target_layers.modules_of(target_layers.find(model, targets))
     try:
         config = kind(target_modules=layers, **tuner.arguments)
     except TypeError as error:

@@ -103,6 +103,23 @@ def test_what_is_saved_restores_the_outputs(bert, basis, name, tmp_path):
     assert torch.equal(model(input_ids=ids).logits, again(input_ids=ids).logits)
 
 
+def test_peft_s_methods_adapt_every_layer_that_frod_does_a_fused_one_as_a_whole():
+    import timm
+
+    vit = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=8, patch_size=4, embed_dim=12, num_classes=3)
+
+    def adapted(targets):
+        model = copy.deepcopy(vit)
+        tuners.of_kind("peft").apply(model, LORA, targets=targets, head=["head"], basis=None, seed=0)
+        return {name.removesuffix(".lora_A") for name, _ in model.named_modules() if name.endswith(".lora_A")}
+
+    layers = {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
+    assert adapted(None) == {f"blocks.{i}.{layer}" for i in range(2) for layer in layers}
+    assert adapted(["qkv"]) == {f"blocks.{i}.attn.qkv" for i in range(2)}
+    with pytest.raises(ValueError, match=r"2 of the 3 roles of 'blocks\.0\.attn\.qkv' are named"):
+        adapted(["qkv.q", "qkv.v"])
+
+
 def test_an_adapter_s_start_depends_on_its_seed_alone(bert, basis):
     torch.manual_seed(1)
     first = trained.trained_state(applied(bert, basis, LORA, seed=5))
