@@ -99,8 +99,8 @@ def modules_of(found: dict[str, dict[str, Target]]) -> list[str]:
     for name, count in roles.items():
         if count < len(ROLES):
             raise ValueError(
-                f"targets: {count} of the {len(ROLES)} roles of {name!r} are named, and this method adapts the layer as "
-                f"a whole. Name the layer: {FUSED!r}."
+                f"targets: {count} of the {len(ROLES)} roles of {name!r} are named, and this method adapts the layer "
+                f"as a whole. Name the layer: {FUSED!r}."
             )
     names = [name.rpartition(".")[0] if isinstance(target, Part) else name for name, target in targets]
     return list(dict.fromkeys(names))

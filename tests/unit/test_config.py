@@ -90,7 +90,7 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
         ("seeds", [], "seeds"),
         ("methods.frod", {"kind": "frod"}, "methods.frod: sparse_rate is None"),
         ("methods.full_ft", {"kind": "full_ft", "sparse_rate": 0.1}, "sparse_rate is 0.1, kind is full_ft"),
-        ("methods.full_ft", {"kind": "full_ft", "plan": "auto"}, "plan is auto, kind is full_ft: only kind frod has it"),
+        ("methods.full_ft", {"kind": "full_ft", "plan": "auto"}, "plan is auto, kind is full_ft"),
         ("methods.frod", {"kind": "frod", "sparse_rate": 0.1, "plan": "quick"}, "methods.frod.plan"),
         ("methods.frod", {"kind": "peft", "config": "X", "arguments": {"target_modules": []}}, "target_modules"),
         ("experiments.0.rates.frod", {"lr": 1e-3, "lr_head": 1e-3}, r"experiments.0.rates.frod: has \['lr'"),
