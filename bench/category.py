@@ -7,8 +7,6 @@ Writes category-KEY.json.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from bench import records
-from bench.memory import ROOT, peak
+from bench.memory import child, peak
 from bench.models import SHAPES
 from bench.settings import Setting, parser, setting_of
 from bench.training import wait
@@ -35,7 +33,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         write_weights(setting, category, Path(folder))
         record["bytes"] = sum(file.stat().st_size for file in Path(folder).iterdir())
-        record["methods"] = {"float64": child(setting, "--child", folder)}
+        record["methods"] = {"float64": child("category", setting, "--child", folder)}
     return record
 
 
@@ -60,15 +58,6 @@ def write_weights(setting: Setting, category: CategoryPlan, folder: Path) -> Non
         if name.endswith(f"{suffix}.weight"):
             weight = torch.randn(parameter.shape, generator=generator).mul_(0.02).to(parameter.dtype)
             save_file({name: weight}, folder / f"{name}.safetensors")
-
-
-def child(setting: Setting, *words: str) -> dict[str, Any]:
-    """Run this module in a process of its own and return what it prints last."""
-    command = [sys.executable, "-m", "bench.category", *setting.arguments(), *words]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"bench.category --child ended with {done.returncode}; its errors are above.")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def in_child(setting: Setting, folder: str) -> dict[str, Any]:

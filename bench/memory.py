@@ -34,9 +34,9 @@ def measure(setting: Setting) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         if any(needs_basis(method) for method in setting.methods):
-            child(setting, "--child", "basis", "--basis", folder)
+            child("memory", setting, "--child", "basis", "--basis", folder)
         for method in setting.methods:
-            rows[method] = child(setting, "--child", method, "--basis", folder)
+            rows[method] = child("memory", setting, "--child", method, "--basis", folder)
             say(f"{method}: {rows[method].get('peak', 0) / 2**30:.2f} GiB")
     reference = rows.get("full_ft", {}).get("peak")
     for row in rows.values():
@@ -46,12 +46,12 @@ def measure(setting: Setting) -> dict[str, Any]:
     return record
 
 
-def child(setting: Setting, *words: str) -> dict[str, Any]:
-    """Run this module in a process of its own and return what it prints last."""
-    command = [sys.executable, "-m", "bench.memory", *setting.arguments(), *words]
+def child(kind: str, setting: Setting, *words: str) -> dict[str, Any]:
+    """Run a measurement's module in a process of its own and return what it prints last."""
+    command = [sys.executable, "-m", f"bench.{kind}", *setting.arguments(), *words]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"bench.memory {' '.join(words[:2])} ended with {done.returncode}; its errors are above.")
+        raise SystemExit(f"bench.{kind} {' '.join(words[:2])} ended with {done.returncode}; its errors are above.")
     return json.loads(done.stdout.splitlines()[-1])
 
 

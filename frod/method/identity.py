@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from frod.method.quantised import dequantised, is_quantised, stored
 from frod.method.shards import Stored, bind
-from frod.method.targets import Part, Target, canonical_names, find, get, in_features, is_conv1d, out_features
+from frod.method.targets import Target, canonical_names, find, get, in_features, is_conv1d, out_features
 
 
 def weight_of(target: Target | Stored) -> Tensor:
@@ -20,11 +20,6 @@ def weight_of(target: Target | Stored) -> Tensor:
         return dequantised(target)
     weight = cast(Tensor, target.weight).detach()
     return weight.T if is_conv1d(target) else weight
-
-
-def part_rows(target: Target) -> slice | None:
-    """Which rows of the layer's weight the target is; None for all."""
-    return target.rows if isinstance(target, Part) else None
 
 
 def describe(target: Target) -> tuple[int, int, str]:
