@@ -6,26 +6,29 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+from frod import hub
 from frod.backbones.registry import Hub, Local, Package
 from frod.files import sha256
 
 REFUSED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".npz", ".py")
 
 
-def hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> None:
+def from_hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> str | None:
     """Copy the needed files of a Hub model into `out`, from mirror/models/ID where that is, else from the Hub.
+
+    Returns
+    -------
+    str or None
+        The commit; None where a mirror does not say.
 
     Raises
     ------
     ValueError
         The model cannot be reached, its licence is not accepted, or a file is missing.
     """
-    if mirror is not None and not mirror.is_dir():
-        raise ValueError(f"paths.mirror (FROD_MIRROR): {mirror} is not a folder")
-    folder = mirror / "models" / source.id if mirror is not None else None
-    if folder is None or not folder.is_dir():
-        folder = _download(name, source, mirror)
-    copy_matching(folder, source.files, out, what=f"{name} ({source.id})")
+    found = hub.snapshot("models", source.id, source.revision, source.files, mirror, gated=source.gated)
+    copy_matching(found.folder, source.files, out, what=f"{name} ({source.id})")
+    return found.revision
 
 
 def package(name: str, source: Package, out: Path) -> str:
@@ -71,26 +74,3 @@ def copy_matching(folder: Path, patterns: list[str], out: Path, *, what: str) ->
         raise ValueError(f"{what}: {folder} has no safetensors; weights in pickle are not read")
     for file in files:
         shutil.copyfile(file, out / file.name)  # of a link (the Hub's cache has links) the file itself
-
-
-def _download(name: str, source: Hub, mirror: Path | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-
-    looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
-    put = f"set paths.mirror (or FROD_MIRROR) to a folder that has models/{source.id}/"
-    try:
-        return Path(snapshot_download(source.id, revision=source.revision, allow_patterns=source.files))
-    except GatedRepoError as error:
-        raise ValueError(
-            f"backbone {name}: {source.id} is gated. Accept its licence on https://huggingface.co/{source.id}, then "
-            f"log in with `hf auth login` or set HF_TOKEN; or {put}"
-        ) from error
-    # OSError: no connection (of whatever HTTP library), no local copy while offline.
-    except (HfHubHTTPError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        gated = " It is gated: it also needs its licence accepted and HF_TOKEN set." if source.gated else ""
-        raise ValueError(
-            f"backbone {name}: {source.id} at {source.revision[:12]}: {looked}, and the Hub does not give it "
-            f"({type(error).__name__}: {reason}). Go online, or {put}.{gated}"
-        ) from error

@@ -64,8 +64,8 @@ def materialise(
 
 def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Path | None) -> dict[str, Any]:
     if isinstance(source, Hub):
-        fetch.hub(name, source, folder, mirror=mirror)
-        return {"source": f"hub {source.id}", "revision": source.revision}
+        revision = fetch.from_hub(name, source, folder, mirror=mirror)
+        return {"source": f"hub {source.id}", "revision": revision}
     if isinstance(source, Package):
         version = fetch.package(name, source, folder)
         return {"source": f"package {source.package}", "revision": version}

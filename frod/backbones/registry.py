@@ -16,8 +16,9 @@ REGISTRY = Path(__file__).with_name("registry.yaml")
 class Hub(Entry):
     """A model of the Hugging Face Hub."""
 
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
-    """id@revision; the revision is a commit."""
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[0-9a-f]{40})?$")]
+    """id@revision; the revision is a commit. Without one, the newest is taken when the files are fetched, and
+    recorded."""
     files: Annotated[list[str], Field(min_length=1)]
     """Patterns of the files needed; nothing else is fetched."""
     gated: bool = False
@@ -28,8 +29,8 @@ class Hub(Entry):
         return self.hub.partition("@")[0]
 
     @property
-    def revision(self) -> str:
-        return self.hub.partition("@")[2]
+    def revision(self) -> str | None:
+        return self.hub.partition("@")[2] or None
 
 
 class Package(Entry):

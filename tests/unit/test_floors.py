@@ -12,9 +12,10 @@ FLOORS = [
     {"commands"},
     {"training", "tuners", "provenance", "reporting", "tracking"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files", "entries"},
+    {"files", "entries", "hub"},
 ]
-ALONGSIDE = {("training", "tuners"), ("tracking", "provenance")}  # neighbours on one floor that may be used
+# Neighbours on one floor that may be used.
+ALONGSIDE = {("training", "tuners"), ("tracking", "provenance"), ("hub", "files")}
 HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")
 
 

@@ -20,7 +20,7 @@ def test_the_mirror_comes_first(monkeypatch, mirror, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the Hub"))
     facts = backbones.materialise("llama", spec(), tmp_path / "llama", mirror=mirror)
     assert set(facts["files"]) == set(TEXT_FILES)
-    assert (facts["source"], facts["revision"]) == ("hub someone/llama", REVISION)
+    assert (facts["source"], facts["revision"]) == ("hub someone/llama", None)  # no mirror.json
 
 
 def test_without_the_mirror_the_hub_is_asked_for_just_these_files(monkeypatch, mirror, tmp_path):
@@ -32,7 +32,12 @@ def test_without_the_mirror_the_hub_is_asked_for_just_these_files(monkeypatch, m
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     backbones.materialise("llama", spec(), tmp_path / "llama")
-    assert asked == {"id": "someone/llama", "revision": REVISION, "allow_patterns": TEXT_FILES}
+    assert asked == {
+        "id": "someone/llama",
+        "repo_type": "model",
+        "revision": REVISION,
+        "allow_patterns": TEXT_FILES,
+    }
 
 
 def refuse(monkeypatch, error):
@@ -44,14 +49,16 @@ def refuse(monkeypatch, error):
 
 def test_offline_says_what_to_do(monkeypatch, tmp_path):
     refuse(monkeypatch, LocalEntryNotFoundError("no copy here"))
-    with pytest.raises(ValueError, match=r"someone/llama.*Go online, or set paths.mirror \(or FROD_MIRROR\).*models/"):
+    with pytest.raises(ValueError, match=r"someone/llama.*`frod fetch --suite SUITE --out DIR`.*FROD_MIRROR=DIR"):
         backbones.materialise("llama", spec(), tmp_path / "llama")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_gated_model_says_how_to_get_in(monkeypatch, tmp_path):
     refuse(monkeypatch, GatedRepoError("403", response=SimpleNamespace(headers={}, request=None)))
-    with pytest.raises(ValueError, match=r"llama is gated. Accept its licence on https://\S+, then log in .* HF_TOKEN"):
+    with pytest.raises(
+        ValueError, match=r"llama at .*: is gated. Accept its licence on https://\S+, then log in .* HF_TOKEN"
+    ):
         backbones.materialise("llama", spec(), tmp_path / "llama")
 
 

@@ -1,0 +1,159 @@
+"""Files of the Hub: from a mirror folder laid out like it, else from the Hub itself at one commit."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["models", "datasets"]
+RECORD = "mirror.json"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a repository at one commit."""
+
+    folder: Path
+    """Files lie in it under their names on the Hub."""
+    revision: str | None
+    """The commit; None where the files are from a mirror that does not say."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the Hub says of a repository's files, without fetching them."""
+
+    revision: str
+    """The commit."""
+    bytes: dict[str, int]
+    """By name, the size."""
+    sha256: dict[str, str]
+    """By name, of the large files only: the Hub states none of the small ones."""
+
+
+def snapshot(
+    kind: Kind, id: str, revision: str | None, patterns: list[str], mirror: Path | None, *, gated: bool = False
+) -> Snapshot:
+    """Find the files of a repository, fetching them where they are not here yet.
+
+    Parameters
+    ----------
+    kind : {"models", "datasets"}
+    id : str
+        Owner and name on the Hub.
+    revision : str or None
+        Commit; None: the newest, which the result names.
+    patterns : list of str
+        Of the files to fetch; what a mirror holds is not held against them.
+    mirror : Path or None
+        Folder with KIND/ID/, looked up before the Hub. Its mirror.json, where it has one, names the commit.
+    gated : bool
+        Whether the Hub wants a licence accepted; only for the error's words.
+
+    Raises
+    ------
+    ValueError
+        One line: the mirror is no folder or holds another commit; the repository or commit does not exist, is gated,
+        or cannot be reached; the disk is full.
+    """
+    if mirror is not None and not mirror.is_dir():
+        raise ValueError(f"paths.mirror (FROD_MIRROR): {mirror} is not a folder")
+    if mirror is not None and (mirror / kind / id).is_dir():
+        return Snapshot(mirror / kind / id, _commit_of(mirror, kind, id, revision))
+    from huggingface_hub import snapshot_download
+
+    with explained(kind, id, revision, mirror=mirror, gated=gated):
+        folder = Path(
+            snapshot_download(id, repo_type=kind.removesuffix("s"), revision=revision, allow_patterns=patterns)
+        )
+    return Snapshot(folder, revision or folder.name)  # the Hub's cache names its folders by commit
+
+
+def listing(kind: Kind, id: str, revision: str | None, patterns: list[str], *, gated: bool = False) -> Listing:
+    """Ask the Hub which files match and how large they are; arguments and errors as of `snapshot`.
+
+    Raises
+    ------
+    ValueError
+        As `snapshot`; or a pattern matches no file.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
+
+    with explained(kind, id, revision, mirror=None, gated=gated):
+        info = HfApi().repo_info(id, repo_type=kind.removesuffix("s"), revision=revision, files_metadata=True)
+    files = {file.rfilename: file for file in info.siblings or ()}
+    unmatched = [p for p in patterns if not list(filter_repo_objects(files, allow_patterns=[p]))]
+    if unmatched:
+        raise ValueError(f"{_name(kind, id, info.sha)}: the Hub has no file {', '.join(unmatched)}")
+    wanted = [files[name] for name in filter_repo_objects(files, allow_patterns=patterns)]
+    return Listing(
+        revision=info.sha,
+        bytes={file.rfilename: file.size for file in wanted},
+        sha256={file.rfilename: file.lfs.sha256 for file in wanted if file.lfs},
+    )
+
+
+def recorded(mirror: Path) -> dict[str, Any]:
+    """Return the repositories of a mirror's mirror.json by KIND/ID; empty where it has none."""
+    path = mirror / RECORD
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text("utf-8"))["repositories"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: is not what `frod fetch` writes ({type(error).__name__}: {error}); delete it"
+        ) from None
+
+
+def _commit_of(mirror: Path, kind: Kind, id: str, revision: str | None) -> str | None:
+    """Return the commit that the mirror names; ValueError where another one is pinned."""
+    found = recorded(mirror).get(f"{kind}/{id}", {}).get("revision")
+    if found and revision and found != revision:
+        raise ValueError(
+            f"{_name(kind, id, revision)}: the mirror {mirror} holds commit {found[:12]}; run `frod fetch` on it again"
+        )
+    return found
+
+
+def _name(kind: Kind, id: str, revision: str | None) -> str:
+    what = {"models": "model", "datasets": "data set"}[kind]
+    return f"{what} {id}" + (f" at {revision[:12]}" if revision else "")
+
+
+@contextmanager
+def explained(kind: Kind, id: str, revision: str | None, *, mirror: Path | None, gated: bool) -> Iterator[None]:
+    """Turn what the Hub's library raises into one line that says what to do."""
+    from huggingface_hub import errors
+
+    name = _name(kind, id, revision)
+    page = f"https://huggingface.co/{'datasets/' if kind == 'datasets' else ''}{id}"
+    log_in = "log in with `hf auth login` or set HF_TOKEN"
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ValueError(
+            f"{name}: is gated. Accept its licence on {page}, then {log_in}; or set FROD_MIRROR to a folder that has "
+            f"{kind}/{id}"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ValueError(f"{name}: the Hub has no such repository, or it is private: then {log_in}") from error
+    except errors.RevisionNotFoundError as error:
+        raise ValueError(f"{name}: the Hub has no such commit of it; see {page}/commits/main") from error
+    # HTTPError is that of whatever HTTP library the Hub's uses; OSError: no copy here while offline, or a full disk.
+    except (errors.HTTPError, OSError, errors.XetDownloadError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise ValueError(f"{name}: no space left on the disk of the Hub's cache; set HF_HOME elsewhere") from error
+        looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
+        reason = (str(error).strip().splitlines() or [""])[0]
+        licence = f" It is gated: accept its licence on {page} and {log_in}." if gated else ""
+        raise ValueError(
+            f"{name}: {looked}, and the Hub does not give it ({type(error).__name__}: {reason}). Where there is a "
+            f"network, run `frod fetch --suite SUITE --out DIR`, bring DIR here and set FROD_MIRROR=DIR.{licence}"
+        ) from error
