@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from frod import config
+from frod.entries import Entry
 
 ROOT = Path(__file__).parents[2]
 SUITE = {
@@ -28,6 +29,10 @@ SUITE = {
             },
         }
     ],
+}
+GRID = {
+    "full_ft": [{"lr": rate, "lr_head": 1e-3} for rate in (1e-4, 1e-3)],
+    "frod": [{"lr_scale": rate, "lr_rotation": rate, "lr_head": 1e-3} for rate in (1e-3, 1e-2)],
 }
 
 
@@ -88,7 +93,19 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
     [
         ("seeds", [1, 1], "seeds: .* repeats a seed"),
         ("seeds", [], "seeds"),
-        ("methods.frod", {"kind": "frod"}, "methods.frod: sparse_rate is None"),
+        ("methods.frod", {"kind": "frod", "sparse_rate": None}, "methods.frod: sparse_rate is None"),
+        ("methods.x", {"label": "X"}, "methods.x: has no kind, and is none of full_ft, frod"),
+        ("methods.frod", {"match_parameters": "frod"}, "match_parameters are for kind peft"),
+        ("methods.full_ft", {"kind": "peft", "config": "C", "match_parameters": "x"}, "'x' is no method of kind frod"),
+        ("experiments.0.methods", {"lora": {}}, r"methods: \['lora'\] are no methods of the suite"),
+        ("tune", {"seed": 1}, "tune.seed: 1 is one of the seeds"),
+        ("experiments.0.grid", GRID | {"frod": GRID["frod"][:1]}, "the same number for each"),
+        ("experiments.0.grid", GRID | {"frod": 2 * GRID["frod"][:1]}, "grid.frod: repeats a trial"),
+        ("experiments.0.grid", {"full_ft": GRID["full_ft"]}, "give the grid of each method"),
+        ("experiments.0.rates", {}, "give rates, or a grid"),
+        ("experiments", [], "give experiments, or suites to include"),
+        ("include", ["smal"], "did you mean 'small'"),
+        ("resources", {"gpus": 1}, "experiments.0.resources.gpus: unknown key; did you mean 'gpu'"),
         ("methods.full_ft", {"kind": "full_ft", "sparse_rate": 0.1}, "sparse_rate is 0.1, kind is full_ft"),
         ("methods.full_ft", {"kind": "full_ft", "plan": "auto"}, "plan is auto, kind is full_ft"),
         ("methods.frod", {"kind": "frod", "sparse_rate": 0.1, "plan": "quick"}, "methods.frod.plan"),
@@ -114,7 +131,7 @@ def test_params_yaml_states_every_default(tmp_path):
     assert re.findall(r"^  (\w+):", (ROOT / "params.yaml").read_text(), re.M) == [
         name
         for field in config.Params.model_fields.values()
-        if isinstance(field.default, config.Entry)
+        if isinstance(field.default, Entry)
         for name in type(field.default).model_fields
     ]
 
@@ -124,19 +141,51 @@ def test_the_suites_in_the_repository_are_valid(suite):
     assert config.load({"suite": suite.stem}, ROOT).runs
 
 
-@pytest.mark.parametrize("suite", ["smoke", "minilm"])
-def test_a_suite_s_rates_are_the_best_of_the_recorded_trials(suite):
-    """What the suite says of its rates is true: the best on validation, out of as many trials for every method."""
-    by_run = {}
-    for trial in json.loads((ROOT / "bench" / "results" / f"rates-{suite}.json").read_text()):
-        by_run.setdefault((trial["task"], trial["method"]), []).append(trial)
-    workflow = config.load({"suite": suite}, ROOT)
-    for experiment in workflow.suite.experiments:
-        searched = experiment.tasks[0]  # the others of an experiment take its rates
-        assert len({len(by_run[searched, method]) for method in workflow.suite.methods}) == 1
-        for method in workflow.suite.methods:
-            best = max(by_run[searched, method], key=lambda trial: trial["validation"])
-            run = workflow.find(searched, experiment.backbone, method, workflow.suite.seeds[0])
-            assert run.rates.model_dump(exclude_none=True) == best["rates"], run.key
-            assert run.training.model_dump(mode="json") == best["training"], run.key
-            assert best["seed"] not in workflow.suite.seeds
+def test_a_grid_is_tried_by_every_method_on_a_seed_of_its_own(tmp_path):
+    suite = changed("experiments.0.grid", GRID) | {"tune": {"training": {"epochs": 1}}}
+    workflow = load(tmp_path, suite=suite)
+    assert all(run.rates is None for run in workflow.runs)
+    for method, grid in GRID.items():
+        trials = workflow.trials_of("digits", "digit_vit", method)
+        assert [trial.run.rates.model_dump(exclude_none=True) for trial in trials] == grid
+        assert [(trial.index, trial.run.seed, trial.run.training.epochs) for trial in trials] == [
+            (0, 100, 1),
+            (1, 100, 1),
+        ]
+
+
+def test_the_released_protocol_takes_the_suite_s_rates_and_a_folder_of_its_own(tmp_path):
+    suite = changed("experiments.0.grid", GRID)
+    workflow = load(tmp_path, {"protocol": "released"}, suite)
+    assert not workflow.trials
+    assert workflow.name == "small_released"
+    assert workflow.runs[0].rates.model_dump(exclude_none=True) == SUITE["experiments"][0]["rates"]["full_ft"]
+    with pytest.raises(ValueError, match="give the rates of each method"):
+        load(tmp_path, {"protocol": "released"}, changed("experiments.0", suite["experiments"][0] | {"rates": {}}))
+
+
+def test_a_method_is_laid_over_the_known_one_and_an_experiment_s_over_that(tmp_path):
+    suite = changed("methods.lora", {"arguments": {"r": 2}, "match_parameters": "frod"})
+    experiment = suite["experiments"][0]
+    experiment["rates"]["lora"] = {"lr": 1e-3, "lr_head": 1e-3}
+    experiment["methods"] = {"frod": {"sparse_rate": 0.3}}
+    run = load(tmp_path, suite=suite).find("digits", "digit_vit", "lora", 0)
+    assert run.tuner.config == "LoraConfig"
+    assert run.tuner.arguments == {"r": 2, "lora_alpha": 16}
+    assert run.matched.sparse_rate == 0.3
+
+
+def test_a_suite_includes_the_experiments_of_others(tmp_path):
+    load(tmp_path)
+    (tmp_path / "workflow" / "suites" / "part.yaml").write_text(yaml.safe_dump(changed("training", {"epochs": 9})))
+    whole = {key: SUITE[key] for key in ("title", "description")} | {"methods": {"frod": {}}, "seeds": [7]}
+    workflow = load(tmp_path, suite=whole | {"include": ["part"]})
+    assert [run.key for run in workflow.runs] == ["small/digits/digit_vit/frod/seed-7"]
+    assert workflow.runs[0].training.epochs == 2  # the experiment's own
+
+
+def test_what_a_training_may_use_is_merged_as_its_budget_is(tmp_path):
+    suite = changed("resources", {"gpu": 1, "threads": 2})
+    suite["experiments"][0]["resources"] = {"gpu": 2}
+    (found,) = {one.model_dump_json() for one in load(tmp_path, suite=suite).resources.values()}
+    assert json.loads(found) | {"gpu": 2, "threads": 2, "mem_mb": 4000} == json.loads(found)

@@ -1,0 +1,108 @@
+"""params.yaml: every setting with its default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from frod.entries import Count, Entry
+
+Protocol = Literal["audited", "released"]
+
+
+class Paths(Entry):
+    data: str = "data"
+    """Folder of weights, prepared tasks and bases."""
+    results: str = "results"
+    """Folder of runs: results/SUITE/TASK/BACKBONE/METHOD/seed-N."""
+    reports: str = "reports"
+    """Folder of reports: reports/SUITE."""
+    mirror: str | None = None
+    """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
+
+
+class Basis(Entry):
+    ridge: Annotated[float, Field(gt=0)] = 1e-3
+    """Ridge pi of the joint decomposition."""
+    dtype: Literal["float64", "float32"] = "float64"
+    """Arithmetic of the decomposition; the basis itself is stored in float32."""
+    parts: Count = 1
+    """Jobs that one basis is split into, by kind of layer, to run side by side; it does not change the basis."""
+
+    @property
+    def name(self) -> str:
+        """Folder of this basis under data/bases/BACKBONE: bases of other settings do not overwrite each other."""
+        return f"ridge-{self.ridge:g}-{self.dtype}"
+
+
+class Split(Entry):
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the validation split (carved from train) and of the training subset."""
+
+
+class Training(Entry):
+    epochs: Annotated[float, Field(gt=0)] = 3
+    """Passes over the training examples; fractions are allowed."""
+    batch_size: Count = 32
+    """Examples of one optimiser step."""
+    accumulation: Count = 1
+    """Micro-batches that one optimiser step is split into."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Learning rate after the warm-up."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises from zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's weight decay; never applied to FRoD's scaling factors, which are the pretrained weight."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; null: no clipping."""
+    group_by_length: bool = True
+    """Texts of like length in one batch, drawn anew each epoch: little padding. Without effect on images."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    max_train: Count | None = None
+    """At most so many training examples, the same for all methods and seeds (stratified); null: all."""
+    max_validation: Count | None = None
+    """At most so many validation examples; null: all."""
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Training:
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulation {self.accumulation}")
+        return self
+
+
+class Tracking(Entry):
+    enabled: bool = True
+    """Mirror runs to MLflow."""
+    uri: str | None = None
+    """Tracking store; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."""
+
+
+class Resources(Entry):
+    threads: Count = 1
+    """CPU threads of a training job. Results are bit for bit the same only for the same number."""
+    mem_mb: Count = 4000
+    """Memory of a training job, in MB, for schedulers."""
+    runtime: Count = 240
+    """Longest time of a training job, in minutes, for schedulers."""
+    gpu: Annotated[int, Field(ge=0)] = 0
+    """GPUs of a training job."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Time between checkpoints, in seconds: what a killed training may lose."""
+
+
+class Params(Entry):
+    """params.yaml: every setting with its default."""
+
+    suite: str = "smoke"
+    """Name of a file in workflow/suites, or a path to a suite file of your own."""
+    protocol: Protocol = "audited"
+    """audited: rates from the suite's grid by validation, test read once, at the end. released: as the authors' scripts
+    do, with the suite's rates, and test looked at after every epoch; its results are labelled so."""
+    paths: Paths = Paths()
+    basis: Basis = Basis()
+    split: Split = Split()
+    training: Training = Training()
+    tracking: Tracking = Tracking()
+    resources: Resources = Resources()

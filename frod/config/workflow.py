@@ -1,0 +1,287 @@
+"""From params.yaml and a suite to the runs and trials of a workflow, each with all that its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from frod.config.settings import Params, Protocol, Resources, Training
+from frod.config.suite import Experiment, Method, Name, Rates, Suite
+from frod.entries import Entry, meant, validate
+
+METHODS = Path(__file__).with_name("methods.yaml")
+
+
+class Run(Entry):
+    """One training: all that its result depends on, but for files and code."""
+
+    suite: Name
+    task: Name
+    backbone: Name
+    method: Name
+    seed: int
+    protocol: Protocol
+    tuner: Method
+    matched: Method | None
+    """The method whose size the tuner's is matched to."""
+    rates: Rates | None
+    """Null: those that the trials chose."""
+    targets: list[str] | None
+    training: Training
+    split_seed: int
+
+    @property
+    def folder(self) -> str:
+        """Folder of all runs of this method on this task, below the results folder."""
+        return f"{self.suite}/{self.task}/{self.backbone}/{self.method}"
+
+    @property
+    def key(self) -> str:
+        """Path of the run below the results folder."""
+        return f"{self.folder}/seed-{self.seed}"
+
+    def resolved(self) -> dict[str, Any]:
+        """What the run's result depends on, as plain values: without labels."""
+        return self.model_dump(mode="json", exclude={"tuner": {"label"}, "matched": {"label"}})
+
+
+class Trial(Entry):
+    """One training that a choice of learning rates is made by; it does not read test."""
+
+    index: int
+    run: Run
+
+
+class Workflow(Entry):
+    """Everything that the Snakefile needs to know."""
+
+    name: Name
+    """Name of the suite; under the released protocol with `_released` behind it."""
+    params: Params
+    suite: Suite
+    methods: dict[Name, Method]
+    """The suite's methods; an experiment may differ in some settings."""
+    runs: list[Run]
+    trials: list[Trial]
+    resources: dict[str, Resources]
+    """Of one training job, by the runs' folder."""
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(task, backbone) of all runs, in the suite's order."""
+        return list(dict.fromkeys((run.task, run.backbone) for run in self.runs))
+
+    def backbones(self) -> list[str]:
+        """Backbones of all runs, in the suite's order."""
+        return list(dict.fromkeys(run.backbone for run in self.runs))
+
+    def targets_of(self, backbone: str) -> list[str] | None:
+        """Target layers of a backbone; one suite has one answer for each."""
+        return next(run.targets for run in self.runs if run.backbone == backbone)
+
+    def basis_of(self, backbone: str) -> str:
+        """Folder name of a backbone's basis: its settings, and its targets where they are not the default."""
+        targets = self.targets_of(backbone)
+        if targets is None:
+            return self.params.basis.name
+        return f"{self.params.basis.name}-{hashlib.sha256(json.dumps(targets).encode()).hexdigest()[:8]}"
+
+    def find(self, task: str, backbone: str, method: str, seed: int | str) -> Run:
+        """The run of these names; KeyError where the suite has none."""
+        return self._by_name[task, backbone, method, int(seed)]
+
+    def trials_of(self, task: str, backbone: str, method: str) -> list[Trial]:
+        """The trials that these runs' learning rates are chosen by; none where the suite gives the rates."""
+        return self._by_method.get((task, backbone, method), [])
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str, str, int], Run]:
+        return {(run.task, run.backbone, run.method, run.seed): run for run in self.runs}
+
+    @cached_property
+    def _by_method(self) -> dict[tuple[str, str, str], list[Trial]]:
+        found: dict[tuple[str, str, str], list[Trial]] = {}
+        for trial in self.trials:
+            found.setdefault((trial.run.task, trial.run.backbone, trial.run.method), []).append(trial)
+        return found
+
+
+def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
+    """Validate the parameters and the suite they name.
+
+    Parameters
+    ----------
+    params : dict
+        The contents of params.yaml, overrides merged in.
+    root : Path
+        Folder that params.yaml lies in.
+
+    Raises
+    ------
+    ValueError
+        Names the file, the field and its value, and what would be right.
+    """
+    checked = validate(Params, params, "params.yaml")
+    name, path = _suite_file(checked.suite, root)
+    suite, experiments = _with_included(path, root)
+    if checked.protocol == "released":
+        name = f"{name}_released"
+    runs, trials, resources = [], [], {}
+    for experiment, source, field in experiments:
+        for one in _expand(name, checked, suite, experiment, source, field):
+            resources[one.folder] = validate(
+                Resources,
+                checked.resources.model_dump() | suite.resources | experiment.resources,
+                source,
+                prefix=f"{field}.resources",
+            )
+            runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
+            trials += _trials(one, suite, experiment, source, field)
+    _check_unique(runs, path)
+    methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
+    return Workflow(
+        name=name, params=checked, suite=suite, methods=methods, runs=runs, trials=trials, resources=resources
+    )
+
+
+def _suite_file(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str, Path]:
+    folder = root / "workflow" / "suites"
+    path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ValueError(f"{where}: there is no {path}{meant(suite, known)} (suites: {', '.join(known)})")
+    return validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
+
+
+class _SuiteName(Entry):
+    suite: Name
+
+
+def _with_included(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
+    """Read a suite; return it with the tasks and backbones of those it includes, and (experiment, file, field) of all.
+
+    An included suite's own training and resources go with its experiments; its methods and seeds do not.
+    """
+    suite = validate(Suite, yaml.safe_load(path.read_text("utf-8")) or {}, str(path))
+    experiments = [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
+    tasks, backbones = dict(suite.tasks), dict(suite.backbones)
+    for name in suite.include:
+        _, other = _suite_file(name, root, f"{path}: include")
+        included, theirs = _with_included(other, root)
+        if included.include:
+            raise ValueError(f"{path}: include: {name} itself includes suites; name those instead")
+        tasks, backbones = included.tasks | tasks, included.backbones | backbones
+        for experiment, source, field in theirs:
+            update = {key: getattr(included, key) | getattr(experiment, key) for key in ("training", "resources")}
+            experiments.append((experiment.model_copy(update=update), source, field))
+    return suite.model_copy(update={"tasks": tasks, "backbones": backbones}), experiments
+
+
+def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, source: str, field: str) -> Iterator[Run]:
+    """Yield a run of each task and method, of the suite's first seed."""
+    merged = params.training.model_dump() | suite.training | experiment.training
+    training = validate(Training, merged, source, prefix=f"{field}.training")
+    unknown = set(experiment.methods) - set(suite.methods)
+    if unknown and not suite.include:
+        raise ValueError(f"{source}: {field}.methods: {sorted(unknown)} are no methods of the suite")
+    tuners = {method: _method(method, suite, experiment, source, field) for method in suite.methods}
+    tuned = bool(experiment.grid) and params.protocol == "audited"
+    _check_rates(tuners, experiment, tuned, source, field, exact=not suite.include)
+    for task in experiment.tasks:
+        for method, tuner in tuners.items():
+            yield Run(
+                suite=name,
+                task=task,
+                backbone=experiment.backbone,
+                method=method,
+                seed=suite.seeds[0],
+                protocol=params.protocol,
+                tuner=tuner,
+                matched=_matched(tuner, tuners, f"{source}: {field}.methods.{method}"),
+                rates=None if tuned else experiment.rates[method],
+                targets=experiment.targets,
+                training=training,
+                split_seed=params.split.seed,
+            )
+
+
+def _trials(run: Run, suite: Suite, experiment: Experiment, source: str, field: str) -> list[Trial]:
+    if run.rates is not None:
+        return []
+    merged = run.training.model_dump() | suite.tune.training
+    training = validate(Training, merged, source, prefix="tune.training")
+    update = {"seed": suite.tune.seed, "training": training}
+    grid = experiment.grid[run.method]
+    return [Trial(index=i, run=run.model_copy(update=update | {"rates": rates})) for i, rates in enumerate(grid)]
+
+
+@cache
+def known_methods() -> dict[str, dict[str, Any]]:
+    """Settings of the methods that a suite can name without saying more, by name."""
+    return yaml.safe_load(METHODS.read_text("utf-8"))
+
+
+def _method(name: str, suite: Suite, experiment: Experiment | None, source: str, field: str = "") -> Method:
+    """Lay an experiment's settings over the suite's, and those over the method of this name in methods.yaml."""
+    known, settings = known_methods(), suite.methods[name]
+    more = experiment.methods.get(name, {}) if experiment else {}
+    base = known.get(name, {})
+    if "kind" not in base | settings:
+        raise ValueError(f"{source}: methods.{name}: has no kind, and is none of {', '.join(known)}")
+    if settings.get("kind", base.get("kind")) != base.get("kind"):
+        base = {}  # a method of another kind under a known name
+    merged: dict[str, Any] = {}
+    for layer in (base, settings, more):
+        arguments = merged.get("arguments", {}) | layer.get("arguments", {})
+        merged |= layer | ({"arguments": arguments} if arguments else {})
+    return validate(Method, merged, source, prefix=f"{field}.methods.{name}" if more else f"methods.{name}")
+
+
+def _matched(tuner: Method, tuners: dict[str, Method], where: str) -> Method | None:
+    if tuner.match_parameters is None:
+        return None
+    like = tuners.get(tuner.match_parameters)
+    if like is None or like.kind != "frod":
+        raise ValueError(f"{where}.match_parameters: {tuner.match_parameters!r} is no method of kind frod in the suite")
+    return like
+
+
+def _check_rates(
+    tuners: dict[str, Method], experiment: Experiment, tuned: bool, source: str, field: str, *, exact: bool
+) -> None:
+    """Hold rates and grid against the methods: each has those of its kind; `exact`: and there are no others."""
+    tables: dict[str, dict[str, list[Rates]]] = {}
+    if experiment.grid:
+        tables["grid"] = experiment.grid
+    if experiment.rates or not tuned:
+        tables["rates"] = {method: [rates] for method, rates in experiment.rates.items()}
+    for table, given in tables.items():
+        if set(given) != set(tuners) if exact else set(tuners) - set(given):
+            raise ValueError(
+                f"{source}: {field}.{table}: has {sorted(given)}, the suite's methods are {sorted(tuners)}: give the "
+                f"{table} of each method, and of no other"
+            )
+        for method, tuner in tuners.items():
+            needed = Rates.fields_of(tuner.kind)
+            for rates in given[method]:
+                if rates.model_fields_set != needed:
+                    raise ValueError(
+                        f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind {tuner.kind} "
+                        f"takes {sorted(needed)}"
+                    )
+
+
+def _check_unique(runs: list[Run], path: Path) -> None:
+    seen: set[str] = set()
+    for run in runs:
+        if run.key in seen:
+            raise ValueError(f"{path}: experiments: task {run.task} on {run.backbone} stands twice in the suite")
+        seen.add(run.key)
+    for backbone in {run.backbone for run in runs}:
+        if len({json.dumps(run.targets) for run in runs if run.backbone == backbone}) > 1:
+            raise ValueError(f"{path}: experiments: {backbone} has two values of targets; one suite, one basis")
