@@ -1,4 +1,4 @@
-"""The benchmarks are the ones the paper's code runs: sizes and classes from their published cards, written here by hand.
+"""The benchmarks are the ones the paper's code runs: sizes and classes of their published cards, written by hand.
 
 A size in the registry decides whether a data set is accepted, so that a slip there would refuse the right one.
 """
@@ -97,12 +97,11 @@ def test_a_prompt_shows_everything_and_ends_where_the_answer_stands(name):
 
 
 def test_metrics_are_the_benchmarks_own():
-    metrics = {name: TASKS[name].metrics for name in SIZES}
     special = {
         "cola": ["matthews_correlation", "accuracy"],
         "mrpc": ["accuracy", "f1"],
         "qqp": ["accuracy", "f1"],
         "stsb": ["pearson", "spearman"],
     }
-    assert metrics == dict.fromkeys(SIZES, ["accuracy"]) | special
+    assert all(TASKS[name].metrics == special.get(name, ["accuracy"]) for name in SIZES)
     assert TASKS["stsb"].range == (0, 5)
