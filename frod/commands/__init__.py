@@ -43,6 +43,8 @@ def _app():
         task,
         track,
         train,
+        trial,
+        tune,
     )
 
     app = typer.Typer(
@@ -56,6 +58,8 @@ def _app():
         task,
         basis_part,
         basis,
+        trial,
+        tune,
         train,
         evaluate,
         track,

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from frod.config import Run
+    from frod.training.run import Outcome
 
 OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
 
@@ -18,6 +25,9 @@ def train(
     task: Annotated[Path, typer.Option(help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: results/SUITE/TASK/BACKBONE/METHOD/seed-N.")],
     basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
+    rates: Annotated[
+        Path | None, typer.Option(help="The rates that `frod tune` chose, where the run names none.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; part of what makes a result repeatable.")] = 1,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
@@ -27,53 +37,100 @@ def train(
     started, clock = datetime.now(UTC), time.perf_counter()
     import json
 
-    import frod
-    from frod import backbones, files
-    from frod.config import Run
-    from frod.provenance import code, hashes
-    from frod.tasks import arrays
-    from frod.training import run as stage
-    from frod.training.seeds import stream
+    from frod import files
+    from frod.config import Rates, Run
     from frod.tuners import trained
 
-    resolved = json.loads(spec)
-    run = Run.model_validate(resolved)
-    stage.deterministic(threads)
-    inputs = {str(p): files.sha256(p) for p in _inputs(backbone, task, basis)}
-    code_hash = code.code_hash("frod.commands.train")
-    manifest = arrays.load_manifest(task, verify=False)  # opening a split verifies its files
-    out.mkdir(parents=True, exist_ok=True)
-
-    model = backbones.load(backbone, num_classes=manifest["num_classes"], seed=stream(run.seed, "head"))
-    outcome = stage.train(
-        run,
-        model,
-        {split: arrays.load_split(task, split) for split in ("train", "validation", "test")},
-        head=backbones.head_modules(model),
-        basis=frod.Basis.load(basis) if basis else None,
-        metric_names=manifest["metrics"],
-        regression=manifest["problem"] == "regression",
-        checkpoint=out / "checkpoint.pt",
-        checkpoint_seconds=checkpoint_seconds,
-        fingerprint=hashes.json_sha256({"spec": resolved, "inputs": inputs, "code": code_hash, "threads": threads}),
-    )
+    run = Run.model_validate(json.loads(spec))
+    chosen = None
+    if run.rates is None:
+        if rates is None:
+            raise ValueError(
+                "--rates is missing: the run has no rates of its own, so `frod tune` must have chosen them"
+            )
+        chosen = json.loads(rates.read_text())
+        run = run.model_copy(update={"rates": Rates(**chosen["rates"])})
+    job = Job.open(run, backbone, task, basis, rates=rates)
+    model, outcome = job.carry_out(out / "checkpoint.pt", checkpoint_seconds, threads, test=True)
     trained.save(model, out / "adapter.safetensors", run.tuner.kind)
     for table, name in ((outcome.history, "history.parquet"), (outcome.predictions, "predictions.parquet")):
         with files.path_for(out / name) as partial:
             table.to_parquet(partial, index=False)
-    _record(run, resolved, outcome, out, inputs, code_hash, started, time.perf_counter() - clock)
+    _record(job, outcome, out, chosen, started, time.perf_counter() - clock)
     (out / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def _inputs(backbone: Path, task: Path, basis: Path | None) -> list[Path]:
-    """Files that name the hash of everything else in their folder."""
-    files = [backbone / "source.json", task / "manifest.json"]
-    return [*files, basis / "manifest.json"] if basis else files
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training and all that goes into it; shared with `frod trial`."""
+
+    run: Run
+    backbone: Path
+    task: Path
+    basis: Path | None
+    inputs: dict[str, str]
+    """sha256 by path."""
+    code: str
+
+    @classmethod
+    def open(cls, run: Run, backbone: Path, task: Path, basis: Path | None, rates: Path | None = None) -> Job:
+        """Hash the files that name the hash of everything else in their folder, and the code."""
+        from frod import files
+        from frod.provenance import code
+
+        named = [backbone / "source.json", task / "manifest.json"]
+        named += [basis / "manifest.json"] if basis else []
+        named += [rates] if rates else []
+        inputs = {str(path): files.sha256(path) for path in named}
+        digest = code.code_hash("frod.commands.train")
+        return cls(run=run, backbone=backbone, task=task, basis=basis, inputs=inputs, code=digest)
+
+    def carry_out(self, checkpoint: Path, seconds: float, threads: int, *, test: bool) -> tuple[Module, Outcome]:
+        """Load model and data and train, from the checkpoint of the same job where there is one.
+
+        Parameters
+        ----------
+        seconds : float
+            Between checkpoints.
+        test : bool
+            Whether to open the test splits; a trial does not.
+        """
+        import frod
+        from frod import backbones
+        from frod.provenance import hashes
+        from frod.tasks import arrays
+        from frod.training import run as stage
+        from frod.training.seeds import stream
+
+        stage.deterministic(threads)
+        manifest = arrays.load_manifest(self.task, verify=False)  # opening a split verifies its files
+        tests = [name for name in manifest["splits"] if name.startswith("test")]
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        model = backbones.load(
+            self.backbone,
+            num_classes=manifest["num_classes"],
+            problem=manifest["problem"],
+            seed=stream(self.run.seed, "head"),
+        )
+        resolved = self.run.resolved()
+        outcome = stage.train(
+            self.run,
+            model,
+            {split: arrays.load_split(self.task, split) for split in ["train", "validation", *(tests if test else [])]},
+            head=backbones.head_modules(model),
+            basis=frod.Basis.load(self.basis) if self.basis else None,
+            metric_names=manifest["metrics"],
+            regression=manifest["problem"] == "regression",
+            checkpoint=checkpoint,
+            checkpoint_seconds=seconds,
+            fingerprint=hashes.json_sha256(
+                {"spec": resolved, "inputs": self.inputs, "code": self.code, "threads": threads}
+            ),
+        )
+        return model, outcome
 
 
-def _record(
-    run: Any, resolved: dict, outcome: Any, out: Path, inputs: dict, code_hash: str, started: datetime, wall: float
-) -> None:
+def _record(job: Job, outcome: Outcome, out: Path, chosen: dict | None, started: datetime, wall: float) -> None:
     """Write record.json: what went in, what ran it, what came out."""
     import resource
 
@@ -84,12 +141,15 @@ def _record(
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     record = {
-        "run": {name: getattr(run, name) for name in ("suite", "task", "backbone", "method", "seed")},
-        "spec": resolved,
-        "inputs": inputs,
-        "code": {"hash": code_hash, **code.git_state()},
+        "run": {name: getattr(job.run, name) for name in ("suite", "task", "backbone", "method", "seed")},
+        "protocol": job.run.protocol,
+        "spec": job.run.resolved(),
+        "inputs": job.inputs,
+        "code": {"hash": job.code, **code.git_state()},
         "environment": records.environment(),
         "budget": outcome.budget,
+        "tuning": chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]},
+        "best_epoch": outcome.best_epoch,
         "parameters": outcome.parameters,
         "resources": {
             "wall_seconds": wall,

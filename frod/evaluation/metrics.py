@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-EVALUATED_SPLITS = ("validation", "test")
+BEST_EPOCH = "test_best_epoch"  # of the released protocol: test at the epoch that was best on it
 COLUMNS = ("split", "example_id", "label", "prediction", "scores")
 
 
@@ -70,6 +70,11 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
     return values
 
 
+def is_evaluated(split: str) -> bool:
+    """Whether predictions may be of this split: validation, test, or a further test such as test_mismatched."""
+    return split in ("validation", "test") or split.startswith("test_")
+
+
 def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> None:
     """Refuse predictions that cannot be those of one run.
 
@@ -93,9 +98,9 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
         raise ValueError(f"predictions lack the columns {missing}; they have {list(predictions.columns)}")
     if predictions.empty:
         raise ValueError("predictions have no rows; the run wrote none")
-    unknown = sorted(set(map(str, predictions["split"])) - set(EVALUATED_SPLITS))
+    unknown = sorted(split for split in set(map(str, predictions["split"])) if not is_evaluated(split))
     if unknown:
-        raise ValueError(f"split has {unknown}; predictions are of {list(EVALUATED_SPLITS)}")
+        raise ValueError(f"split has {unknown}; predictions are of validation, test and test_NAME")
     twice = predictions[predictions.duplicated(["split", "example_id"])]
     if len(twice):
         first = twice.iloc[0]
@@ -132,8 +137,8 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, A
         The parquet file of a run.
     manifest : mapping
         Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression) and
-        `splits` (name to {"rows": n}). All of test must have been predicted; of validation a part will do
-        (`training.max_validation`), and `examples` says how much it was.
+        `splits` (name to {"rows": n}). All of every test must have been predicted; of validation a part will do
+        (`training.max_validation`; none under the released protocol), and `examples` says how much it was.
 
     Returns
     -------
@@ -156,12 +161,12 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, A
     content = Path(predictions_path).read_bytes()
     predictions = pd.read_parquet(predictions_path)
     validate(predictions, num_classes=num_classes)
-    expected = {name: int(manifest["splits"][name]["rows"]) for name in EVALUATED_SPLITS if name in manifest["splits"]}
-    counted = {name: int((predictions["split"] == name).sum()) for name in EVALUATED_SPLITS}
-    counted = {name: rows for name, rows in counted.items() if rows}
-    whole = counted.get("test", 0) == expected.get("test", 0)
-    if not whole or counted.get("validation", 0) > expected.get("validation", 0):
-        raise ValueError(f"predictions hold {counted} rows, the task {expected}; test is predicted whole, once")
+    expected = {name: int(split["rows"]) for name, split in manifest["splits"].items() if is_evaluated(name)}
+    expected |= {BEST_EPOCH: expected["test"]} if BEST_EPOCH in set(predictions["split"]) else {}
+    counted = {str(name): int(rows) for name, rows in predictions["split"].value_counts(sort=False).items()}
+    whole = all(counted.get(name) == rows for name, rows in expected.items() if name != "validation")
+    if not whole or counted.get("validation", 0) > expected.get("validation", 0) or set(counted) - set(expected):
+        raise ValueError(f"predictions hold {counted} rows, the task {expected}; each test is predicted whole, once")
     values: dict[str, dict[str, float | None]] = {}
     for name in counted:
         of_split = predictions[predictions["split"] == name]

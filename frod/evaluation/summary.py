@@ -32,8 +32,9 @@ def summarise(run_dirs: Iterable[Path]) -> pd.DataFrame:
     Returns
     -------
     DataFrame with the columns
-        suite, task, backbone, method, seed; primary (the metric's name), validation, test (its values), and
-        validation_<metric>, test_<metric>, validation_examples, test_examples; adapter_parameters,
+        suite, task, backbone, method, seed, protocol; primary (the metric's name), validation, test (its values), and
+        test_best_epoch under the released protocol; <split>_<metric> and <split>_examples of every split; trials (of
+        learning rates; 0: none), matched (the count that the method's size was matched to); adapter_parameters,
         head_parameters, trainable_parameters, base_parameters; steps, batch_size, accumulation, examples, epochs,
         order_sha256; wall_seconds, train_seconds, step_seconds_median, peak_rss_bytes, peak_gpu_bytes; started,
         finished, code_hash, git_commit, git_dirty; record_sha256. nan where a metric is undefined.
@@ -83,12 +84,14 @@ def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any],
         if metrics["task"] != row["task"]:
             raise ValueError(f"{directory}: metrics.json is of task {metrics['task']!r}, the record of {row['task']!r}")
         _same_predictions(directory, record, metrics)
-        row["primary"] = metrics["primary"]
-        for split in ("validation", "test"):
-            of_split = metrics["metrics"].get(split, {})
+        row |= {"protocol": record["protocol"], "primary": metrics["primary"]}
+        row |= {"validation": math.nan, "validation_examples": 0}  # none under the released protocol
+        for split, of_split in metrics["metrics"].items():
             row[split] = _number(of_split.get(metrics["primary"]))
             row |= {f"{split}_{name}": _number(value) for name, value in of_split.items()}
-            row[f"{split}_examples"] = int(metrics["examples"].get(split, 0))
+            row[f"{split}_examples"] = int(metrics["examples"][split])
+        row["trials"] = int((record.get("tuning") or {}).get("trials", 0))
+        row["matched"] = _number((record["parameters"].get("matched") or {}).get("target"))
         trainable = record["parameters"]["trainable"]
         row["adapter_parameters"] = int(trainable["adapter"])
         row["head_parameters"] = int(trainable["head"])
@@ -136,7 +139,7 @@ def _same_budget(rows: list[dict[str, Any]]) -> None:
     for indices in _groups(rows).values():
         first = rows[indices[0]]
         for other in (rows[index] for index in indices[1:]):
-            for field in (*BUDGET, "primary"):
+            for field in (*BUDGET, "protocol", "trials", "primary"):
                 if other[field] != first[field]:
                     raise ValueError(
                         f"runs {_name(first)} and {_name(other)} cannot be compared: {field} is {first[field]} in one "

@@ -53,6 +53,8 @@ class Trainer:
         Where to leave checkpoints, and to go on from, every `checkpoint_seconds`.
     fingerprint : str
         Digest of all that the run depends on: a checkpoint of another is not used.
+    watched : object with state() and restore(state), optional
+        What `validate` keeps over the epochs; it goes into the checkpoints.
     """
 
     model: torch.nn.Module
@@ -68,6 +70,7 @@ class Trainer:
     checkpoint: Path
     checkpoint_seconds: float
     fingerprint: str
+    watched: Any = None
     on_step: Callable[[int], None] = lambda step: None
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -185,6 +188,7 @@ class Trainer:
             optimiser=self.optimiser.state_dict(),
             history=self.history,
             seconds=self.seconds,
+            watched=self.watched and self.watched.state(),
         )
         print(f"checkpoint after step {step}", flush=True)
 
@@ -200,5 +204,7 @@ class Trainer:
         model.load_state_dict(state["model"], strict=False)  # the frozen ones are not in it
         self.optimiser.load_state_dict(state["optimiser"])
         self.history, self.seconds = state["history"], state["seconds"]
+        if self.watched:
+            self.watched.restore(state["watched"])
         print(f"going on from the checkpoint after step {state['step']}", flush=True)
         return state["step"]

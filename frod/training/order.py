@@ -31,8 +31,18 @@ class Budget:
     """Digest of the example numbers in the order in which they are seen."""
 
 
-def plan(train_examples: int, training: Training, seed: int) -> tuple[Budget, list[np.ndarray]]:
+WINDOW = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
+
+
+def plan(
+    train_examples: int, training: Training, seed: int, lengths: np.ndarray | None = None
+) -> tuple[Budget, list[np.ndarray]]:
     """Lay down the order of the examples.
+
+    Parameters
+    ----------
+    lengths : int array of shape (train_examples,), optional
+        Tokens of each example, for `training.group_by_length`.
 
     Returns
     -------
@@ -45,10 +55,14 @@ def plan(train_examples: int, training: Training, seed: int) -> tuple[Budget, li
     rng = np.random.Generator(np.random.PCG64(stream(seed, "order")))
     per_epoch = math.ceil(train_examples / training.batch_size)
     steps = max(1, round(training.epochs * per_epoch))
+    grouped = training.group_by_length and lengths is not None and len(np.unique(lengths)) > 1
     batches: list[np.ndarray] = []
     while len(batches) < steps:
         permutation = rng.permutation(train_examples)
-        batches += [permutation[i : i + training.batch_size] for i in range(0, train_examples, training.batch_size)]
+        if grouped:
+            permutation = _sorted_in_windows(permutation, lengths, WINDOW * training.batch_size)
+        epoch = [permutation[i : i + training.batch_size] for i in range(0, train_examples, training.batch_size)]
+        batches += [epoch[i] for i in rng.permutation(len(epoch))] if grouped else epoch
     batches = batches[:steps]
     seen = np.concatenate(batches).astype("<i8")
     budget = Budget(
@@ -62,3 +76,9 @@ def plan(train_examples: int, training: Training, seed: int) -> tuple[Budget, li
         order_sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
     )
     return budget, batches
+
+
+def _sorted_in_windows(permutation: np.ndarray, lengths: np.ndarray, window: int) -> np.ndarray:
+    """Sort each window of a random order by length: neighbours are alike, and each epoch has other neighbours."""
+    parts = [permutation[i : i + window] for i in range(0, len(permutation), window)]
+    return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])

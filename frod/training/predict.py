@@ -51,13 +51,17 @@ def predict(
         batch.pop("labels")
         scores.append(backbones.logits(model, batch).float().cpu().numpy())
     model.train(training)
-    table = np.concatenate(scores)[np.argsort(by_length)]
+    return as_table(data, chosen, np.concatenate(scores)[np.argsort(by_length)], split=split)
+
+
+def as_table(data: Any, chosen: np.ndarray, scores: np.ndarray, *, split: str) -> pd.DataFrame:
+    """Return the predictions that `scores`, float32 of shape (examples, outputs), are of; columns as in `predict`."""
     return pd.DataFrame(
         {
             "split": split,
             "example_id": data.ids[chosen],
             "label": data.labels[chosen],
-            "prediction": table[:, 0] if table.shape[1] == 1 else table.argmax(axis=1).astype(np.int64),
-            "scores": list(table),
+            "prediction": scores[:, 0] if scores.shape[1] == 1 else scores.argmax(axis=1).astype(np.int64),
+            "scores": list(scores),
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from frod import tuners
 from frod.config import Run, Training
 from frod.evaluation import metrics
 from frod.training import order, seeds
+from frod.training.best import BestEpoch
 from frod.training.loop import Trainer
-from frod.training.predict import predict
+from frod.training.predict import as_table, predict
 from frod.tuners.trained import count, in_head
 
 EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
@@ -28,12 +30,15 @@ class Outcome:
     """What a training leaves, beside the trained model."""
 
     history: pd.DataFrame
-    """One row a step: step, epoch, loss, grad_norm, examples, seconds, step_seconds, validation, lr_GROUP."""
+    """One row a step: step, epoch, loss, grad_norm, examples, seconds, step_seconds, validation_METRIC, lr_GROUP; under
+    the released protocol test_METRIC in place of validation_METRIC."""
     predictions: pd.DataFrame
     """split, example_id, label, prediction, scores."""
     budget: dict[str, Any]
     parameters: dict[str, Any]
     seeds: dict[str, int]
+    best_epoch: int | None
+    """Of the released protocol: which epoch, from 1, the predictions of split `test_best_epoch` are of."""
     train_seconds: float
     resumed_from: int
 
@@ -67,18 +72,21 @@ def train(
     fingerprint: str,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Outcome:
-    """Fine-tune `model` in place and predict validation and, once, at the end, test.
+    """Fine-tune `model` in place; predict validation and, once, at the end, whatever test splits there are.
+
+    Under the released protocol there is no validation: test is predicted after every epoch, and the best epoch's
+    predictions are kept as split `test_best_epoch`.
 
     Parameters
     ----------
     splits : dict of frod.tasks.arrays.Split
-        train, validation, test.
+        train, validation (audited), and tests: `test` and `test_NAME`. A trial of rates gives no test.
     head : list of str
         Modules that every method trains in full.
     basis : frod.Basis or None
         Needed by kind frod only.
     metric_names : list of str
-        Of the task; the first is followed on validation.
+        Of the task; the first is followed after each epoch.
 
     Raises
     ------
@@ -86,25 +94,36 @@ def train(
         A loss is not finite.
     """
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
+    released = run.protocol == "released"
     base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
-    tuner = tuners.of_kind(run.tuner.kind)
-    tuner.apply(model, run.tuner, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
+    method = run.tuner
+    tuner = tuners.of_kind(method.kind)
+    tuner.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
     groups = tuner.groups(model, run.rates, head, run.training.weight_decay)
     torch.manual_seed(streams["dropout"])
 
     training = run.training
     chosen = seeds.subset(splits["train"].labels, training.max_train, run.split_seed)
-    watched = seeds.subset(splits["validation"].labels, training.max_validation, run.split_seed)
-    budget, batches = order.plan(len(chosen), training, run.seed)
+    budget, batches = order.plan(len(chosen), training, run.seed, splits["train"].lengths[chosen])
     engine = accelerator(training)
+    watched = "test" if released else "validation"
+    positions = {name: np.arange(len(split)) for name, split in splits.items() if name.startswith("test")}
+    if not released:
+        some = seeds.subset(splits["validation"].labels, training.max_validation, run.split_seed)
+        positions = {"validation": some} | positions
+    best = BestEpoch(partial(as_table, splits["test"], positions["test"], split="test")) if released else None
 
-    def predictions(model: torch.nn.Module, split: str, positions: np.ndarray) -> pd.DataFrame:
-        size = EVALUATION_FACTOR * training.batch_size
+    def predictions(model: torch.nn.Module, split: str, chosen: np.ndarray) -> pd.DataFrame:
+        many = EVALUATION_FACTOR * training.batch_size
         with engine.autocast():
-            return predict(model, splits[split], positions, split=split, batch_size=size, device=engine.device)
+            return predict(model, splits[split], chosen, split=split, batch_size=many, device=engine.device)
 
-    def validate(model: torch.nn.Module) -> float:
-        return metrics.compute(predictions(model, "validation", watched), metric_names[:1])[metric_names[0]]
+    def after_epoch(model: torch.nn.Module) -> float:
+        table = predictions(model, watched, positions[watched])
+        value = metrics.compute(table, metric_names[:1])[metric_names[0]]
+        if best:
+            best.offer(value, table)
+        return value
 
     trainer = Trainer(
         model=model,
@@ -116,22 +135,21 @@ def train(
         training=training,
         regression=regression,
         accelerator=engine,
-        validate=validate,
+        validate=after_epoch,
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
         fingerprint=fingerprint,
+        watched=best,
         on_step=on_step,
     )
     history = trainer.run()
-    tables = [
-        predictions(model, "validation", watched),
-        predictions(model, "test", np.arange(len(splits["test"]))),
-    ]
+    tables = [predictions(model, split, chosen) for split, chosen in positions.items()]
     return Outcome(
-        history=history.rename(columns={"validation": f"validation_{metric_names[0]}"}),
-        predictions=pd.concat(tables, ignore_index=True),
+        history=history.rename(columns={"validation": f"{watched}_{metric_names[0]}"}),
+        predictions=pd.concat([*tables, *([best.table] if best else [])], ignore_index=True),
         budget=asdict(budget),
         parameters={"trainable": count(model, head), "base": base},
+        best_epoch=best.epoch if best else None,
         seeds=streams | {"run": run.seed, "split": run.split_seed},
         train_seconds=trainer.seconds,
         resumed_from=trainer.started_at,

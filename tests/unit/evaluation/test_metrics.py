@@ -132,6 +132,22 @@ def test_evaluate_gives_what_metrics_json_holds(tmp_path):
     assert found["predictions_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_further_tests_and_the_best_epoch_are_evaluated_and_wanted_whole(tmp_path):
+    path = tmp_path / "predictions.parquet"
+    base = classified(20)
+    test = base[base["split"] == "test"]
+    more = [test.assign(split="test_mismatched"), test.assign(split="test_best_epoch")]
+    splits = {"validation": {"rows": 20}, "test": {"rows": 20}, "test_mismatched": {"rows": 20}, "train": {"rows": 9}}
+    pd.concat([test, *more]).to_parquet(path)
+    found = metrics.evaluate(path, manifest(20) | {"splits": splits})
+    assert found["examples"] == {"test": 20, "test_mismatched": 20, "test_best_epoch": 20}
+    assert len({json.dumps(of_split) for of_split in found["metrics"].values()}) == 1
+    for lacking in ([test, more[1]], [test, more[0], more[1].iloc[1:]], [*more]):
+        pd.concat(lacking).to_parquet(path)
+        with pytest.raises(ValueError, match="each test is predicted whole"):
+            metrics.evaluate(path, manifest(20) | {"splits": splits})
+
+
 def test_evaluate_wants_all_of_test_and_tells_how_much_of_validation(tmp_path):
     path = tmp_path / "predictions.parquet"
     classified(50).iloc[:-1].to_parquet(path)

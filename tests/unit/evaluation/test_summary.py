@@ -15,6 +15,8 @@ def write_run(root, method="frod", seed=1, *, task="digits", change=None, metric
     record = {
         "run": {"suite": "smoke", "task": task, "backbone": "digit_vit", "method": method, "seed": seed},
         "inputs": {"data/tasks/digits/digit_vit/manifest.json": "cd" * 32},
+        "protocol": "audited",
+        "tuning": {"trials": 3, "seed": 100, "chosen": 1},
         "code": {"hash": "c0de", "git_commit": "0123", "git_dirty": False},
         "budget": {"steps": 40, "batch_size": 32, "accumulation": 1, "examples": 1280, "order_sha256": f"o{seed}"},
         "parameters": {"trainable": {"adapter": 100, "head": 50, "total": 150}, "base": 10_000},
@@ -46,6 +48,7 @@ def test_a_row_holds_what_the_files_say(tmp_path):
     assert (row["task"], row["method"], row["seed"], row["primary"]) == ("digits", "frod", 1, "accuracy")
     assert (row["test"], row["test_accuracy"], row["test_f1"], row["validation_f1"]) == (0.9, 0.9, 0.8, 0.5)
     assert math.isnan(row["validation"]) and math.isnan(row["peak_gpu_bytes"])
+    assert (row["protocol"], row["trials"]) == ("audited", 3)
     assert (row["adapter_parameters"], row["head_parameters"], row["base_parameters"]) == (100, 50, 10_000)
     assert row["record_sha256"] == hashlib.sha256((directory / "record.json").read_bytes()).hexdigest()
 
@@ -112,3 +115,27 @@ def test_incomplete_runs_are_named(tmp_path):
     (directory / "metrics.json").unlink()
     with pytest.raises(ValueError, match=r"metrics.json is not there"):
         summarise([directory])
+
+
+def test_every_split_has_its_figures_also_the_best_epoch_of_the_released_protocol(tmp_path):
+    def released(metrics):
+        metrics["metrics"] = {"test": {"accuracy": 0.5}, "test_mismatched": {"accuracy": 0.4}}
+        metrics["metrics"]["test_best_epoch"] = {"accuracy": 0.6}
+        metrics["examples"] = {"test": 200, "test_mismatched": 100, "test_best_epoch": 200}
+
+    run = write_run(tmp_path, change=lambda record: record.update(protocol="released"), metrics_change=released)
+    (row,) = summarise([run]).to_dict("records")
+    assert (row["test"], row["test_best_epoch"], row["test_mismatched_accuracy"]) == (0.5, 0.6, 0.4)
+    assert row["validation_examples"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record.update(protocol="released"), "protocol is audited in one and released in the other"),
+        (lambda record: record["tuning"].update(trials=9), "trials is 3 in one and 9 in the other"),
+    ],
+)
+def test_methods_under_another_protocol_or_tuned_more_are_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        summarise([write_run(tmp_path), write_run(tmp_path, "lora", change=change)])

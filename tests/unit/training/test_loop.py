@@ -41,7 +41,7 @@ def model():
     return net
 
 
-def run(kind="full_ft", lr=1e-2, **training):
+def run(kind="full_ft", lr=1e-2, protocol="audited", **training):
     rates = {"lr_head": lr} if kind == "linear_probe" else {"lr": lr, "lr_head": lr}
     return Run(
         suite="s",
@@ -49,7 +49,9 @@ def run(kind="full_ft", lr=1e-2, **training):
         backbone="b",
         method="m",
         seed=3,
+        protocol=protocol,
         tuner=Method(kind=kind),
+        matched=None,
         rates=Rates(**rates),
         targets=None,
         training=Training(**({"epochs": 4, "batch_size": 16} | training)),

@@ -1,0 +1,54 @@
+"""`frod trial`: one training by which learning rates are chosen; it never opens test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def trial(
+    spec: Annotated[str, typer.Option(help="The resolved run as JSON, with the rates to try.")],
+    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
+    task: Annotated[Path, typer.Option(help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
+    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")],
+    basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
+    ] = 120.0,
+) -> None:
+    """Train with one setting of rates and write its metric on validation; a training that diverges is a result, too."""
+    import json
+
+    from frod import files
+    from frod.commands.train import Job
+    from frod.config import Run
+    from frod.training.loop import Diverged
+
+    run = Run.model_validate(json.loads(spec))
+    checkpoint = out.with_suffix(".checkpoint.pt")
+    job = Job.open(run, backbone, task, basis)
+    result = {"rates": run.rates.model_dump(exclude_none=True), "seed": run.seed, "diverged": None}
+    try:
+        _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False)
+    except Diverged as error:
+        print(error)
+        result |= {"metric": None, "validation": None, "diverged": str(error), "budget": None, "train_seconds": None}
+    else:
+        column = next(name for name in outcome.history if name.startswith("validation_"))
+        result |= {
+            "metric": column.removeprefix("validation_"),
+            "validation": _number(outcome.history[column].iloc[-1]),
+        }
+        result |= {"budget": outcome.budget, "train_seconds": outcome.train_seconds}
+    files.write_json(out, result | {"spec": run.resolved(), "inputs": job.inputs, "code": job.code})
+    checkpoint.unlink(missing_ok=True)
+
+
+def _number(value: float) -> float | None:
+    """An undefined metric (a correlation with a constant) is null: JSON has no nan."""
+    import math
+
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,23 @@
+"""`frod tune`: choose learning rates among trials, by validation alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tune(
+    trial: Annotated[list[Path], typer.Option(help="File of a trial; one option each, in the grid's order.")],
+    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")],
+) -> None:
+    """Write the best trial's rates, and all trials beside them."""
+    import json
+
+    from frod import files
+    from frod.training.tune import choose
+
+    chosen = choose([json.loads(path.read_text()) for path in trial])
+    files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
+    print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")

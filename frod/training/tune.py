@@ -1,0 +1,51 @@
+"""The choice of learning rates: the trial that is best on validation after its last step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+KEPT = ("rates", "validation", "diverged", "train_seconds")
+
+
+def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Choose among the trials of one method on one task; of equal ones the first of the grid.
+
+    Parameters
+    ----------
+    trials : sequence of mappings
+        As `frod trial` writes them: rates, seed, metric, validation (None: undefined, or diverged), diverged, budget.
+
+    Returns
+    -------
+    dict
+        rates, index and validation of the choice, metric, seed and budget of all trials, and `trials`.
+
+    Raises
+    ------
+    ValueError
+        The trials differ in seed, metric or budget, or none of them has a figure.
+    """
+    whole = [trial for trial in trials if trial["validation"] is not None]
+    if not whole:
+        failures = [trial["diverged"] or "its metric is undefined" for trial in trials]
+        raise ValueError(
+            f"grid: none of the {len(trials)} trials has a figure on validation; put smaller rates into the suite's "
+            f"grid ({failures[0]})"
+        )
+    for field in ("seed", "metric", "budget"):
+        for trial in whole[1:]:
+            if trial[field] != whole[0][field]:
+                raise ValueError(
+                    f"trials cannot be compared: {field} is {whole[0][field]} in one, {trial[field]} in another"
+                )
+    best = max(whole, key=lambda trial: trial["validation"])  # the first of equal ones
+    return {
+        "rates": dict(best["rates"]),
+        "index": next(i for i, trial in enumerate(trials) if trial is best),
+        "validation": best["validation"],
+        "metric": best["metric"],
+        "seed": best["seed"],
+        "budget": best["budget"],
+        "trials": [{name: trial[name] for name in KEPT} for trial in trials],
+    }
