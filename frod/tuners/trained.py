@@ -41,9 +41,17 @@ def count(model: nn.Module, head: list[str]) -> dict[str, int]:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return what training changes, by name: trained parameters and persistent buffers; not the frozen weights."""
-    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    return {name: t.detach() for name, t in model.state_dict().items() if name not in frozen}
+    """Return what training changes, by name: trained parameters and persistent buffers; not the frozen weights.
+
+    What layers share (VeRA's and RandLoRA's projections) is there once, under its first name: loading it there, with
+    `strict=False`, loads it for all. What PiSSA took off the frozen weights is not there: `apply` takes it off again.
+    """
+    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
+    once: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in frozen:
+            once.setdefault(id(tensor), (name, tensor.detach()))
+    return dict(once.values())
 
 
 def save(model: nn.Module, path: Path, kind: str) -> None:
