@@ -140,9 +140,16 @@ class Split:
     def _pixels(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:
         import torch
 
-        pixels = torch.from_numpy(self.arrays["images"][indices]).to(device).permute(0, 3, 1, 2).float()
-        mean, std = (torch.tensor(self.inputs[name], device=device).view(1, -1, 1, 1) for name in ("mean", "std"))
-        return {"pixel_values": ((pixels / 255 - mean) / std).contiguous()}
+        pixels = torch.from_numpy(self.arrays["images"][indices]).to(device).permute(0, 3, 1, 2)
+        if pixels.device.type == "cpu":
+            # From numpy, which asks for huge pages: else the page faults of each new batch cost more than all the rest.
+            values = torch.from_numpy(np.empty(pixels.shape, dtype=np.float32))
+        else:
+            values = torch.empty(pixels.shape, device=pixels.device)
+        mean, std = (
+            torch.tensor(self.inputs[name], device=pixels.device).view(1, -1, 1, 1) for name in ("mean", "std")
+        )
+        return {"pixel_values": values.copy_(pixels).div_(255).sub_(mean).div_(std)}
 
     def _tokens(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:
         import torch
