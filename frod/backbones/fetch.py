@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def from_hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> str |
     ValueError
         The model cannot be reached, its licence is not accepted, or a file is missing.
     """
-    found = hub.snapshot("models", source.id, source.revision, source.files, mirror, gated=source.gated)
-    copy_matching(found.folder, source.files, out, what=f"{name} ({source.id})")
+    patterns = [*source.needed, *source.optional]
+    found = hub.snapshot("models", source.id, source.revision, patterns, mirror, gated=source.gated)
+    copy_matching(found.folder, source.needed, out, what=f"{name} ({source.id})", optional=source.optional)
     return found.revision
 
 
@@ -58,19 +60,14 @@ def local(name: str, source: Local, out: Path) -> None:
     copy_matching(source.path, files, out, what=f"{name} ({source.path})")
 
 
-def copy_matching(folder: Path, patterns: list[str], out: Path, *, what: str) -> None:
-    """Copy the files that match; ValueError where a pattern matches none, or where there are no safetensors.
-
-    A tokenizer.json holds all of a fast tokenizer: where there is one, the vocabulary files beside it may be missing.
-    """
-    found = {pattern: sorted(p for p in folder.glob(pattern) if p.is_file()) for pattern in patterns}
-    whole_tokenizer = bool(found.get("tokenizer.json"))
-    vocabulary = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "special_tokens_map.json"}
-    missing = [p for p, files in found.items() if not files and not (whole_tokenizer and p in vocabulary)]
+def copy_matching(folder: Path, needed: Iterable[str], out: Path, *, what: str, optional: Iterable[str] = ()) -> None:
+    """Copy the files that match; ValueError where a needed pattern matches none, or where there are no safetensors."""
+    found = {pattern: sorted(p for p in folder.glob(pattern) if p.is_file()) for pattern in needed}
+    missing = [pattern for pattern, files in found.items() if not files]
     if missing:
         raise ValueError(f"{what}: {folder} has no {', '.join(missing)}; the copy is not whole")
     files = [file for files in found.values() for file in files]
     if not any(file.suffix == ".safetensors" for file in files):
         raise ValueError(f"{what}: {folder} has no safetensors; weights in pickle are not read")
-    for file in files:
+    for file in [*files, *(p for pattern in optional for p in folder.glob(pattern))]:
         shutil.copyfile(file, out / file.name)  # of a link (the Hub's cache has links) the file itself

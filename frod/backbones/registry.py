@@ -11,6 +11,24 @@ from frod import entries
 from frod.entries import Count, Entry
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
+VOCABULARY = (
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.model",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+)
+USUAL = ("config.json", "model*.safetensors")
+MAYBE = (
+    "model.safetensors.index.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    *VOCABULARY,
+)
 
 
 class Hub(Entry):
@@ -19,8 +37,8 @@ class Hub(Entry):
     hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[0-9a-f]{40})?$")]
     """id@revision; the revision is a commit. Without one, the newest is taken when the files are fetched, and
     recorded."""
-    files: Annotated[list[str], Field(min_length=1)]
-    """Patterns of the files needed; nothing else is fetched."""
+    files: list[str] = []
+    """Patterns of the files needed; nothing else is fetched. Where none are given: the library's usual files."""
     gated: bool = False
     """Whether the Hub wants a licence accepted and a token."""
 
@@ -31,6 +49,20 @@ class Hub(Entry):
     @property
     def revision(self) -> str | None:
         return self.hub.partition("@")[2] or None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Patterns that must each match a file."""
+        if not self.files:
+            return USUAL
+        # A tokenizer.json holds all of a fast tokenizer: the vocabulary files beside it may be missing.
+        spare = VOCABULARY if "tokenizer.json" in self.files else ()
+        return tuple(pattern for pattern in self.files if pattern not in spare)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Patterns that may match none."""
+        return tuple(pattern for pattern in self.files or MAYBE if pattern not in self.needed)
 
 
 class Package(Entry):

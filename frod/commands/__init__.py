@@ -34,6 +34,7 @@ def _app():
         basis_part,
         dag,
         evaluate,
+        fetch,
         params,
         plan,
         report,
@@ -54,6 +55,7 @@ def _app():
         pretty_exceptions_enable=False,
     )
     for module in (
+        fetch,
         backbone,
         task,
         basis_part,

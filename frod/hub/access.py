@@ -75,22 +75,13 @@ def snapshot(
 
 
 def listing(kind: Kind, id: str, revision: str | None, patterns: list[str], *, gated: bool = False) -> Listing:
-    """Ask the Hub which files match and how large they are; arguments and errors as of `snapshot`.
-
-    Raises
-    ------
-    ValueError
-        As `snapshot`; or a pattern matches no file.
-    """
+    """Ask the Hub which files match and how large they are; arguments and errors as of `snapshot`."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import filter_repo_objects
 
     with explained(kind, id, revision, mirror=None, gated=gated):
         info = HfApi().repo_info(id, repo_type=kind.removesuffix("s"), revision=revision, files_metadata=True)
     files = {file.rfilename: file for file in info.siblings or ()}
-    unmatched = [p for p in patterns if not list(filter_repo_objects(files, allow_patterns=[p]))]
-    if unmatched:
-        raise ValueError(f"{_name(kind, id, info.sha)}: the Hub has no file {', '.join(unmatched)}")
     wanted = [files[name] for name in filter_repo_objects(files, allow_patterns=patterns)]
     return Listing(
         revision=info.sha,
@@ -149,7 +140,9 @@ def explained(kind: Kind, id: str, revision: str | None, *, mirror: Path | None,
     # HTTPError is that of whatever HTTP library the Hub's uses; OSError: no copy here while offline, or a full disk.
     except (errors.HTTPError, OSError, errors.XetDownloadError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise ValueError(f"{name}: no space left on the disk of the Hub's cache; set HF_HOME elsewhere") from error
+            raise ValueError(
+                f"{name}: the disk is full; free some of it, or set HF_HOME or --out to another"
+            ) from error
         looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
         reason = (str(error).strip().splitlines() or [""])[0]
         licence = f" It is gated: accept its licence on {page} and {log_in}." if gated else ""

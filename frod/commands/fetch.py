@@ -1,0 +1,136 @@
+"""`frod fetch`: a mirror of all that a suite needs from the Hub, for machines without a network; and its check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from frod.hub.mirror import Repository
+
+
+def fetch(
+    out: Annotated[Path, typer.Option(help="Folder of the mirror; FROD_MIRROR names it later.")],
+    suite: Annotated[str | None, typer.Option(help="Suite whose models and data are needed.")] = None,
+    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+    check: Annotated[bool, typer.Option("--check", help="Fetch nothing; hold the mirror against its record.")] = False,
+) -> None:
+    """Download what a suite needs into a folder laid out like the Hub, or check such a folder."""
+    if suite is None and not check:
+        raise ValueError("--suite is missing: whose models and data are to be fetched?")
+    needs = _needs(suite, params) if suite else []
+    if check:
+        _check(out, needs)
+    else:
+        _fetch(out, needs, suite)
+
+
+def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
+    from huggingface_hub.utils import disable_progress_bars
+
+    from frod.hub import mirror
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    failed, todo = [], []
+    for need in needs:
+        try:
+            found = mirror.listed(out, need)
+        except ValueError as error:
+            failed.append(str(error))
+        else:
+            todo.append((need, found, mirror.absent(out, need, found)))
+    out.mkdir(parents=True, exist_ok=True)
+    _check_space(out, sum(found.bytes[name] for _, found, names in todo for name in names))
+    for need, found, names in todo:
+        size = _bytes(sum(found.bytes[name] for name in names))
+        what = f"fetching {len(names)}, {size}" if names else "all there"
+        print(f"{need.name} at {found.revision[:12]}: {len(found.bytes)} files, {what}", flush=True)
+        try:
+            mirror.fetch(out, need, found, names)
+        except ValueError as error:
+            failed.append(str(error))
+    if failed:
+        print("\n".join([f"{len(failed)} of {len(needs)} repositories failed:", *failed]), file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{out} has all that the suite {suite} needs from the Hub; set FROD_MIRROR={out}")
+
+
+def _check(out: Path, needs: list[Repository]) -> None:
+    from frod.hub import mirror
+
+    if not out.is_dir():
+        raise ValueError(f"--out {out} is not a folder")
+    for name in mirror.unrecorded(out):
+        print(f"{name}: has no recorded sha256")
+    wrong = list(mirror.faults(out, needs))
+    print("\n".join(wrong) if wrong else f"{out} is right")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _needs(suite: str, params: Path) -> list[Repository]:
+    """What the tasks and backbones of a suite, and the tasks that backbones are pre-trained on, take from the Hub."""
+    import yaml
+
+    from frod.backbones import registry as backbones
+    from frod.commands.params import load_workflow
+    from frod.hub.mirror import Repository
+    from frod.tasks import registry as tasks
+
+    settings = yaml.safe_load(params.read_text("utf-8")) | {"suite": suite}
+    workflow, known_backbones, known_tasks = load_workflow(settings, params.resolve().parent)
+    models = [known_backbones[name] for name in workflow.backbones()]
+    names = [task for task, _ in workflow.pairs()] + [m.pretrained_on for m in models if m.pretrained_on]
+    needs = []
+    for task in (known_tasks[name] for name in dict.fromkeys(names)):
+        source = task.source
+        if isinstance(source, tasks.Hub):
+            splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+            rows = {source.pattern(split): task.rows[split].rows for split in sorted(splits)}
+            needs.append(Repository("datasets", source.id, source.revision, tuple(rows), rows=rows))
+    for source in (model.source for model in models):
+        if isinstance(source, backbones.Hub):
+            needs.append(Repository("models", source.id, source.revision, source.needed, source.optional, source.gated))
+    return _merged(needs)
+
+
+def _merged(needs: list[Repository]) -> list[Repository]:
+    """Join what is needed of the same repository; ValueError where it is needed at two commits."""
+    from frod.hub.mirror import Repository
+
+    merged: dict[str, Repository] = {}
+    for need in needs:
+        other = merged.get(need.name, need)
+        if other.revision != need.revision:
+            raise ValueError(f"{need.name}: is needed at {other.revision} and at {need.revision}; a mirror holds one")
+        merged[need.name] = Repository(
+            need.kind,
+            need.id,
+            need.revision,
+            tuple(dict.fromkeys((*other.patterns, *need.patterns))),
+            tuple(dict.fromkeys((*other.optional, *need.optional))),
+            need.gated,
+            other.rows | need.rows,
+        )
+    return list(merged.values())
+
+
+def _check_space(out: Path, needed: int) -> None:
+    import shutil
+
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise ValueError(f"--out {out}: {_bytes(needed)} are to be fetched, {_bytes(free)} are free on the disk")
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
