@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +20,9 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     Returns
     -------
     workflow : frod.config.Workflow
+        Without the tasks that the mirror lacks, where the suite says `skip_missing`; their names in `skipped`.
     backbones, tasks : dict
-        Registry entries by name.
+        Registry entries and the suite's own, by name.
 
     Raises
     ------
@@ -31,12 +34,48 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     from frod.tasks import registry as tasks
 
     workflow = load(params, root)
-    known_backbones, known_tasks = backbones.load(), tasks.load()
+    suite, where = workflow.suite, f"suite {workflow.name}"
+    known_tasks = _with_own(tasks.load(), suite.tasks, tasks.TaskSpec, f"{where}: tasks")
+    known_backbones = _with_own(backbones.load(), suite.backbones, backbones.BackboneSpec, f"{where}: backbones")
     for task, backbone in workflow.pairs():
         for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
             if name not in known:
-                raise ValueError(f"suite {workflow.name}: {field}: {name!r} is not registered; known: {list(known)}")
+                raise ValueError(f"{where}: {field}: {name!r} is not registered; known: {list(known)}")
+    if suite.skip_missing:
+        workflow = _without_missing(workflow, known_tasks, root)
     return workflow, known_backbones, known_tasks
+
+
+def _with_own(known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str) -> dict[str, Any]:
+    from frod.entries import validate
+
+    for name in own:
+        if name in known:
+            raise ValueError(f"{where}.{name}: is the name of a registered one; choose another")
+    return known | {name: validate(kind, values, where, name) for name, values in own.items()}
+
+
+def _without_missing(workflow: Workflow, tasks: dict[str, Any], root: Path) -> Workflow:
+    """Leave out the tasks whose files the mirror lacks; without a mirror the Hub is asked for all."""
+    named = os.environ.get("FROD_MIRROR") or workflow.params.paths.mirror
+    if named is None:
+        return workflow
+    mirror = root / Path(named).expanduser()
+    wanted = dict.fromkeys(task for task, _ in workflow.pairs())
+    skipped = [task for task in wanted if not _in_mirror(tasks[task], mirror)]
+    if len(skipped) == len(wanted):
+        raise ValueError(
+            f"suite {workflow.name}: the mirror {mirror} has none of its tasks ({', '.join(skipped)}); fill it with "
+            f"`frod fetch --suite {workflow.params.suite} --out {mirror}`"
+        )
+    return workflow.without(skipped)
+
+
+def _in_mirror(task: Any, mirror: Path) -> bool:
+    if not hasattr(task.source, "hub"):
+        return True
+    folder = mirror / "datasets" / task.source.id
+    return all(any(folder.glob(task.source.pattern(part.from_))) for part in task.parts().values())
 
 
 def params(
@@ -49,6 +88,8 @@ def params(
     workflow, _, _ = load_workflow(yaml.safe_load(file.read_text()), file.resolve().parent)
     if run is None:
         print("\n".join(one.key for one in workflow.runs))
+        if workflow.skipped:
+            print(f"skipped, not in the mirror: {', '.join(workflow.skipped)}", file=sys.stderr)
         return
     task, backbone, method, seed = run.removeprefix(f"{workflow.name}/").split("/")
     print(json.dumps(workflow.find(task, backbone, method, seed.removeprefix("seed-")).resolved()))

@@ -20,12 +20,12 @@ def report(
 
     import pandas as pd
 
-    from frod.config import load
+    from frod.commands.params import load_workflow
     from frod.provenance import records
     from frod.reporting import page
     from frod.reporting.naming import RunKey
 
-    workflow = load(json.loads(params))
+    workflow, _, _ = load_workflow(json.loads(params), Path())
     paths = workflow.params.paths
     runs = {RunKey(r.task, r.backbone, r.method, r.seed): Path(paths.results) / r.key for r in workflow.runs}
     page.build(

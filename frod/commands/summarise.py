@@ -16,10 +16,10 @@ def summarise(
     import json
 
     from frod import files
-    from frod.config import load
+    from frod.commands.params import load_workflow
     from frod.evaluation.summary import summarise as collect
 
-    workflow = load(json.loads(params))
+    workflow, _, _ = load_workflow(json.loads(params), Path())
     table = collect([Path(workflow.params.paths.results) / run.key for run in workflow.runs])
     with files.path_for(out) as partial:
         table.to_parquet(partial, index=False)

@@ -71,6 +71,8 @@ class Workflow(Entry):
     trials: list[Trial]
     resources: dict[str, Resources]
     """Of one training job, by the runs' folder."""
+    skipped: list[str] = []
+    """Tasks of the suite that are left out because their data are missing."""
 
     def pairs(self) -> list[tuple[str, str]]:
         """(task, backbone) of all runs, in the suite's order."""
@@ -90,6 +92,14 @@ class Workflow(Entry):
         if targets is None:
             return self.params.basis.name
         return f"{self.params.basis.name}-{hashlib.sha256(json.dumps(targets).encode()).hexdigest()[:8]}"
+
+    def without(self, skipped: list[str]) -> Workflow:
+        """The workflow without some tasks."""
+        left = {
+            "runs": [run for run in self.runs if run.task not in skipped],
+            "trials": [trial for trial in self.trials if trial.run.task not in skipped],
+        }
+        return self.model_copy(update=left | {"skipped": skipped})
 
     def find(self, task: str, backbone: str, method: str, seed: int | str) -> Run:
         """The run of these names; KeyError where the suite has none."""

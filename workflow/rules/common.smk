@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from frod.commands.params import load_workflow
 from frod.provenance import state
 from frod.provenance.code import EXCLUDED, code_hash
+from frod.provenance.hashes import json_sha256
 
 try:
     WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir))
@@ -19,6 +20,16 @@ PATHS = WORKFLOW.params.paths
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources
+PROTOCOL = WORKFLOW.params.protocol
+# The protocols split a task in other ways; their arrays lie apart.
+TASK_DATA = f"{PATHS.data}/tasks"
+if PROTOCOL != "audited":
+    TASK_DATA = f"{PATHS.data}/tasks/{PROTOCOL}"
+if WORKFLOW.skipped:
+    print(
+        f"skipped, not in the mirror: {', '.join(WORKFLOW.skipped)}",
+        file=sys.stderr,
+    )
 
 # Files that DVC has brought are judged by content, not by their times; see frod/provenance/state.py.
 state.keep(workflow, suite=WORKFLOW.name, data=PATHS.data, results=PATHS.results, reports=PATHS.reports)
@@ -33,6 +44,8 @@ CODE = {
         "task",
         "basis_part",
         "basis",
+        "trial",
+        "tune",
         "train",
         "evaluate",
         "summarise",
@@ -66,7 +79,7 @@ def model_file(backbone):
 
 
 def task_file(task, backbone):
-    return f"{PATHS.data}/tasks/{task}/{backbone}/manifest.json"
+    return f"{TASK_DATA}/{task}/{backbone}/manifest.json"
 
 
 def basis_file(backbone):
@@ -87,12 +100,45 @@ def run_of(wildcards):
     return WORKFLOW.find(wildcards.task, wildcards.backbone, wildcards.method, wildcards.seed)
 
 
+def resources_of(wildcards):
+    folder = f"{WORKFLOW.name}/{wildcards.task}/{wildcards.backbone}/{wildcards.method}"
+    return WORKFLOW.resources[folder]
+
+
+def trials_of(wildcards):
+    return WORKFLOW.trials_of(wildcards.task, wildcards.backbone, wildcards.method)
+
+
+def files_of_trials(wildcards):
+    return [f"{PATHS.results}/{one.run.folder}/tune/trial-{one.index}.json" for one in trials_of(wildcards)]
+
+
 def basis_of_run(wildcards):
-    return basis_file(wildcards.backbone) if run_of(wildcards).tuner.kind == "frod" else []
+    method = WORKFLOW.methods[wildcards.method]
+    return basis_file(wildcards.backbone) if method.kind == "frod" else []
+
+
+def rates_of_run(wildcards):
+    return f"{PATHS.results}/{run_of(wildcards).folder}/tune/rates.json" if trials_of(wildcards) else []
+
+
+def option(name, file, parent=False):
+    """Return an option of a command where its file is among the inputs."""
+    return f"--{name} {Path(file).parent if parent else file}" if file else ""
 
 
 def run_files(name):
     return [f"{PATHS.results}/{run.key}/{name}" for run in WORKFLOW.runs]
+
+
+def state_of_own_data(task):
+    """Names, sizes and times of a task's own files: what they hold is hashed when they are read."""
+    path = getattr(TASKS[task].source, "path", None)
+    if path is None or not path.exists():  # the job says that it is missing
+        return ""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return json_sha256(facts)
 
 
 def spec_of_task(task):

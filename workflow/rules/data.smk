@@ -23,7 +23,7 @@ rule task:
     input:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
     output:
-        manifest=f"{PATHS.data}/tasks/{{task}}/{{backbone}}/manifest.json",
+        manifest=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
     log:
         "logs/task/{task}/{backbone}.log",
     conda:
@@ -32,9 +32,11 @@ rule task:
     params:
         spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task)),
         seed=WORKFLOW.params.split.seed,
+        protocol=PROTOCOL,
+        own=lambda wildcards: state_of_own_data(wildcards.task),
         code=CODE["task"],
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"
     shell:
         "python -m frod task --spec {params.spec:q} --backbone $(dirname {input.source:q}) --seed {params.seed}"
-        " --out $(dirname {output.manifest:q}) > {log:q} 2>&1"
+        " --protocol {params.protocol} --out $(dirname {output.manifest:q}) > {log:q} 2>&1"

@@ -5,7 +5,7 @@ rule evaluate:
     input:
         predictions=rules.train.output.predictions,
         record=rules.train.output.record,
-        task=f"{PATHS.data}/tasks/{{task}}/{{backbone}}/manifest.json",
+        task=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
     output:
         metrics=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/metrics.json",
     log:
