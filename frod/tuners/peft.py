@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,8 @@ def inject(model: nn.Module, config: peft.PeftConfig, seed: int) -> None:
     from peft.tuners.tuners_utils import BaseTuner
 
     name = type(config).__name__
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")  # peft's own call, not the user's
         torch.manual_seed(seed)  # peft initialises from the global generator
         try:
             # Not inject_adapter_in_model, which refuses what layers share (VeRA) and leaves adapters in half precision.

@@ -75,12 +75,20 @@ def match(model: nn.Module, tuner: Method, like: Method, targets) -> Match:
         )
     target = int(predict_parameters(model, targets, sparse_rate=like.sparse_rate)["adapter"])
     shapes = _shapes(model, targets)
+    refused: list[ValueError] = []
 
     @cache
     def distance(value: int) -> float:
-        return abs(_count(_sized(tuner, value), shapes) - target)
+        try:
+            return abs(_count(_sized(tuner, value), shapes) - target)
+        except ValueError as error:  # a size that does not go with these layers, or arguments that never do
+            refused.append(error)
+            return math.inf
 
-    return Match(_sized(tuner, _nearest(distance, _values(tuner, shapes))), target)
+    best = _nearest(distance, _values(tuner, shapes))
+    if distance(best) == math.inf:
+        raise refused[-1]
+    return Match(_sized(tuner, best), target)
 
 
 def _sized(tuner: Method, value: int) -> Method:
