@@ -71,7 +71,7 @@ def absent(mirror: Path, need: Repository, found: Listing) -> list[str]:
 
 
 def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> None:
-    """Fetch files of a repository and record them; what an interrupted fetch left half done is gone on with.
+    """Fetch files of a repository and record them all.
 
     Raises
     ------
@@ -83,8 +83,9 @@ def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> N
     from huggingface_hub import snapshot_download
 
     folder = mirror / need.name
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    # Half a file of a killed fetch is not gone on with by the Hub's library, and would take its place on the disk.
+    for path in (*(folder / name for name in names), *(folder / ".cache").rglob("*.incomplete")):
+        path.unlink(missing_ok=True)
     if names:
         with explained(need.kind, need.id, found.revision, mirror=None, gated=need.gated):
             snapshot_download(
@@ -102,7 +103,7 @@ def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> N
                 f"{need.name}/{name}: sha256 is {files[name]['sha256']}, the Hub says {expected}; fetch again"
             )
     _record(mirror, need, found.revision, files)
-    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the Hub's library keeps half-fetched files there
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
 def _record(mirror: Path, need: Repository, revision: str, files: dict[str, Any]) -> None:
