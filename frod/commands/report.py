@@ -11,6 +11,7 @@ import typer
 
 def report(
     params: Annotated[str, typer.Option(help="The contents of params.yaml as JSON.")],
+    tasks: Annotated[Path, typer.Option(help="Folder of the prepared tasks: data/tasks.")],
     summary: Annotated[Path, typer.Option(help="Table of all runs: results/SUITE/summary.parquet.")],
     dag: Annotated[Path, typer.Option(help="Picture of the workflow.")],
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
@@ -32,11 +33,20 @@ def report(
         pd.read_parquet(summary),
         {key: pd.read_parquet(folder / "history.parquet") for key, folder in runs.items()},
         {key: records.read_record(folder / "record.json") for key, folder in runs.items()},
-        workflow.suite.model_dump() | {"name": workflow.name, "runs": list(runs)},
+        workflow.suite.model_dump()
+        | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped, "protocol": workflow.params.protocol}
+        | {"methods": {name: method.model_dump() for name, method in workflow.methods.items()}},
         out,
         manifests={
-            (task, backbone): json.loads((Path(paths.data) / "tasks" / task / backbone / "manifest.json").read_text())
+            (task, backbone): json.loads((tasks / task / backbone / "manifest.json").read_text())
             for task, backbone in workflow.pairs()
+        },
+        tuning={
+            (run.task, run.backbone, run.method): json.loads(
+                (Path(paths.results) / run.folder / "tune" / "rates.json").read_text()
+            )
+            for run in workflow.runs
+            if run.rates is None
         },
         dag=dag.read_text(),
         results=os.path.relpath(paths.results, out),

@@ -26,6 +26,7 @@ def build(
     out: Path,
     *,
     manifests: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    tuning: Mapping[tuple[str, str, str], Mapping[str, Any]] | None = None,
     dag: str | None = None,
     results: str = "../../results",
 ) -> list[Path]:
@@ -39,12 +40,14 @@ def build(
         One for every row of the summary; a run without its record cannot be traced and is an error.
     suite : mapping
         name, title, description, cannot_show (list of str), rates_chosen, methods (name to settings, of which `label`
-        and `kind` are read), runs (RunKeys, or 4-tuples, that the suite plans; those without a row are called missing).
-        Only name is needed.
+        and `kind` are read), runs (RunKeys, or 4-tuples, that the suite plans; those without a row are called missing),
+        protocol, skipped (tasks that were left out because their data are missing). Only name is needed.
     out : Path
         The report's folder; files of other names in it are left alone.
     manifests : mapping of (task, backbone) to manifest.json, optional
         For the splits' row counts and the source of the data.
+    tuning : mapping of (task, backbone, method) to rates.json, optional
+        How learning rates were chosen, where by trials.
     dag : str, optional
         The workflow's picture, of `frod.reporting.dag.draw`.
     results : str
@@ -82,6 +85,7 @@ def build(
         headline=top,
         missing=missing,
         results=results,
+        tuning=tuning or {},
     )
     figures_svg = {name: drawing.render() for name, drawing in drawn.items()}
     metrics = files.metrics_json(comparisons, top, runs=len(summary), missing=len(missing))
@@ -114,15 +118,21 @@ def _figures(
         ordered = {method: found[method] for method in appearance if method in found}
         losses = {method: [thin(history) for history in seeds.values()] for method, seeds in ordered.items()}
         drawn[names["loss"]] = figures.lines(losses, appearance, title=f"Training loss, {where}", axis="training loss")
-        column = f"validation_{comparison.primary}"
+        # Under the released protocol there is no validation: test is what was looked at.
+        split = (
+            "test"
+            if any(f"test_{comparison.primary}" in history for seeds in ordered.values() for history in seeds.values())
+            else "validation"
+        )
+        column = f"{split}_{comparison.primary}"
         checks = {m: [measured(history, column) for history in seeds.values()] for m, seeds in ordered.items()}
         checks = {
             m: [[(step, 100 * value) for step, value in curve] for curve in curves if curve]
             for m, curves in checks.items()
         }
         if any(checks.values()):
-            axis = f"validation {metric_axis(comparison.primary)}"
-            title = f"Validation {comparison.primary} during training, {where}"
+            axis = f"{split} {metric_axis(comparison.primary)}"
+            title = f"{split.capitalize()} {comparison.primary} during training, {where}"
             drawn[names["validation"]] = figures.lines(checks, appearance, title=title, axis=axis, log=False)
     return drawn
 

@@ -28,6 +28,8 @@ class Report:
     headline: Headline | None
     missing: Sequence[RunKey]
     results: str
+    tuning: Mapping[tuple[str, str, str], Mapping[str, Any]]
+    """What `frod tune` wrote, by task, backbone and method."""
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     pass
 
 from frod.reporting import formatting as show
+from frod.reporting import protocol
 from frod.reporting.comparison import (
     CONVENTIONS,
     Comparison,
@@ -38,7 +39,10 @@ def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) 
         "title": suite.get("title") or suite["name"],
         "description": suite.get("description") or "",
         "cannot_show": list(suite.get("cannot_show") or []),
-        "rates_chosen": suite.get("rates_chosen") or "not stated in the suite file",
+        "protocol": protocol.PROTOCOLS[suite.get("protocol", "audited")],
+        "skipped": list(suite.get("skipped") or []),
+        "rates_chosen": protocol.rates_chosen(report),
+        "trials": _grouped(protocol.trials(report), "pair"),
         "sentences": sentences(report, counts),
         "missing": [key.path for key in report.missing],
         "runs_done": len(report.summary),
@@ -92,6 +96,7 @@ def _task(report: Report, comparison: Comparison, figure_names: Callable[[str, s
             if (key.task, key.backbone) == (comparison.task, comparison.backbone)
         ],
         "broken": lost,
+        "further": protocol.further(report, comparison),
         "chance": f"one example is {100 / comparison.test_examples:.2g} points" if comparison.test_examples else "",
     }
 
@@ -225,7 +230,8 @@ def _method_rows(report: Report) -> list[dict[str, Any]]:
         rates.setdefault(key[:3], set()).add(text or show.DASH)
         tuner = (report.records[key].get("spec") or {}).get("tuner") or {}
         given = {name: value for name, value in tuner.items() if name not in ("kind", "label", "arguments")}
-        settings.setdefault(key[:3], set()).add(show.plain(given | (tuner.get("arguments") or {})) or show.DASH)
+        text = show.plain(given | (tuner.get("arguments") or {})) or show.DASH
+        settings.setdefault(key[:3], set()).add(text + _matched(report.records[key]))
     return [
         {
             "pair": pair_label(comparison.task, comparison.backbone),
@@ -237,6 +243,15 @@ def _method_rows(report: Report) -> list[dict[str, Any]]:
         for method in report.methods
         if (comparison.task, comparison.backbone, method) in rates
     ]
+
+
+def _matched(record: Mapping[str, Any]) -> str:
+    """What was made of a method whose size was to match another's."""
+    found = (record.get("parameters") or {}).get("matched")
+    if not found:
+        return ""
+    reached, target = show.count(found["reached"]), show.count(found["target"])
+    return f"; {found['argument']} {found['value']} matches {found['to']} ({reached} for {target} adapter parameters)"
 
 
 def _training(report: Report) -> list[str]:

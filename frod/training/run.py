@@ -20,6 +20,7 @@ from frod.training import order, seeds
 from frod.training.best import BestEpoch
 from frod.training.loop import Trainer
 from frod.training.predict import as_table, predict
+from frod.tuners import size
 from frod.tuners.trained import count, in_head
 
 EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
@@ -96,7 +97,8 @@ def train(
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
     released = run.protocol == "released"
     base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
-    method = run.tuner
+    match = None if run.matched is None else size.match(model, run.tuner, run.matched, run.targets)
+    method = match.tuner if match else run.tuner
     tuner = tuners.of_kind(method.kind)
     tuner.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
     groups = tuner.groups(model, run.rates, head, run.training.weight_decay)
@@ -125,6 +127,7 @@ def train(
             best.offer(value, table)
         return value
 
+    trained = count(model, head)
     trainer = Trainer(
         model=model,
         groups=groups,
@@ -148,7 +151,8 @@ def train(
         history=history.rename(columns={"validation": f"{watched}_{metric_names[0]}"}),
         predictions=pd.concat([*tables, *([best.table] if best else [])], ignore_index=True),
         budget=asdict(budget),
-        parameters={"trainable": count(model, head), "base": base},
+        parameters={"trainable": trained, "base": base}
+        | ({"matched": match.facts(trained["adapter"])} if match else {}),
         best_epoch=best.epoch if best else None,
         seeds=streams | {"run": run.seed, "split": run.split_seed},
         train_seconds=trainer.seconds,

@@ -122,6 +122,11 @@ def rates_of_run(wildcards):
     return f"{PATHS.results}/{run_of(wildcards).folder}/tune/rates.json" if trials_of(wildcards) else []
 
 
+def files_of_rates():
+    tuned = dict.fromkeys(run.folder for run in WORKFLOW.runs if run.rates is None)
+    return [f"{PATHS.results}/{folder}/tune/rates.json" for folder in tuned]
+
+
 def option(name, file, parent=False):
     """Return an option of a command where its file is among the inputs."""
     return f"--{name} {Path(file).parent if parent else file}" if file else ""

@@ -4,6 +4,7 @@
 rule report:
     input:
         summary=rules.summarise.output.summary,
+        rates=files_of_rates(),
         dag="docs/dag.svg",
     output:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Results"),
@@ -20,9 +21,10 @@ rule report:
         "../envs/frod.yaml"
     params:
         config=json.dumps(config),
+        tasks=TASK_DATA,
         code=CODE["report"],
     message:
         "report of the suite"
     shell:
-        "python -m frod report --params {params.config:q} --summary {input.summary:q} --dag {input.dag:q}"
+        "python -m frod report --params {params.config:q} --tasks {params.tasks} --summary {input.summary:q} --dag {input.dag:q}"
         " --out $(dirname {output.page:q}) > {log:q} 2>&1"

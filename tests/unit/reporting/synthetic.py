@@ -45,6 +45,7 @@ class Results:
     records: dict[RunKey, dict[str, Any]]
     suite: dict[str, Any]
     manifests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    tuning: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
 
 
 def results(*, rename: dict[str, str] | None = None) -> Results:

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -22,6 +23,7 @@ def build(results, out, **options):
         results.suite,
         out,
         manifests=results.manifests,
+        tuning=results.tuning,
         dag=dag.draw(synthetic.edges()),
         **options,
     )
@@ -212,3 +214,47 @@ def test_what_cannot_be_reported_is_refused(results, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         page.build(**(given | change(results)), out=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_trials_of_rates_are_shown_with_the_chosen_one_marked(results, tmp_path):
+    tuned = replace(results, suite=results.suite | {"skipped": ["mrpc", "qqp"]})
+    tuned.tuning["digits", "digit_vit", "frod"] = {
+        "index": 1,
+        "seed": 100,
+        "metric": "accuracy",
+        "trials": [
+            {"rates": {"lr_scale": 5e-4, "lr_head": 1e-3}, "validation": 0.5, "diverged": None},
+            {"rates": {"lr_scale": 2e-3, "lr_head": 1e-3}, "validation": 0.61, "diverged": None},
+            {"rates": {"lr_scale": 2e-1, "lr_head": 1e-3}, "validation": None, "diverged": "step 3: loss nan"},
+        ],
+    }
+    build(tuned, tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    assert "<strong>lr_scale 2e-3, lr_head 1e-3: 61.0 ✓</strong>" in text
+    assert "lr_scale 2e-1, lr_head 1e-3: diverged" in text
+    assert "By trials, 3 a task, as many for every method, each a training on seed 100" in text
+    assert results.suite["rates_chosen"] in text  # of the tasks that were not tuned
+    assert "not in the mirror: mrpc, qqp" in text
+    assert "Audited protocol" in text
+
+
+def test_the_best_epoch_of_the_released_protocol_and_further_metrics_are_labelled(results, tmp_path):
+    summary = results.summary.copy()
+    digits = summary["task"] == "digits"
+    summary.loc[digits, "test_best_epoch_accuracy"] = 0.99
+    summary.loc[digits, "test_best_epoch_examples"] = 450
+    summary.loc[summary["task"] == "cola", "test_accuracy"] = 0.77
+    build(replace(results, summary=summary, suite=results.suite | {"protocol": "released"}), tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    assert "Released protocol" in text
+    assert text.count("accuracy, best epoch on test</th>") == 1
+    assert '<td class="n">99.0 ± 0.0</td>' in text
+    assert '<th>also on test</th><th class="n">accuracy</th>' in text  # of CoLA, whose first is Matthews correlation
+
+
+def test_a_matched_size_is_stated_with_what_it_reached(results, tmp_path):
+    facts = {"to": "frod", "argument": "r", "value": 13, "target": 12345, "reached": 12480}
+    matched = {"parameters": {"matched": facts}}
+    records = {key: record | (matched if key.method == "lora" else {}) for key, record in results.records.items()}
+    build(replace(results, records=records), tmp_path)
+    assert "r 13 matches frod (12\u202f480 for 12\u202f345 adapter parameters)" in (tmp_path / "index.html").read_text()

@@ -59,13 +59,13 @@ def run(kind="full_ft", lr=1e-2, protocol="audited", **training):
     )
 
 
-def go(tmp_path, one, net=None, on_step=lambda step: None, seconds=1e-9, fingerprint="f"):
+def go(tmp_path, one, net=None, on_step=lambda step: None, seconds=1e-9, fingerprint="f", tests=("test",)):
     net = net or model()
     splits = {name: Examples(rows, seed) for seed, (name, rows) in enumerate([("train", 100), ("validation", 40)])}
     outcome = train(
         one,
         net,
-        splits | {"test": Examples(60, 9)},
+        splits | {name: Examples(60, 9) for name in tests},
         head=["head"],
         basis=None,
         metric_names=["accuracy"],
@@ -167,3 +167,27 @@ def test_methods_of_one_seed_see_the_same_examples(tmp_path):
         (tmp_path / kind).mkdir()
         digests.add(go(tmp_path / kind, run(kind))[1].budget["order_sha256"])
     assert len(digests) == 1
+
+
+def test_the_released_protocol_keeps_the_epoch_that_is_best_on_test_also_when_killed(tmp_path):
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    one = run(protocol="released", epochs=6, lr=0.3)
+    _, outcome = go(tmp_path / "whole", one, seconds=1e9)
+    values = outcome.history["test_accuracy"].dropna().tolist()
+    assert len(values) == 6
+    assert outcome.best_epoch == 1 + int(np.argmax(values))
+    tables = dict(list(outcome.predictions.groupby("split")))
+    assert set(tables) == {"test", "test_best_epoch"}  # validation is not looked at
+    right = {split: (table["label"] == table["prediction"]).mean() for split, table in tables.items()}
+    assert right == {"test": values[-1], "test_best_epoch": max(values)}
+    with pytest.raises(Killed):
+        go(tmp_path / "cut", one, on_step=stop_after(7 * (outcome.best_epoch + 1)))
+    _, resumed = go(tmp_path / "cut", one)
+    assert resumed.best_epoch == outcome.best_epoch
+    pd.testing.assert_frame_equal(outcome.predictions, resumed.predictions, check_exact=True)
+
+
+def test_a_trial_predicts_no_test(tmp_path):
+    _, outcome = go(tmp_path, run(), tests=())
+    assert set(outcome.predictions["split"]) == {"validation"}

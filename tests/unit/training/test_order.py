@@ -24,6 +24,28 @@ def test_the_order_depends_on_the_seed_alone():
     assert first.order_sha256 == again.order_sha256 != other.order_sha256
 
 
+def test_texts_of_like_length_come_together_and_each_is_still_seen_once():
+    lengths = np.random.default_rng(0).integers(1, 100, 1000)
+    training = Training(epochs=2, batch_size=10)
+
+    def padding(batches):
+        return sum(len(batch) * lengths[batch].max() - lengths[batch].sum() for batch in batches)
+
+    budget, grouped = plan(1000, training, 0, lengths)
+    plain_budget, plain = plan(1000, training.model_copy(update={"group_by_length": False}), 0, lengths)
+    assert (budget.steps, budget.examples) == (plain_budget.steps, plain_budget.examples)
+    assert padding(grouped) < padding(plain) / 5
+    epochs = [np.concatenate(grouped[i : i + 100]) for i in (0, 100)]
+    assert all(sorted(epoch) == list(range(1000)) for epoch in epochs)
+    means = [lengths[batch].mean() for batch in grouped[:100]]
+    assert abs(np.corrcoef(means, np.arange(100))[0, 1]) < 0.3  # short and long ones are mixed over the epoch
+
+
+def test_the_order_of_images_does_not_depend_on_grouping():
+    ones = np.ones(30, dtype=np.int64)
+    assert plan(30, Training(), 0, ones)[0].order_sha256 == plan(30, Training(), 0)[0].order_sha256
+
+
 def test_half_an_epoch_is_half_the_steps():
     budget, batches = plan(100, Training(epochs=0.5, batch_size=10), seed=0)
     assert budget.steps == len(batches) == 5

@@ -1,0 +1,99 @@
+"""What the protocol adds to a report: how rates were chosen, and what test says beside the primary figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from frod.evaluation.metrics import BEST_EPOCH, METRICS
+from frod.evaluation.statistics import over_seeds
+from frod.reporting import formatting as show
+from frod.reporting.comparison import Comparison
+from frod.reporting.naming import metric_label, pair_label
+from frod.reporting.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROTOCOLS = {
+    "audited": "Audited protocol: what was chosen was chosen on validation; test was read once, after the last step.",
+    "released": (
+        "Released protocol, as in the authors’ scripts: test was looked at after every epoch. The figures are those of "
+        "the last epoch; beside them, labelled, stand those of the epoch that was best on test itself, which is too "
+        "good by as much as the choice can gain."
+    ),
+}
+
+
+def rates_chosen(report: Report) -> list[str]:
+    """Sentences on how the learning rates came about."""
+    said = []
+    if report.tuning:
+        numbers = sorted({len(chosen["trials"]) for chosen in report.tuning.values()})
+        seeds = sorted({chosen["seed"] for chosen in report.tuning.values()})
+        said.append(
+            f"By trials, {' or '.join(map(str, numbers))} a task, as many for every method, each a training on seed "
+            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken. All trials "
+            "are below."
+        )
+    if len(report.tuning) < report.summary.groupby(["task", "backbone", "method"]).ngroups:
+        said.append(report.suite.get("rates_chosen") or "Not stated in the suite file.")
+    return said
+
+
+def trials(report: Report) -> list[dict[str, Any]]:
+    """A row for each tuned method of each task: its trials in the grid's order, the chosen one marked."""
+    return [
+        {
+            "pair": pair_label(comparison.task, comparison.backbone),
+            "look": report.looks[method],
+            "metric": metric_label(chosen["metric"]),
+            "trials": [
+                {
+                    "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
+                    "value": "diverged" if trial["diverged"] else show.points(trial["validation"]),
+                    "chosen": index == chosen["index"],
+                }
+                for index, trial in enumerate(chosen["trials"])
+            ],
+        }
+        for comparison in report.comparisons
+        for method in report.methods
+        if (chosen := report.tuning.get((comparison.task, comparison.backbone, method)))
+    ]
+
+
+def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
+    """Other metrics and splits of a task, as means ± spread over seeds; None where there are none."""
+    of_task = (report.summary["task"] == comparison.task) & (report.summary["backbone"] == comparison.backbone)
+    runs = report.summary[of_task].dropna(axis="columns", how="all")
+    splits = sorted(
+        name.removesuffix("_examples") for name in runs if name.startswith("test") and name.endswith("_examples")
+    )
+    columns = {
+        f"{split}_{metric}": _title(split, metric)
+        for split in splits
+        for metric in METRICS
+        if f"{split}_{metric}" in runs and (split, metric) != ("test", comparison.primary)
+    }
+    if not columns:
+        return None
+    rows = []
+    for result in comparison.results:
+        of_method = runs[runs["method"] == result.method]
+        rows.append({"look": report.looks[result.method], "cells": [_mean(of_method[name]) for name in columns]})
+    return {"columns": list(columns.values()), "rows": rows}
+
+
+def _title(split: str, metric: str) -> str:
+    if split == BEST_EPOCH:
+        return f"{metric_label(metric)}, best epoch on test"
+    where = split.removeprefix("test").removeprefix("_")
+    return f"{metric_label(metric)}, {where}" if where else metric_label(metric)
+
+
+def _mean(values: pd.Series) -> str:
+    defined = [float(value) for value in values.dropna()]
+    if not defined:
+        return "undefined"
+    found = over_seeds(defined)
+    return show.points(found.mean) + (f" ± {show.points(found.spread)}" if found.n > 1 else "")

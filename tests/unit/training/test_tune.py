@@ -1,0 +1,36 @@
+"""The choice of learning rates: the best on validation, all trials kept, none compared that cannot be."""
+
+import pytest
+
+from frod.training.tune import choose
+
+
+def trial(validation, rate, **changed):
+    whole = {"rates": {"lr": rate}, "seed": 100, "metric": "accuracy", "validation": validation}
+    return whole | {"diverged": None, "budget": {"steps": 10}, "train_seconds": 1.0} | changed
+
+
+def test_the_best_on_validation_is_chosen_and_of_equal_ones_the_first():
+    chosen = choose([trial(0.5, 1e-4), trial(0.7, 1e-3), trial(0.7, 1e-2)])
+    assert (chosen["rates"], chosen["index"], chosen["validation"]) == ({"lr": 1e-3}, 1, 0.7)
+    assert [one["validation"] for one in chosen["trials"]] == [0.5, 0.7, 0.7]
+
+
+def test_a_diverged_trial_is_kept_but_never_chosen():
+    diverged = trial(None, 1.0, diverged="step 3: loss nan", metric=None, budget=None)
+    chosen = choose([diverged, trial(-0.2, 1e-4)])
+    assert chosen["index"] == 1
+    assert chosen["trials"][0]["diverged"] == "step 3: loss nan"
+
+
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ([trial(None, 1.0, diverged="loss nan"), trial(None, 2.0)], "none of the 2 trials .*smaller rates.*loss nan"),
+        ([trial(0.1, 1.0), trial(0.2, 2.0, seed=7)], "seed is 100 in one, 7 in another"),
+        ([trial(0.1, 1.0), trial(0.2, 2.0, budget={"steps": 9})], "budget"),
+    ],
+)
+def test_trials_that_cannot_be_compared_are_refused(trials, message):
+    with pytest.raises(ValueError, match=message):
+        choose(trials)
