@@ -1,0 +1,48 @@
+"""docs/methods.md names every method of methods.yaml, with counts of the real shapes, so that no figure is stale."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from frod import tuners
+from frod.config import Method
+from frod.config.workflow import known_methods
+from frod.method.counting import predict_parameters
+from frod.tuners import trained
+
+PAGE = Path(__file__).parents[3] / "docs" / "methods.md"
+ROWS = {
+    cells[0].strip("` "): cells
+    for cells in (line.strip("|\n").split("|") for line in PAGE.read_text().splitlines() if line.startswith("| `"))
+}
+
+
+def vision():
+    """CLIP ViT-B/32's image encoder, by transformers' defaults, without weights."""
+    with torch.device("meta"):
+        return CLIPVisionModel(CLIPVisionConfig())
+
+
+def test_the_page_has_every_method():
+    assert list(ROWS) == list(known_methods())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_its_figures_are_those_of_the_model(name):
+    tuner, model = Method(**known_methods()[name]), vision()
+    if tuner.kind == "frod":
+        found = predict_parameters(model, sparse_rate=tuner.sparse_rate)["adapter"]
+    else:
+        with torch.device("meta"):
+            tuners.of_kind(tuner.kind).apply(model, tuner, targets=None, head=[], basis=None, seed=0)
+        found = trained.count(model, [])["adapter"]
+    assert ROWS[name][-1].strip() == f"{found:,}"
+    assert tuner.config is None or tuner.config == ROWS[name][3].strip("` ")
+
+
+def test_the_released_figure_is_frod_s_at_its_rate():
+    stated = re.search(r"0\.01: ([\d,]+)", PAGE.read_text()).group(1)
+    assert stated == f"{predict_parameters(vision(), sparse_rate=0.01)['adapter']:,}" == "1,569,276"
