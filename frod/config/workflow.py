@@ -21,7 +21,7 @@ METHODS = Path(__file__).with_name("methods.yaml")
 class Run(Entry):
     """One training: all that its result depends on, but for files and code."""
 
-    suite: Name
+    suite: str
     task: Name
     backbone: Name
     method: Name
@@ -61,8 +61,8 @@ class Trial(Entry):
 class Workflow(Entry):
     """Everything that the Snakefile needs to know."""
 
-    name: Name
-    """Name of the suite; under the released protocol with `_released` behind it."""
+    name: str
+    """Folder of the suite below results and reports: its name, under the released protocol with /released behind it."""
     params: Params
     suite: Suite
     methods: dict[Name, Method]
@@ -140,7 +140,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     name, path = _suite_file(checked.suite, root)
     suite, experiments = _with_included(path, root)
     if checked.protocol == "released":
-        name = f"{name}_released"
+        name = f"{name}/released"
     runs, trials, resources = [], [], {}
     for experiment, source, field in experiments:
         for one in _expand(name, checked, suite, experiment, source, field):

@@ -158,7 +158,7 @@ def test_the_released_protocol_takes_the_suite_s_rates_and_a_folder_of_its_own(t
     suite = changed("experiments.0.grid", GRID)
     workflow = load(tmp_path, {"protocol": "released"}, suite)
     assert not workflow.trials
-    assert workflow.name == "small_released"
+    assert workflow.name == "small/released"
     assert workflow.runs[0].rates.model_dump(exclude_none=True) == SUITE["experiments"][0]["rates"]["full_ft"]
     with pytest.raises(ValueError, match="give the rates of each method"):
         load(tmp_path, {"protocol": "released"}, changed("experiments.0", suite["experiments"][0] | {"rates": {}}))

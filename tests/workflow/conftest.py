@@ -25,6 +25,12 @@ experiments:
       full_ft: { lr: 1.0e-3, lr_head: 1.0e-3 }
       frod: { lr_scale: 1.0e-2, lr_rotation: 5.0e-3, lr_head: 1.0e-3 }
       linear_probe: { lr_head: 1.0e-2 }
+    grid:
+      full_ft: [{ lr: 1.0e-3, lr_head: 1.0e-3 }, { lr: 1.0e-6, lr_head: 1.0e-6 }]
+      frod:
+        - { lr_scale: 1.0e-6, lr_rotation: 1.0e-6, lr_head: 1.0e-6 }
+        - { lr_scale: 1.0e-2, lr_rotation: 6.0e-3, lr_head: 1.0e-3 }
+      linear_probe: [{ lr_head: 2.0e-2 }, { lr_head: 1.0e-6 }]
 """
 
 

@@ -14,6 +14,7 @@ from frod.evaluation import metrics
 from frod.files import sha256
 
 METHODS = ["full_ft", "frod", "linear_probe"]
+TINY = "workflow/suites/tiny.yaml"
 RUN = "results/tiny/digits/digit_vit/{}/seed-0"
 
 
@@ -46,9 +47,38 @@ def test_a_basis_in_parts_is_the_same_basis(finished, tmp_path):
 def test_a_record_names_what_went_in_and_what_came_out(finished, method):
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
     files = record["inputs"] | record["outputs"]
-    assert len(record["inputs"]) == (3 if method == "frod" else 2)
+    assert len(record["inputs"]) == (4 if method == "frod" else 3)
     assert all(sha256(finished.path(name)) == digest for name, digest in files.items())
     assert record["code"]["git_dirty"] is False
+
+
+@pytest.mark.parametrize(("method", "best"), [("full_ft", 0), ("frod", 1), ("linear_probe", 0)])
+def test_rates_are_the_best_of_the_trials_and_all_trials_are_kept(finished, method, best):
+    folder = finished.path(RUN.format(method)).parent / "tune"
+    trials = [json.loads((folder / f"trial-{i}.json").read_text()) for i in range(2)]
+    assert [one["seed"] for one in trials] == [100, 100]
+    assert trials[best]["validation"] > trials[1 - best]["validation"]
+    record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
+    used = {name: rate for name, rate in record["spec"]["rates"].items() if rate is not None}
+    assert used == trials[best]["rates"]
+    assert record["tuning"] == {"trials": 2, "seed": 100, "chosen": best}
+    assert f"{RUN.format(method).removesuffix('/seed-0')}/tune/rates.json" in record["inputs"]
+    page = finished.path("reports/tiny/index.html").read_text()
+    assert "By trials, 2 a task" in page
+
+
+def test_the_released_protocol_has_its_own_arrays_runs_and_report(finished):
+    """Test is what is looked at after each epoch; the best epoch's figure stands beside the last one's."""
+    method = RUN.format("linear_probe").replace("tiny/", "tiny/released/")
+    before = sha256(finished.path("reports/tiny/index.html"))
+    finished.snakemake("--config", "protocol=released")
+    record = json.loads(finished.path(f"{method}/record.json").read_text())
+    assert (record["protocol"], record["tuning"]) == ("released", None)
+    metrics_ = json.loads(finished.path(f"{method}/metrics.json").read_text())
+    assert set(metrics_["metrics"]) == {"test", "test_best_epoch"}
+    assert "Released protocol" in finished.path("reports/tiny/released/index.html").read_text()
+    assert sha256(finished.path("reports/tiny/index.html")) == before
+    assert "Nothing to be done" in finished.snakemake("--dry-run")
 
 
 def test_every_method_had_the_same_budget(finished):
@@ -72,10 +102,16 @@ def test_run_again_nothing_is_to_be_done(finished):
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("params.yaml", "clip: 1.0", "clip: 2.0", {"train": 3, "evaluate": 3, "summarise": 1, "report": 1}),
-        ("params.yaml", "ridge: 1.0e-3", "ridge: 2.0e-3", {"basis": 1, "train": 1, "evaluate": 1, "summarise": 1}),
-        ("workflow/suites/tiny.yaml", "lr_rotation: 5.0e-3", "lr_rotation: 6.0e-3", {"train": 1, "evaluate": 1}),
-        ("workflow/suites/tiny.yaml", "title: Tiny", "title: Small", {}),
+        ("params.yaml", "clip: 1.0", "clip: 2.0", {"trial": 6, "tune": 3, "train": 3, "evaluate": 3}),
+        (
+            "params.yaml",
+            "ridge: 1.0e-3",
+            "ridge: 2.0e-3",
+            {"basis": 1, "trial": 2, "tune": 1, "train": 1, "evaluate": 1},
+        ),
+        (TINY, "rotation: 6.0e-3", "rotation: 7.0e-3", {"trial": 1, "tune": 1, "train": 1, "evaluate": 1}),
+        (TINY, "lr_rotation: 5.0e-3", "lr_rotation: 4.0e-3", {}),  # of the other protocol
+        (TINY, "title: Tiny", "title: Small", {}),
         ("params.yaml", "checkpoint_seconds: 120", "checkpoint_seconds: 60", {}),
         ("params.yaml", "mirror: null", "mirror: /nowhere", {}),
     ],

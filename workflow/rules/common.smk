@@ -32,7 +32,9 @@ if WORKFLOW.skipped:
     )
 
 # Files that DVC has brought are judged by content, not by their times; see frod/provenance/state.py.
-state.keep(workflow, suite=WORKFLOW.name, data=PATHS.data, results=PATHS.results, reports=PATHS.reports)
+state.keep(
+    workflow, suite=WORKFLOW.name.partition("/")[0], data=PATHS.data, results=PATHS.results, reports=PATHS.reports
+)
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
 # A registry's entry stands there by itself, so that a new entry does not make other tasks' runs stale.
