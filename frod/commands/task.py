@@ -14,6 +14,7 @@ def task(
     backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="Folder to write: data/tasks/TASK/BACKBONE.")],
     seed: Annotated[int, typer.Option(help="Seed of the validation split.")] = 0,
+    protocol: Annotated[str, typer.Option(help="audited, or released: validation is test.")] = "audited",
 ) -> None:
     """Decode, tokenise and split once, for all methods, seeds and epochs."""
     import json
@@ -31,6 +32,7 @@ def task(
         tokenizer=backbones.tokenizer(backbone),
         out=out,
         seed=seed,
+        protocol=protocol,
         mirror=Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None,
     )
     for split, facts in manifest["splits"].items():

@@ -15,7 +15,7 @@ from frod.files import sha256
 if TYPE_CHECKING:
     import torch
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # every task has these; a benchmark of several tests also test_NAME
 MANIFEST = "manifest.json"
 
 
@@ -37,11 +37,14 @@ def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) 
 
 
 def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
-    """Hash the files in `folder` and write the manifest: what was given, `splits` and `digest`. Returns it."""
+    """Hash the files in `folder` and write the manifest: what was given, `splits` and `digest`. Returns it.
+
+    rows : examples, by split
+    """
     hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))}
     splits = {
         split: {"rows": rows[split], "files": {n: h for n, h in hashes.items() if n.partition(".")[0] == split}}
-        for split in SPLITS
+        for split in rows
     }
     sealed = manifest | {"splits": splits, "digest": _digest(splits)}
     (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
@@ -154,14 +157,14 @@ class Split:
     def _tokens(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:
         import torch
 
-        starts, ends = self.arrays["offsets"][indices], self.arrays["offsets"][indices + 1]
-        longest = int((ends - starts).max(initial=0))
-        ids = np.full((len(indices), longest), self.inputs["pad_token_id"], dtype=np.int64)
-        mask = np.zeros((len(indices), longest), dtype=np.int64)
-        for row, (start, end) in enumerate(zip(starts, ends)):
-            ids[row, : end - start] = self.arrays["tokens"][start:end]
-            mask[row, : end - start] = 1
-        return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+        starts = np.asarray(self.arrays["offsets"][indices])
+        lengths = self.arrays["offsets"][indices + 1] - starts
+        places = np.arange(lengths.max(initial=0))
+        present = places < lengths[:, None]
+        ids = np.full(present.shape, self.inputs["pad_token_id"], dtype=np.int64)
+        ids[present] = self.arrays["tokens"][(starts[:, None] + places)[present]]
+        mask = torch.from_numpy(present.astype(np.int64))
+        return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.to(device)}
 
 
 def _verify(path: Path, expected: str) -> None:

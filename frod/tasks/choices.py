@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LETTERS = "ABCDEFGH"
@@ -10,21 +11,41 @@ LETTERS = "ABCDEFGH"
 
 @dataclass(frozen=True)
 class Question:
-    """A question and what may be its answer."""
+    """A question and what may be its answer.
 
-    question: str
+    parts : its text, by column
+    """
+
+    parts: dict[str, str]
     choices: tuple[str, ...]
 
 
-def texts(questions: Sequence[Question]) -> list[str]:
-    """Write each question out: the choices with their letters, then the question, whose end is where the model answers.
+def texts(questions: Iterable[Question], prompt: str | None = None) -> list[str]:
+    """Write each question out.
 
-    A causal model sees at a word only what comes before it; so the question stands last, and its last word is the first
-    that knows both the question and the choices.
+    Parameters
+    ----------
+    prompt : str or None
+        Text with the names of the parts, and `choices`, in braces; the choices stand each in a line of its own. None:
+        the choices with their letters, then the question, whose end is where the model answers. A causal model sees at
+        a word only what comes before it; so the question stands last, and its last word is the first that knows both
+        the question and the choices.
     """
-    return [f"{lettered(q.choices)} {q.question}" for q in questions]
+    if prompt is None:
+        return [" ".join([lettered(q.choices), *q.parts.values()]) for q in questions]
+    pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(prompt)]
+    return [_filled(pieces, q.parts | {"choices": _lines(q.choices)}) for q in questions]
 
 
 def lettered(choices: Sequence[object]) -> str:
     """Return the choices, each followed by its letter."""
     return " ".join(f"{choice} {letter}" for choice, letter in zip(choices, LETTERS))
+
+
+def _lines(choices: Sequence[str]) -> str:
+    return "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices))
+
+
+def _filled(pieces: list[tuple[str, str | None]], values: dict[str, str]) -> str:
+    """Not str.format: the name of a column may have a point or a bracket in it."""
+    return "".join(text + (values[name] if name is not None else "") for text, name in pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,33 @@ import numpy as np
 SHOWN = 5  # offending rows named in an error
 
 
+class Lazy(Sequence):
+    """Inputs that are read from the source one at a time, when they are asked for.
+
+    Parameters
+    ----------
+    read : function of a row of the source
+    rows : int64 array of shape (examples,)
+    """
+
+    def __init__(self, read: Callable[[int], Any], rows: np.ndarray) -> None:
+        self._read, self._rows = read, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Read one input; of a slice or an array of positions, another Lazy."""
+        rows = self._rows[index]
+        return Lazy(self._read, rows) if isinstance(rows, np.ndarray) else self._read(int(rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """One split of a source.
 
-    inputs : sequence of images (uint8 arrays or encoded files), of texts, or of tuples of texts
-    labels : int64 array of shape (examples,), classes of the source
+    inputs : sequence of images (uint8 arrays or encoded files), of texts, of tuples of texts, or of questions
+    labels : int64 array of shape (examples,), classes of the source; of a regression float32
     ids : int64 array of shape (examples,), the row in the source
     """
 
@@ -29,7 +50,8 @@ class Examples:
 
     def take(self, positions: np.ndarray) -> Examples:
         """Return the examples at `positions`."""
-        inputs = self.inputs[positions] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in positions]
+        whole = isinstance(self.inputs, np.ndarray | Lazy)
+        inputs = self.inputs[positions] if whole else [self.inputs[i] for i in positions]
         return Examples(inputs=inputs, labels=self.labels[positions], ids=self.ids[positions])
 
 
@@ -40,6 +62,23 @@ class Source:
     splits: dict[str, Examples]
     facts: dict[str, Any] = field(default_factory=dict)
     """For the manifest: what, revision, files with their sha256."""
+    class_names: list[str] | None = None
+    """The source's own, where it names its classes."""
+
+
+def fault(split: str, column: str, what: str, wrong: np.ndarray, values: Sequence[Any]) -> ValueError:
+    """Return the error of a column some of whose values are of no use.
+
+    Parameters
+    ----------
+    wrong : int array of shape (faults,), rows
+    values : sequence of shape (rows,)
+    """
+    shown = wrong[:SHOWN].tolist()
+    return ValueError(
+        f"split {split}: column {column!r} {what} in {len(wrong)} of {len(values)} rows, such as "
+        f"{[values[row] for row in shown]} at rows {shown}"
+    )
 
 
 def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
@@ -59,6 +98,20 @@ def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
     if len(np.unique(labels)) < 2:
         only = classes[int(labels[0])]
         raise ValueError(f"split {name}: all {len(labels)} labels are {only!r}; a classification needs two classes")
+
+
+def check_reals(name: str, labels: np.ndarray, low: float, high: float) -> None:
+    """Raise ValueError where a regression's split is empty, leaves its range, or has one label for all."""
+    if len(labels) == 0:
+        raise ValueError(f"split {name} is empty")
+    wrong = np.flatnonzero(~((labels >= low) & (labels <= high)))
+    if len(wrong):
+        raise ValueError(
+            f"split {name}: {len(wrong)} of {len(labels)} labels lie outside the range {low:g} to {high:g}, such as "
+            f"{labels[wrong[:SHOWN]].tolist()} at rows {wrong[:SHOWN].tolist()}"
+        )
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"split {name}: all {len(labels)} labels are {labels[0]:g}; no correlation is defined then")
 
 
 def check_rows(name: str, labels: np.ndarray, rows: int, by_class: list[int] | None) -> None:

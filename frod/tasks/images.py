@@ -33,6 +33,36 @@ def shape(examples: int, facts: dict[str, Any]) -> tuple[int, int, int, int]:
     return (examples, *facts["size"], facts["channels"])
 
 
+def grey(images: Sequence[Any]) -> np.ndarray:
+    """Return images as they are, in grey.
+
+    Parameters
+    ----------
+    images : sequence, as `encode` takes it
+
+    Returns
+    -------
+    uint8 array of shape (examples, height, width)
+
+    Raises
+    ------
+    ValueError
+        An image cannot be read, or they are of unlike sizes.
+    """
+    rows: list[np.ndarray] = []
+    for row, image in enumerate(images):
+        try:
+            rows.append(np.asarray(_opened(image, 1), dtype=np.uint8))
+        except OSError as error:
+            raise ValueError(f"image {row} of {len(images)} cannot be read: {error}") from None
+        if rows[row].shape != rows[0].shape:
+            raise ValueError(
+                f"image {row} of {len(images)} is {rows[row].shape[1]} x {rows[row].shape[0]} pixels, the first "
+                f"{rows[0].shape[1]} x {rows[0].shape[0]}; pre-training takes images of one size"
+            )
+    return np.stack(rows)
+
+
 def _opened(image: Any, channels: int) -> Any:
     from PIL import Image
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from frod.files import whole_directory
-from frod.tasks import arrays, choices, hub, images, packages, sentences, splits, sums
-from frod.tasks.examples import Examples, Source, check_labels, check_rows
+from frod.files import PREFIX, whole_directory
+from frod.tasks import arrays, choices, files, images, packages, sentences, splits, sums
+from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows
 from frod.tasks.registry import Generator, Package, Part, TaskSpec
 
-Protocol = Literal["held_out", "released"]
+Protocol = Literal["audited", "released"]
 
 
 def prepare(
@@ -26,7 +29,7 @@ def prepare(
     seed: int,
     max_train: int | None = None,
     mirror: Path | None = None,
-    protocol: Protocol = "held_out",
+    protocol: Protocol = "audited",
 ) -> dict[str, Any]:
     """Write a task as a backbone's arrays and return the manifest.
 
@@ -41,16 +44,16 @@ def prepare(
     tokenizer : transformers tokenizer, optional
         Of the backbone; images need none.
     out : Path
-        Folder, data/tasks/TASK/BACKBONE; replaced as a whole.
+        Folder, data/tasks/TASK/BACKBONE; replaced as a whole. While this runs, a copy of the source lies beside it.
     seed : int
         Of the validation split and the training subset.
     max_train : int, optional
         At most so many training examples, drawn by class.
     mirror : Path, optional
         Folder laid out like the Hub, looked up before it.
-    protocol : "held_out" or "released"
-        held_out: selection sees a validation split carved from train. released: validation is test itself and train
-        is whole, as in the authors' scripts; the manifest says so.
+    protocol : "audited" or "released"
+        audited: selection sees a validation split that is not test. released: test is the split that the authors'
+        scripts evaluate on, validation is test itself and train is whole, as in those scripts; the manifest says so.
 
     Raises
     ------
@@ -58,80 +61,125 @@ def prepare(
         Source and registry disagree, labels are unusable, or the backbone takes other inputs than the task has.
     """
     _check_inputs(name, task, backbone, input_facts, tokenizer)
-    source = read(task, seed=seed, mirror=mirror)
-    parts = divide(task, source, seed=seed, protocol=protocol)
-    available = len(parts["train"])
-    if max_train is not None and max_train < available:
-        train = parts["train"]
-        chosen = splits.stratified(train.labels, train.ids, max_train, seed=seed, purpose="train subset")
-        parts["train"] = train.take(chosen)
-    parts = {split: _relabelled(part, task) for split, part in parts.items()}
-    for split, part in parts.items():
-        check_labels(f"{split} of task {name}", part.labels, task.classes)
-    manifest = _facts(name, task) | {
-        "backbone": backbone,
-        "inputs": input_facts,
-        "source": source.facts | {"rows": {split: len(part) for split, part in source.splits.items()}},
-        "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
-    }
-    with whole_directory(out) as folder:
-        truncated = {split: _encode(folder, split, part, task, input_facts, tokenizer) for split, part in parts.items()}
-        if task.kind != "images":
-            manifest["truncated"] = truncated
-        return arrays.seal(folder, manifest, {split: len(part) for split, part in parts.items()})
+    with opened(task, seed=seed, mirror=mirror, protocol=protocol, beside=out) as source:
+        parts = divide(task, source, seed=seed, protocol=protocol)
+        available = len(parts["train"])
+        if max_train is not None and max_train < available:
+            parts["train"] = _drawn(parts["train"], task, max_train, seed=seed, purpose="train subset")
+        parts = {split: _relabelled(part, task) for split, part in parts.items()}
+        for split, part in parts.items():
+            _check(f"{split} of task {name}", part.labels, task, task.class_names)
+        manifest = _facts(name, task, source) | {
+            "backbone": backbone,
+            "inputs": input_facts,
+            "source": source.facts | {"rows": {split: len(part) for split, part in source.splits.items()}},
+            "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
+        }
+        with whole_directory(out) as folder:
+            cut = {split: _encode(folder, split, part, task, input_facts, tokenizer) for split, part in parts.items()}
+            if task.kind != "images":
+                manifest["truncated"] = cut
+            return arrays.seal(folder, manifest, {split: len(part) for split, part in parts.items()})
 
 
-def read(task: TaskSpec, *, seed: int, mirror: Path | None = None) -> Source:
-    """Read the splits of the source that the task needs, their sizes checked against the registry."""
-    wanted = list(dict.fromkeys(part.from_ for part in (task.train, task.validation, task.test)))
-    if isinstance(task.source, Generator):
-        source = sums.read(task.source, seed=seed)
-    elif isinstance(task.source, Package):
-        source = packages.read(task.source)
-    else:
-        source = hub.read(task, wanted, mirror)
-    for split, expected in task.rows.items():
-        check_rows(f"{split} of {source.facts['what']}", source.splits[split].labels, expected.rows, expected.labels)
-    for split in wanted:
-        ids = source.splits[split].ids
-        if len(np.unique(ids)) != len(ids):
-            raise ValueError(f"split {split} of {source.facts['what']}: example ids repeat")
-        check_labels(f"{split} of {source.facts['what']}", source.splits[split].labels, _source_classes(task))
-    return source
+@contextmanager
+def opened(
+    task: TaskSpec, *, seed: int, mirror: Path | None = None, protocol: Protocol = "audited", beside: Path | None = None
+) -> Iterator[Source]:
+    """Read the splits of the source that the task needs, their sizes checked against the registry.
+
+    Inputs are read as long as this is open, from a copy in a folder of its own beside the path `beside`, or among the
+    system's temporary files.
+    """
+    if beside is not None:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=beside.parent if beside else None) as scratch:
+        wanted = list(dict.fromkeys(part.from_ for part in _drawn_from(task, protocol).values()))
+        if isinstance(task.source, Generator):
+            source = sums.read(task.source, seed=seed)
+        elif isinstance(task.source, Package):
+            source = packages.read(task.source)
+        else:
+            source = files.read(task, wanted, mirror, Path(scratch))
+        for split in wanted:
+            _check_split(split, task, source)
+        yield source
 
 
-def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "held_out") -> dict[str, Examples]:
-    """Return train, validation and test: disjoint, unless the protocol says that validation is test.
+def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "audited") -> dict[str, Examples]:
+    """Return the task's splits: disjoint, unless the protocol says that validation is test.
 
     The draw sees the source's classes and ids only: tasks that differ in their classes alone (digits and their parity)
     have the same members in each split.
     """
     left = {split: np.arange(len(part)) for split, part in source.splits.items()}
-
-    def draw(split: str, part: Part) -> Examples:
-        examples = source.splits[part.from_]
-        pool = examples.take(left[part.from_])
+    parts = {}
+    for split, part in _drawn_from(task, protocol).items():
+        pool = source.splits[part.from_].take(left[part.from_])
         rows = len(pool) if part.rows is None else part.rows
-        chosen = splits.stratified(pool.labels, pool.ids, rows, seed=seed, purpose=split)
+        chosen = splits.stratified(_strata(pool, task), pool.ids, rows, seed=seed, purpose=split)
         left[part.from_] = np.delete(left[part.from_], chosen)
-        return pool.take(chosen)
+        parts[split] = pool.take(chosen)
+    if protocol == "released":
+        parts["validation"] = parts["test"]
+    test = _drawn_from(task, protocol)["test"]
+    assert len(parts["test"]) == (test.rows or len(source.splits[test.from_])), "test is not whole"
+    return parts
 
-    test = draw("test", task.test)
-    validation = test if protocol == "released" else draw("validation", task.validation)
-    return {"train": draw("train", task.train), "validation": validation, "test": test}
+
+def _drawn_from(task: TaskSpec, protocol: Protocol) -> dict[str, Part]:
+    """Return the splits to draw, test first, and where from."""
+    parts = task.parts()
+    if protocol == "audited":
+        return parts
+    test = Part.model_validate({"from": task.released}) if task.released else task.test
+    return {split: test if split == "test" else part for split, part in parts.items() if split != "validation"}
 
 
-def _facts(name: str, task: TaskSpec) -> dict[str, Any]:
+def _strata(part: Examples, task: TaskSpec) -> np.ndarray:
+    """Return what a draw keeps the shares of: the classes; real numbers have none."""
+    return part.labels if task.problem == "classification" else np.zeros(len(part), dtype=np.int64)
+
+
+def _drawn(part: Examples, task: TaskSpec, rows: int, *, seed: int, purpose: str) -> Examples:
+    return part.take(splits.stratified(_strata(part, task), part.ids, rows, seed=seed, purpose=purpose))
+
+
+def _check_split(split: str, task: TaskSpec, source: Source) -> None:
+    """Hold one split of the source against the registry; ValueError where they disagree."""
+    name = f"{split} of {source.facts['what']}"
+    if split not in source.splits:
+        raise ValueError(f"split {name} is asked for; there are {', '.join(source.splits)}")
+    part, expected = source.splits[split], task.rows.get(split)
+    if expected is not None:
+        check_rows(name, part.labels, expected.rows, expected.labels)
+    if len(np.unique(part.ids)) != len(part.ids):
+        raise ValueError(f"split {name}: example ids repeat")
+    of_source = task.class_names if task.relabel is None else [str(i) for i in range(len(task.relabel))]
+    _check(name, part.labels, task, of_source)
+
+
+def _check(name: str, labels: np.ndarray, task: TaskSpec, classes: list[str]) -> None:
+    if task.problem == "regression":
+        assert task.range is not None
+        check_reals(name, labels, *task.range)
+    else:
+        check_labels(name, labels, classes)
+
+
+def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
     """Return what the manifest says of the task itself."""
+    counted = isinstance(task.classes, int) and task.relabel is None and source.class_names
     return {
         "task": name,
         "title": task.title,
         "kind": task.kind,
-        "problem": "classification",
+        "problem": task.problem,
         "synthetic": task.synthetic,
         "licence": task.licence,
         "num_classes": task.num_classes,
-        "class_names": task.classes,
+        "class_names": source.class_names if counted else task.class_names,
+        "range": task.range,
         "metrics": list(task.metrics),
     }
 
@@ -142,10 +190,6 @@ def _check_inputs(name: str, task: TaskSpec, backbone: str, facts: dict[str, Any
         raise ValueError(f"task {name} has {wanted}, the backbone {backbone} takes {facts['kind']}")
     if wanted == "text" and tokenizer is None:
         raise ValueError(f"task {name}: kind {task.kind} needs the backbone's tokenizer, got None")
-
-
-def _source_classes(task: TaskSpec) -> list[str]:
-    return task.classes if task.relabel is None else [str(i) for i in range(len(task.relabel))]
 
 
 def _relabelled(part: Examples, task: TaskSpec) -> Examples:
@@ -162,7 +206,9 @@ def _encode(folder: Path, split: str, part: Examples, task: TaskSpec, facts: dic
         images.encode(part.inputs, facts, out)
         out.flush()
         return 0
-    texts = choices.texts(part.inputs) if task.kind == "choices" else part.inputs
-    tokens, offsets, truncated = sentences.encode(texts, tokenizer, facts["max_length"])
+    choice = task.kind == "choices"
+    texts = choices.texts(part.inputs, task.prompt) if choice else part.inputs
+    side = "left" if choice else "right"
+    tokens, offsets, truncated = sentences.encode(texts, tokenizer, facts["max_length"], side=side)
     arrays.write_tokens(folder, split, tokens, offsets)
     return truncated

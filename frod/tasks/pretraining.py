@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frod.tasks import prepare, sums
+from frod.tasks import choices, images, prepare, sums
 from frod.tasks.registry import Generator, TaskSpec
 
 
@@ -20,12 +20,12 @@ def data(task: TaskSpec, *, seed: int, lines: int | None = None, mirror: Any = N
 
     Returns
     -------
-    uint8 array of shape (examples, height, width), or list of str
+    uint8 array of shape (examples, height, width), in grey, or list of str
 
     Raises
     ------
     ValueError
-        The task has no data to pre-train on, or `lines` does not fit its source.
+        The task has no data to pre-train on, its images are of unlike sizes, or `lines` does not fit its source.
     """
     if isinstance(task.source, Generator):
         if lines is None:
@@ -33,4 +33,8 @@ def data(task: TaskSpec, *, seed: int, lines: int | None = None, mirror: Any = N
         return sums.pretraining_text(task.source, seed=seed, lines=lines)
     if lines is not None:
         raise ValueError(f"lines is {lines}, but the data of {task.title!r} are not generated: leave it out")
-    return prepare.divide(task, prepare.read(task, seed=seed, mirror=mirror), seed=seed)["train"].inputs
+    with prepare.opened(task, seed=seed, mirror=mirror) as source:
+        train = prepare.divide(task, source, seed=seed)["train"].inputs
+        if task.kind == "images":
+            return images.grey(train)
+        return choices.texts(train, task.prompt) if task.kind == "choices" else list(train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 
 from frod import entries
 from frod.entries import Count, Entry
+from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -55,8 +57,8 @@ class Generator(Entry):
 class Local(Entry):
     """Your own data. Seen from the folder of params.yaml:
 
-    - a csv or parquet file: one split, `all`;
-    - a folder of SPLIT.csv, SPLIT.parquet or SPLIT-*.parquet;
+    - a csv, tsv or parquet file: one split, `all`;
+    - a folder of SPLIT.csv, SPLIT.tsv, SPLIT.parquet or SPLIT-*.parquet;
     - a folder of images, SPLIT/CLASS/*.png (or jpg), or CLASS/*.png: one split, `all`.
     """
 
@@ -106,15 +108,18 @@ class TaskSpec(Entry):
     rows: dict[str, Rows] = {}
     """By split of the source."""
     classes: Count | list[str] | None = None
-    """Names of the classes, or how many there are; of a choice, its letters. Not of a regression."""
+    """Names of the classes, or how many there are; of a choice, its letters. Not of a regression. Labels that are text
+    and have no `answers` are these names, else numbers."""
     range: tuple[float, float] | None = None
     """Of a regression: the least and the greatest label."""
     answers: list[str] | None = None
-    """How the source writes each class, in order, where that is not 0, 1, ... nor a label of the answer's own."""
+    """How the source writes each class, in order (a truth value: False, True). Null: 0, 1, ..., or the class's name, or
+    one of the labels that stand beside the answers to choose from."""
     choices: list[str] = []
     """Answers to choose from where they are the same for every question (yes and no)."""
     prompt: str | None = None
-    """Text of a choice, with the names of columns.text and `choices` in braces; null: choices, then the question."""
+    """Text of a choice, with the names of columns.text and `choices` in braces; {choices} becomes a line `A. answer`
+    for each. Null: answers and letters in one line, then the question."""
     relabel: list[int] | None = None
     """Class of each class of the source; null: the source's own."""
     train: Part
@@ -140,8 +145,15 @@ class TaskSpec(Entry):
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes; numbers where only their count is known."""
+        """Names of the classes; numbers where only their count is known; none of a regression."""
+        if self.problem == "regression":
+            return []
         return self.classes if isinstance(self.classes, list) else [str(i) for i in range(self.num_classes)]
+
+    @property
+    def source_classes(self) -> int:
+        """How many classes the source has."""
+        return self.num_classes if self.relabel is None else len(self.relabel)
 
     def parts(self) -> dict[str, Part]:
         """The task's splits, test first: what they draw is not left for train."""
@@ -150,47 +162,81 @@ class TaskSpec(Entry):
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
-        self._check_labels()
+        _check_labels(self)
+        if self.kind == "choices":
+            _check_choices(self)
+        elif self.columns.choices or self.choices or self.prompt is not None:
+            raise ValueError(f"choices, prompt: kind is {self.kind}; only kind choices has them")
         if isinstance(self.source, Generator) and not self.synthetic:
             raise ValueError("synthetic: is false, but the source is a generator; say synthetic: true")
         if isinstance(self.source, Hub | Local):
-            columns, wanted = self.columns, "image" if self.kind == "images" else "text"
+            wanted = "image" if self.kind == "images" else "text"
             folder = isinstance(self.source, Local) and self.kind == "images"
-            if not getattr(columns, wanted) and not folder:
+            if not getattr(self.columns, wanted) and not folder:
                 raise ValueError(f"columns.{wanted}: is missing, kind {self.kind} needs it")
-            if self.kind == "choices" and bool(columns.choices) == bool(self.choices):
-                raise ValueError("columns.choices: give either the columns of the answers, or choices alike for all")
-        if isinstance(self.source, Hub):
-            unknown = {part.from_ for part in self.parts().values()} - set(self.rows)
-            if unknown:
-                raise ValueError(f"rows: lacks {sorted(unknown)}: how many rows has each split of the source?")
+        if self.kind == "sentences" and len(self.columns.text) > 2:
+            raise ValueError(f"columns.text: {self.columns.text} are more than a pair; a model takes one or two")
         if self.train.rows is not None:
             raise ValueError(
                 f"train.rows: is {self.train.rows}, but train is what the other splits leave: leave it out"
             )
-        for split, rows in self.rows.items():
-            if rows.labels is not None and sum(rows.labels) != rows.rows:
-                raise ValueError(f"rows.{split}: the labels add up to {sum(rows.labels)}, rows is {rows.rows}")
+        _check_rows(self)
         return self
 
-    def _check_labels(self) -> None:
-        of_reals = {"pearson", "spearman"}
-        if self.problem == "regression":
-            if self.classes is not None or self.relabel is not None or self.answers is not None:
-                raise ValueError("classes, relabel, answers: a regression has none; leave them out")
-            if self.range is None:
-                raise ValueError("range: is missing; a regression names its least and greatest label")
-            if not set(self.metrics) <= of_reals:
-                raise ValueError(f"metrics: {self.metrics} are not all of real numbers; a regression has {of_reals}")
-            return
-        if self.range is not None or set(self.metrics) & of_reals:
-            raise ValueError("range, pearson and spearman: are of a regression; say problem: regression")
-        if self.num_classes < 2:
-            raise ValueError(f"classes: is {self.classes}; a classification has two or more")
-        if self.relabel is not None and set(self.relabel) != set(range(self.num_classes)):
-            raise ValueError(f"relabel: {self.relabel} should name every one of the {self.num_classes} classes")
-        if self.answers is not None and len(set(self.answers)) != self.num_classes:
-            raise ValueError(f"answers: {self.answers} should name each of the {self.num_classes} classes once")
+
+def _check_rows(task: TaskSpec) -> None:
+    wanted = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+    if isinstance(task.source, Hub) and wanted - set(task.rows):
+        raise ValueError(f"rows: lacks {sorted(wanted - set(task.rows))}: how many rows has each split of the source?")
+    for split, rows in task.rows.items():
+        if rows.labels is not None and sum(rows.labels) != rows.rows:
+            raise ValueError(f"rows.{split}: the labels add up to {sum(rows.labels)}, rows is {rows.rows}")
+
+
+def _check_labels(task: TaskSpec) -> None:
+    of_reals = {"pearson", "spearman"}
+    if task.problem == "regression":
+        if task.kind == "choices":
+            raise ValueError("problem: is regression, kind is choices; a choice is a classification")
+        if task.classes is not None or task.relabel is not None or task.answers is not None:
+            raise ValueError("classes, relabel, answers: a regression has none; leave them out")
+        if task.range is None or not task.range[0] < task.range[1]:
+            raise ValueError(f"range: is {task.range}; a regression names its least and greatest label")
+        if not set(task.metrics) <= of_reals:
+            raise ValueError(f"metrics: {task.metrics} are not all of real numbers; a regression has {of_reals}")
+        return
+    if task.range is not None or set(task.metrics) & of_reals:
+        raise ValueError("range, pearson and spearman: are of a regression; say problem: regression")
+    if task.num_classes < 2:
+        raise ValueError(f"classes: is {task.classes}; a classification has two or more")
+    if len(set(task.class_names)) != task.num_classes:
+        raise ValueError(f"classes: {task.classes} repeats a name")
+    if task.relabel is not None and set(task.relabel) != set(range(task.num_classes)):
+        raise ValueError(f"relabel: {task.relabel} should name every one of the {task.num_classes} classes")
+    if task.answers is not None and not len(task.answers) == len(set(task.answers)) == task.source_classes:
+        raise ValueError(f"answers: {task.answers} should name each of the {task.source_classes} classes once")
+
+
+def _check_choices(task: TaskSpec) -> None:
+    if task.num_classes > len(LETTERS):
+        raise ValueError(f"classes: are {task.num_classes}, but answers have one of the letters {LETTERS}")
+    if isinstance(task.source, Hub | Local) and bool(task.columns.choices) == bool(task.choices):
+        raise ValueError("columns.choices: give either the columns of the answers, or choices alike for all")
+    alike = task.choices or (task.columns.choices if isinstance(task.columns.choices, list) else [])
+    if alike and len(alike) != task.num_classes:
+        raise ValueError(f"choices: {alike} are {len(alike)}, the classes {task.num_classes}")
+    if task.prompt is None:
+        return
+    try:
+        named = {name for _, name, _, _ in string.Formatter().parse(task.prompt) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"prompt: {error}; a brace that is meant as such is written twice") from None
+    known = {*task.columns.text, "choices"}
+    if named - known:
+        raise ValueError(f"prompt: names {sorted(named - known)}; it may name {sorted(known)}")
+    left_out = known - named - ({"choices"} if task.choices else set())
+    if left_out:
+        raise ValueError(f"prompt: leaves out {sorted(left_out)}; a model would not see them")
 
 
 def load(path: Path = REGISTRY) -> dict[str, TaskSpec]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 
 BATCH = 1000  # texts tokenised at a time: the fast tokenizers want many, memory wants an end
 
 
-def encode(texts: Sequence[Any], tokenizer: Any, max_length: int) -> tuple[np.ndarray, np.ndarray, int]:
+def encode(
+    texts: Sequence[Any], tokenizer: Any, max_length: int, *, side: Literal["left", "right"] = "right"
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Tokenise with the backbone's own special tokens, cut at `max_length`.
 
     Parameters
@@ -19,6 +22,9 @@ def encode(texts: Sequence[Any], tokenizer: Any, max_length: int) -> tuple[np.nd
     tokenizer : transformers tokenizer
     max_length : int
         In tokens, special ones included.
+    side : "left" or "right"
+        Where a text that is too long is cut. Special tokens stay. A question is cut on the left: a causal model answers
+        at its end.
 
     Returns
     -------
@@ -31,7 +37,8 @@ def encode(texts: Sequence[Any], tokenizer: Any, max_length: int) -> tuple[np.nd
     for start in range(0, len(texts), BATCH):
         batch = list(texts[start : start + BATCH])
         parts = [list(part) for part in zip(*batch)] if isinstance(batch[0], tuple) else [batch]
-        cut = tokenizer(*parts, add_special_tokens=True, truncation=True, max_length=max_length)["input_ids"]
+        with _cutting(tokenizer, side):
+            cut = tokenizer(*parts, add_special_tokens=True, truncation=True, max_length=max_length)["input_ids"]
         full = [row for row, tokens in enumerate(cut) if len(tokens) == max_length]
         if full:  # only these may have been cut
             whole = tokenizer(*[[part[row] for row in full] for part in parts], verbose=False)["input_ids"]
@@ -43,3 +50,14 @@ def encode(texts: Sequence[Any], tokenizer: Any, max_length: int) -> tuple[np.nd
     if len(empty):
         raise ValueError(f"the tokenizer makes no token of {len(empty)} texts, such as number {int(empty[0])}")
     return np.concatenate(pieces), offsets, truncated
+
+
+@contextmanager
+def _cutting(tokenizer: Any, side: str) -> Iterator[None]:
+    """Have the tokenizer cut on one side, and give it back as it was."""
+    before = tokenizer.truncation_side
+    tokenizer.truncation_side = side
+    try:
+        yield
+    finally:
+        tokenizer.truncation_side = before

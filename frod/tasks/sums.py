@@ -95,7 +95,7 @@ def _questions(pairs: list[tuple[int, int]], options: Options, stream: str, rows
     for _ in range(rows):
         a, b = _either_way(rng, rng.choice(pairs))
         answers = _answers(rng, a + b, options)
-        questions.append(Question(f"{a} + {b} =", tuple(map(str, answers))))
+        questions.append(Question({"question": f"{a} + {b} ="}, tuple(map(str, answers))))
         labels.append(answers.index(a + b))
     return Examples(inputs=questions, labels=np.array(labels, np.int64), ids=np.arange(rows, dtype=np.int64))
 

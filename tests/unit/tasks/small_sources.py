@@ -11,12 +11,15 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 class WordTokenizer:
     """Gives a word its length as token; begins with 101 and ends with 102, like BERT; cuts between the two."""
 
+    truncation_side = "right"
+
     def __call__(self, *parts, truncation=False, max_length=None, **_):
         rows = []
         for texts in zip(*parts, strict=True):
             body = [len(word) for text in texts for word in text.split()]
             if truncation:
-                body = body[: max_length - 2]
+                kept = max_length - 2
+                body = body[:kept] if self.truncation_side == "right" else body[-kept:]
             rows.append([101, *body, 102])
         return {"input_ids": rows}
 

@@ -74,6 +74,17 @@ def test_labels_of_a_regression_stay_floats():
     assert split.batch(np.array([1]))["labels"].tolist() == [1.5]
 
 
+def test_batches_of_texts_are_the_rows_one_by_one(texts):
+    split = arrays.load_split(texts, "train")
+    chosen = np.random.default_rng(0).permutation(len(split))[:20]
+    batch = split.batch(chosen)
+    tokens, offsets = split.arrays["tokens"], split.arrays["offsets"]
+    for row, i in enumerate(chosen):
+        own = tokens[offsets[i] : offsets[i + 1]].tolist()
+        assert batch["input_ids"][row].tolist() == own + [7] * (batch["input_ids"].shape[1] - len(own))
+        assert int(batch["attention_mask"][row].sum()) == len(own)
+
+
 def test_three_splits_of_the_right_sizes(texts):
     assert {name: len(arrays.load_split(texts, name)) for name in arrays.SPLITS} == {
         "train": 51,

@@ -80,7 +80,7 @@ def test_a_cap_on_training_examples_is_stratified_and_said(make):
     folder = make("out", max_train=12)
     train, manifest = arrays.load_split(folder, "train"), arrays.load_manifest(folder)
     assert np.bincount(train.labels).tolist() == [4, 8]
-    assert manifest["parameters"] == {"seed": 0, "max_train": 12, "train_available": 51, "protocol": "held_out"}
+    assert manifest["parameters"] == {"seed": 0, "max_train": 12, "train_available": 51, "protocol": "audited"}
     assert arrays.load_split(make("whole", max_train=500), "train").ids.tolist() != train.ids.tolist()
 
 

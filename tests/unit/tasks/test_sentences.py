@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from frod.backbones.pretrain import word_tokenizer
 from frod.tasks import sentences
 from frod.tasks.choices import Question, texts
 
@@ -33,12 +34,30 @@ def test_pairs_are_tokenised_together(tokenizer):
 
 
 def test_a_text_without_tokens_is_refused():
-    def empty(texts, **_):
-        return {"input_ids": [[] for _ in texts]}
-
+    tokenizer = word_tokenizer(["a"], max_length=8)
+    tokenizer.backend_tokenizer.post_processor = None
     with pytest.raises(ValueError, match="no token of 2 texts, such as number 0"):
-        sentences.encode(["", ""], empty, 5)
+        sentences.encode(["", ""], tokenizer, 5)
+
+
+def test_a_question_is_cut_on_the_left_and_keeps_its_begin_mark(tokenizer):
+    tokens, _, truncated = sentences.encode(["a bb ccc dddd", "a"], tokenizer, 4, side="left")
+    assert tokens.tolist() == [101, 3, 4, 102, 101, 1, 102]
+    assert truncated == 1 and tokenizer.truncation_side == "right"  # given back as it was
+
+
+def test_a_real_tokenizer_keeps_its_begin_mark_too():
+    real = word_tokenizer(["a b c d"], max_length=8)
+    tokens, _, truncated = sentences.encode(["a b c d", "d"], real, 3, side="left")
+    assert real.decode(tokens).split() == ["<s>", "c", "d", "<s>", "d"]
+    assert truncated == 1
 
 
 def test_choices_come_before_the_question_which_ends_the_text():
-    assert texts([Question("2 + 3 =", ("4", "5"))]) == ["4 A 5 B 2 + 3 ="]
+    assert texts([Question({"question": "2 + 3 ="}, ("4", "5"))]) == ["4 A 5 B 2 + 3 ="]
+
+
+def test_a_prompt_is_filled_with_a_line_for_each_choice():
+    question = Question({"a.b": "What {is} it?", "goal": "G"}, ("x {y}", "z"))
+    prompt = "{goal}: {a.b}\n{choices}\n{{Answer}}:"
+    assert texts([question], prompt) == ["G: What {is} it?\nA. x {y}\nB. z\n{Answer}:"]

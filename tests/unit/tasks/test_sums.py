@@ -13,7 +13,7 @@ SOURCE = registry.get("sums").source
 
 
 def numbers_of(question):
-    a, b = map(int, re.fullmatch(r"(\d+) \+ (\d+) =", question.question).groups())
+    a, b = map(int, re.fullmatch(r"(\d+) \+ (\d+) =", question.parts["question"]).groups())
     return a, b
 
 
@@ -63,7 +63,7 @@ def test_no_line_gives_a_letter_right_after_a_question(text):
 def test_every_word_of_the_questions_is_in_the_text(splits, text):
     known = {word for line in text for word in line.split()}
     asked = {
-        word for split in splits.values() for q in split.inputs for word in [*q.question.split(), *q.choices]
+        word for split in splits.values() for q in split.inputs for word in [*q.parts["question"].split(), *q.choices]
     } | set(LETTERS[:4])
     assert asked <= known
 

@@ -41,7 +41,7 @@ def test_cola_is_scored_by_matthews_correlation():
         ({"columns": {}}, "columns.text"),
         ({"relabel": [0, 0, 0]}, "relabel"),
         ({"train": {"from": "train", "rows": 5}}, "train.rows"),
-        ({"rows": {"train": {"rows": 60, "labels": [20, 41]}}}, "61"),
+        ({"rows": {"train": {"rows": 60, "labels": [20, 41]}, "validation": {"rows": 12}}}, "61"),
         ({"classes": ["one"]}, "classes"),
         ({"metrics": ["loss"]}, "metrics"),
     ],

@@ -1,0 +1,74 @@
+"""Images of your own in folders: SPLIT/CLASS/*.png, or CLASS/*.png."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from frod.files import sha256
+from frod.tasks.examples import Examples, Lazy, Source
+from frod.tasks.registry import TaskSpec
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def read(root: Path, task: TaskSpec, wanted: list[str]) -> Source:
+    """List the images; each is read when it is asked for.
+
+    Their order, and so their ids, is that of their names. Classes are the names of the folders: in the order that the
+    task gives, or in alphabetical order where it only says how many there are.
+
+    Raises
+    ------
+    ValueError
+        A folder is missing, is no class, or holds something else than images; `classes` does not count the folders.
+    """
+    if not root.is_dir():
+        raise ValueError(f"source.path: {root} is not a folder of images, seen from {Path.cwd()}")
+    whole = wanted == ["all"] and not (root / "all").is_dir()
+    found = {split: _images(root if whole else root / split) for split in wanted}
+    folders = sorted({path.parent.name for paths in found.values() for path in paths})
+    names = _classes(folders, task, root)
+    facts = {
+        "what": f"path {root.name}",
+        "revision": None,
+        "files": {f"{split}/*/*": _digest(root if whole else root / split, paths) for split, paths in found.items()},
+    }
+    return Source(
+        splits={split: _examples(paths, names) for split, paths in found.items()}, facts=facts, class_names=names
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is missing; a split of images is a folder of a folder for each class")
+    paths = sorted(folder.glob("[!.]*/[!.]*"))
+    for path in paths:
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{path}: is no image; the folder of a class holds {', '.join(SUFFIXES)} files")
+    if not paths:
+        raise ValueError(f"{folder} has no images; they lie in a folder for each class, CLASS/*.png or *.jpg")
+    return paths
+
+
+def _classes(folders: list[str], task: TaskSpec, root: Path) -> list[str]:
+    names = task.classes if isinstance(task.classes, list) and task.relabel is None else folders
+    unknown = sorted(set(folders) - set(names))
+    if unknown:
+        raise ValueError(f"{root}: the folders {unknown} are none of the classes {names}")
+    if len(names) != task.source_classes:
+        raise ValueError(f"classes: {root} has {len(names)} folders, {names}; classes says {task.source_classes}")
+    return names
+
+
+def _examples(paths: list[Path], names: list[str]) -> Examples:
+    rows = np.arange(len(paths), dtype=np.int64)
+    labels = np.array([names.index(path.parent.name) for path in paths], dtype=np.int64)
+    return Examples(inputs=Lazy(lambda row: paths[row].read_bytes(), rows), labels=labels, ids=rows)
+
+
+def _digest(folder: Path, paths: list[Path]) -> str:
+    lines = (f"{sha256(path)} {path.relative_to(folder).as_posix()}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,113 @@
+"""Labels as sources write them, to class numbers or real numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from frod.tasks.examples import fault
+from frod.tasks.registry import TaskSpec
+
+
+def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None = None) -> np.ndarray:
+    """Return a column of labels as numbers.
+
+    Parameters
+    ----------
+    values : pyarrow ChunkedArray
+        Integers, truth values, text, or floats without a fraction; of a regression, numbers.
+    keys : list of list of str, optional
+        Of each example the labels that stand beside its answers: the class is the right one's place among them. So 1
+        to 4 mean the same as A to D, and three answers or five are no matter.
+
+    Returns
+    -------
+    int64 array of shape (examples,), classes of the source; float32 for a regression
+
+    Raises
+    ------
+    ValueError
+        A label is missing, or none of what the task knows; with how many, their values and rows.
+    """
+    column = task.columns.label
+    if task.problem == "regression":
+        return _finite(values, split, column).astype(np.float32)
+    if task.answers is not None:
+        return _among(values, task.answers, split, column)
+    if keys is not None:
+        return _beside(values, keys, split, column)
+    if isinstance(task.classes, list) and task.relabel is None and _is_text(values):
+        named = set(task.classes)
+        if any(value in named for value in values.unique().to_pylist()):
+            return _among(values, task.classes, split, column)
+    return integers(values, split, column)
+
+
+def integers(values: Any, split: str, column: str) -> np.ndarray:
+    """Return a column as int64; ValueError where it has gaps (null or nan), fractions, or text that is no number."""
+    numbers = _numbers(values, split, column)
+    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
+    if len(wrong):
+        raise fault(split, column, "is no integer", wrong, values.to_pylist())
+    return numbers.astype(np.int64)
+
+
+def check_names(names: list[str], task: TaskSpec) -> None:
+    """Hold the source's names of its classes against the task's: as many, and those of both in the same places."""
+    if len(names) != task.source_classes:
+        raise ValueError(f"classes: the source has {len(names)}, {names}; the registry has {task.source_classes}")
+    if task.relabel is None and isinstance(task.classes, list):
+        own = {name: place for place, name in enumerate(task.classes)}
+        if any(own.get(name, place) != place for place, name in enumerate(names)):
+            raise ValueError(f"classes: {task.classes} are in another order than the source's, which are {names}")
+
+
+def _among(values: Any, known: list[str], split: str, column: str) -> np.ndarray:
+    places = {written: place for place, written in enumerate(known)}
+    found = [-1 if value is None else places.get(str(value), -1) for value in values.to_pylist()]
+    return _found(found, values, f"is none of {known}", split, column)
+
+
+def _beside(values: Any, keys: list[list[str]], split: str, column: str) -> np.ndarray:
+    places = [own.index(value) if value in own else -1 for value, own in zip(values.to_pylist(), keys)]
+    return _found(places, values, "is none of the labels beside the answers", split, column)
+
+
+def _found(places: list[int], values: Any, what: str, split: str, column: str) -> np.ndarray:
+    labels = np.array(places, dtype=np.int64)
+    wrong = np.flatnonzero(labels < 0)
+    if len(wrong):
+        raise fault(split, column, what, wrong, values.to_pylist())
+    return labels
+
+
+def _finite(values: Any, split: str, column: str) -> np.ndarray:
+    numbers = _numbers(values, split, column)
+    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if len(wrong):
+        raise fault(split, column, "is no number", wrong, values.to_pylist())
+    return numbers
+
+
+def _numbers(values: Any, split: str, column: str) -> np.ndarray:
+    """Return a column as float64, nan where there is no number."""
+    if values.null_count == len(values):
+        raise ValueError(f"split {split}: column {column!r} is empty in all {len(values)} rows")
+    if _is_text(values):
+        return np.array([_number(text) for text in values.to_pylist()])
+    return values.cast("float64").to_numpy().astype(np.float64, copy=False)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return math.nan if text is None else float(text)
+    except ValueError:
+        return math.nan
+
+
+def _is_text(values: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_string(values.type) or types.is_large_string(values.type)

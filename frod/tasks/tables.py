@@ -1,0 +1,180 @@
+"""Tables of examples, in parquet or csv, read by the library datasets: rows stay on the disk until they are used."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frod.tasks import columns, labels
+from frod.tasks.choices import Question
+from frod.tasks.examples import Examples, Lazy
+from frod.tasks.registry import TaskSpec
+
+
+@dataclass(frozen=True)
+class Table:
+    """One split of a table."""
+
+    examples: Examples
+    class_names: list[str] | None
+    """Of the label, where the files say."""
+
+
+def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
+    """Read a split's files, all of one form.
+
+    Parameters
+    ----------
+    scratch : Path
+        Folder for a copy that is mapped into memory, a folder for each split in it.
+
+    Raises
+    ------
+    ValueError
+        A file is broken, a column is missing, empty in some rows, or not of its type, or a label is of no use.
+    """
+    named = task.columns
+    names = columns.needed(named)
+    if files[0].suffix == ".parquet":
+        schema = _checked_schema(files, task, names)
+        rows = _mapped(files, schema, scratch / split, columns=names)
+        class_names = _class_names(schema, named.label)
+    else:
+        separator = "\t" if files[0].suffix == ".tsv" else ","
+        _check_heads(files, names, separator)
+        rows = _mapped(files, _all_text(names), scratch / split, usecols=names, sep=separator)
+        class_names = None
+    columns.check_gaps(rows, task, split)
+    found = labels.read(rows[named.label], task, split, _keys(rows, task))
+    if task.kind == "choices":
+        columns.check_options(rows, task, split, found)
+    places = np.arange(len(found), dtype=np.int64)
+    ids = labels.integers(rows[named.id], split, named.id) if named.id else places
+    return Table(Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names)
+
+
+def _keys(rows: Any, task: TaskSpec) -> list[list[str]] | None:
+    """Return the labels beside each example's answers, where the answers have labels."""
+    from pyarrow import types
+
+    name = task.columns.choices
+    if not isinstance(name, str) or not types.is_struct(rows[name].type):
+        return None
+    return [cell["label"] for cell in rows[name].to_pylist()]
+
+
+def _input(rows: Any, task: TaskSpec) -> Callable[[int], Any]:
+    """Return the function that reads one row's input: a file's bytes, a text, a pair of texts, or a question."""
+    if task.columns.image:
+        images = rows[task.columns.image]
+        return lambda row: value["bytes"] if isinstance(value := images[row].as_py(), dict) else value
+    texts = {name: rows[name] for name in task.columns.text}
+    if task.kind == "choices":
+        answers = [rows[name] for name in columns.of_choices(task.columns)]
+        return lambda row: Question(
+            {name: values[row].as_py() for name, values in texts.items()},
+            tuple(task.choices) or _answers([values[row].as_py() for values in answers]),
+        )
+    if len(texts) == 1:
+        (single,) = texts.values()
+        return lambda row: single[row].as_py()
+    return lambda row: tuple(values[row].as_py() for values in texts.values())
+
+
+def _answers(cells: list[Any]) -> tuple[str, ...]:
+    """Return the answers of one cell each, or of one cell with all of them."""
+    return tuple(cells) if isinstance(cells[0], str) else columns.options(cells[0])
+
+
+def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
+    """Return the first file's schema, with what datasets wrote beside it, once all files have the columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schemas, rows = [], 0
+    for file in files:
+        try:
+            metadata = pq.read_metadata(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{file}: is not a whole parquet file ({_first_line(error)}); fetch it anew") from None
+        schemas.append(metadata.schema.to_arrow_schema())
+        rows += metadata.num_rows
+        columns.check_there(file, schemas[-1].names, names)
+        columns.check_types(file, schemas[-1], task)
+    if rows == 0:
+        raise ValueError(f"{files[0]}: the split is empty")
+    return schemas[0]
+
+
+def _check_heads(files: list[Path], names: list[str], separator: str) -> None:
+    for file in files:
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as lines:
+                reader = csv.reader(lines, delimiter=separator)
+                head, first = next(reader, []), next(reader, None)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file}: is not text in UTF-8 ({error}); save it as such") from None
+        columns.check_there(file, head, names)
+        if first is None:
+            raise ValueError(f"{file}: the split is empty")
+
+
+def _all_text(names: list[str]) -> Any:
+    """A csv says nothing of types, and what is guessed from its first rows may be wrong further down."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in names])
+
+
+def _class_names(schema: Any, label: str) -> list[str] | None:
+    """Return the names of a label's classes, as datasets writes them into a file."""
+    said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    return said.get("info", {}).get("features", {}).get(label, {}).get("names")
+
+
+def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> Any:
+    """Return a pyarrow table of the columns of `arguments`, mapped into memory from a copy in `scratch`."""
+    import pyarrow as pa
+    from datasets import Dataset, Features
+    from datasets.exceptions import DatasetGenerationError
+
+    read = Dataset.from_parquet
+    if "usecols" in arguments:  # a csv; "NA" and "null" are words like others
+        read = Dataset.from_csv
+        arguments |= {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
+    fields = [schema.field(name) for name in arguments.get("columns") or arguments["usecols"]]
+    features = Features.from_arrow_schema(pa.schema(fields))
+    with _quiet():
+        try:
+            data = read([str(file) for file in files], features=features, cache_dir=str(scratch), **arguments)
+        except (DatasetGenerationError, pa.ArrowInvalid) as error:
+            reason = _first_line(error.__cause__ or error)
+            raise ValueError(f"{files[0]}: cannot be read to its end ({reason}); fetch or write it anew") from None
+    return data.data.table
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's progress bars and messages back; what goes wrong is said by our own errors."""
+    import datasets
+
+    level, hidden = datasets.logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if not hidden:
+            datasets.enable_progress_bars()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
