@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,9 @@ def task(
     backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="Folder to write: data/tasks/TASK/BACKBONE.")],
     seed: Annotated[int, typer.Option(help="Seed of the validation split.")] = 0,
-    protocol: Annotated[str, typer.Option(help="audited, or released: validation is test.")] = "audited",
+    protocol: Annotated[
+        Literal["audited", "released"], typer.Option(help="audited, or released: validation is test.")
+    ] = "audited",
 ) -> None:
     """Decode, tokenise and split once, for all methods, seeds and epochs."""
     import json

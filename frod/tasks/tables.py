@@ -48,7 +48,7 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
         class_names = _class_names(schema, named.label)
     else:
         separator = "\t" if files[0].suffix == ".tsv" else ","
-        _check_heads(files, names, separator)
+        _check_lines(files, names, separator)
         rows = _mapped(files, _all_text(names), scratch / split, usecols=names, sep=separator)
         class_names = None
     columns.check_gaps(rows, task, split)
@@ -113,16 +113,26 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     return schemas[0]
 
 
-def _check_heads(files: list[Path], names: list[str], separator: str) -> None:
+def _check_lines(files: list[Path], names: list[str], separator: str) -> None:
+    """Raise ValueError where a csv lacks a column, has no rows, or a line of more or fewer cells than its head."""
     for file in files:
         try:
             with file.open(encoding="utf-8-sig", newline="") as lines:
-                reader = csv.reader(lines, delimiter=separator)
-                head, first = next(reader, []), next(reader, None)
+                reader = csv.reader(lines, delimiter=separator, strict=True)
+                head, rows = next(reader, []), 0
+                columns.check_there(file, head, names)
+                for cells in filter(None, reader):  # the others are blank lines
+                    rows += 1
+                    if len(cells) != len(head):
+                        raise ValueError(
+                            f"{file}: line {reader.line_num} has {len(cells)} cells, the first line {len(head)}; "
+                            f"a text with {separator!r} in it stands in quotes"
+                        )
         except UnicodeDecodeError as error:
             raise ValueError(f"{file}: is not text in UTF-8 ({error}); save it as such") from None
-        columns.check_there(file, head, names)
-        if first is None:
+        except csv.Error as error:
+            raise ValueError(f"{file}: line {reader.line_num} cannot be read ({error})") from None
+        if rows == 0:
             raise ValueError(f"{file}: the split is empty")
 
 

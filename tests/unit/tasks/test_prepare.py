@@ -91,6 +91,13 @@ def test_the_released_protocol_validates_on_test_and_says_so(make):
     assert arrays.load_manifest(folder)["parameters"]["protocol"] == "released"
 
 
+def test_the_released_protocol_keeps_train_and_test_apart(make):
+    folder = make("out", "digits", protocol="released")
+    train, validation, test = (arrays.load_split(folder, split).ids for split in arrays.SPLITS)
+    assert test.tolist() == validation.tolist() == arrays.load_split(make("audited", "digits"), "test").ids.tolist()
+    assert sorted([*train, *test]) == list(range(1797))  # only test is drawn from train
+
+
 def test_the_manifest_says_what_a_run_needs(make):
     manifest = arrays.load_manifest(make("out"))
     assert manifest["task"] == "mine" and manifest["num_classes"] == 2 and manifest["class_names"] == ["no", "yes"]

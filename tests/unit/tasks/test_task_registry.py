@@ -44,6 +44,18 @@ def test_cola_is_scored_by_matthews_correlation():
         ({"rows": {"train": {"rows": 60, "labels": [20, 41]}, "validation": {"rows": 12}}}, "61"),
         ({"classes": ["one"]}, "classes"),
         ({"metrics": ["loss"]}, "metrics"),
+        ({"columns": {"text": ["a", "b", "c"]}}, "columns.text"),
+        ({"classes": ["no", "no"]}, "repeats a name"),
+        ({"answers": ["no", "no"]}, "answers"),
+        ({"released": "dev"}, "rows: lacks ['dev']"),
+        ({"more_tests": {"other": {"from": "dev"}}}, "rows: lacks ['dev']"),
+        ({"prompt": "{sentence}"}, "only kind choices"),
+        ({"problem": "regression"}, "a regression has none"),
+        ({"problem": "regression", "classes": None}, "range"),
+        ({"problem": "regression", "classes": None, "range": [5, 0]}, "range"),
+        ({"problem": "regression", "classes": None, "range": [0, 5]}, "metrics"),
+        ({"range": [0, 5]}, "problem: regression"),
+        ({"metrics": ["pearson"]}, "problem: regression"),
     ],
 )
 def test_a_slip_is_named(tmp_path, changes, words):
@@ -51,6 +63,25 @@ def test_a_slip_is_named(tmp_path, changes, words):
     path.write_text(yaml.safe_dump({"mine": entry(**changes)}))
     with pytest.raises(ValueError, match=rf"registry\.yaml: mine[.:](.|\n)*{re.escape(words)}"):
         registry.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"columns": {"text": ["question"]}}, "columns.choices"),
+        ({"choices": ["no", "yes"]}, "columns.choices"),
+        ({"columns": {"text": ["question"], "choices": ["a", "b", "c"]}}, "are 3, the classes 2"),
+        ({"classes": 9}, "letters ABCDEFGH"),
+        ({"prompt": "{queston} {choices}"}, "names ['queston']; it may name ['choices', 'question']"),
+        ({"prompt": "{question"}, "expected '}'"),
+        ({"prompt": "{question}"}, "leaves out ['choices']"),
+        ({"prompt": "{choices}"}, "leaves out ['question']"),
+        ({"prompt": "{question!r} {0} {choices}"}, "names ['0']"),
+    ],
+)
+def test_a_slip_in_a_choice_is_named(tmp_path, changes, words):
+    columns = {"text": ["question"], "choices": "options"}
+    test_a_slip_is_named(tmp_path, {"kind": "choices", "columns": columns} | changes, words)
 
 
 def test_an_unknown_task_lists_the_known_ones():
