@@ -74,13 +74,13 @@ def match(model: nn.Module, tuner: Method, like: Method, targets) -> Match:
             f"{tuner.size_argument!r}: name the one that sets its size as size_argument, or leave match_parameters out"
         )
     target = int(predict_parameters(model, targets, sparse_rate=like.sparse_rate)["adapter"])
-    shapes = _shapes(model, targets)
+    shapes = shapes_of(model, targets)
     refused: list[ValueError] = []
 
     @cache
     def distance(value: int) -> float:
         try:
-            return abs(_count(_sized(tuner, value), shapes) - target)
+            return abs(count(_sized(tuner, value), shapes) - target)
         except ValueError as error:  # a size that does not go with these layers, or arguments that never do
             refused.append(error)
             return math.inf
@@ -95,7 +95,7 @@ def _sized(tuner: Method, value: int) -> Method:
     return tuner.model_copy(update={"arguments": tuner.arguments | {tuner.size_argument: value}})
 
 
-def _shapes(model: nn.Module, targets) -> Counter[tuple[int, int]]:
+def shapes_of(model: nn.Module, targets) -> Counter[tuple[int, int]]:
     """Number of target modules by (in_features, out_features); a fused layer is one module, as for `apply`."""
     from frod.method.targets import find, in_features, modules_of, out_features
 
@@ -103,7 +103,7 @@ def _shapes(model: nn.Module, targets) -> Counter[tuple[int, int]]:
     return Counter((in_features(layer), out_features(layer)) for layer in layers)
 
 
-def _count(tuner: Method, shapes: Counter[tuple[int, int]]) -> int:
+def count(tuner: Method, shapes: Counter[tuple[int, int]]) -> int:
     """Numbers that a method trains on so many layers of these shapes."""
     import torch
 
