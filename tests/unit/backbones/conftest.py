@@ -1,4 +1,4 @@
-"""Tiny models of the paper's three kinds, materialised once for all tests of the room."""
+"""Tiny models, materialised once for all tests of the room."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from frod.backbones.registry import BackboneSpec
 
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory):
-    """A mirror folder with models/someone/{llama,roberta,clip}."""
+    """A mirror folder with models/someone/KIND."""
     mirror = tmp_path_factory.mktemp("mirror")
     with torch.random.fork_rng():
         for kind, write in WRITERS.items():

@@ -29,6 +29,23 @@ def test_hub_models_are_pinned_and_fetch_no_pickle(name):
     assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in source.files)
 
 
+def test_timms_clip_is_told_from_its_config():
+    """Its repository's config.json says GELU and a crop of nine tenths; OpenAI's has QuickGELU and no crop."""
+    source = MODELS["clip_vit_b32_timm"].source
+    assert source.config["architecture"] == "vit_base_patch32_clip_quickgelu_224"
+    assert source.config["pretrained_cfg"] == {"crop_pct": 1.0}
+    assert source.needed == ("config.json", "open_clip_model.safetensors")
+
+
+def test_files_that_need_not_be_there():
+    source = MODELS["roberta_large"].source
+    assert source.needed == ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    assert source.optional == ("vocab.json", "merges.txt")  # tokenizer.json holds them
+    usual = Hub(hub="someone/else")
+    assert (usual.needed, usual.revision) == (("config.json", "model*.safetensors"), None)
+    assert {"tokenizer.json", "preprocessor_config.json"} < set(usual.optional)
+
+
 def test_lengths_are_those_of_the_released_settings():
     assert MODELS["roberta_large"].max_length == 256
     assert MODELS["llama2_7b"].max_length == 512

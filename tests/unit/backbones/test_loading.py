@@ -6,20 +6,39 @@ import shutil
 
 import numpy as np
 import pytest
+import tiny_hub
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_hub import WRITERS
 
 import frod
 from frod import backbones
+from frod.backbones import loading
+from frod.method import targets
 
 TEXT = {
     "input_ids": torch.tensor([[1, 2, 3, 4], [3, 1, 0, 0]]),
     "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
 }
 IMAGES = {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
-BATCHES = {"llama": TEXT, "roberta": TEXT, "clip": IMAGES}
-HEADS = {"llama": ["score"], "roberta": ["classifier"], "clip": ["classifier"]}
+BATCHES = {kind: IMAGES if kind in tiny_hub.IMAGES else TEXT for kind in WRITERS}
+HEADS = {
+    "llama": ["score"],
+    "roberta": ["classifier"],
+    "bert": ["classifier"],
+    "distilbert": ["pre_classifier", "classifier"],  # both are new
+    "deberta": ["pooler", "classifier"],
+    "gpt2": ["score"],
+    "clip": ["classifier"],
+    "timm_clip": ["head"],
+    "vit": ["classifier"],
+}
+# The layers of a block, by kind; null: the default.
+TARGETS = {
+    "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"],
+    "deberta": ["query_proj", "key_proj", "value_proj", "attention.output.dense", "intermediate.dense", "output.dense"],
+    "vit": ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"],
+}
 KINDS = pytest.mark.parametrize("kind", WRITERS)
 
 
@@ -66,30 +85,34 @@ def test_the_weights_outside_the_head_are_the_files(folders, kind):
         assert torch.equal(weight, stored[file_name]), name
 
 
-@pytest.mark.parametrize("kind", [*HEADS, "vit"])
+@pytest.mark.parametrize("kind", [*HEADS, "pretrained_vit"])
 def test_a_skeleton_and_its_files_give_the_weights_of_the_loaded_model(folders, vit, kind):
-    folder = vit if kind == "vit" else folders[kind]
+    folder = vit if kind == "pretrained_vit" else folders[kind]
     model, empty = backbones.load(folder, num_classes=2, seed=0), backbones.skeleton(folder)
     assert all(parameter.is_meta for parameter in empty.parameters())
     assert {n: (p.shape, p.dtype) for n, p in empty.named_parameters()} == {
         n: (p.shape, p.dtype) for n, p in model.named_parameters()
     }
-    assert frod.model_hash(empty, checkpoint=folder) == frod.model_hash(model)
+    names = [name for layers in targets.find(model, TARGETS.get(kind)).values() for name in layers]
+    assert frod.model_hash(empty, names, checkpoint=folder) == frod.model_hash(model, names)
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("clip", 1 + (16 // 8) ** 2), ("vit", 1 + (8 // 4) ** 2), ("llama", 12)]
+    ("kind", "expected"),
+    [("clip", 5), ("timm_clip", 5), ("vit", 5), ("pretrained_vit", 1 + (8 // 4) ** 2), ("llama", 12)],
 )
 def test_tokens_of_an_example(folders, vit, kind, expected):
-    folder = vit if kind == "vit" else folders[kind]
+    folder = vit if kind == "pretrained_vit" else folders[kind]
     assert backbones.tokens(backbones.skeleton(folder), backbones.input_facts(folder)) == expected
 
 
-def test_padding_does_not_change_llamas_answer(folders):
-    model = backbones.load(folders["llama"], num_classes=3, seed=0)
+@pytest.mark.parametrize(("kind", "pad"), [("llama", 0), ("gpt2", 0), ("roberta", 6), ("deberta", 6)])
+def test_padding_does_not_change_the_answer(folders, kind, pad):
+    """Llama's and GPT-2's tokenizers have no padding token: the unknown word's serves."""
+    model = backbones.load(folders[kind], num_classes=3, seed=0)
     short = {name: tensor[1:, :2] for name, tensor in TEXT.items()}
     torch.testing.assert_close(backbones.logits(model, TEXT)[1:], backbones.logits(model, short))
-    assert backbones.input_facts(folders["llama"])["pad_token_id"] == 0  # no padding token: the unknown word's
+    assert backbones.input_facts(folders[kind])["pad_token_id"] == model.config.pad_token_id == pad
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -106,10 +129,116 @@ def test_llamas_rotary_frequencies_stay_in_float32(folders):
     assert {b.dtype for name, b in model.named_buffers() if "inv_freq" in name} == {torch.float32}
 
 
-def test_a_regression_has_one_output(folders):
-    model = backbones.load(folders["roberta"], num_classes=1, problem="regression", seed=0)
-    assert backbones.logits(model, TEXT).shape == (2, 1)
-    assert model.config.problem_type == "regression"
+@KINDS
+def test_a_regression_has_one_output(folders, kind):
+    model = backbones.load(folders[kind], num_classes=1, problem="regression", seed=0)
+    assert backbones.logits(model, BATCHES[kind]).shape == (2, 1)
+    if kind != "timm_clip":
+        assert model.config.problem_type == "regression"
+
+
+# Two blocks each: q, k, v, the attention's output, the two of the MLP; GPT-2's q, k and v are one; Llama without down.
+CATEGORIES = dict.fromkeys(WRITERS, 6) | {"gpt2": 4}
+
+
+@KINDS
+def test_targets_are_found_and_the_gradient_reaches_them_and_the_head(folders, kind):
+    model = backbones.load(folders[kind], num_classes=3, seed=0)
+    found = targets.find(model, TARGETS.get(kind))
+    assert {category: len(layers) for category, layers in found.items()} == dict.fromkeys(found, 2)
+    assert len(found) == CATEGORIES[kind]
+    head = [model.get_submodule(name) for name in backbones.head_modules(model)]
+    backbones.logits(model, BATCHES[kind]).square().sum().backward()
+    reached = [p for module in head for p in module.parameters()]
+    reached += [getattr(layer, "layer", layer).weight for layers in found.values() for layer in layers.values()]
+    assert all(weight.grad is not None and weight.grad.any() for weight in reached)
+
+
+@KINDS
+def test_frod_attaches_from_the_files_alone(folders, kind):
+    model, empty = backbones.load(folders[kind], num_classes=3, seed=0), backbones.skeleton(folders[kind])
+    basis = frod.extract_basis(empty, TARGETS.get(kind), checkpoint=folders[kind], progress=False)
+    before = backbones.logits(model, BATCHES[kind])
+    frod.attach(model, basis, sparse_rate=0.1)
+    torch.testing.assert_close(backbones.logits(model, BATCHES[kind]), before, rtol=1e-3, atol=1e-4)
+
+
+def test_timms_clip_is_transformers_clip(folders):
+    """The same weights, by OpenAI's names through timm and by transformers itself: the same features of an image."""
+    model = backbones.load(folders["timm_clip"], num_classes=3, seed=0)
+    with torch.no_grad():
+        features = model.forward_head(model.forward_features(IMAGES["pixel_values"]), pre_logits=True)
+        expected = tiny_hub.clip().vision_model(IMAGES["pixel_values"]).pooler_output
+    torch.testing.assert_close(features, expected)
+    facts = backbones.input_facts(folders["timm_clip"])
+    assert (facts["size"], facts["resize"], facts["interpolation"]) == ([16, 16], 20, "bicubic")
+
+
+def test_weights_of_other_names_are_renamed_and_both_files_recorded(folders, mirror):
+    for kind, file in {"timm_clip": "open_clip_model.safetensors", "vit": "model.safetensors"}.items():
+        source = backbones.describe(folders[kind])
+        stored = mirror / "models" / "someone" / kind / file
+        assert source["fetched"][file] == hashlib.sha256(stored.read_bytes()).hexdigest()
+        assert "model.safetensors" in source["files"]
+    assert "fetched" not in backbones.describe(folders["bert"])
+
+
+def test_a_tied_language_model_serves_as_well(tmp_path):
+    """GPT-2's output weight is its embedding: neither is lost where the files hold it once."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from frod.backbones.registry import BackboneSpec
+
+    torch.manual_seed(0)
+    whole = GPT2LMHeadModel(
+        GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=16, vocab_size=6, bos_token_id=5, eos_token_id=5)
+    )
+    (tmp_path / "gpt2").mkdir()
+    whole.save_pretrained(tmp_path / "gpt2")
+    tiny_hub.write_tokenizer(tmp_path / "gpt2")
+    spec = BackboneSpec.model_validate(tiny_hub.entry("gpt2", source={"path": str(tmp_path / "gpt2")}))
+    backbones.materialise("gpt2", spec, tmp_path / "out")
+    model = backbones.load(tmp_path / "out", num_classes=2, seed=0)
+    assert torch.equal(model.transformer.wte.weight, whole.lm_head.weight)
+
+
+def test_a_body_without_its_pooler_is_refused(tmp_path):
+    """BERT's classifier reads the pooler; drawn anew and frozen it would be noise."""
+    from transformers import BertConfig
+
+    from frod.backbones.registry import BackboneSpec
+
+    (tmp_path / "bert").mkdir()
+    config = BertConfig(**tiny_hub.SMALL, **tiny_hub.PADDED)
+    tiny_hub.write_body(tmp_path / "bert", "BertForMaskedLM", config, pad_token="<pad>")
+    spec = BackboneSpec.model_validate(tiny_hub.entry("bert", source={"path": str(tmp_path / "bert")}))
+    backbones.materialise("bert", spec, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"2 weights outside the head are missing .* bert\.pooler"):
+        backbones.load(tmp_path / "out", num_classes=2, seed=0)
+
+
+def test_a_model_that_is_no_classifier_of_its_kind_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "clip_vision_model"}')
+    with pytest.raises(ValueError, match=r"transformers has no classifier of images for it \(Unrecognized"):
+        loading.empty(tmp_path, "transformers", "images")
+
+
+@pytest.mark.parametrize(
+    ("config", "resize"),
+    [
+        ({"crop_pct": 0.9, "crop_mode": "center"}, 248),  # timm rounds down
+        ({"crop_pct": 1.0, "crop_mode": "center"}, 224),
+        ({"crop_pct": 1.0, "crop_mode": "squash"}, None),
+        ({"crop_pct": 1.0}, None),
+    ],
+)
+def test_how_timm_crops(config, resize):
+    from frod.backbones import folder
+
+    inputs = {"input_size": [3, 224, 224], "interpolation": "bicubic", "mean": [0.5], "std": [0.5]}
+    assert folder._timm_inputs(inputs | config)["resize"] == resize
+    with pytest.raises(ValueError, match=r"crop_mode border with crop_pct 0.9 is not supported"):
+        folder._timm_inputs(inputs | {"crop_pct": 0.9, "crop_mode": "border"})
 
 
 @pytest.mark.parametrize(
