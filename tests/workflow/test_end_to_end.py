@@ -67,20 +67,6 @@ def test_rates_are_the_best_of_the_trials_and_all_trials_are_kept(finished, meth
     assert "By trials, 2 a task" in page
 
 
-def test_the_released_protocol_has_its_own_arrays_runs_and_report(finished):
-    """Test is what is looked at after each epoch; the best epoch's figure stands beside the last one's."""
-    method = RUN.format("linear_probe").replace("tiny/", "tiny/released/")
-    before = sha256(finished.path("reports/tiny/index.html"))
-    finished.snakemake("--config", "protocol=released")
-    record = json.loads(finished.path(f"{method}/record.json").read_text())
-    assert (record["protocol"], record["tuning"]) == ("released", None)
-    metrics_ = json.loads(finished.path(f"{method}/metrics.json").read_text())
-    assert set(metrics_["metrics"]) == {"test", "test_best_epoch"}
-    assert "Released protocol" in finished.path("reports/tiny/released/index.html").read_text()
-    assert sha256(finished.path("reports/tiny/index.html")) == before
-    assert "Nothing to be done" in finished.snakemake("--dry-run")
-
-
 def test_every_method_had_the_same_budget(finished):
     records = [json.loads(finished.path(f"{RUN.format(m)}/record.json").read_text()) for m in METHODS]
     assert all(record["budget"] == records[0]["budget"] for record in records)
@@ -236,3 +222,17 @@ def test_a_clone_that_pulls_from_dvc_has_nothing_to_do(finished, tmp_path):
     assert "Nothing to be done" in other.snakemake("--dry-run")
     other.edit("params.yaml", "clip: 1.0", "clip: 2.0")
     assert rules(other.snakemake("--dry-run", "--quiet", "rules"))["train"] == 3
+
+
+def test_the_released_protocol_has_its_own_arrays_runs_and_report(finished):
+    """Test is what is looked at after each epoch; the best epoch's figure stands beside the last one's."""
+    method = RUN.format("linear_probe").replace("tiny/", "tiny/released/")
+    before = sha256(finished.path("reports/tiny/index.html"))
+    finished.snakemake("--config", "protocol=released")
+    record = json.loads(finished.path(f"{method}/record.json").read_text())
+    assert (record["protocol"], record["tuning"]) == ("released", None)
+    metrics_ = json.loads(finished.path(f"{method}/metrics.json").read_text())
+    assert set(metrics_["metrics"]) == {"test", "test_best_epoch"}
+    assert "Released protocol" in finished.path("reports/tiny/released/index.html").read_text()
+    assert sha256(finished.path("reports/tiny/index.html")) == before
+    assert "Nothing to be done" in finished.snakemake("--dry-run")
