@@ -67,7 +67,8 @@ def snapshot(
         return Snapshot(mirror / kind / id, _commit_of(mirror, kind, id, revision))
     from huggingface_hub import snapshot_download
 
-    with explained(kind, id, revision, mirror=mirror, gated=gated):
+    looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
+    with explained(kind, id, revision, looked=looked, gated=gated):
         folder = Path(
             snapshot_download(id, repo_type=kind.removesuffix("s"), revision=revision, allow_patterns=patterns)
         )
@@ -79,7 +80,7 @@ def listing(kind: Kind, id: str, revision: str | None, patterns: list[str], *, g
     from huggingface_hub import HfApi
     from huggingface_hub.utils import filter_repo_objects
 
-    with explained(kind, id, revision, mirror=None, gated=gated):
+    with explained(kind, id, revision, gated=gated):
         info = HfApi().repo_info(id, repo_type=kind.removesuffix("s"), revision=revision, files_metadata=True)
     files = {file.rfilename: file for file in info.siblings or ()}
     wanted = [files[name] for name in filter_repo_objects(files, allow_patterns=patterns)]
@@ -119,8 +120,11 @@ def _name(kind: Kind, id: str, revision: str | None) -> str:
 
 
 @contextmanager
-def explained(kind: Kind, id: str, revision: str | None, *, mirror: Path | None, gated: bool) -> Iterator[None]:
-    """Turn what the Hub's library raises into one line that says what to do."""
+def explained(kind: Kind, id: str, revision: str | None, *, gated: bool, looked: str | None = None) -> Iterator[None]:
+    """Turn what the Hub's library raises into one line that says what to do.
+
+    `looked` says where else the files were looked for; None while a mirror is being filled.
+    """
     from huggingface_hub import errors
 
     name = _name(kind, id, revision)
@@ -143,10 +147,12 @@ def explained(kind: Kind, id: str, revision: str | None, *, mirror: Path | None,
             raise ValueError(
                 f"{name}: the disk is full; free some of it, or set HF_HOME or --out to another"
             ) from error
-        looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
         reason = (str(error).strip().splitlines() or [""])[0]
+        failed = f"{type(error).__name__}: {reason}"
+        if looked is None:
+            raise ValueError(f"{name}: the Hub does not give it ({failed})") from error
         licence = f" It is gated: accept its licence on {page} and {log_in}." if gated else ""
         raise ValueError(
-            f"{name}: {looked}, and the Hub does not give it ({type(error).__name__}: {reason}). Where there is a "
-            f"network, run `frod fetch --suite SUITE --out DIR`, bring DIR here and set FROD_MIRROR=DIR.{licence}"
+            f"{name}: {looked}, and the Hub does not give it ({failed}). Where there is a network, run "
+            f"`frod fetch --suite SUITE --out DIR`, bring DIR here and set FROD_MIRROR=DIR.{licence}"
         ) from error

@@ -87,7 +87,7 @@ def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> N
     for path in (*(folder / name for name in names), *(folder / ".cache").rglob("*.incomplete")):
         path.unlink(missing_ok=True)
     if names:
-        with explained(need.kind, need.id, found.revision, mirror=None, gated=need.gated):
+        with explained(need.kind, need.id, found.revision, gated=need.gated):
             snapshot_download(
                 need.id,
                 repo_type=need.kind.removesuffix("s"),
