@@ -124,6 +124,10 @@ def rates_of_run(wildcards):
     return f"{PATHS.results}/{run_of(wildcards).folder}/tune/rates.json" if trials_of(wildcards) else []
 
 
+def of_all_seeds(file):
+    return expand(file, seed=WORKFLOW.suite.seeds, allow_missing=True)
+
+
 def files_of_rates():
     tuned = dict.fromkeys(run.folder for run in WORKFLOW.runs if run.rates is None)
     return [f"{PATHS.results}/{folder}/tune/rates.json" for folder in tuned]
