@@ -1,12 +1,19 @@
 """Tasks of one's own, from csv files and folders of images: as docs/tasks.md says, and every slip named."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from frod.tasks import arrays, pretraining
-from frod.tasks.prepare import opened, prepare
+from frod.tasks.choices import texts
+from frod.tasks.prepare import divide, opened, prepare
 from frod.tasks.registry import TaskSpec
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "tasks.md"
 
 
 def spec(path, **changes):
@@ -47,6 +54,25 @@ def pictures(folder, count=6, sizes=((5, 4),), classes=("cat", "dog")):
 
 def of_images(path, **changes):
     return spec(path, **({"kind": "images", "columns": {}, "classes": ["cat", "dog"]} | changes))
+
+
+def test_the_examples_of_the_documentation_are_tasks(tmp_path, monkeypatch):
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+    tasks = {name: TaskSpec.model_validate(t) for block in blocks for name, t in yaml.safe_load(block)["tasks"].items()}
+    assert set(tasks) == {"reviews", "shells", "quiz"}
+
+    monkeypatch.chdir(tmp_path)  # as from the folder of params.yaml
+    table(tmp_path / "mine" / "reviews.csv", rows=700)
+    pictures(tmp_path / "mine" / "shells" / "train", count=40, classes=tasks["shells"].classes)
+    pictures(tmp_path / "mine" / "shells" / "test", classes=tasks["shells"].classes)
+    lines = ["question,first,second,third,right", *(f"q {i},a,b,c,{i % 3 + 1}" for i in range(200))]
+    (tmp_path / "mine" / "quiz.csv").write_text("\n".join(lines))
+    for name, rows in (("reviews", 700), ("shells", 138), ("quiz", 200)):
+        with opened(tasks[name], seed=0) as source:
+            assert sum(len(part) for part in divide(tasks[name], source, seed=0).values()) == rows
+    with opened(tasks["quiz"], seed=0) as source:
+        text = texts(source.splits["all"].inputs[:1], tasks["quiz"].prompt)
+    assert text == ["Question: q 0\nA. a\nB. b\nC. c\nAnswer:"]
 
 
 @pytest.mark.parametrize(("name", "separator"), [("mine.csv", ","), ("mine.tsv", "\t")])
