@@ -32,6 +32,7 @@ def _app():
         backbone,
         basis,
         basis_part,
+        cost,
         dag,
         evaluate,
         fetch,
@@ -70,6 +71,7 @@ def _app():
         show,
         params,
         plan,
+        cost,
         schema,
         dag,
     ):

@@ -10,12 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
     {"commands"},
-    {"training", "tuners", "provenance", "reporting", "tracking"},
+    {"training", "tuners", "provenance", "reporting", "tracking", "cost"},
     {"tasks", "method", "backbones", "evaluation", "config"},
     {"files", "entries", "hub"},
 ]
 # Neighbours on one floor that may be used.
-ALONGSIDE = {("training", "tuners"), ("tracking", "provenance"), ("hub", "files")}
+ALONGSIDE = {("training", "tuners"), ("tracking", "provenance"), ("cost", "tuners"), ("hub", "files")}
 HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")
 
 

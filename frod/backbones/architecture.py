@@ -1,0 +1,64 @@
+"""A backbone's skeleton from its entry in the registry alone: what it will be, before any weight is fetched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from frod.backbones.registry import Architecture, BackboneSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build(spec: BackboneSpec, **changes: Any) -> torch.nn.Module:
+    """Build a backbone with a head of two outputs on the meta device, as `loading.skeleton` does from its files.
+
+    Parameters
+    ----------
+    changes
+        Arguments of the architecture to replace, such as num_hidden_layers.
+
+    Raises
+    ------
+    ValueError
+        The entry has no architecture, or the library refuses its name or arguments.
+    """
+    import torch
+
+    known = spec.built_as
+    if known is None:
+        raise ValueError("architecture: is missing; name the library's model and the arguments of its configuration")
+    arguments = known.arguments | changes
+    try:
+        with torch.device("meta"):
+            return _timm(known, arguments) if spec.library == "timm" else _transformers(spec, known, arguments)
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise ValueError(f"architecture: {spec.library} cannot build {known.name} of {arguments}: {error}") from error
+
+
+def _timm(known: Architecture, arguments: dict[str, Any]) -> torch.nn.Module:
+    import timm
+
+    return timm.create_model(known.name, pretrained=False, num_classes=2, **arguments)
+
+
+def _transformers(spec: BackboneSpec, known: Architecture, arguments: dict[str, Any]) -> torch.nn.Module:
+    import torch
+    from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+
+    kind = AutoModelForSequenceClassification if spec.max_length else AutoModelForImageClassification
+    config = AutoConfig.for_model(known.name, **arguments)
+    model = kind.from_config(config, dtype=torch.float32)
+    if spec.max_length and model.config.pad_token_id is None:
+        model.config.pad_token_id = 0  # as `load` does: without one, Llama's classifier takes no batch
+    return model
+
+
+def image_inputs(model: torch.nn.Module) -> dict[str, Any]:
+    """Return kind, size (height, width) and channels of the images that a skeleton takes, as `input_facts` does."""
+    config = getattr(model, "config", None)
+    if config is None:
+        height, width = model.patch_embed.img_size
+        return {"kind": "images", "size": [height, width], "channels": model.patch_embed.proj.in_channels}
+    vision = getattr(config, "vision_config", config)
+    return {"kind": "images", "size": [vision.image_size] * 2, "channels": vision.num_channels}
