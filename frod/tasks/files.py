@@ -47,7 +47,7 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
         patterns = {split: source.pattern(split) for split in wanted}
         data = snapshot("datasets", source.id, source.revision, list(patterns.values()), mirror)
         root, found = data.folder, {split: _shards(data.folder, pattern) for split, pattern in patterns.items()}
-        facts = {"what": f"hub {source.id}, {source.config}", "revision": data.revision or source.revision}
+        facts = {"what": f"hub {source.id}, {source.config}", "revision": data.revision}
     read = {split: tables.read(files, task, split, scratch) for split, files in found.items()}
     names = next((table.class_names for table in read.values() if table.class_names), None)
     if names:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -60,6 +60,8 @@ def prepare(
     ValueError
         Source and registry disagree, labels are unusable, or the backbone takes other inputs than the task has.
     """
+    if protocol not in get_args(Protocol):
+        raise ValueError(f"protocol: is {protocol!r}; it should be one of {', '.join(get_args(Protocol))}")
     _check_inputs(name, task, backbone, input_facts, tokenizer)
     with opened(task, seed=seed, mirror=mirror, protocol=protocol, beside=out) as source:
         parts = divide(task, source, seed=seed, protocol=protocol)

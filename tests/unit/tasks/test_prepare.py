@@ -123,6 +123,11 @@ def test_a_second_preparation_replaces_the_first(make):
     assert arrays.load_manifest(folder)["parameters"]["seed"] == 1
 
 
+def test_an_unknown_protocol_is_named(make):
+    with pytest.raises(ValueError, match="protocol: is 'held_out'; it should be one of audited, released"):
+        make("out", protocol="held_out")
+
+
 def test_a_backbone_of_other_inputs_is_refused(tmp_path, spec, image_facts, text_facts):
     with pytest.raises(ValueError, match="task mine has text, the backbone vit takes images"):
         prepare("mine", spec, backbone="vit", input_facts=image_facts, out=tmp_path / "out", seed=0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import socket
 
 import huggingface_hub
@@ -39,7 +40,7 @@ def test_the_mirror_gives_the_rows(mirror, spec, read):
     assert train.inputs[5] == "number 5 is here"
     assert train.labels.tolist() == sentences(60)["label"]
     assert train.ids.tolist() == list(range(60))
-    assert source.facts["revision"] == REVISION
+    assert source.facts["revision"] is None  # this mirror does not say which commit it holds
     assert list(source.facts["files"]) == [
         "plain/train-00000-of-00001.parquet",
         "plain/validation-00000-of-00001.parquet",
@@ -137,6 +138,21 @@ def test_a_file_cut_short_is_an_error(mirror, spec, read):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match="not a whole parquet file"):
         read(spec, mirror)
+
+
+def test_a_file_broken_in_its_middle_is_an_error(mirror, read, spec):
+    path = folder_of(mirror) / "train-00000-of-00001.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:400] = b"x" * 396  # the first pages; the footer is whole
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read to its end"):
+        read(spec, mirror)
+
+
+def test_a_mirror_that_names_its_commit_is_taken_at_its_word(mirror, read, spec):
+    record = {"repositories": {"datasets/someone/texts": {"revision": REVISION}}}
+    (mirror / "mirror.json").write_text(json.dumps(record))
+    assert read(spec, mirror).facts["revision"] == REVISION
 
 
 def test_a_missing_shard_is_an_error_with_both_figures(mirror, spec, read):
