@@ -13,12 +13,13 @@ class Goal:
 
     Attributes
     ----------
-    kind : {"step", "memory", "basis", "category"}
+    kind : {"step", "memory", "basis", "category", "input"}
         Which result it is read from.
     where : dict
         Fields of the setting.
-    what : {"full_ft", "peft_frod", "cold", "cold seconds", "float32", "cached", "cached seconds", "GiB"}
-        Ratio of a step or of its memory to a method's; of a set-up to peft's; or seconds; or the peak of float64.
+    what : {"full_ft", "peft_frod", "cold", "cold seconds", "float32", "cached", "cached seconds", "GiB"}, or a source
+        Ratio of a step or of its memory to a method's; of a set-up to peft's; or seconds; or the peak of float64; or of
+        an input's seconds, prepared (or in the way named behind the source), to the quickest other way's.
     limit : float
         The figure may not exceed it.
     any_depth : bool
@@ -39,6 +40,11 @@ class Goal:
 
     def measured(self, record: Record) -> float | None:
         """The figure in a result; None if what it compares was not measured."""
+        if self.kind == "input":
+            source, _, way = self.what.partition(" ")
+            found = record["sources"].get(source)
+            ratios = {} if found is None else found["methods"][way or "prepared"]["ratio_to"]
+            return max((ratio["median"] for ratio in ratios.values()), default=None)
         methods = record["methods"]
         if self.kind == "step":
             return methods.get("frod", {}).get("ratio_to", {}).get(self.what, {}).get("median")
@@ -54,6 +60,8 @@ class Goal:
         """What is limited."""
         if self.kind == "category":
             return "peak GiB of one category's basis"
+        if self.kind == "input":
+            return f"input, {self.what} / made anew"
         if self.kind == "basis":
             way, _, unit = self.what.partition(" ")
             way = "cold, float32" if way == "float32" else way
@@ -77,6 +85,10 @@ GOALS = (
     Goal(kind="basis", where=CLIP, what="float32", limit=0.5),
     Goal(kind="basis", where=CLIP, what="cached seconds", limit=1.0),
     Goal(kind="basis", where=CLIP, what="cached", limit=0.03),
+    Goal(kind="input", where=CLIP | {"batch": 64}, what="photographs", limit=0.05),
+    Goal(kind="input", where=CLIP | {"batch": 64}, what="photographs uint8", limit=0.05),
+    Goal(kind="input", where=CLIP | {"batch": 64}, what="mnist", limit=0.05),
+    Goal(kind="input", where=CLIP | {"batch": 64}, what="mnist uint8", limit=0.05),
     Goal(kind="category", where={"device": "cpu", "model": "llama-2-7b"}, what="GiB", limit=16.0),
     Goal(kind="step", where=CLIP_GPU | {"batch": 64}, what="full_ft", limit=1.4),
     Goal(kind="memory", where=CLIP_GPU | {"batch": 64}, what="full_ft", limit=0.6),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "timm", "safetensors", "numpy")
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "timm", "safetensors", "numpy", "pillow", "torchvision")
 
 
 def describe(device: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from bench.machine import describe, load
 from bench.settings import Setting
 
-KINDS = ("step", "memory", "basis", "attach", "category")
+KINDS = ("step", "memory", "basis", "attach", "category", "input")
 
 
 def start(kind: str, what: str, setting: Setting) -> dict[str, Any]:

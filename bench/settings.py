@@ -138,12 +138,13 @@ LLAMA = replace(
 )
 LLAMA = replace(LLAMA, sparse_rate=0.02)
 
-# What is measured of each: "step" with the profile, "memory", "basis", "attach" and "category".
+# What is measured of each: "step" with the profile, "memory", "basis", "attach", "category" and "input".
 STEPPED = ("step", "memory")
 SUITES: dict[str, dict[str, tuple[Setting, tuple[str, ...]]]] = {
     "cpu": {
         "clip-64": (CLIP_CPU, STEPPED),
         "clip-16": (replace(CLIP_CPU, batch=16, rounds=6), STEPPED),
+        "clip-input": (replace(CLIP_CPU, rounds=8, threads=1), ("input",)),
         "clip-basis": (replace(CLIP_CPU, rounds=3), ("basis", "attach")),
         "llama-basis": (replace(LLAMA, layers=0, rounds=1, device="cpu", methods=("frod",)), ("category",)),
     },

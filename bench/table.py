@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench import basis, breakdown, category, machine, records
+from bench import basis, breakdown, category, input, machine, records
 from bench.goals import judged
 from bench.methods import LABELS, needs_basis
 from bench.models import SHAPES
@@ -35,6 +35,8 @@ def whole(folder: Path, device: str | None = None) -> list[str]:
     for kind, labels in (("basis", basis.LABELS), ("attach", LABELS)):
         for record in found[kind].values():
             result += [*setup_block(record, labels), ""]
+    for record in found["input"].values():
+        result += [*input_block(record, list(found["step"].values())), ""]
     for record in found["category"].values():
         result += [*category.lines(record), *busy(record), ""]
     results = {kind: list(of_kind.values()) for kind, of_kind in found.items()}
@@ -116,6 +118,45 @@ def setup_block(record: Record, labels: dict[str, str]) -> list[str]:
         cells = [seconds(row["median"]), f"{seconds(min(row['seconds']))}–{seconds(max(row['seconds']))}"]
         rows.append([label, *cells, NONE if peft is None else f"{peft['median']:.3f}"])
     return [title(record["setting"]), *aligned([what, "s", "range", "to peft"], rows), *busy(record)]
+
+
+def input_block(record: Record, steps: list[Record]) -> list[str]:
+    """Examples per second of an input, and how far a training step is from asking for as many.
+
+    Parameters
+    ----------
+    steps : list
+        Results of step times; those of this model and batch are compared with.
+    """
+    setting = record["setting"]
+    result = []
+    for source in record["sources"].values():
+        methods = source["methods"]
+        rows = []
+        for way, row in methods.items():
+            ratios = [methods.get(ours, {}).get("ratio_to", {}).get(way) for ours in input.OURS]
+            rows.append([input.LABELS[way], f"{_rate(record, row):,.0f}", *map(_times, ratios)])
+        names = ["input alone", "examples/s", *(f"{ours} to it" for ours in input.OURS)]
+        result += [f"{source['what']}, batch {setting['batch']}, {setting['device']}", *aligned(names, rows), ""]
+    for step in steps:
+        if all(step["setting"][name] == setting[name] for name in ("model", "batch", "device", "dtype")):
+            taken = step["setting"]["batch"] / step["methods"]["full_ft"]["median"]
+            given = _rate(record, record["sources"]["photographs"]["methods"]["prepared"])
+            result.append(
+                f"Full fine-tuning takes {taken:.1f} examples/s, prepared arrays give {given / taken:,.0f} times that."
+            )
+    return [*result, *busy(record)]
+
+
+def _times(ratio: Record | None) -> str:
+    """How many times as quick, with the range, from a ratio of seconds."""
+    if ratio is None:
+        return NONE
+    return f"{1 / ratio['median']:.1f}× ({1 / ratio['most']:.1f}–{1 / ratio['least']:.1f})"
+
+
+def _rate(record: Record, row: Record) -> float:
+    return record["batches"] * record["setting"]["batch"] / row["median"]
 
 
 def goal_block(results: dict[str, list[Record]], device: str | None) -> list[str]:

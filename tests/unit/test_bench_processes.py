@@ -37,6 +37,7 @@ def test_the_benchmarks_need_nothing_of_the_workflow(without, tmp_path):
         "attach-cpu-tiny.json",
         "basis-cpu-tiny.json",
         "category-cpu-tiny.json",
+        "input-cpu-tiny.json",
         "memory-cpu-tiny-b2.json",
         "step-cpu-tiny-b2.json",
     ]
