@@ -160,7 +160,8 @@ def spec_of_backbone(backbone):
     spec = BACKBONES[backbone]
     entries = {
         "name": backbone,
-        "backbone": spec.model_dump(mode="json", by_alias=True),
+        # Its shape is for estimates; the weights bring their own.
+        "backbone": spec.model_dump(mode="json", by_alias=True, exclude={"architecture"}),
     }
     if spec.pretrained_on:
         entries |= {
