@@ -8,8 +8,8 @@ a cluster's worth of runs over a comment would teach people not to write any. Ev
 count. The tree is written down by `_normal_form` rather than ``ast.dump``, whose text differs between Python versions.
 
 Imports are over-counted on purpose, never under-counted: those inside functions and under ``if TYPE_CHECKING`` count,
-and so does every string that names one of our modules (tables for late imports). An import computed from anything else
-takes in everything beneath its package.
+and so does every string that names one of our modules (tables for late imports). An import computed from anything but
+such a table takes in everything beneath its package.
 """
 
 import ast
@@ -23,8 +23,9 @@ from pathlib import Path
 
 PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
 
-# What `frod.config` resolves to is in a job's own params; tracking mirrors results and alters none.
-EXCLUDED = ("frod.config", "frod.tracking")
+# What `frod.config` resolves to, and a registry's entry, are in a job's own params: a new entry must not make other
+# tasks' runs stale. Tracking mirrors results and alters none.
+EXCLUDED = ("frod.config", "frod.tracking", "tasks/registry.yaml", "backbones/registry.yaml")
 
 # Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
 GENERATED = ("reports", "results", "data", "logs", "dvc.lock")
@@ -73,7 +74,7 @@ def reached(
     exclude = tuple(exclude)
     for name in (entry, *exclude):
         known = name in modules or (name != entry and (directory / name).is_file())
-        # The two modules excluded by default may be left out of an installation.
+        # What is excluded by default may be left out of an installation.
         if not known and name not in EXCLUDED:
             raise ValueError(f"{name!r} is neither a module of {directory} nor a file in it: correct the name")
     banned = {name for name in modules if any(name == bad or name.startswith(bad + ".") for bad in exclude)}
@@ -114,9 +115,9 @@ def _named_by_strings(name: str, source: _Source, modules: dict[str, Path]) -> s
     home = name if modules[name].name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for text in source.strings:
-        for candidate in (text.split(":")[0], f"{home}.{text.lstrip('.')}"):
-            if candidate in modules:
-                found.add(candidate)
+        candidate = f"{home}{text}" if text.startswith(".") else text.split(":")[0]
+        if candidate in modules:
+            found.add(candidate)
     if source.computed:
         found |= {other for other in modules if other.startswith(home + ".")}
     return found
@@ -176,7 +177,7 @@ def _source(path: Path) -> _Source:
 @functools.lru_cache(maxsize=4096)
 def _parsed(path: Path, size: int, mtime_ns: int) -> _Source:
     tree = ast.parse(path.read_bytes(), filename=str(path))
-    package = _package_of(path)
+    package, tables = _package_of(path), _tables(tree)
     imports: set[str] = set()
     on_load: set[str] = set()
     strings: set[str] = set()
@@ -192,7 +193,7 @@ def _parsed(path: Path, size: int, mtime_ns: int) -> _Source:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.add(node.value)
         elif isinstance(node, ast.Call):
-            computed |= _computes_import(node)
+            computed |= _computes_import(node, tables)
         imports.update(names)
         if not inside:
             on_load.update(names)
@@ -218,11 +219,28 @@ def _from_names(node: ast.ImportFrom, package: list[str]) -> tuple[str, ...]:
     return (module, *(f"{module}.{alias.name}" for alias in node.names if alias.name != "*"))
 
 
-def _computes_import(node: ast.Call) -> bool:
+def _tables(tree: ast.Module) -> frozenset[str]:
+    """Names of the module's dictionaries of plain strings: what they may hold is read off them."""
+    return frozenset(
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+        if all(isinstance(value, ast.Constant) and isinstance(value.value, str) for value in node.value.values)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
+
+
+def _computes_import(node: ast.Call, tables: frozenset[str]) -> bool:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if name not in {"import_module", "__import__"}:
         return False
-    return not (node.args and isinstance(node.args[0], ast.Constant))
+    match node.args:
+        case [ast.Constant(), *_]:
+            return False
+        case [ast.Subscript(value=ast.Name(id=table)), *_]:
+            return table not in tables
+    return True
 
 
 def _normal_form(tree: ast.AST) -> list[str]:

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from frod.commands.params import load_workflow
 from frod.provenance import state
-from frod.provenance.code import EXCLUDED, code_hash
+from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 
 try:
@@ -37,10 +37,8 @@ state.keep(
 )
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
-# A registry's entry stands there by itself, so that a new entry does not make other tasks' runs stale.
-NOT_CODE = (*EXCLUDED, "tasks/registry.yaml", "backbones/registry.yaml")
 CODE = {
-    name: code_hash(f"frod.commands.{name}", exclude=NOT_CODE)
+    name: code_hash(f"frod.commands.{name}")
     for name in [
         "backbone",
         "task",

@@ -81,6 +81,27 @@ def test_computed_imports_take_in_all_beside(toy):
     assert {"toy.training.late", "toy.training.schedule"} <= _reached(toy, "toy.training.computed")
 
 
+def test_a_table_of_names_takes_in_what_it_names_and_no_more(toy):
+    table = 'from importlib import import_module\nTABLE = {"a": "toy.extra"}\ndef get(n):\n    return import_module(TABLE[n])\n'
+    (toy / "training" / "table.py").write_text(table)
+    assert _reached(toy, "toy.training.table") == {"toy", "toy.training", "toy.training.table", "toy.extra"}
+    (toy / "training" / "table.py").write_text(table.replace('"toy.extra"', '"toy." + "extra"'))
+    assert "toy.training.late" in _reached(toy, "toy.training.table")
+
+
+def test_a_word_that_is_also_a_name_beside_does_not_count(toy):
+    (toy / "training" / "word.py").write_text('HEADING = "schedule"\n')
+    assert "toy.training.schedule" not in _reached(toy, "toy.training.word")
+
+
+def test_our_commands_reach_what_they_run_and_no_more():
+    reached = {name: set(code.reached(f"frod.commands.{name}")) for name in ("train", "evaluate", "report")}
+    assert {"frod.method.attach", "frod.training.loop", "frod.tuners.frod", "frod.tasks.arrays"} <= reached["train"]
+    assert not {name for name in reached["train"] if name.startswith(("frod.reporting", "frod.cost"))}
+    assert "frod.tasks.prepare" not in reached["train"]
+    assert "frod.training.loop" not in reached["evaluate"] | reached["report"]
+
+
 def test_data_files_belong_to_the_module_that_names_them(toy):
     assert "tasks/registry.yaml" in _reached(toy, "toy.tasks.registry")
     assert "tasks/registry.yaml" not in _reached(toy, "toy.tasks.arrays")
