@@ -82,7 +82,7 @@ def test_computed_imports_take_in_all_beside(toy):
 
 
 def test_a_table_of_names_takes_in_what_it_names_and_no_more(toy):
-    table = 'from importlib import import_module\nTABLE = {"a": "toy.extra"}\ndef get(n):\n    return import_module(TABLE[n])\n'
+    table = 'import importlib\nTABLE = {"a": "toy.extra"}\ndef get(n):\n    return importlib.import_module(TABLE[n])\n'
     (toy / "training" / "table.py").write_text(table)
     assert _reached(toy, "toy.training.table") == {"toy", "toy.training", "toy.training.table", "toy.extra"}
     (toy / "training" / "table.py").write_text(table.replace('"toy.extra"', '"toy." + "extra"'))
