@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,8 +66,10 @@ def _check(out: Path, needs: list[Repository]) -> None:
 
     if not out.is_dir():
         raise ValueError(f"--out {out} is not a folder")
-    for name in mirror.unrecorded(out):
-        print(f"{name}: has no recorded sha256")
+    for _, names in groupby(mirror.unrecorded(out), key=lambda name: name.split("/")[:3]):
+        first, *others = names
+        more = f", nor have {len(others)} more files of this repository" if others else ""
+        print(f"{first}: has no recorded sha256{more}")
     wrong = list(mirror.faults(out, needs))
     print("\n".join(wrong) if wrong else f"{out}: nothing wrong found")
     if wrong:

@@ -258,7 +258,9 @@ def test_check_of_a_mirror_made_by_hand_counts_files_and_rows(project, hub):
             path.write_bytes(hub.repositories[name].files[file])
     code, out, _ = project("--check", "--suite", "one")
     assert code == 0
-    assert f"{DATA}/plain/test-00000-of-00001.parquet: has no recorded sha256" in out
+    more = len(NEEDED[DATA]) - 1
+    assert f"{DATA}/plain/test-00000-of-00001.parquet: has no recorded sha256, nor have {more} more files" in out
+    assert out.count("sha256") == len(NEEDED)  # a line for each repository
     (project.mirror / DATA / "plain" / "test-00000-of-00001.parquet").write_bytes(parquet(4))
     (project.mirror / DATA / "plain" / "train-00001-of-00002.parquet").unlink()
     (project.mirror / LLAMA / "config.json").unlink()
