@@ -28,6 +28,8 @@ def trial(
     from frod.training.loop import Diverged
 
     run = Run.model_validate(json.loads(spec))
+    if run.rates is None:
+        raise ValueError("--spec: rates is null; a trial tries one entry of the suite's grid, so put it there")
     checkpoint = out.with_suffix(".checkpoint.pt")
     job = Job.open(run, backbone, task, basis)
     result = {"rates": run.rates.model_dump(exclude_none=True), "seed": run.seed, "diverged": None}

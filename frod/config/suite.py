@@ -36,11 +36,13 @@ class Method(Entry):
     @model_validator(mode="after")
     def _only_what_the_kind_needs(self) -> Method:
         if (self.kind == "frod") != (self.sparse_rate is not None):
-            raise ValueError(f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: only kind frod has it")
+            raise ValueError(
+                f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: kind frod needs it, no other has it"
+            )
         if self.plan is not None and self.kind != "frod":
             raise ValueError(f"plan is {self.plan}, kind is {self.kind}: only kind frod has it")
         if (self.kind == "peft") != (self.config is not None):
-            raise ValueError(f"config is {self.config}, kind is {self.kind}: only kind peft has it")
+            raise ValueError(f"config is {self.config}, kind is {self.kind}: kind peft needs it, no other has it")
         for name in ("arguments", "match_parameters"):
             if getattr(self, name) and self.kind != "peft":
                 raise ValueError(f"{name} are for kind peft, kind is {self.kind}")

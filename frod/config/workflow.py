@@ -47,8 +47,9 @@ class Run(Entry):
         return f"{self.folder}/seed-{self.seed}"
 
     def resolved(self) -> dict[str, Any]:
-        """What the run's result depends on, as plain values: without labels."""
-        return self.model_dump(mode="json", exclude={"tuner": {"label"}, "matched": {"label"}})
+        """What the run's result depends on, as plain values: neither labels nor what only another method is run by."""
+        unused = {"label"} if self.matched else {"label", "match_parameters", "size_argument"}
+        return self.model_dump(mode="json", exclude={"tuner": unused, "matched": {"label", "plan"}})
 
 
 class Trial(Entry):

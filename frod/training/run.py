@@ -18,7 +18,7 @@ from frod.config import Run, Training
 from frod.evaluation import metrics
 from frod.training import order, seeds
 from frod.training.best import BestEpoch
-from frod.training.loop import Trainer
+from frod.training.loop import Diverged, Trainer
 from frod.training.predict import as_table, predict
 from frod.tuners import size
 from frod.tuners.trained import count, in_head
@@ -92,7 +92,7 @@ def train(
     Raises
     ------
     frod.training.loop.Diverged
-        A loss is not finite.
+        A loss, a gradient or a score is not finite.
     """
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
     released = run.protocol == "released"
@@ -122,6 +122,8 @@ def train(
 
     def after_epoch(model: torch.nn.Module) -> float:
         table = predictions(model, watched, positions[watched])
+        if not np.isfinite(np.stack(table["scores"])).all():
+            raise Diverged(f"scores on {watched} are not finite; lower this method's rates in the suite")
         value = metrics.compute(table, metric_names[:1])[metric_names[0]]
         if best:
             best.offer(value, table)

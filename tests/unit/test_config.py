@@ -175,6 +175,20 @@ def test_a_method_is_laid_over_the_known_one_and_an_experiment_s_over_that(tmp_p
     assert run.matched.sparse_rate == 0.3
 
 
+def test_a_run_resolves_to_what_its_result_depends_on(tmp_path):
+    """A label, how another method is computed, and a size that is not chosen must not make a finished run stale."""
+    suite = changed("methods.lora", {"match_parameters": "frod"})
+    suite["experiments"][0]["rates"]["lora"] = {"lr": 1e-3, "lr_head": 1e-3}
+    other = copy.deepcopy(suite)
+    other["methods"]["frod"] |= {"plan": "factored", "label": "F"}
+    other["methods"]["full_ft"] |= {"label": "all"}
+    found = [{run.method: run.resolved() for run in load(tmp_path, suite=one).runs} for one in (suite, other)]
+    assert [name for name in found[0] if found[0][name] != found[1][name]] == ["frod"]
+    assert not {"match_parameters", "size_argument"} & set(found[0]["full_ft"]["tuner"])
+    assert found[0]["lora"]["tuner"]["size_argument"] == "r"
+    assert all(config.Run.model_validate(run).resolved() == run for run in found[0].values())
+
+
 def test_a_suite_includes_the_experiments_of_others(tmp_path):
     load(tmp_path)
     (tmp_path / "workflow" / "suites" / "part.yaml").write_text(yaml.safe_dump(changed("training", {"epochs": 9})))

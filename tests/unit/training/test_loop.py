@@ -141,6 +141,20 @@ def test_a_loss_that_is_not_finite_names_step_and_rates(tmp_path):
         go(tmp_path, run(), net=net)
 
 
+class Overflow(torch.nn.Module):
+    """Stands for weights that an epoch's last step blew up: no loss has shown it yet."""
+
+    def forward(self, x):
+        return x if self.training else x / 0
+
+
+def test_scores_that_are_not_finite_after_finite_losses_are_a_divergence(tmp_path):
+    net = model()
+    net.add_module("overflow", Overflow())
+    with pytest.raises(Diverged, match="scores on validation are not finite"):
+        go(tmp_path, run(), net=net)
+
+
 def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path):
     """Also where micro-batches are of unlike size: the last batch of an epoch has 4 examples, the others 16."""
     results = []
