@@ -126,6 +126,8 @@ class BackboneSpec(Entry):
     def _consistent(self) -> BackboneSpec:
         if self.library == "timm" and self.max_length is not None:
             raise ValueError(f"max_length: is {self.max_length}, but timm's models take images: leave it out")
+        if isinstance(self.source, Pretrained):
+            _check_pretrained(self.library, self.source)
         return self
 
     @property
@@ -137,6 +139,21 @@ class BackboneSpec(Entry):
     def pretrained_on(self) -> str | None:
         """Task whose data the pre-training needs; None where nothing is trained."""
         return self.source.data if isinstance(self.source, Pretrained) else None
+
+
+def _check_pretrained(library: str, source: Pretrained) -> None:
+    """Raise ValueError where the model is none that the pre-training can train."""
+    rotation, where = source.pretraining == "rotation", "source.architecture.arguments"
+    wanted, size = ("timm", "img_size") if rotation else ("transformers", "max_position_embeddings")
+    arguments = source.architecture.arguments
+    if library != wanted:
+        raise ValueError(f"library: is {library}; pre-training by {source.pretraining} trains a model of {wanted}")
+    if not isinstance(arguments.get(size), int):
+        raise ValueError(f"{where}.{size}: is {arguments.get(size)}; pre-training needs a whole number")
+    if rotation and arguments.get("in_chans") != 1:
+        raise ValueError(
+            f"{where}.in_chans: is {arguments.get('in_chans')}; pre-training sees images in grey: say in_chans: 1"
+        )
 
 
 def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:

@@ -69,6 +69,28 @@ def test_a_slip_is_named(tmp_path, changes, words):
         registry.load(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("digit_vit", {"in_chans": 3}, "arguments.in_chans: is 3; pre-training sees images in grey: say in_chans: 1"),
+        ("digit_vit", {"in_chans": None}, "arguments.in_chans: is None; "),  # timm's own default is 3
+        ("digit_vit", {"img_size": [8, 8]}, "arguments.img_size: is [8, 8]; pre-training needs a whole number"),
+        ("micro_llama", {"max_position_embeddings": None}, "arguments.max_position_embeddings: is None; "),
+    ],
+)
+def test_a_model_that_cannot_be_pretrained_is_refused_before_any_job(name, changes, words):
+    given = MODELS[name].model_dump(mode="json")
+    given["source"]["architecture"]["arguments"] |= changes
+    with pytest.raises(ValueError, match=re.escape(f"source.architecture.{words}")):
+        BackboneSpec.model_validate(given)
+
+
+def test_a_pretraining_is_of_one_library():
+    given = MODELS["micro_llama"].model_dump(mode="json") | {"library": "timm", "max_length": None}
+    with pytest.raises(ValueError, match="library: is timm; pre-training by next_word trains a model of transformers"):
+        BackboneSpec.model_validate(given)
+
+
 def test_an_unknown_backbone_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'vit' is not in the registry; it has digit_vit, "):
         registry.get("vit")
