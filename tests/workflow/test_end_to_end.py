@@ -97,7 +97,7 @@ def test_run_again_nothing_is_to_be_done(finished):
         ),
         (TINY, "rotation: 6.0e-3", "rotation: 7.0e-3", {"trial": 1, "tune": 1, "train": 1, "evaluate": 1}),
         (TINY, "lr_rotation: 5.0e-3", "lr_rotation: 4.0e-3", {}),  # of the other protocol
-        (TINY, "title: Tiny", "title: Small", {}),
+        (TINY, "title: Tiny", "title: Small", {"report": 1}),
         ("params.yaml", "checkpoint_seconds: 120", "checkpoint_seconds: 60", {}),
         ("params.yaml", "mirror: null", "mirror: /nowhere", {}),
     ],

@@ -140,14 +140,18 @@ def run_files(name):
     return [f"{PATHS.results}/{run.key}/{name}" for run in WORKFLOW.runs]
 
 
-def state_of_own_data(task):
-    """Names, sizes and times of a task's own files: what they hold is hashed when they are read."""
-    path = getattr(TASKS[task].source, "path", None)
-    if path is None or not path.exists():  # the job says that it is missing
-        return ""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return json_sha256(facts)
+def state_of_own_files(*entries):
+    """Names, sizes and times of the files that tasks and backbones name: they are hashed when they are read."""
+    paths = [entry.source.path for entry in entries if getattr(entry.source, "path", None)]
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    # A missing one is left to the job to say.
+    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    return json_sha256(facts) if facts else ""
+
+
+def state_of_backbone(backbone):
+    spec = BACKBONES[backbone]
+    return state_of_own_files(spec, *([TASKS[spec.pretrained_on]] if spec.pretrained_on else []))
 
 
 def spec_of_task(task):

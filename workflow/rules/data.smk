@@ -12,6 +12,7 @@ rule backbone:
     threads: 1
     params:
         spec=lambda wildcards: json.dumps(spec_of_backbone(wildcards.backbone)),
+        own=lambda wildcards: state_of_backbone(wildcards.backbone),
         code=CODE["backbone"],
     message:
         "weights of {wildcards.backbone}"
@@ -33,7 +34,7 @@ rule task:
         spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task)),
         seed=WORKFLOW.params.split.seed,
         protocol=PROTOCOL,
-        own=lambda wildcards: state_of_own_data(wildcards.task),
+        own=lambda wildcards: state_of_own_files(TASKS[wildcards.task]),
         code=CODE["task"],
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"

@@ -21,6 +21,7 @@ rule report:
         "../envs/frod.yaml"
     params:
         config=json.dumps(config),
+        suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
         tasks=TASK_DATA,
         code=CODE["report"],
     message:
