@@ -89,7 +89,9 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
     run_id = client.create_run(experiment_id, start_time=began, run_name=key).info.run_id
     client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-    settings = list(_flat(record["run"] | {"spec": record["spec"], "budget": record["budget"]}))
+    settings = list(
+        _flat(record["run"] | {name: record[name] for name in ("spec", "budget", "tuning") if record[name]})
+    )
     for start in range(0, len(settings), 100):  # most parameters that one request may hold
         client.log_batch(run_id, params=[Param(k, v[:500]) for k, v in settings[start : start + 100]])
     points = _final(record, metrics, ended) + _curves(directory / "history.parquet", record, began)
@@ -118,7 +120,7 @@ def _curves(path: Path, record: dict, began: int) -> list[Any]:
     from mlflow.entities import Metric
 
     history = pd.read_parquet(path)
-    names = {c: CURVES.get(c, c) for c in history if c in CURVES or c.startswith(("lr_", "validation_"))}
+    names = {c: CURVES.get(c, c) for c in history if c in CURVES or c.startswith(("lr_", "validation_", "test_"))}
     return [
         Metric(name, float(value), began + int(1000 * seconds), int(step))
         for column, name in names.items()

@@ -11,15 +11,20 @@ import typer
 
 def track(
     results: Annotated[Path, typer.Argument(help="Folder of runs, such as results/smoke.")],
-    experiment: Annotated[str | None, typer.Option(help="MLflow experiment; default: the folder's name.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="MLflow experiment; default: each run's suite.")] = None,
 ) -> None:
     """Log every finished run below a folder: after a time without a tracking server, or to another one."""
+    import json
+
     from frod import tracking
 
     runs = sorted(path.parent for path in results.rglob("metrics.json") if (path.parent / "record.json").exists())
     if not runs:
         raise ValueError(f"results: there is no finished run below {results}")
-    experiment = experiment or results.resolve().name
-    if not tracking.log_or_say(runs, experiment):
+    groups: dict[str, list[Path]] = {}
+    for run in runs:
+        suite = json.loads((run / "record.json").read_text())["run"]["suite"]
+        groups.setdefault(experiment or suite, []).append(run)
+    if not all([tracking.log_or_say(group, name) for name, group in groups.items()]):
         sys.exit(1)
-    print(f"{len(runs)} runs logged to experiment {experiment}")
+    print(f"{len(runs)} runs logged to experiment {', '.join(groups)}")

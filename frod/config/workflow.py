@@ -244,7 +244,12 @@ def _method(name: str, suite: Suite, experiment: Experiment | None, source: str,
     base = known.get(name, {})
     if "kind" not in base | settings:
         raise ValueError(f"{source}: methods.{name}: has no kind, and is none of {', '.join(known)}")
-    if settings.get("kind", base.get("kind")) != base.get("kind"):
+    kind = settings.get("kind", base.get("kind"))
+    if more.get("kind", kind) != kind:
+        raise ValueError(
+            f"{source}: {field}.methods.{name}.kind: is {more['kind']}, but {kind} in the suite; name another"
+        )
+    if kind != base.get("kind"):
         base = {}  # a method of another kind under a known name
     merged: dict[str, Any] = {}
     for layer in (base, settings, more):

@@ -98,6 +98,7 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
         ("methods.frod", {"match_parameters": "frod"}, "match_parameters are for kind peft"),
         ("methods.full_ft", {"kind": "peft", "config": "C", "match_parameters": "x"}, "'x' is no method of kind frod"),
         ("experiments.0.methods", {"lora": {}}, r"methods: \['lora'\] are no methods of the suite"),
+        ("experiments.0.methods", {"full_ft": {"kind": "frod"}}, "full_ft.kind: is frod, but full_ft in the suite"),
         ("tune", {"seed": 1}, "tune.seed: 1 is one of the seeds"),
         ("experiments.0.grid", GRID | {"frod": GRID["frod"][:1]}, "the same number for each"),
         ("experiments.0.grid", GRID | {"frod": 2 * GRID["frod"][:1]}, "grid.frod: repeats a trial"),
