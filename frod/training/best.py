@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-SPLIT = "test_best_epoch"
+from frod.evaluation.metrics import BEST_EPOCH
 
 
 class BestEpoch:
@@ -37,7 +37,7 @@ class BestEpoch:
         self.epochs_seen += 1
         if self.table is None or value > self.value:
             self.value, self.epoch = (-math.inf if math.isnan(value) else value), self.epochs_seen
-            self.table = table.assign(split=SPLIT)
+            self.table = table.assign(split=BEST_EPOCH)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as numbers and tensors; the table's rows are those of the whole test split."""
@@ -47,4 +47,6 @@ class BestEpoch:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.value, self.epochs_seen, self.epoch = state["value"], state["epochs_seen"], state["epoch"]
-        self.table = None if state["scores"] is None else self.table_of(state["scores"].numpy()).assign(split=SPLIT)
+        self.table = (
+            None if state["scores"] is None else self.table_of(state["scores"].numpy()).assign(split=BEST_EPOCH)
+        )
