@@ -85,11 +85,16 @@ def params(
     """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""
     import yaml
 
+    from frod.entries import meant
+
     workflow, _, _ = load_workflow(yaml.safe_load(file.read_text()), file.resolve().parent)
     if run is None:
         print("\n".join(one.key for one in workflow.runs))
         if workflow.skipped:
             print(f"skipped, not in the mirror: {', '.join(workflow.skipped)}", file=sys.stderr)
         return
-    task, backbone, method, seed = run.removeprefix(f"{workflow.name}/").split("/")
-    print(json.dumps(workflow.find(task, backbone, method, seed.removeprefix("seed-")).resolved()))
+    runs = {one.key.removeprefix(f"{workflow.name}/"): one for one in workflow.runs}
+    key = run.removeprefix(f"{workflow.name}/")
+    if key not in runs:
+        raise ValueError(f"--run {run}: suite {workflow.name} has no such run{meant(key, list(runs))}")
+    print(json.dumps(runs[key].resolved()))

@@ -176,7 +176,7 @@ class _SuiteName(Entry):
 def _with_included(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
     """Read a suite; return it with the tasks and backbones of those it includes, and (experiment, file, field) of all.
 
-    An included suite's own training and resources go with its experiments; its methods and seeds do not.
+    An included suite's own training and resources go with its experiments; its methods, seeds and `tune` do not.
     """
     suite = validate(Suite, yaml.safe_load(path.read_text("utf-8")) or {}, str(path))
     experiments = [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
@@ -278,9 +278,10 @@ def _check_rates(
         tables["rates"] = {method: [rates] for method, rates in experiment.rates.items()}
     for table, given in tables.items():
         if set(given) != set(tuners) if exact else set(tuners) - set(given):
+            instead = "" if tuned or not experiment.grid else " (the released protocol tries no grid)"
             raise ValueError(
                 f"{source}: {field}.{table}: has {sorted(given)}, the suite's methods are {sorted(tuners)}: give the "
-                f"{table} of each method, and of no other"
+                f"{table} of each method, and of no other{instead}"
             )
         for method, tuner in tuners.items():
             needed = Rates.fields_of(tuner.kind)

@@ -204,3 +204,10 @@ def test_what_a_training_may_use_is_merged_as_its_budget_is(tmp_path):
     suite["experiments"][0]["resources"] = {"gpu": 2}
     (found,) = {one.model_dump_json() for one in load(tmp_path, suite=suite).resources.values()}
     assert json.loads(found) | {"gpu": 2, "threads": 2, "mem_mb": 4000} == json.loads(found)
+
+
+def test_a_run_that_the_suite_does_not_have_is_named_with_the_nearest():
+    from frod.commands.params import params
+
+    with pytest.raises(ValueError, match="suite smoke has no such run; did you mean 'digits/digit_vit/frod/seed-0'"):
+        params(ROOT / "params.yaml", run="smoke/digits/digit_vit/frodd/seed-0")
