@@ -14,9 +14,10 @@ rule basis_part:
         part="[0-9]+",
     conda:
         "../envs/frod.yaml"
-    threads: max(2, RESOURCES.threads)
+    threads: lambda wildcards: max(2, resources_of_basis(wildcards).threads)
     resources:
-        mem_mb=RESOURCES.mem_mb,
+        mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
+        runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
         parts=WORKFLOW.params.basis.parts,
@@ -40,9 +41,10 @@ rule basis:
         basis="[^/]+",
     conda:
         "../envs/frod.yaml"
-    threads: max(2, RESOURCES.threads)
+    threads: lambda wildcards: max(2, resources_of_basis(wildcards).threads)
     resources:
-        mem_mb=RESOURCES.mem_mb,
+        mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
+        runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
         join=lambda wildcards, input: [f"--join {part}" for part in input.parts],

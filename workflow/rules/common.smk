@@ -105,6 +105,11 @@ def resources_of(wildcards):
     return WORKFLOW.resources[folder]
 
 
+def resources_of_basis(wildcards):
+    """What a training on the backbone may use, which is more than the extraction needs."""
+    return next(WORKFLOW.resources[run.folder] for run in WORKFLOW.runs if run.backbone == wildcards.backbone)
+
+
 def trials_of(wildcards):
     return WORKFLOW.trials_of(wildcards.task, wildcards.backbone, wildcards.method)
 
