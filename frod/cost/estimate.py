@@ -186,7 +186,7 @@ def _job(
     batch = min(examples, training.batch_size)
     full_steps = examples * training.epochs / batch  # the last of an epoch is smaller
     adds = full_steps * skeleton.step(run.tuner, examples=batch, **shape)
-    evaluated = _evaluated(run, sizes, test=trial is None)
+    predicted = evaluated(run, sizes, test=trial is None)
     head = skeleton.head(outputs)
     trained = skeleton.trained(run.tuner, run.matched) + head
     tests = sum(size for split, size in sizes.items() if split.startswith("test"))
@@ -201,20 +201,20 @@ def _job(
         tokens=length,
         trained=trained,
         train_seconds=measured.seconds(adds, run.tuner, batch * length, threads),
-        evaluation_seconds=measured.seconds(evaluated * skeleton.forward(length), FORWARD, batch * length, threads),
+        evaluation_seconds=measured.seconds(predicted * skeleton.forward(length), FORWARD, batch * length, threads),
         memory_bytes=_memory(run, skeleton, measured, shape, trained=trained, head=head),
         disk_bytes=left if trial is None else 0,
     )
 
 
-def _evaluated(run: Run, sizes: dict[str, int], *, test: bool) -> int:
-    """Examples that are predicted: validation after each epoch and at the end, test at the end, or as often."""
-    passes = math.ceil(run.training.epochs) + 1
-    watched = min(sizes["validation"], run.training.max_validation or sizes["validation"])
+def evaluated(run: Run, sizes: dict[str, int], *, test: bool) -> int:
+    """Examples that are predicted: those watched after each epoch, and all at the end."""
+    epochs = math.ceil(run.training.epochs)
     tests = sum(size for split, size in sizes.items() if split.startswith("test"))
-    if not test:
-        return passes * watched
-    return passes * watched + tests * (passes if run.protocol == "released" else 1)
+    if run.protocol == "released":
+        return epochs * sizes["test"] + tests
+    watched = min(sizes["validation"], run.training.max_validation or sizes["validation"])
+    return (epochs + 1) * watched + (tests if test else 0)
 
 
 def _memory(run: Run, skeleton: Skeleton, measured: Measured, shape: dict, *, trained: int, head: int) -> int:
