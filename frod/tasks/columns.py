@@ -32,7 +32,7 @@ def check_there(file: Path, names: list[str], wanted: list[str]) -> None:
     """Raise ValueError where a file lacks a column."""
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise ValueError(f"{file}: no column {missing[0]!r}; it has {', '.join(names)}")
+        raise ValueError(f"{file}: no column {missing[0]!r}; it has {', '.join(map(repr, names))}")
 
 
 def check_types(file: Path, schema: Any, task: TaskSpec) -> None:

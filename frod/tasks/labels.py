@@ -38,19 +38,21 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
         return _among(values, task.answers, split, column)
     if keys is not None:
         return _beside(values, keys, split, column)
-    if isinstance(task.classes, list) and task.relabel is None and _is_text(values):
-        named = set(task.classes)
-        if any(value in named for value in values.unique().to_pylist()):
+    if not _is_text(values):
+        return integers(values, split, column)
+    if isinstance(task.classes, list) and task.relabel is None:
+        written, named = values.drop_null().unique().to_pylist(), set(task.classes)
+        if any(value in named or math.isnan(_number(value)) for value in written):
             return _among(values, task.classes, split, column)
-    return integers(values, split, column)
+    return integers(values, split, column, what="is no integer (words need `classes` by name, or `answers`)")
 
 
-def integers(values: Any, split: str, column: str) -> np.ndarray:
+def integers(values: Any, split: str, column: str, *, what: str = "is no integer") -> np.ndarray:
     """Return a column as int64; ValueError where it has gaps (null or nan), fractions, or text that is no number."""
     numbers = _numbers(values, split, column)
     wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
     if len(wrong):
-        raise fault(split, column, "is no integer", wrong, values.to_pylist())
+        raise fault(split, column, what, wrong, values.to_pylist())
     return numbers.astype(np.int64)
 
 

@@ -119,6 +119,8 @@ def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "a
     for split, part in _drawn_from(task, protocol).items():
         pool = source.splits[part.from_].take(left[part.from_])
         rows = len(pool) if part.rows is None else part.rows
+        if rows == 0:
+            raise ValueError(f"{split}: nothing is left of the source's {part.from_}; give the others fewer `rows`")
         chosen = splits.stratified(_strata(pool, task), pool.ids, rows, seed=seed, purpose=split)
         left[part.from_] = np.delete(left[part.from_], chosen)
         parts[split] = pool.take(chosen)

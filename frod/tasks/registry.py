@@ -209,6 +209,8 @@ def _check_labels(task: TaskSpec) -> None:
         raise ValueError("range, pearson and spearman: are of a regression; say problem: regression")
     if task.num_classes < 2:
         raise ValueError(f"classes: is {task.classes}; a classification has two or more")
+    if "f1" in task.metrics and task.num_classes > 2:
+        raise ValueError(f"metrics: f1 is of two classes, there are {task.num_classes}; use accuracy")
     if len(set(task.class_names)) != task.num_classes:
         raise ValueError(f"classes: {task.classes} repeats a name")
     if task.relabel is not None and set(task.relabel) != set(range(task.num_classes)):

@@ -139,13 +139,19 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_column(tmp_path):
 
 SLIPS = {
     "another class": ("text,label\na,bad\nb,god\n", {}, r"'label' is none of \['bad', 'good'\] in 1 of 2 .*\['god'\]"),
+    "spaces": ("text,label\na, bad\nb, good\n", {}, r"'label' is none of \['bad', 'good'\] in 2 of 2 .*' bad'"),
+    "classes without names": (
+        "text,label\na,bad\nb,good\n",
+        {"classes": 2},
+        "is no integer .*`classes` by name",
+    ),
     "no label": (
         "text,label\na,bad\nb,\n",
         {},
         r"'label' is none of .* in 1 of 2 rows, such as \[None\] at rows \[1\]",
     ),
     "no text": ("text,label\n,bad\nb,good\n", {}, r"'text' is empty in 1 of 2 rows, such as .* at rows \[0\]"),
-    "no column": ("words,label\na,bad\n", {}, "no column 'text'; it has words, label"),
+    "no column": ("words,label\na,bad\n", {}, "no column 'text'; it has 'words', 'label'"),
     "no rows": ("text,label\n", {}, "the split is empty"),
     "nothing": ("", {}, "no column 'text'"),
     "a line too long": ("text,label\na,bad\nb,good,x,y\n", {}, "line 3 has 4 cells, the first line 2; .* quotes"),
@@ -169,6 +175,14 @@ def test_a_slip_in_a_csv_is_named(tmp_path, content, changes, words):
     (tmp_path / "mine.csv").write_text(content)
     with pytest.raises(ValueError, match=words), opened(spec(tmp_path / "mine.csv", **changes), seed=0):
         pass
+
+
+@pytest.mark.parametrize("validation", [{"from": "all"}, {"from": "all", "rows": 14}])
+def test_splits_that_leave_nothing_to_train_on_are_named(tmp_path, validation):
+    table(tmp_path / "mine.csv")
+    task = spec(tmp_path / "mine.csv", validation=validation)
+    with opened(task, seed=0) as source, pytest.raises(ValueError, match=r"train: nothing is left of .* all; "):
+        divide(task, source, seed=0)
 
 
 def test_a_csv_in_another_encoding_is_named(tmp_path):

@@ -85,7 +85,7 @@ BROKEN = {
     "truncated": (sentences(59), "59 rows, the registry says 60"),
     "altered labels": (change(sentences(60), label=[0] * 30 + [1] * 30), r"\[30, 30\].*\[20, 40\]"),
     "a column missing": ({k: v for k, v in sentences(60).items() if k != "label"}, "no column 'label'; it has"),
-    "words for labels": (change(sentences(60), label=["cat"] * 60), r"'label' is no integer in 60 of 60 .*'cat'"),
+    "words for labels": (change(sentences(60), label=["cat"] * 60), r"'label' is none of .* in 60 of 60 .*'cat'"),
     "text for ids": (change(sentences(60), idx=["1"] * 60), "column 'idx' should be integer, is string"),
     "lists for labels": (change(sentences(60), label=[[1]] * 60), "'label' should be integer, truth value or text"),
     "numbers for text": (change(sentences(60), sentence=list(range(60))), "'sentence' should be text, is int64"),

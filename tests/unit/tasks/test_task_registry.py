@@ -44,6 +44,7 @@ def test_cola_is_scored_by_matthews_correlation():
         ({"rows": {"train": {"rows": 60, "labels": [20, 41]}, "validation": {"rows": 12}}}, "61"),
         ({"classes": ["one"]}, "classes"),
         ({"metrics": ["loss"]}, "metrics"),
+        ({"metrics": ["f1"], "classes": 3}, "metrics: f1 is of two classes, there are 3"),
         ({"columns": {"text": ["a", "b", "c"]}}, "columns.text"),
         ({"classes": ["no", "no"]}, "repeats a name"),
         ({"answers": ["no", "no"]}, "answers"),
