@@ -90,7 +90,7 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     run_id = client.create_run(experiment_id, start_time=began, run_name=key).info.run_id
     client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     settings = list(
-        _flat(record["run"] | {name: record[name] for name in ("spec", "budget", "tuning") if record[name]})
+        _flat(record["run"] | {name: record[name] for name in ("spec", "budget", "tuning") if record.get(name)})
     )
     for start in range(0, len(settings), 100):  # most parameters that one request may hold
         client.log_batch(run_id, params=[Param(k, v[:500]) for k, v in settings[start : start + 100]])

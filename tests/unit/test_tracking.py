@@ -1,0 +1,52 @@
+"""MLflow shows what the files say, under either protocol: what it mixes up would be taken for the study's own."""
+
+import json
+
+import pandas as pd
+
+from frod.commands.track import track
+
+
+def write_run(results, suite, split, tuning):
+    """Files of a run of two epochs, in which the split was looked at after steps 1 and 2."""
+    folder = results / suite / "digits" / "vit" / "frod" / "seed-0"
+    folder.mkdir(parents=True)
+    record = {
+        "run": {"suite": suite, "task": "digits", "backbone": "vit", "method": "frod", "seed": 0},
+        "spec": {"rates": {"lr": 0.1}},
+        "budget": {"steps": 2},
+        "tuning": tuning,
+        "code": {"hash": "c0de", "git_commit": None},
+        "parameters": {"trainable": {"adapter": 3, "head": 2, "total": 5}, "base": 100},
+        "resources": {"wall_seconds": 1.0},
+        "inputs": {"data/tasks/digits/vit/manifest.json": "ab" * 32},
+        "started": "2024-01-31T12:00:00+00:00",
+        "finished": "2024-01-31T12:00:02+00:00",
+    }
+    (folder / "record.json").write_text(json.dumps(record))
+    (folder / "metrics.json").write_text(json.dumps({"metrics": {"test": {"accuracy": 0.75}}}))
+    history = {"step": [1, 2], "seconds": [0.5, 1.0], "loss": [2.0, 1.0], f"{split}_accuracy": [0.5, 0.75]}
+    pd.DataFrame(history).to_parquet(folder / "history.parquet")
+
+
+def test_each_suite_and_protocol_has_its_experiment_its_curve_and_its_trials(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.delenv("FROD_TRACKING", raising=False)
+    results = tmp_path / "results"
+    write_run(results, "tiny", "validation", {"trials": 3, "seed": 100, "chosen": 1})
+    write_run(results, "tiny/released", "test", None)
+    track(results / "tiny")
+    client = MlflowClient(store)
+    runs = {}
+    for name in ("tiny", "tiny/released"):
+        (runs[name],) = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    curves = {
+        name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"{split}_accuracy") if m.step]
+        for (name, run), split in zip(runs.items(), ("validation", "test"))
+    }
+    assert curves == {"tiny": [(1, 0.5), (2, 0.75)], "tiny/released": [(1, 0.5), (2, 0.75)]}
+    assert runs["tiny"].data.params["tuning.trials"] == "3"
+    assert "tuning" not in " ".join(runs["tiny/released"].data.params)
