@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def cost(
     suite: Annotated[str | None, typer.Option(help="Instead of the parameter file's.")] = None,
-    file: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+    file: Annotated[Path, typer.Option("--params", help="Parameter file.", exists=True)] = Path("params.yaml"),
     device: Annotated[str, typer.Option(help="cpu or cuda: which of the measured results count.")] = "cpu",
     tflops: Annotated[
         float | None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def fetch(
     out: Annotated[Path, typer.Option(help="Folder of the mirror; FROD_MIRROR names it later.")],
     suite: Annotated[str | None, typer.Option(help="Suite whose models and data are needed.")] = None,
-    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="Parameter file.", exists=True)] = Path("params.yaml"),
     check: Annotated[bool, typer.Option("--check", help="Fetch nothing; hold the mirror against its record.")] = False,
 ) -> None:
     """Download what a suite needs into a folder laid out like the Hub, or check such a folder."""
@@ -68,7 +68,7 @@ def _check(out: Path, needs: list[Repository]) -> None:
         raise ValueError(f"--out {out} is not a folder")
     for _, names in groupby(mirror.unrecorded(out), key=lambda name: name.split("/")[:3]):
         first, *others = names
-        more = f", nor have {len(others)} more files of this repository" if others else ""
+        more = f", like {len(others)} more of this repository" if others else ""
         print(f"{first}: has no recorded sha256{more}")
     wrong = list(mirror.faults(out, needs))
     print("\n".join(wrong) if wrong else f"{out}: nothing wrong found")

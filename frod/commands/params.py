@@ -75,11 +75,12 @@ def _in_mirror(task: Any, mirror: Path) -> bool:
     if not hasattr(task.source, "hub"):
         return True
     folder = mirror / "datasets" / task.source.id
-    return all(any(folder.glob(task.source.pattern(part.from_))) for part in task.parts().values())
+    splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+    return all(any(folder.glob(task.source.pattern(split))) for split in splits)
 
 
 def params(
-    file: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
+    file: Annotated[Path, typer.Argument(help="Parameter file.", exists=True)] = Path("params.yaml"),
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
     """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""

@@ -10,7 +10,9 @@ import typer
 WIDTH = 100  # characters; a file or a pipe has none of its own
 
 
-def show(summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.")]) -> None:
+def show(
+    summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.", exists=True)],
+) -> None:
     """Print per task and method the mean over seeds, the difference to full fine-tuning, and what was trained."""
     import pandas as pd
     from rich.console import Console

@@ -217,6 +217,13 @@ def test_without_a_network_every_repository_is_named(project):
     assert "Traceback" not in err
 
 
+def test_a_parameter_file_that_does_not_exist_is_named(project):
+    code, _, err = project("--suite", "one", "--params", "nope.yaml")
+    assert code == 2
+    assert "'nope.yaml' does not exist" in err
+    assert "Traceback" not in err
+
+
 def test_a_file_too_large_for_the_disk_is_refused_before_it_is_fetched(project, hub):
     real = hub.repositories[LLAMA].entry
 
@@ -259,7 +266,7 @@ def test_check_of_a_mirror_made_by_hand_counts_files_and_rows(project, hub):
     code, out, _ = project("--check", "--suite", "one")
     assert code == 0
     more = len(NEEDED[DATA]) - 1
-    assert f"{DATA}/plain/test-00000-of-00001.parquet: has no recorded sha256, nor have {more} more files" in out
+    assert f"{DATA}/plain/test-00000-of-00001.parquet: has no recorded sha256, like {more} more of" in out
     assert out.count("sha256") == len(NEEDED)  # a line for each repository
     (project.mirror / DATA / "plain" / "test-00000-of-00001.parquet").write_bytes(parquet(4))
     (project.mirror / DATA / "plain" / "train-00001-of-00002.parquet").unlink()
