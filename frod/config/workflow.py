@@ -145,12 +145,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     runs, trials, resources = [], [], {}
     for experiment, source, field in experiments:
         for one in _expand(name, checked, suite, experiment, source, field):
-            resources[one.folder] = validate(
-                Resources,
-                checked.resources.model_dump() | suite.resources | experiment.resources,
-                source,
-                prefix=f"{field}.resources",
-            )
+            resources[one.folder] = _resources(checked, suite, experiment, source, field)
             runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
             trials += _trials(one, suite, experiment, source, field)
     _check_unique(runs, path)
@@ -219,6 +214,13 @@ def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, sou
                 training=training,
                 split_seed=params.split.seed,
             )
+
+
+def _resources(params: Params, suite: Suite, experiment: Experiment, source: str, field: str) -> Resources:
+    own = suite.resources | experiment.resources
+    if "checkpoint_seconds" in own:
+        raise ValueError(f"{source}: {field}.resources.checkpoint_seconds: is alike for all; set it in params.yaml")
+    return validate(Resources, params.resources.model_dump() | own, source, prefix=f"{field}.resources")
 
 
 def _trials(run: Run, suite: Suite, experiment: Experiment, source: str, field: str) -> list[Trial]:
