@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,18 @@ def test_a_fresh_clone_plans_every_run(clone):
     done = snakemake(clone, "-n", "--quiet", "rules", "--forceall")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"train\s+32\b", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(("protocol", "trials"), [("audited", 24 * 8 * 4), ("released", None)])
+def test_the_paper_s_suite_plans_every_run_in_seconds(clone, protocol, trials):
+    """24 tasks, 8 methods, 5 seeds; about 9 seconds on an idle machine."""
+    began = time.monotonic()
+    done = snakemake(clone, "-n", "--quiet", "rules", "--config", "suite=paper", f"protocol={protocol}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
+    assert (jobs["train"], jobs.get("trial")) == (str(24 * 8 * 5), str(trials) if trials else None)
+    assert (jobs["task"], jobs["basis"]) == ("24", "3")
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
