@@ -36,7 +36,7 @@ class Lazy(Sequence):
 class Examples:
     """One split of a source.
 
-    inputs : sequence of images (uint8 arrays or encoded files), of texts, of tuples of texts, or of questions
+    inputs : sequence of images (uint8 arrays, or files: bytes or paths), of texts, of tuples of texts, or of questions
     labels : int64 array of shape (examples,), classes of the source; of a regression float32
     ids : int64 array of shape (examples,), the row in the source
     """

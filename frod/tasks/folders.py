@@ -66,7 +66,7 @@ def _classes(folders: list[str], task: TaskSpec, root: Path) -> list[str]:
 def _examples(paths: list[Path], names: list[str]) -> Examples:
     rows = np.arange(len(paths), dtype=np.int64)
     labels = np.array([names.index(path.parent.name) for path in paths], dtype=np.int64)
-    return Examples(inputs=Lazy(lambda row: paths[row].read_bytes(), rows), labels=labels, ids=rows)
+    return Examples(inputs=Lazy(lambda row: paths[row], rows), labels=labels, ids=rows)
 
 
 def _digest(folder: Path, paths: list[Path]) -> str:

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 
-def encode(images: Sequence[Any], facts: dict[str, Any], out: np.ndarray) -> None:
+def encode(images: Sequence[Any], facts: dict[str, Any], out: np.ndarray, *, names: Sequence[str] = ()) -> None:
     """Fill `out` with the images as the backbone's own preprocessing sizes and crops them.
 
     Parameters
     ----------
-    images : sequence of uint8 arrays of shape (H, W) or (H, W, 3), or of encoded files (bytes)
+    images : sequence of uint8 arrays of shape (H, W) or (H, W, 3), or of encoded files (bytes, or paths)
     facts : dict
         size (height, width), channels (1 or 3), resize (length of the shorter edge, or null: straight to `size`),
         interpolation.
     out : uint8 array of shape (examples, height, width, channels)
         Typically a memory map.
+    names : sequence of str, optional
+        What an error calls the images that are no paths; else by their place.
+
+    Raises
+    ------
+    ValueError
+        An image cannot be read, or has more than 8 bits a channel.
     """
     for row, image in enumerate(images):
         try:
             out[row] = _sized(_opened(image, facts["channels"]), facts)
-        except OSError as error:
-            raise ValueError(f"image {row} of {len(images)} cannot be read: {error}") from None
+        except (OSError, ValueError) as error:
+            name = names[row] if names else f"{row} of {len(images)}"
+            raise ValueError(_unreadable(image, name, error)) from None
 
 
 def shape(examples: int, facts: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -53,8 +62,8 @@ def grey(images: Sequence[Any]) -> np.ndarray:
     for row, image in enumerate(images):
         try:
             rows.append(np.asarray(_opened(image, 1), dtype=np.uint8))
-        except OSError as error:
-            raise ValueError(f"image {row} of {len(images)} cannot be read: {error}") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(_unreadable(image, f"{row} of {len(images)}", error)) from None
         if rows[row].shape != rows[0].shape:
             raise ValueError(
                 f"image {row} of {len(images)} is {rows[row].shape[1]} x {rows[row].shape[0]} pixels, the first "
@@ -64,10 +73,20 @@ def grey(images: Sequence[Any]) -> np.ndarray:
 
 
 def _opened(image: Any, channels: int) -> Any:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else Image.fromarray(image)
+    content = image.read_bytes() if isinstance(image, Path) else image
+    try:
+        opened = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
+    except UnidentifiedImageError:
+        raise ValueError("it is of no known format") from None
+    if opened.mode.startswith(("I", "F")):  # Pillow would cut all above 255
+        raise ValueError(f"it is of mode {opened.mode}; save it with 8 bits a channel")
     return opened.convert("L" if channels == 1 else "RGB")
+
+
+def _unreadable(image: Any, name: str, error: Exception) -> str:
+    return f"image {image if isinstance(image, Path) else name} cannot be read: {error}"
 
 
 def _sized(image: Any, facts: dict[str, Any]) -> np.ndarray:

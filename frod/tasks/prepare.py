@@ -207,7 +207,7 @@ def _encode(folder: Path, split: str, part: Examples, task: TaskSpec, facts: dic
     arrays.write_labels(folder, split, part.labels, part.ids)
     if task.kind == "images":
         out = arrays.write_images(folder, split, images.shape(len(part), facts))
-        images.encode(part.inputs, facts, out)
+        images.encode(part.inputs, facts, out, names=[f"with id {i} of {split}" for i in part.ids])
         out.flush()
         return 0
     choice = task.kind == "choices"

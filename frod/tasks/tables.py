@@ -46,6 +46,8 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
         schema = _checked_schema(files, task, names)
         rows = _mapped(files, schema, scratch / split, columns=names)
         class_names = _class_names(schema, named.label)
+    elif named.image:
+        raise ValueError(f"{files[0]}: holds no images; lay them in folders, CLASS/*.png, or write a parquet file")
     else:
         separator = "\t" if files[0].suffix == ".tsv" else ","
         _check_lines(files, names, separator)

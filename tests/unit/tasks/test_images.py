@@ -52,6 +52,14 @@ def test_encoded_files_and_grey_scans_become_rgb():
     np.testing.assert_array_equal(out[..., 0], out[..., 2])
 
 
+def test_sixteen_bits_are_refused(image_facts):
+    """Pillow's own conversion makes all above 255 white."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(file, "png")
+    with pytest.raises(ValueError, match="image 0 of 1 cannot be read: it is of mode I;16; save it with 8 bits"):
+        encode([file.getvalue()], image_facts)
+
+
 def test_a_broken_file_is_named_by_its_row(image_facts):
     with pytest.raises(ValueError, match="image 1 of 2 cannot be read"):
         encode([np.zeros((8, 8), np.uint8), b"no image"], image_facts)

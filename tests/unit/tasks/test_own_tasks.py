@@ -162,6 +162,11 @@ SLIPS = {
         {"test": {"from": "test"}},
         "its only split is 'all'; 'test' is asked for",
     ),
+    "images": (
+        "image,label\nx.png,bad\n",
+        {"kind": "images", "columns": {"image": "image", "label": "label"}},
+        "mine.csv: holds no images; lay them in folders",
+    ),
     "repeated ids": (
         "text,label,n\na,bad,1\nb,good,1\n",
         {"columns": {"text": ["text"], "label": "label", "id": "n"}},
@@ -221,6 +226,16 @@ def test_a_folder_of_images_names_its_classes(tmp_path, image_facts, classes):
         shown = split.arrays["images"][:, 0, 1, 0]  # 0 for a cat, 1 for a dog
         named = [manifest["class_names"][label] for label in split.labels]
         assert named == [("cat", "dog")[c] for c in shown]
+
+
+def test_a_broken_image_is_named_by_its_path(tmp_path, image_facts):
+    pictures(tmp_path / "mine", count=20)
+    broken = tmp_path / "mine" / "dog" / "7.png"
+    broken.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=re.escape(f"image {broken} cannot be read: it is of no known format")):
+        prepare(
+            "mine", of_images(tmp_path / "mine"), backbone="b", input_facts=image_facts, out=tmp_path / "out", seed=0
+        )
 
 
 def test_splits_of_images_are_folders(tmp_path):
