@@ -84,7 +84,7 @@ def _task(report: Report, comparison: Comparison, figure_names: Callable[[str, s
         "backbone": comparison.backbone,
         "metric": metric_label(comparison.primary),
         "examples": show.count(comparison.test_examples),
-        "classes": manifest.get("num_classes"),
+        "classes": None if manifest.get("problem") == "regression" else manifest.get("num_classes"),
         "figures": figure_names(comparison.task, comparison.backbone),
         "rows": [_result_row(report, result) for result in comparison.results],
         "missing": [
@@ -94,8 +94,15 @@ def _task(report: Report, comparison: Comparison, figure_names: Callable[[str, s
         ],
         "broken": lost,
         "further": protocol.further(report, comparison),
-        "chance": f"one example is {100 / comparison.test_examples:.2g} points" if comparison.test_examples else "",
+        "chance": _one_example(comparison),
     }
+
+
+def _one_example(comparison: Comparison) -> str:
+    """What one test example is worth; of a correlation or an F1 no fixed amount."""
+    if comparison.primary != "accuracy" or not comparison.test_examples:
+        return ""
+    return f"one example is {100 / comparison.test_examples:.2g} points"
 
 
 def _result_row(report: Report, result: MethodResult) -> dict[str, Any]:

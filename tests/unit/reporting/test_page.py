@@ -252,6 +252,16 @@ def test_the_best_epoch_of_the_released_protocol_and_further_metrics_are_labelle
     assert '<th>also on test</th><th class="n">accuracy</th>' in text  # of CoLA, whose first is Matthews correlation
 
 
+def test_what_an_example_is_worth_is_said_of_accuracy_alone(results, html, tmp_path):
+    pairs = results.summary.drop_duplicates(["task", "backbone"])
+    assert 0 < html.count("one example is") == (pairs["primary"] == "accuracy").sum() < len(pairs)
+    classes = html.count("; 10 classes</p>")
+    manifests = {pair: facts | {"problem": "regression"} for pair, facts in results.manifests.items()}
+    build(replace(results, manifests=manifests), tmp_path)
+    assert classes == len(pairs)
+    assert "classes</p>" not in (tmp_path / "index.html").read_text()
+
+
 def test_a_matched_size_is_stated_with_what_it_reached(results, tmp_path):
     facts = {"to": "frod", "argument": "r", "value": 13, "target": 12345, "reached": 12480}
     matched = {"parameters": {"matched": facts}}
