@@ -119,27 +119,34 @@ def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished):
     """Interrupted inside a training; the adapter must be what it was, bit for bit."""
     folder = finished.path(RUN.format("full_ft"))
     before = {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
-    shutil.rmtree(folder)
-    eager = {"FROD_CHECKPOINT_SECONDS": "0.01"}
+    for _ in range(5):  # on a busy machine the training may end before the signal comes
+        shutil.rmtree(folder)
+        interrupt_once(finished, folder / "checkpoint.pt")
+        if not (folder / "record.json").exists():
+            break
+    assert not (folder / "record.json").exists()
+    finished.snakemake(f"{RUN.format('full_ft')}/record.json")
+    assert json.loads((folder / "record.json").read_text())["resumed_from_step"] > 0
+    assert {name: sha256(folder / name) for name in before} == before
+
+
+def interrupt_once(project, checkpoint):
+    """Start the training of full_ft, and press Ctrl-C when there is a checkpoint."""
     process = subprocess.Popen(
         ["snakemake", "--cores", "1", f"{RUN.format('full_ft')}/record.json"],
-        cwd=finished.folder,
-        env=finished.environment(**eager),
+        cwd=project.folder,
+        env=project.environment(FROD_CHECKPOINT_SECONDS="0.01"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while not (folder / "checkpoint.pt").exists():
+    while not checkpoint.exists():
         assert process.poll() is None, "it ended before there was a checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     process.wait(timeout=60)
-    assert not (folder / "record.json").exists()
-    finished.snakemake(f"{RUN.format('full_ft')}/record.json")
-    assert json.loads((folder / "record.json").read_text())["resumed_from_step"] > 0
-    assert {name: sha256(folder / name) for name in before} == before
 
 
 def test_mlflow_has_one_run_per_training_also_after_a_rerun(finished):
