@@ -1,4 +1,4 @@
-"""FRoD against full fine-tuning on real input: MiniLM's real weights, 2,000 sentences of SST-2.
+"""FRoD against full fine-tuning on real input: MiniLM's real weights, 3,000 sentences of SST-2.
 
 Needs the data mirror: FROD_MIRROR, or ../shared/mirror beside the repository. A few minutes.
 """
@@ -23,8 +23,8 @@ from frod.training.seeds import stream
 ROOT = Path(__file__).parents[2]
 MIRROR = Path(os.environ.get("FROD_MIRROR", ROOT.parent / "shared" / "mirror"))
 POINTS = 0.03
-RATES = {  # in the suite's grid
-    "full_ft": {"lr": 2e-4, "lr_head": 5e-3},
+RATES = {  # that the suite's trials chose: reports/minilm
+    "full_ft": {"lr": 1e-4, "lr_head": 5e-3},
     "frod": {"lr_scale": 5e-4, "lr_rotation": 5e-4, "lr_head": 5e-3},
 }
 
@@ -53,11 +53,10 @@ def data(tmp_path_factory):
 
 
 def accuracy(data, method):
-    """Test accuracy of one run of the minilm suite, seed 0, on 2,000 sentences."""
+    """Test accuracy of one run of the minilm suite, seed 0."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"suite": "minilm"}
     run = config.load(params, ROOT).find("sst2", "minilm", method, 0)
-    training = run.training.model_copy(update={"max_train": 2000})
-    run = run.model_copy(update={"training": training, "rates": config.Rates(**RATES[method])})
+    run = run.model_copy(update={"rates": config.Rates(**RATES[method])})
     model = backbones.load(data / "minilm", num_classes=2, seed=stream(run.seed, "head"))
     outcome = train(
         run,
@@ -71,14 +70,14 @@ def accuracy(data, method):
         checkpoint_seconds=1e9,
         fingerprint="",
     )
-    assert outcome.budget["train_examples"] == 2000
+    assert outcome.budget["train_examples"] == 3000
     test = outcome.predictions[outcome.predictions["split"] == "test"]
     assert len(test) == 872  # the benchmark's own denominator
     return metrics.compute(test, ["accuracy"])["accuracy"]
 
 
 def test_frod_is_within_three_points_of_full_fine_tuning(data, record_property):
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     found = {method: accuracy(data, method) for method in ("full_ft", "frod")}
     record_property("accuracy", json.dumps(found))
     print(found)
