@@ -60,12 +60,11 @@ def _timm(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     model = create_timm(folder, num_classes=2)
-    weights = {
-        name: weight for path in sorted(folder.glob("*.safetensors")) for name, weight in load_file(path).items()
-    }
-    rename = getattr(
-        sys.modules[type(model).__module__], "checkpoint_filter_fn", None
-    )  # timm's name for it, everywhere
+    weights: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        weights |= load_file(path)
+    # timm's name for it, everywhere
+    rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     return rename(weights, model) if rename else weights
 
 
