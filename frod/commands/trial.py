@@ -37,14 +37,16 @@ def trial(
         _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False)
     except Diverged as error:
         print(error)
-        result |= {"metric": None, "validation": None, "diverged": str(error), "budget": None, "train_seconds": None}
+        result |= {"metric": None, "validation": None, "diverged": str(error), "budget": None, "evaluations": None}
+        result |= {"train_seconds": None}
     else:
         column = next(name for name in outcome.history if name.startswith("validation_"))
         result |= {
             "metric": column.removeprefix("validation_"),
             "validation": _number(outcome.history[column].iloc[-1]),
         }
-        result |= {"budget": outcome.budget, "train_seconds": outcome.train_seconds}
+        result |= {"budget": outcome.budget, "evaluations": outcome.evaluations}
+        result |= {"train_seconds": outcome.train_seconds}
     files.write_json(out, result | {"spec": run.resolved(), "inputs": job.inputs, "code": job.code})
     checkpoint.unlink(missing_ok=True)
 

@@ -23,6 +23,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "code": ("hash", "git_commit", "git_dirty"),
     "environment": ("python", "packages", "processor", "accelerator", "threads", "deterministic"),
     "budget": ("steps", "batch_size", "accumulation", "examples", "order_sha256", "epochs"),
+    "evaluations": (),
     "parameters": ("trainable", "base"),
     "resources": ("wall_seconds", "train_seconds", "step_seconds_median", "peak_rss_bytes", "peak_gpu_bytes"),
     "seeds": (),

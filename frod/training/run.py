@@ -40,6 +40,8 @@ class Outcome:
     seeds: dict[str, int]
     best_epoch: int | None
     """Of the released protocol: which epoch, from 1, the predictions of split `test_best_epoch` are of."""
+    evaluations: dict[str, int]
+    """How often each split was predicted; after a resumption, since then."""
     train_seconds: float
     resumed_from: int
 
@@ -113,9 +115,11 @@ def train(
     if not released:
         some = seeds.subset(splits["validation"].labels, training.max_validation, run.split_seed)
         positions = {"validation": some} | positions
+    evaluations = dict.fromkeys(positions, 0)
     best = BestEpoch(partial(as_table, splits["test"], positions["test"], split="test")) if released else None
 
     def predictions(model: torch.nn.Module, split: str, chosen: np.ndarray) -> pd.DataFrame:
+        evaluations[split] += 1
         many = EVALUATION_FACTOR * training.batch_size
         with engine.autocast():
             return predict(model, splits[split], chosen, split=split, batch_size=many, device=engine.device)
@@ -156,6 +160,7 @@ def train(
         parameters={"trainable": trained, "base": base}
         | ({"matched": match.facts(trained["adapter"])} if match else {}),
         best_epoch=best.epoch if best else None,
+        evaluations=evaluations,
         seeds=streams | {"run": run.seed, "split": run.split_seed},
         train_seconds=trainer.seconds,
         resumed_from=trainer.started_at,

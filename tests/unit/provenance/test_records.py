@@ -14,6 +14,7 @@ def record():
     return {
         "run": {"suite": "smoke", "task": "digits", "backbone": "digit_vit", "method": "frod", "seed": 0},
         "spec": {"steps": 10},
+        "evaluations": {"validation": 2, "test": 1},
         "inputs": {"data/tasks/digits/manifest.json": "a" * 64},
         "code": {"hash": "b" * 64, "git_commit": None, "git_dirty": None},
         "environment": records.environment(),

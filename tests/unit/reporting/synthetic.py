@@ -133,6 +133,7 @@ def _history(rng: np.random.Generator, method: str, primary: str, test: float, *
 def _record(key: RunKey, kind: str) -> dict[str, Any]:
     return {
         "run": {"suite": "smoke", **key._asdict()},
+        "evaluations": {"validation": 1, "test": 1},
         "spec": {
             "tuner": TUNERS[kind],
             "training": {"epochs": 3.0, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0, "clip": 1.0},

@@ -175,6 +175,11 @@ def test_the_linear_probe_leaves_the_body_as_it_was(tmp_path):
     assert outcome.parameters == {"trainable": {"adapter": 0, "head": 34, "total": 34}, "base": 144}
 
 
+def test_test_is_read_once(tmp_path):
+    _, outcome = go(tmp_path, run(epochs=3))
+    assert outcome.evaluations == {"validation": 4, "test": 1}
+
+
 def test_methods_of_one_seed_see_the_same_examples(tmp_path):
     digests = set()
     for kind in ("full_ft", "linear_probe"):
@@ -190,6 +195,7 @@ def test_the_released_protocol_keeps_the_epoch_that_is_best_on_test_also_when_ki
     _, outcome = go(tmp_path / "whole", one, seconds=1e9)
     values = outcome.history["test_accuracy"].dropna().tolist()
     assert len(values) == 6
+    assert outcome.evaluations == {"test": 7}  # after each epoch, and at the end
     assert outcome.best_epoch == 1 + int(np.argmax(values))
     tables = dict(list(outcome.predictions.groupby("split")))
     assert set(tables) == {"test", "test_best_epoch"}  # validation is not looked at
