@@ -1,6 +1,6 @@
 """`python -m frod`."""
 
-from frod.commands import main
+from frod.command_line import main
 
 if __name__ == "__main__":
     main()

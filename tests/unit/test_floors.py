@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
+    {"command_line"},
     {"commands"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost"},
     {"tasks", "method", "backbones", "evaluation", "config"},
@@ -56,7 +57,7 @@ def test_every_room_stands_on_a_floor():
     assert rooms == set().union(*FLOORS)
 
 
-@pytest.mark.parametrize("statement", ["import frod", "import frod.commands", "import frod.config"])
+@pytest.mark.parametrize("statement", ["import frod", "import frod.command_line", "import frod.config"])
 def test_an_import_is_light(statement):
     code = f"import sys; {statement}; print([m for m in {HEAVY!r} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -64,8 +65,8 @@ def test_an_import_is_light(statement):
 
 def test_help_answers_without_the_heavy_libraries():
     code = (
-        "import sys, frod.commands; sys.argv = ['frod', '--help']\n"
-        "try: frod.commands.main()\n"
+        "import sys, frod.command_line; sys.argv = ['frod', '--help']\n"
+        "try: frod.command_line.main()\n"
         f"except SystemExit: print('heavy:', [m for m in {HEAVY!r} if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -209,3 +209,7 @@ def test_git_state(tmp_path):
 def test_git_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code.git_state() == {"git_commit": None, "git_dirty": None}
+
+
+def test_a_new_command_does_not_change_what_the_other_stages_run():
+    assert not {"frod.command_line", "frod.commands.report"} & set(code.reached("frod.commands.train"))

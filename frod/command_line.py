@@ -1,0 +1,83 @@
+"""The command line `frod`: which commands there are, and how an error ends.
+
+Not in frod/commands: that package is loaded with each command, so that its text is part of every stage's code hash.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends in one clear line, not in a traceback."""
+    try:
+        _app()()
+    except (ValueError, OSError) as error:
+        if os.environ.get("FROD_TRACEBACK") or not _raised_by_us(error):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the error was raised in this package (a message for the user) rather than inside a library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+
+
+def _app():
+    import typer
+
+    from frod.commands import (
+        backbone,
+        basis,
+        basis_part,
+        cost,
+        dag,
+        evaluate,
+        fetch,
+        params,
+        plan,
+        report,
+        schema,
+        show,
+        summarise,
+        task,
+        track,
+        train,
+        trial,
+        tune,
+    )
+
+    app = typer.Typer(
+        help="Reference reproduction of FRoD. The workflow calls these; each can be run by hand.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for module in (
+        fetch,
+        backbone,
+        task,
+        basis_part,
+        basis,
+        trial,
+        tune,
+        train,
+        evaluate,
+        track,
+        summarise,
+        report,
+        show,
+        params,
+        plan,
+        cost,
+        schema,
+        dag,
+    ):
+        name = module.__name__.rpartition(".")[2]
+        app.command(name)(getattr(module, name))
+    return app
