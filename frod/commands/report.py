@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,38 +15,12 @@ def report(
     dag: Annotated[Path, typer.Option(help="Picture of the workflow.")],
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
 ) -> None:
-    """Write index.html, results.csv, metrics.json, curves.csv and the figures."""
+    """Write index.html, results.csv, metrics.json, curves.csv, the figures, and report.json, which names them all."""
     import json
 
-    import pandas as pd
-
     from frod.commands.params import load_workflow
-    from frod.provenance import records
-    from frod.reporting import page
-    from frod.reporting.naming import RunKey
+    from frod.reporting import collect
 
-    workflow, _, _ = load_workflow(json.loads(params), Path())
-    paths = workflow.params.paths
-    runs = {RunKey(r.task, r.backbone, r.method, r.seed): Path(paths.results) / r.key for r in workflow.runs}
-    page.build(
-        pd.read_parquet(summary),
-        {key: pd.read_parquet(folder / "history.parquet") for key, folder in runs.items()},
-        {key: records.read_record(folder / "record.json") for key, folder in runs.items()},
-        workflow.suite.model_dump()
-        | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped, "protocol": workflow.params.protocol}
-        | {"methods": {name: method.model_dump() for name, method in workflow.methods.items()}},
-        out,
-        manifests={
-            (task, backbone): json.loads((tasks / task / backbone / "manifest.json").read_text())
-            for task, backbone in workflow.pairs()
-        },
-        tuning={
-            (run.task, run.backbone, run.method): json.loads(
-                (Path(paths.results) / run.folder / "tune" / "rates.json").read_text()
-            )
-            for run in workflow.runs
-            if run.rates is None
-        },
-        dag=dag.read_text(),
-        results=os.path.relpath(paths.results, out),
-    )
+    given = json.loads(params)
+    workflow, _, _ = load_workflow(given, Path())
+    collect.build(workflow, given, tasks=tasks, summary=summary, dag=dag, out=out)

@@ -16,7 +16,13 @@ FLOORS = [
     {"files", "entries", "hub"},
 ]
 # Neighbours on one floor that may be used.
-ALONGSIDE = {("training", "tuners"), ("tracking", "provenance"), ("cost", "tuners"), ("hub", "files")}
+ALONGSIDE = {
+    ("training", "tuners"),
+    ("tracking", "provenance"),
+    ("cost", "tuners"),
+    ("hub", "files"),
+    ("reporting", "provenance"),
+}
 HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")
 
 

@@ -1,0 +1,74 @@
+"""From the files of a finished suite to its report: what `frod report` writes and `frod audit` writes once more."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from frod import files
+from frod.config import Workflow
+from frod.provenance import code, records
+from frod.reporting import page
+from frod.reporting.naming import RunKey
+
+LAYOUT = 1
+FILE = "report.json"
+
+
+def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary: Path, dag: Path, out: Path) -> None:
+    """Read the runs of a suite and write its report.
+
+    Parameters
+    ----------
+    workflow : frod.config.Workflow
+    params : mapping
+        The contents of params.yaml that `workflow` was made of, overrides merged in.
+    tasks : Path
+        Folder of the prepared tasks.
+    summary : Path
+        Table of all runs.
+    dag : Path
+        Picture of the workflow.
+    out : Path
+        Folder of the report. Paths are relative to the working directory, as in the workflow.
+    """
+    import pandas as pd
+
+    results = Path(workflow.params.paths.results)
+    runs = {RunKey(r.task, r.backbone, r.method, r.seed): results / r.key for r in workflow.runs}
+    manifests = {pair: tasks / pair[0] / pair[1] / "manifest.json" for pair in workflow.pairs()}
+    rates = {
+        (run.task, run.backbone, run.method): results / run.folder / "tune" / "rates.json"
+        for run in workflow.runs
+        if run.rates is None
+    }
+    written = page.build(
+        pd.read_parquet(summary),
+        {key: pd.read_parquet(folder / "history.parquet") for key, folder in runs.items()},
+        {key: records.read_record(folder / "record.json") for key, folder in runs.items()},
+        workflow.suite.model_dump()
+        | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped, "protocol": workflow.params.protocol}
+        | {"methods": {name: method.model_dump() for name, method in workflow.methods.items()}},
+        out,
+        manifests={pair: json.loads(path.read_text()) for pair, path in manifests.items()},
+        tuning={key: json.loads(path.read_text()) for key, path in rates.items()},
+        dag=dag.read_text(),
+        results=os.path.relpath(results, out),
+    )
+    inputs = [summary, dag, *manifests.values(), *rates.values(), *(folder / "record.json" for folder in runs.values())]
+    manifest = {
+        "layout": LAYOUT,
+        "suite": workflow.name,
+        "params": dict(params),
+        "skipped": workflow.skipped,
+        "tasks": str(tasks),
+        "summary": str(summary),
+        "dag": str(dag),
+        "inputs": {str(path): files.sha256(path) for path in inputs},
+        "code": {"hash": code.code_hash("frod.commands.report"), **code.git_state()},
+        "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
+    }
+    files.write_json(out / FILE, records.without_secrets(manifest))
