@@ -116,6 +116,9 @@ class Suite(Entry):
     """What no result of this suite can prove; printed in the report."""
     rates_chosen: str | None = None
     """How the learning rates in `rates` were chosen; printed in the report."""
+    margin: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Points: FRoD matches full fine-tuning where its mean is shown to lie less than this below it. Fix it before the
+    results are seen."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
     methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     """By name; what is not said is taken from the method of that name in frod/config/methods.yaml."""
