@@ -41,6 +41,7 @@ rule bases:
 rule runs:
     input:
         rules.summarise.output,
+        files_of_spectra(),
 
 
 onsuccess:

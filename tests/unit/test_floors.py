@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
     {"command_line"},
     {"commands"},
-    {"training", "tuners", "provenance", "reporting", "tracking", "cost"},
+    {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished"},
     {"tasks", "method", "backbones", "evaluation", "config"},
     {"files", "entries", "hub"},
 ]
@@ -22,6 +22,9 @@ ALONGSIDE = {
     ("cost", "tuners"),
     ("hub", "files"),
     ("reporting", "provenance"),
+    ("finished", "provenance"),
+    ("finished", "training"),
+    ("finished", "tuners"),
 }
 HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")
 

@@ -48,6 +48,7 @@ CODE = {
         "tune",
         "train",
         "evaluate",
+        "spectrum",
         "summarise",
         "report",
     ]
@@ -134,6 +135,10 @@ def of_all_seeds(file):
 def files_of_rates():
     tuned = dict.fromkeys(run.folder for run in WORKFLOW.runs if run.rates is None)
     return [f"{PATHS.results}/{folder}/tune/rates.json" for folder in tuned]
+
+
+def files_of_spectra():
+    return [f"{PATHS.results}/{folder}/spectrum.parquet" for folder in dict.fromkeys(run.folder for run in WORKFLOW.runs)]
 
 
 def option(name, file, parent=False):

@@ -1,5 +1,5 @@
-# Metrics of each run from its predictions, mirrored to MLflow; then one table of all runs. One job for all seeds of a
-# method: it takes seconds, most of them to import MLflow.
+# Metrics of each run from its predictions, mirrored to MLflow, and the spectrum of what it changed in the weights; then
+# one table of all runs. One job for all seeds of a method: it takes seconds, most of them to import MLflow or torch.
 
 
 rule evaluate:
@@ -22,6 +22,33 @@ rule evaluate:
     shell:
         "python -m frod evaluate {params.runs} --task $(dirname {input.task:q})"
         " --experiment {params.experiment:q} > {log:q} 2>&1"
+
+
+rule spectrum:
+    input:
+        source=f"{PATHS.data}/models/{{backbone}}/source.json",
+        task=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
+        basis=basis_of_run,
+        adapters=of_all_seeds(rules.train.output.adapter),
+        records=of_all_seeds(rules.train.output.record),
+    output:
+        spectrum=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/spectrum.parquet",
+    log:
+        f"logs/spectrum/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}.log",
+    conda:
+        "../envs/frod.yaml"
+    threads: lambda wildcards: resources_of(wildcards).threads
+    resources:
+        mem_mb=lambda wildcards: resources_of(wildcards).mem_mb,
+        runtime=lambda wildcards: resources_of(wildcards).runtime,
+        gpu=lambda wildcards: resources_of(wildcards).gpu,
+    params:
+        runs=lambda wildcards, input: [option("run", file, parent=True) for file in input.records],
+        code=CODE["spectrum"],
+    message:
+        "spectrum of {wildcards.task} {wildcards.method}"
+    shell:
+        "python -m frod spectrum {params.runs} --out {output.spectrum:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule summarise:
