@@ -18,7 +18,16 @@ LAYOUT = 1
 FILE = "report.json"
 
 
-def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary: Path, dag: Path, out: Path) -> None:
+def build(
+    workflow: Workflow,
+    params: Mapping[str, Any],
+    *,
+    tasks: Path,
+    summary: Path,
+    dag: Path,
+    out: Path,
+    place: Path | None = None,
+) -> None:
     """Read the runs of a suite and write its report.
 
     Parameters
@@ -34,6 +43,8 @@ def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary
         Picture of the workflow.
     out : Path
         Folder of the report. Paths are relative to the working directory, as in the workflow.
+    place : Path, optional
+        Where the report is to be read, if not in `out`: its links lead from there.
     """
     import pandas as pd
 
@@ -56,7 +67,7 @@ def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary
         manifests={pair: json.loads(path.read_text()) for pair, path in manifests.items()},
         tuning={key: json.loads(path.read_text()) for key, path in rates.items()},
         dag=dag.read_text(),
-        results=os.path.relpath(results, out),
+        results=os.path.relpath(results, place or out),
     )
     inputs = [summary, dag, *manifests.values(), *rates.values(), *(folder / "record.json" for folder in runs.values())]
     manifest = {
