@@ -64,6 +64,7 @@ def build(
         | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped, "protocol": workflow.params.protocol}
         | {"methods": {name: method.model_dump() for name, method in workflow.methods.items()}},
         out,
+        claims={"layout": 1, "suite": workflow.name, "margin_points": 1.0, "confidence": 0.95, "claims": []},
         manifests={pair: json.loads(path.read_text()) for pair, path in manifests.items()},
         tuning={key: json.loads(path.read_text()) for key, path in rates.items()},
         dag=dag.read_text(),

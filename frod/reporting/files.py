@@ -1,9 +1,10 @@
-"""The report's tables for machines: results.csv, metrics.json, curves.csv; and how files are written."""
+"""The report's tables for machines: results.csv, metrics.json, curves.csv, claims.json; and how files are written."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,23 @@ def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
-def metrics_json(comparisons: Sequence[Comparison], headline: Headline | None, *, runs: int, missing: int) -> str:
-    """Means over seeds and differences to the reference by task, flat, for `dvc metrics`.
+def claims_json(claims: Mapping[str, Any]) -> str:
+    """The claims with their verdicts and figures, as `frod.claims.assess` gives them."""
+    return json.dumps(claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    Fractions, not points. A key is TASK/BACKBONE/METHOD/WHAT; what is undefined has no key.
+
+def metrics_json(
+    comparisons: Sequence[Comparison],
+    headline: Headline | None,
+    claims: Mapping[str, Any],
+    *,
+    runs: int,
+    missing: int,
+) -> str:
+    """Means over seeds and differences to the reference by task, and the claims' figures, flat, for `dvc metrics`.
+
+    Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key. Under claims/ID stand the
+    main figures in their own units, and `supported`: 1 or 0, no key where the claim cannot be tested.
     """
     values: dict[str, Any] = {"runs": runs, "runs_missing": missing}
     if headline is not None:
@@ -64,8 +78,23 @@ def metrics_json(comparisons: Sequence[Comparison], headline: Headline | None, *
                 values[f"{prefix}/difference"] = result.difference.mean
                 values[f"{prefix}/difference_low"] = result.difference.low
                 values[f"{prefix}/difference_high"] = result.difference.high
+    values |= _claimed(claims)
     defined = {key: _rounded(value) for key, value in values.items() if math.isfinite(value)}
     return json.dumps(defined, indent=2, allow_nan=False) + "\n"
+
+
+def _claimed(claims: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for claim in claims["claims"]:
+        prefix = f"claims/{claim['id']}"
+        if claim["verdict"] != "cannot_be_tested":
+            values[f"{prefix}/supported"] = int(claim["verdict"] == "supported")
+        for figure in claim["figures"]:
+            name = re.sub(r"[^a-z0-9]+", "_", figure["name"].lower()).strip("_")
+            for suffix, field in (("", "value"), ("_low", "low"), ("_high", "high")):
+                if figure.get(field) is not None:
+                    values[f"{prefix}/{name}{suffix}"] = figure[field]
+    return values
 
 
 def _rounded(value: float) -> float:

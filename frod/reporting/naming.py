@@ -101,11 +101,16 @@ def pair_label(task: str, backbone: str) -> str:
     return f"{task} on {backbone}"
 
 
+def run_page(task: str, backbone: str, method: str) -> str:
+    """Path of the page of a method's runs, below the report's folder."""
+    return f"runs/{file_name(task)}/{file_name(backbone)}/{file_name(method)}.html"
+
+
 def file_name(*parts: str) -> str:
     """A name safe in a file system, from names that may hold anything; equal only for equal names."""
     import hashlib
     import re
 
     joined = "-".join(parts)
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", joined)
+    safe = re.sub(r"^\.+|[^A-Za-z0-9_.-]+", "_", joined)  # neither hidden nor the folder above
     return safe if safe == joined else f"{safe}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"

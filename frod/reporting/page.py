@@ -1,21 +1,18 @@
-"""The report of a suite: a page that stands on its own, its figures as files, and tables for machines."""
+"""The report of a suite: a page that stands on its own, a page for the runs of each method, figures and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-    from markupsafe import Markup
 
-from frod.reporting import figures, files, sections
-from frod.reporting.comparison import Comparison, compare, headline
-from frod.reporting.curves import by_method, measured, thin
-from frod.reporting.naming import Look, RunKey, file_name, looks, method_order, metric_axis, pair_label
+from frod.reporting import drawings, files, latex, markdown, rendering, run_pages, sections
+from frod.reporting.comparison import compare, headline
+from frod.reporting.naming import RunKey, looks, method_order
 from frod.reporting.report import Report
-from frod.reporting.svg import Drawing
 
 
 def build(
@@ -25,12 +22,14 @@ def build(
     suite: Mapping[str, Any],
     out: Path,
     *,
+    claims: Mapping[str, Any],
     manifests: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
     tuning: Mapping[tuple[str, str, str], Mapping[str, Any]] | None = None,
+    spectra: Mapping[tuple[str, str, str], pd.DataFrame] | None = None,
     dag: str | None = None,
     results: str = "../../results",
 ) -> list[Path]:
-    """Write index.html, results.csv, metrics.json, curves.csv and figures/*.svg.
+    """Write index.html, runs/TASK/BACKBONE/METHOD.html, results.csv and .tex, summary.md, *.json, figures/*.svg.
 
     Parameters
     ----------
@@ -44,10 +43,14 @@ def build(
         protocol, skipped (tasks that were left out because their data are missing). Only name is needed.
     out : Path
         The report's folder; files of other names in it are left alone.
+    claims : mapping
+        Of `frod.claims.assess`: the claims with their verdicts.
     manifests : mapping of (task, backbone) to manifest.json, optional
         For the splits' row counts and the source of the data.
     tuning : mapping of (task, backbone, method) to rates.json, optional
         How learning rates were chosen, where by trials.
+    spectra : mapping of (task, backbone, method) to spectrum.parquet's table, optional
+        Singular values of what a training changed.
     dag : str, optional
         The workflow's picture, of `frod.reporting.dag.draw`.
     results : str
@@ -66,13 +69,7 @@ def build(
     _check(summary, histories, records, suite)
     described = suite.get("methods") or {}
     methods = method_order(sorted(summary["method"].unique()), list(described))
-    appearance = looks(methods, described)
     comparisons = compare(summary, methods)
-    top = headline(comparisons)
-    missing = _missing(summary, suite)
-    drawn = _figures(comparisons, histories, appearance)
-    if top is not None:
-        drawn["difference"] = figures.forest(top, appearance)
     report = Report(
         summary=summary,
         histories=histories,
@@ -80,95 +77,50 @@ def build(
         suite=suite,
         manifests=manifests or {},
         methods=methods,
-        looks=appearance,
+        looks=looks(methods, described),
         comparisons=comparisons,
-        headline=top,
-        missing=missing,
+        headline=headline(comparisons),
+        missing=_missing(summary, suite),
         results=results,
         tuning=tuning or {},
+        claims=claims,
+        spectra=spectra or {},
     )
-    figures_svg = {name: drawing.render() for name, drawing in drawn.items()}
-    metrics = files.metrics_json(comparisons, top, runs=len(summary), missing=len(missing))
-    written = [
-        files.write(out / "index.html", _render(report, figures_svg, dag)),
-        files.write(out / "results.csv", files.results_csv(summary)),
-        files.write(out / "metrics.json", metrics),
-        files.write(out / "curves.csv", files.curves_csv(histories)),
-        *(files.write(out / "figures" / f"{name}.svg", svg) for name, svg in figures_svg.items()),
-    ]
-    for stale in set((out / "figures").glob("*.svg")) - set(written):
+    contents = _contents(report, dag)
+    written = [files.write(out / name, text) for name, text in contents.items()]
+    for stale in {*(out / "figures").glob("*.svg"), *(out / "runs").rglob("*.html")} - set(written):
         stale.unlink()
     return written
 
 
-def figure_names(task: str, backbone: str) -> dict[str, str]:
-    """Names of the figures of one task, without suffix."""
-    return {kind: file_name(kind, task, backbone) for kind in ("seeds", "loss", "validation")}
-
-
-def _figures(
-    comparisons: Sequence[Comparison], histories: Mapping[RunKey, pd.DataFrame], appearance: Mapping[str, Look]
-) -> dict[str, Drawing]:
-    drawn = {}
-    for comparison in comparisons:
-        names = figure_names(comparison.task, comparison.backbone)
-        where = pair_label(comparison.task, comparison.backbone)
-        drawn[names["seeds"]] = figures.dots(comparison, appearance)
-        found = by_method(histories, comparison.task, comparison.backbone)
-        ordered = {method: found[method] for method in appearance if method in found}
-        losses = {method: [thin(history) for history in seeds.values()] for method, seeds in ordered.items()}
-        drawn[names["loss"]] = figures.lines(losses, appearance, title=f"Training loss, {where}", axis="training loss")
-        # Under the released protocol there is no validation: test is what was looked at.
-        split = (
-            "test"
-            if any(f"test_{comparison.primary}" in history for seeds in ordered.values() for history in seeds.values())
-            else "validation"
-        )
-        column = f"{split}_{comparison.primary}"
-        checks = {m: [measured(history, column) for history in seeds.values()] for m, seeds in ordered.items()}
-        checks = {
-            m: [[(step, 100 * value) for step, value in curve] for curve in curves if curve]
-            for m, curves in checks.items()
-        }
-        if any(checks.values()):
-            axis = f"{split} {metric_axis(comparison.primary)}"
-            title = f"{split.capitalize()} {comparison.primary} during training, {where}"
-            drawn[names["validation"]] = figures.lines(checks, appearance, title=title, axis=axis, log=False)
-    return drawn
-
-
-def _render(report: Report, figures_svg: Mapping[str, str], dag: str | None) -> str:
-    from importlib.resources import files as package_files
-
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def _contents(report: Report, dag: str | None) -> dict[str, str]:
+    """All files by their name below the report's folder."""
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("frod.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style = package_files("frod.reporting").joinpath("templates", "page.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html.j2").render(
-        **sections.context(report, figure_names),
-        # Our own drawings escape what comes from data; everything else is escaped here.
-        figures={name: Markup(svg) for name, svg in figures_svg.items()},
+    svg = {name: drawing.render() for name, drawing in drawings.draw(report).items()}
+    templates = rendering.templates()
+    index = rendering.render(
+        templates,
+        "index.html.j2",
+        report.looks,
+        **sections.context(report),
+        figures={name: Markup(text) for name, text in svg.items()},
         dag=None if dag is None else Markup(dag),
-        marker=_marker,
-        style=Markup(style + sections.method_style(report.looks)),
     )
-
-
-def _marker(look: Look) -> Markup:
-    """A method's marker for a line of text; its name stands beside it, so it has none of its own."""
-    from markupsafe import Markup
-
-    drawing = Drawing(14, 14, "", "")
-    drawing.mark(7.0, 7.0, look, size=5)
-    return Markup(f'<svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">{"".join(drawing.parts)}</svg>')
+    runs, missing = len(report.summary), len(report.missing)
+    return {
+        "index.html": index,
+        "results.csv": files.results_csv(report.summary),
+        "results.tex": latex.results_tex(report),
+        "summary.md": markdown.summary_md(report),
+        "claims.json": files.claims_json(report.claims),
+        "metrics.json": files.metrics_json(
+            report.comparisons, report.headline, report.claims, runs=runs, missing=missing
+        ),
+        "curves.csv": files.curves_csv(report.histories),
+        **{f"figures/{name}.svg": text for name, text in svg.items()},
+        **run_pages.pages(report, templates),
+    }
 
 
 def _missing(summary: pd.DataFrame, suite: Mapping[str, Any]) -> list[RunKey]:

@@ -8,7 +8,7 @@ from frod.evaluation.metrics import BEST_EPOCH, METRICS
 from frod.evaluation.statistics import over_seeds
 from frod.reporting import formatting as show
 from frod.reporting.comparison import Comparison
-from frod.reporting.naming import metric_label, pair_label
+from frod.reporting.naming import metric_label, pair_label, run_page
 from frod.reporting.report import Report
 
 if TYPE_CHECKING:
@@ -44,22 +44,35 @@ def trials(report: Report) -> list[dict[str, Any]]:
     """A row for each tuned method of each task: its trials in the grid's order, the chosen one marked."""
     return [
         {
+            "task": comparison.task,
             "pair": pair_label(comparison.task, comparison.backbone),
             "look": report.looks[method],
-            "metric": metric_label(chosen["metric"]),
-            "trials": [
-                {
-                    "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
-                    "value": "diverged" if trial["diverged"] else show.points(trial["validation"]),
-                    "chosen": index == chosen["index"],
-                }
-                for index, trial in enumerate(chosen["trials"])
-            ],
+            "href": run_page(comparison.task, comparison.backbone, method),
         }
+        | found
         for comparison in report.comparisons
         for method in report.methods
-        if (chosen := report.tuning.get((comparison.task, comparison.backbone, method)))
+        if (found := trials_of(report, comparison.task, comparison.backbone, method))
     ]
+
+
+def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str, Any] | None:
+    """The trials of one method on one task; None where its rates were given."""
+    chosen = report.tuning.get((task, backbone, method))
+    if not chosen:
+        return None
+    return {
+        "metric": metric_label(chosen["metric"]),
+        "seed": chosen["seed"],
+        "trials": [
+            {
+                "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
+                "value": "diverged" if trial["diverged"] else show.points(trial["validation"]),
+                "chosen": index == chosen["index"],
+            }
+            for index, trial in enumerate(chosen["trials"])
+        ],
+    }
 
 
 def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:

@@ -30,6 +30,10 @@ class Report:
     results: str
     tuning: Mapping[tuple[str, str, str], Mapping[str, Any]]
     """What `frod tune` wrote, by task, backbone and method."""
+    claims: Mapping[str, Any]
+    """What claims.json holds: see `frod.claims.assess`."""
+    spectra: Mapping[tuple[str, str, str], pd.DataFrame]
+    """Singular values of W' - W, by task, backbone and method: a row per seed and adapted layer."""
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,15 +19,16 @@ from frod.reporting.comparison import (
     parameter_counts,
 )
 from frod.reporting.curves import broken
+from frod.reporting.drawings import names_of
 from frod.reporting.environment import environment, packages
-from frod.reporting.naming import REFERENCE, SUBJECT, Look, RunKey, metric_label, pair_label
+from frod.reporting.naming import REFERENCE, SUBJECT, RunKey, metric_label, pair_label
 from frod.reporting.report import Report
 from frod.reporting.sentences import number, sentences
 
 ABSTRACT_SHARE = 0.0172  # trainable parameters, as the paper's abstract states them
 
 
-def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) -> dict[str, Any]:
+def context(report: Report) -> dict[str, Any]:
     """The template's variables."""
     counts = parameter_counts(report.summary, report.methods, report.kinds)
     suite = report.suite
@@ -45,7 +46,7 @@ def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) 
         "runs_done": len(report.summary),
         "subject": report.looks.get(SUBJECT),
         "reference": report.looks.get(REFERENCE),
-        "tasks": [_task(report, comparison, figure_names) for comparison in report.comparisons],
+        "tasks": [_task(report, comparison) for comparison in report.comparisons],
         "conventions": CONVENTIONS,
         "looks": [report.looks[method] for method in report.methods],
         "overview": _overview(report),
@@ -63,16 +64,7 @@ def context(report: Report, figure_names: Callable[[str, str], dict[str, str]]) 
     }
 
 
-def method_style(looks: Mapping[str, Look]) -> str:
-    """Style rules of the methods' colours, by slot: attributes hold the light ones, these the dark."""
-    unique = {look.slot: look for look in looks.values()}
-    rules = "".join(
-        f".s{slot}{{stroke:{look.dark}}}.f{slot}{{fill:{look.dark}}}" for slot, look in sorted(unique.items())
-    )
-    return f"@media screen and (prefers-color-scheme: dark){{{rules}}}\n"
-
-
-def _task(report: Report, comparison: Comparison, figure_names: Callable[[str, str], dict[str, str]]) -> dict[str, Any]:
+def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
     manifest = report.manifests.get((comparison.task, comparison.backbone)) or {}
     lost = [
         f"{report.label(key.method)} seed {key.seed}: loss not finite in {number(broken(history), 'step')}"
@@ -85,7 +77,7 @@ def _task(report: Report, comparison: Comparison, figure_names: Callable[[str, s
         "metric": metric_label(comparison.primary),
         "examples": show.count(comparison.test_examples),
         "classes": None if manifest.get("problem") == "regression" else manifest.get("num_classes"),
-        "figures": figure_names(comparison.task, comparison.backbone),
+        "figures": names_of(comparison.task, comparison.backbone),
         "rows": [_result_row(report, result) for result in comparison.results],
         "missing": [
             f"{report.label(key.method) if key.method in report.looks else key.method} seed {key.seed}"

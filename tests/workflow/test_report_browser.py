@@ -36,6 +36,7 @@ def address(tmp_path_factory):
         results.records,
         results.suite,
         out,
+        claims=results.claims,
         manifests=results.manifests,
         dag=dag.draw(synthetic.edges()),
     )

@@ -1,4 +1,15 @@
-# The page that a reviewer opens, and the same figures as files.
+# The page that a reviewer opens, the tables for machines, and each figure as a file. What is marked with report() also
+# stands in the report that Snakemake itself makes: `snakemake --report report.zip`.
+
+
+def labels_of_figure(wildcards):
+    """Tell a figure from the others: names of tasks and backbones hold no hyphen."""
+    kind, task, backbone = (wildcards.figure.split("-") + ["all", "all"])[:3]
+    return {"figure": kind, "task": task, "model": backbone}
+
+
+def labels_of_runs(wildcards):
+    return {"task": wildcards.task, "model": wildcards.backbone, "method": wildcards.method}
 
 
 rule report:
@@ -7,14 +18,53 @@ rule report:
         rates=files_of_rates(),
         dag="docs/dag.svg",
     output:
-        page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Results"),
+        page=report(
+            f"{REPORTS}/index.html",
+            caption="../report/page.rst",
+            category="Results",
+            labels={"what": "page", "form": "HTML"},
+        ),
+        claims=report(
+            f"{REPORTS}/claims.json",
+            caption="../report/claims.rst",
+            category="Results",
+            labels={"what": "claims and verdicts", "form": "JSON"},
+        ),
         results=report(
             f"{REPORTS}/results.csv",
             caption="../report/results.rst",
             category="Results",
+            labels={"what": "all runs", "form": "CSV"},
+        ),
+        latex=report(
+            f"{REPORTS}/results.tex",
+            caption="../report/comparison.rst",
+            category="Results",
+            labels={"what": "comparison", "form": "LaTeX"},
+        ),
+        markdown=report(
+            f"{REPORTS}/summary.md",
+            caption="../report/summary.rst",
+            category="Results",
+            labels={"what": "summary", "form": "Markdown"},
         ),
         metrics=f"{REPORTS}/metrics.json",
         curves=f"{REPORTS}/curves.csv",
+        manifest=f"{REPORTS}/report.json",
+        figures=report(
+            directory(f"{REPORTS}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels=labels_of_figure,
+        ),
+        runs=report(
+            directory(f"{REPORTS}/runs"),
+            patterns=["{task}/{backbone}/{method}.html"],
+            caption="../report/runs.rst",
+            category="Runs",
+            labels=labels_of_runs,
+        ),
     log:
         f"logs/report/{WORKFLOW.name}.log",
     conda:

@@ -46,6 +46,7 @@ class Results:
     suite: dict[str, Any]
     manifests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     tuning: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    claims: dict[str, Any] = field(default_factory=lambda: claims([]))
 
 
 def results(*, rename: dict[str, str] | None = None) -> Results:
@@ -75,6 +76,11 @@ def results(*, rename: dict[str, str] | None = None) -> Results:
                     histories[key].loc[60:66, "loss"] = math.nan
                 records[key] = _record(key, method)
     return Results(pd.DataFrame(rows), histories, records, _suite(planned, called), _manifests(called))
+
+
+def claims(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """claims.json around some claims."""
+    return {"layout": 1, "suite": "smoke", "margin_points": 1.0, "confidence": 0.95, "claims": found}
 
 
 def _row(key: RunKey, base: int, numbers: dict[str, Any], pace: float) -> dict[str, Any]:

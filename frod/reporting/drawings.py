@@ -1,0 +1,78 @@
+"""Which figures a report has, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+from frod.reporting import figures
+from frod.reporting.comparison import Comparison
+from frod.reporting.curves import by_method, measured, thin
+from frod.reporting.naming import Look, file_name, metric_axis, pair_label
+from frod.reporting.report import Report
+from frod.reporting.svg import Drawing
+
+KINDS = ("seeds", "pareto", "loss", "validation", "spectrum")
+"""Of the figures of one task."""
+DIFFERENCE = "difference"
+"""Name of the figure over all tasks."""
+
+
+def names_of(task: str, backbone: str) -> dict[str, str]:
+    """Names of the figures of one task by kind, without suffix; not every task has all of them."""
+    return {kind: file_name(kind, task, backbone) for kind in KINDS}
+
+
+def draw(report: Report) -> dict[str, Drawing]:
+    """All figures by name."""
+    drawn = {}
+    if report.headline is not None:
+        drawn[DIFFERENCE] = figures.forest(report.headline, report.looks)
+    for comparison in report.comparisons:
+        names = names_of(comparison.task, comparison.backbone)
+        found = by_method(report.histories, comparison.task, comparison.backbone)
+        ordered = {method: found[method] for method in report.looks if method in found}
+        drawn[names["seeds"]] = figures.dots(comparison, report.looks)
+        drawn[names["loss"]] = _loss(comparison, ordered, report.looks)
+        validation = _during_training(comparison, ordered, report.looks)
+        if validation is not None:
+            drawn[names["validation"]] = validation
+    return drawn
+
+
+Histories = Mapping[str, Mapping[int, "pd.DataFrame"]]
+
+
+def _loss(comparison: Comparison, histories: Histories, looks: Mapping[str, Look]) -> Drawing:
+    where = pair_label(comparison.task, comparison.backbone)
+    losses = {method: [thin(history) for history in seeds.values()] for method, seeds in histories.items()}
+    return figures.lines(losses, looks, title=f"Training loss, {where}", axis="training loss")
+
+
+def _during_training(comparison: Comparison, histories: Histories, looks: Mapping[str, Look]) -> Drawing | None:
+    """The metric that was watched while training; None where there was none."""
+    every: Sequence[pd.DataFrame] = [history for seeds in histories.values() for history in seeds.values()]
+    # Under the released protocol there is no validation: test is what was looked at.
+    released = any(f"test_{comparison.primary}" in history for history in every)
+    split = "test" if released else "validation"
+    column = f"{split}_{comparison.primary}"
+    checks = {
+        method: [
+            [(step, 100 * value) for step, value in curve]
+            for history in seeds.values()
+            if (curve := measured(history, column))
+        ]
+        for method, seeds in histories.items()
+    }
+    if not any(checks.values()):
+        return None
+    title = f"{split.capitalize()} {comparison.primary} during training, {pair_label(*_pair(comparison))}"
+    axis = f"{split} {metric_axis(comparison.primary)}"
+    return figures.lines(checks, looks, title=title, axis=axis, log=False)
+
+
+def _pair(comparison: Comparison) -> tuple[str, str]:
+    return comparison.task, comparison.backbone

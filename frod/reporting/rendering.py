@@ -1,0 +1,84 @@
+"""Templates to pages: each page holds its style and script, and its policy allows just these two and no request.
+
+The policy names script and style by their hash: whatever a name from data might smuggle in would not run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+from frod.reporting.naming import Look
+from frod.reporting.svg import Drawing
+
+
+def render(environment: Environment, template: str, appearance: Mapping[str, Look], /, **context: Any) -> str:
+    """One page.
+
+    Parameters
+    ----------
+    environment : jinja2.Environment
+        Of `templates`.
+    appearance : mapping of method to Look
+        Of the methods whose colours the page uses.
+    """
+    from markupsafe import Markup
+
+    style, script = _asset("page.css") + method_style(appearance), _asset("page.js")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template(template).render(
+        style=Markup(style), script=Markup(script), policy=Markup(policy), **context
+    )
+
+
+def templates() -> Environment:
+    """The templates; everything is escaped but our own drawings, which escape what comes from data themselves."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("frod.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["marker"] = _marker
+    return environment
+
+
+def method_style(looks: Mapping[str, Look]) -> str:
+    """Style rules of the methods' colours, by slot: attributes hold the light ones, these the dark."""
+    unique = {look.slot: look for look in looks.values()}
+    rules = "".join(
+        f".s{slot}{{stroke:{look.dark}}}.f{slot}{{fill:{look.dark}}}" for slot, look in sorted(unique.items())
+    )
+    return f"@media screen and (prefers-color-scheme: dark){{{rules}}}\n"
+
+
+def _asset(name: str) -> str:
+    from importlib.resources import files
+
+    return files("frod.reporting").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _marker(look: Look) -> Markup:
+    """A method's marker for a line of text; its name stands beside it, so it has none of its own."""
+    from markupsafe import Markup
+
+    drawing = Drawing(14, 14, "", "")
+    drawing.mark(7.0, 7.0, look, size=5)
+    return Markup(f'<svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">{"".join(drawing.parts)}</svg>')

@@ -1,0 +1,134 @@
+"""A page for the runs of each method on a task: what its records hold, so that the report stands on its own.
+
+The page of results links here from every number. The records themselves lie under results/, which may not be there
+where the report is read; so each is repeated here whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+from frod.evaluation.metrics import METRICS
+from frod.reporting import formatting as show
+from frod.reporting.comparison import MethodResult
+from frod.reporting.naming import REFERENCE, RunKey, metric_label, run_page
+from frod.reporting.protocol import trials_of
+from frod.reporting.rendering import render
+from frod.reporting.report import Report
+
+UP = "../../../"
+"""From such a page to the report's folder."""
+Facts = list[tuple[str, str]]
+
+
+def pages(report: Report, templates: Environment) -> dict[str, str]:
+    """Every page, by its name below the report's folder."""
+    found = {}
+    by_task = dict(list(report.summary.groupby(["task", "backbone"], sort=False)))
+    for comparison in report.comparisons:
+        # Columns that are empty for the whole task are other tasks' metrics.
+        of_task = by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
+        for result in comparison.results:
+            where = (comparison.task, comparison.backbone, result.method)
+            rows = of_task[of_task["method"] == result.method].sort_values("seed").to_dict("records")
+            found[run_page(*where)] = render(
+                templates,
+                "runs.html.j2",
+                {result.method: report.looks[result.method]},
+                up=UP,
+                suite=report.suite.get("title") or report.suite["name"],
+                look=report.looks[result.method],
+                task=comparison.task,
+                backbone=comparison.backbone,
+                metric=metric_label(comparison.primary),
+                result=_result(report, result),
+                trials=trials_of(report, *where),
+                runs=[_run(report, RunKey(*where, int(row["seed"])), row) for row in rows],
+            )
+    return found
+
+
+def _result(report: Report, result: MethodResult) -> Facts:
+    """What the runs give together."""
+    facts = [(f"test, seed {seed}", show.points(value, 2)) for seed, value in sorted(result.values.items())]
+    facts += [(f"test, seed {seed}", "undefined: the predictions do not vary") for seed in result.undefined]
+    if result.spread:
+        facts.append(("mean", show.points(result.spread.mean, 2)))
+        facts.append(("standard deviation", show.points(result.spread.spread, 2)))
+    if result.difference:
+        found = result.difference
+        facts.append((f"difference to {report.label(REFERENCE)}", f"{show.signed(found.mean, 2)} points"))
+        facts.append(("its 95 % interval", show.interval(found.low, found.high, 2)))
+    return facts
+
+
+def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
+    record = report.records[key]
+    folder = "/".join([report.results, *(quote(part) for part in (report.suite["name"], *key.path.split("/")))])
+    tuned = record.get("tuning")
+    chosen = f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on seed {tuned['seed']}" if tuned else "none"
+    return {
+        "seed": key.seed,
+        "href": f"{UP}{folder}/record.json",
+        "path": f"results/{report.suite['name']}/{key.path}/record.json",
+        "sha": str(row["record_sha256"]),
+        "metrics": _metrics(row),
+        "times": [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
+        + _resources(record),
+        "budget": _facts(record.get("budget")),
+        "parameters": _facts(record.get("parameters")),
+        "evaluations": _facts(record.get("evaluations")),
+        "seeds": _facts(record.get("seeds")),
+        "choice": chosen,
+        "spec": _facts(record.get("spec")),
+        "code": _facts(record.get("code")),
+        "environment": _facts(record.get("environment")),
+        "files": [
+            (kind, path, digest) for kind in ("inputs", "outputs") for path, digest in (record.get(kind) or {}).items()
+        ],
+        "record": json.dumps(record, indent=2, ensure_ascii=False),
+    }
+
+
+def _metrics(row: Mapping[str, Any]) -> Facts:
+    """Every metric of every split, as evaluated: fractions, not points."""
+    return [
+        (
+            f"{split}, {metric_label(metric)}, {show.count(row[f'{split}_examples'])} examples",
+            "undefined" if math.isnan(row[f"{split}_{metric}"]) else f"{row[f'{split}_{metric}']:.6g}",
+        )
+        for split in (name.removesuffix("_examples") for name in row if name.endswith("_examples"))
+        for metric in METRICS
+        if f"{split}_{metric}" in row and not math.isnan(row[f"{split}_examples"])
+    ]
+
+
+def _resources(record: Mapping[str, Any]) -> Facts:
+    found = record.get("resources") or {}
+    seconds = [(name, show.seconds(found[name])) for name in found if name.endswith("seconds")]
+    seconds += [("step_seconds_median", show.seconds(found.get("step_seconds_median")))]
+    return list(dict(seconds).items()) + [(n, show.size(found[n])) for n in found if n.endswith("_bytes")]
+
+
+def _facts(values: Mapping[str, Any] | None) -> Facts:
+    """Nested values, one a line, under names with dots."""
+    return list(_flat(values or {}, ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, bool) or value is None:
+            yield f"{prefix}{name}", {True: "yes", False: "no", None: show.DASH}[value]
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False)
+        else:
+            yield f"{prefix}{name}", str(value)

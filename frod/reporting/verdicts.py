@@ -1,0 +1,18 @@
+"""What the verdicts on the paper's claims are called, on the page and in the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_WORDS = {
+    "supported": "supported here",
+    "not_supported": "not supported here",
+    "cannot_be_tested": "cannot be tested here",
+}
+
+
+def in_words(claim: Mapping[str, Any]) -> str:
+    """A verdict, with the kind of what is not supported: contradicted, or undecided."""
+    said = _WORDS[claim["verdict"]]
+    return f"{said} ({claim['finding']})" if claim["verdict"] == "not_supported" and claim.get("finding") else said
