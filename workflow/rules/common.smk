@@ -138,7 +138,9 @@ def files_of_rates():
 
 
 def files_of_spectra():
-    return [f"{PATHS.results}/{folder}/spectrum.parquet" for folder in dict.fromkeys(run.folder for run in WORKFLOW.runs)]
+    return [
+        f"{PATHS.results}/{folder}/spectrum.parquet" for folder in dict.fromkeys(run.folder for run in WORKFLOW.runs)
+    ]
 
 
 def option(name, file, parent=False):
