@@ -32,6 +32,7 @@ def _app():
     import typer
 
     from frod.commands import (
+        audit,
         backbone,
         basis,
         basis_part,
@@ -73,6 +74,7 @@ def _app():
         track,
         summarise,
         report,
+        audit,
         show,
         params,
         plan,

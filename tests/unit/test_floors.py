@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
     {"command_line"},
     {"commands"},
+    {"audit"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished"},
     {"tasks", "method", "backbones", "evaluation", "config"},
     {"files", "entries", "hub"},

@@ -1,0 +1,120 @@
+"""The walk: from the page back to the raw data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from frod.audit import counts, data, dvc_lock, git, mlflow_store, predictions, report_files, runs, summary, trials
+from frod.audit.digests import Digests
+from frod.audit.findings import Findings
+from frod.audit.study import Study
+from frod.reporting.naming import RunKey
+
+Progress = Callable[[str, int, int], None]
+PARALLEL_FROM = 64  # runs; a second process takes seconds to import what it needs
+
+
+def audit(report: Path, *, progress: Progress = lambda what, done, all: None) -> tuple[Study, Findings]:
+    """Hold a report against the files it was made from, and those against each other, down to the raw data.
+
+    Parameters
+    ----------
+    report : Path
+        reports/SUITE, relative to the working directory, which is the folder of params.yaml.
+    progress : callable
+        Called with what is being looked at, how many are done, and of how many.
+
+    Returns
+    -------
+    study : Study
+    findings : Findings
+
+    Raises
+    ------
+    ValueError
+        There is no such report, or its runs are not here at all.
+    """
+    study, findings = Study.open(report), Findings()
+    if not study.results.is_dir():
+        raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
+    study.digests = Digests(md5=dvc_lock.LOCK.is_file() and dvc_lock.covers(study))
+    study.digests.read(_files(study), lambda done, all: progress("hashes", done, all))
+    report_files.check_hashes(study, findings)
+    report_files.check_again(study, findings)
+    progress("report written once more", 1, 1)
+    summary.check(study, findings)
+    runs.check_presence(study, findings)
+    _check_runs(study, findings, progress)
+    runs.check_comparable(study, findings)
+    for key in study.folders:
+        trials.check_trials(study, key, findings)
+    data.check(study, findings)
+    data.check_raw(study, findings)
+    progress("data, weights and bases", 1, 1)
+    git.check(study, findings)
+    progress("git", 1, 1)
+    mlflow_store.check(study, findings)
+    progress("MLflow", 1, 1)
+    dvc_lock.check(study, findings)
+    progress("DVC", 1, 1)
+    findings.checked["files"] = len(study.digests)
+    return study, findings
+
+
+def _files(study: Study) -> Iterator[Path]:
+    """All that is hashed, so that it is read once and side by side."""
+    yield from (study.report / name for name in study.written["files"])
+    yield from map(Path, study.written["inputs"])
+    for key in study.runs:
+        yield from (study.folder(key) / name for name in runs.FILES)
+    yield from runs.trial_files(study)
+    for manifest, path, _ in data.files(study):
+        yield from (manifest, path)
+
+
+def _check_runs(study: Study, findings: Findings, progress: Progress) -> None:
+    for done, (key, again) in enumerate(_metrics(study, findings), start=1):
+        with findings.guard(study.folder(key), "the run"):
+            runs.check_record(study, key, findings)
+            predictions.check_predictions(study, key, findings)
+            predictions.check_metrics(study, key, again, findings)
+            predictions.check_history(study, key, again, findings)
+            counts.check_counts(study, key, findings)
+        progress("runs", done, len(study.runs))
+
+
+def _metrics(study: Study, findings: Findings) -> Iterator[tuple[RunKey, dict[str, Any] | str]]:
+    """The metrics of each run, computed from its predictions; of many runs on all processors."""
+    jobs = []
+    for key in study.runs:
+        manifest: dict[str, Any] = {}
+        with findings.guard(study.tasks / key.task / key.backbone / "manifest.json", "the prepared task"):
+            manifest = study.manifest(key.task, key.backbone)
+        jobs.append((key, study.folder(key), manifest))
+    folders, manifests = [job[1] for job in jobs], [job[2] for job in jobs]
+    workers = min(os.cpu_count() or 1, 8)
+    if len(jobs) < PARALLEL_FROM or workers == 1:
+        yield from zip(study.runs, map(predictions.compute_metrics, folders, manifests))
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from zip(study.runs, pool.map(predictions.compute_metrics, folders, manifests, chunksize=8))
+
+
+def facts(study: Study, findings: Findings, started: float) -> dict[str, Any]:
+    """What audit.json holds."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "layout": 1,
+        "report": str(study.report),
+        "suite": study.workflow.name,
+        "git_commit": done.stdout.strip() or None,
+        "seconds": round(time.perf_counter() - started, 2),
+        **findings.as_json(),
+    }

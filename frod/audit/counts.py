@@ -1,0 +1,162 @@
+"""Numbers that a run trained, counted in its adapter file.
+
+The file holds more than what trains: persistent buffers (VeRA's and RandLoRA's projections, a norm's running means) and
+given patterns of FRoD. Which tensors train is read off the model: built on the meta device, with names and shapes but no
+numbers, and adapted by the run's own method.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frod.audit.findings import NOTHING, Findings
+from frod.audit.runs import AGAIN
+from frod.audit.study import Study
+from frod.config import Method, Run
+from frod.reporting.naming import RunKey
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a method trains of a model, by the names in the adapter file."""
+
+    body: frozenset[str]
+    head: frozenset[str]
+    saved: frozenset[str]
+    """Buffers that the file holds besides."""
+    modules: tuple[str, ...]
+    """Of the head."""
+    base: int
+    """Numbers of the frozen model without its head."""
+
+
+def read_header(path: Path) -> tuple[Shapes, dict[str, str]]:
+    """Shapes by name, and the metadata, from the first bytes of a safetensors file."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    metadata = header.pop("__metadata__", {})
+    return {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata
+
+
+def count(shapes: Shapes, trained: Trained) -> dict[str, int]:
+    """Count the trained numbers in the head and outside it, as the record does."""
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    body, head = (sum(size for name, size in sizes.items() if name in of) for of in (trained.body, trained.head))
+    return {"adapter": body, "head": head, "total": body + head}
+
+
+def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
+    """Hold the record's counts against the adapter file, and the file's tensors against what the method trains."""
+    folder, run = study.folder(key), study.runs[key]
+    path = folder / "adapter.safetensors"
+    record = study.records.get(key)
+    if not path.is_file() or record is None:
+        return
+    with findings.guard(path, "the number of trained parameters"):
+        shapes, metadata = read_header(path)
+        matched = (record["parameters"].get("matched") or {}) if run.matched else {}
+        trained = _trained(study, run, matched.get("value"))
+        known = trained.body | trained.head | trained.saved
+        given = {name for name in shapes if name.startswith("pattern.")} if run.tuner.kind == "frod" else set()
+        for names, expected, found in (
+            (known - set(shapes), "there", NOTHING),
+            (set(shapes) - known - given, NOTHING, "there"),
+        ):
+            if names:
+                what = f"tensor {min(names)}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+                findings.add(path, what, expected, found, remedy=AGAIN)
+        record_path = folder / "record.json"
+        counted = {"trainable": count(shapes, trained), "base": trained.base}
+        stated = {name: record["parameters"].get(name) for name in counted}
+        findings.equal(record_path, "parameters, by adapter.safetensors", counted, stated, remedy=AGAIN)
+        if matched:
+            reached = counted["trainable"]["adapter"]
+            findings.equal(record_path, "parameters.matched.reached", reached, matched.get("reached"), remedy=AGAIN)
+        findings.checked["parameter counts"] += 1
+        if run.tuner.kind == "frod":
+            _check_adapter(study, run, path, json.loads(metadata.get("frod", "{}")), trained, findings)
+
+
+def _check_adapter(
+    study: Study, run: Run, path: Path, settings: Mapping[str, Any], trained: Trained, findings: Findings
+) -> None:
+    """FRoD's file says which basis, model, seed and sparse rate it is of."""
+    from frod.training.seeds import stream
+
+    basis = json.loads((study.basis(run.backbone) / "manifest.json").read_text("utf-8"))
+    expected = {
+        "basis_digest": basis["digest"],
+        "model_hash": basis["model_hash"],
+        "sparse_rate": run.tuner.sparse_rate,
+        "seed": stream(run.seed, "adapter"),
+        "train": list(trained.modules),
+    }
+    findings.equal(path, "metadata", expected, {name: settings.get(name) for name in expected}, remedy=AGAIN)
+
+
+def _trained(study: Study, run: Run, size: Any) -> Trained:
+    """What a run trains; worked out once for each backbone and method."""
+    tuner = run.tuner
+    if size is not None:
+        tuner = tuner.model_copy(update={"arguments": tuner.arguments | {tuner.size_argument: size}})
+    key = (run.backbone, tuner.model_dump_json(exclude={"label"}), json.dumps(run.targets))
+    if key not in study.trained:
+        study.trained[key] = trained_by(study.model(run.backbone), tuner, run.targets)
+    return study.trained[key]
+
+
+def trained_by(model_folder: Path, tuner: Method, targets: list[str] | None) -> Trained:
+    """What a method trains of a model, from the model's config.json alone.
+
+    Parameters
+    ----------
+    model_folder : Path
+        data/models/BACKBONE.
+    tuner : Method
+        At its size, where that is matched to another method's.
+    targets : list of str or None
+        Layers to adapt; None: the architecture's.
+    """
+    import torch
+
+    from frod import backbones, tuners
+    from frod.backbones.loading import describe, empty
+    from frod.tuners.trained import in_head, trained_state
+
+    source = describe(model_folder)
+    model = empty(model_folder, source["library"], source["inputs"]["kind"])
+    head = backbones.head_modules(model)
+    base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
+    if tuner.kind == "frod":
+        body, inside, saved = _frod_names(model, targets, head)
+    else:
+        with torch.device("meta"):  # PiSSA's decomposition, too, is of shapes only
+            tuners.of_kind(tuner.kind).apply(model, tuner, targets=targets, head=head, basis=None, seed=0)
+        training = {name for name, p in model.named_parameters() if p.requires_grad}
+        inside = {name for name in training if in_head(name, head)}
+        body, saved = training - inside, set(trained_state(model)) - training
+    return Trained(body=frozenset(body), head=frozenset(inside), saved=frozenset(saved), modules=tuple(head), base=base)
+
+
+def _frod_names(model: Any, targets: list[str] | None, head: list[str]) -> tuple[set[str], set[str], set[str]]:
+    """Names in FRoD's own format: adapter.LAYER.scale and .rotation, head.NAME."""
+    from frod.method.targets import find
+
+    layers = [name for category in find(model, targets).values() for name in category]
+    body = {f"adapter.{name}.{part}" for name in layers for part in ("scale", "rotation")}
+    inside, saved = set(), set()
+    for module in head:
+        part = model.get_submodule(module)
+        parameters = {name for name, _ in part.named_parameters()}
+        inside |= {f"head.{module}.{name}" for name in parameters}
+        saved |= {f"head.{module}.{name}" for name in part.state_dict() if name not in parameters}
+    return body, inside, saved

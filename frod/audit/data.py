@@ -1,0 +1,184 @@
+"""What the runs read: weights, prepared arrays and bases, each held against the manifest that seals it; raw data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from frod.audit.findings import Findings
+from frod.audit.study import Study
+
+MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
+
+
+def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
+    """Files that the manifests name: manifest, file, sha256. Broken manifests are left to `check`."""
+    for backbone in study.workflow.backbones():
+        folder = study.model(backbone)
+        yield from _named(folder / MODEL, lambda content: content["files"])
+        if _uses_basis(study, backbone):
+            yield from _named(study.basis(backbone) / BASIS, lambda content: content["files"])
+    for task, backbone in study.workflow.pairs():
+        yield from _named(
+            study.tasks / task / backbone / TASK,
+            lambda content: {name: sha for split in content["splits"].values() for name, sha in split["files"].items()},
+        )
+
+
+def _named(manifest: Path, pick: Any) -> Iterator[tuple[Path, Path, str]]:
+    try:
+        listed = pick(json.loads(manifest.read_text("utf-8")))
+        named = [(manifest, manifest.parent / name, str(sha)) for name, sha in listed.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        named = []
+    yield from named
+
+
+def _uses_basis(study: Study, backbone: str) -> bool:
+    return any(run.backbone == backbone and run.tuner.kind == "frod" for run in study.workflow.runs)
+
+
+def check(study: Study, findings: Findings) -> None:
+    """Hold every file against the manifest that names it, and the manifests against the plan and each other."""
+    named: dict[Path, set[str]] = {}
+    for manifest, path, expected in files(study):
+        named.setdefault(manifest, set()).add(path.name)
+        study.digests.compare(findings, path, expected, by=manifest.name, remedy=_remedy(path))
+    for task, backbone in study.workflow.pairs():
+        manifest = study.tasks / task / backbone / TASK
+        with findings.guard(manifest, "the prepared task"):
+            _check_task(study, manifest, task, backbone, findings)
+            findings.checked["prepared tasks"] += 1
+    for backbone in study.workflow.backbones():
+        manifest = study.model(backbone) / MODEL
+        with findings.guard(manifest, "the weights"):
+            _check_model(study, manifest, backbone, findings)
+            findings.checked["backbones"] += 1
+        if _uses_basis(study, backbone):
+            manifest = study.basis(backbone) / BASIS
+            with findings.guard(manifest, "the basis"):
+                _check_basis(study, manifest, backbone, findings)
+                findings.checked["bases"] += 1
+    for manifest, names in named.items():
+        for path in sorted(manifest.parent.iterdir()):
+            if path.is_file() and path.name not in names | {manifest.name} and not path.name.startswith("."):
+                findings.add(path, f"a file that {manifest.name} does not name", remedy="remove it")
+
+
+def _remedy(path: Path) -> str:
+    return f"remove {path.parent} and run `snakemake`, or `dvc checkout`"
+
+
+def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Findings) -> None:
+    from frod.tasks import arrays
+
+    manifest = arrays.load_manifest(path.parent, verify=False)
+    params = study.workflow.params
+    expected = {
+        "task": task,
+        "backbone": backbone,
+        "parameters": {"seed": params.split.seed, "protocol": params.protocol, "max_train": None},
+        "inputs": json.loads((study.model(backbone) / MODEL).read_text("utf-8"))["inputs"],
+    }
+    found = {name: manifest[name] for name in expected}
+    found["parameters"] = {name: found["parameters"][name] for name in expected["parameters"]}
+    findings.equal(path, "", expected, found, remedy=_remedy(path))
+    for split in manifest["splits"]:
+        study.split(task, backbone, split)  # labels and ids as many as the manifest says, or an error
+    _check_disjoint(study, path, task, backbone, manifest, findings)
+
+
+def _check_disjoint(
+    study: Study, path: Path, task: str, backbone: str, manifest: Mapping[str, Any], findings: Findings
+) -> None:
+    """No example of test was trained on, where all splits are drawn from one set and so share its numbering."""
+    import numpy as np
+
+    if len(manifest["source"]["rows"]) != 1:
+        return
+    train = study.split(task, backbone, "train").ids
+    for split in manifest["splits"]:
+        if split != "train":
+            shared = np.intersect1d(train, study.split(task, backbone, split).ids)
+            if len(shared):
+                what = f"example {shared[0]} is in train and in {split} ({len(shared)} shared)"
+                findings.add(path.with_name(f"{split}.ids.npy"), what, remedy=_remedy(path))
+
+
+def _check_model(study: Study, path: Path, backbone: str, findings: Findings) -> None:
+    """Name, and of registered models the source's pinned commit and the package's hashes."""
+    from frod.backbones import registry
+
+    source = json.loads(path.read_text("utf-8"))
+    spec = registered(study, backbone, registry.load(), study.workflow.suite.backbones, registry.BackboneSpec)
+    findings.equal(path, "name", backbone, source["name"], remedy=_remedy(path))
+    pinned = getattr(spec.source, "revision", None)
+    if pinned is not None and source["revision"] is not None:
+        findings.equal(path, "revision, by the registry", pinned, source["revision"], remedy=_remedy(path))
+    fetched = source.get("fetched", source["files"])
+    for name, expected in (getattr(spec.source, "sha256", None) or {}).items():
+        findings.equal(path.with_name(name), "sha256 (by the registry)", expected, fetched.get(name))
+
+
+def _check_basis(study: Study, path: Path, backbone: str, findings: Findings) -> None:
+    """The basis is of these weights, of the planned settings, whole, and within the bounds of its errors."""
+    import frod
+    from frod import backbones
+    from frod.method.targets import find
+
+    manifest = json.loads(path.read_text("utf-8"))
+    settings, targets = study.workflow.params.basis, study.workflow.targets_of(backbone)
+    findings.equal(path, "ridge", settings.ridge, manifest["ridge"], remedy=_remedy(path))
+    findings.equal(path, "part_of", None, manifest["part_of"], remedy=_remedy(path))
+    with findings.guard(path.with_name("basis.safetensors"), "the basis"):
+        basis = frod.Basis.load(path.parent)
+        findings.equal(path, "digest, by basis.safetensors", basis.digest(), manifest["digest"], remedy=_remedy(path))
+        basis.check()
+    with findings.guard(study.model(backbone) / MODEL, "that the basis is of these weights"):
+        model = backbones.skeleton(study.model(backbone))
+        names = [layer for category in find(model, targets).values() for layer in category]
+        weights = frod.model_hash(model, names, checkpoint=study.model(backbone))
+        findings.equal(path, "model_hash, by the weights", weights, manifest["model_hash"], remedy=_remedy(path))
+
+
+def registered(study: Study, name: str, known: Mapping[str, Any], own: Mapping[str, Any], kind: type) -> Any:
+    """A registry's entry, or the suite's own."""
+    from frod.entries import validate
+
+    return known[name] if name in known else validate(kind, own[name], f"suite {study.workflow.name}", name)
+
+
+def check_raw(study: Study, findings: Findings) -> None:
+    """Hold the raw data against the manifests where they are at hand: in a mirror, or a folder of one's own."""
+    from frod.tasks import registry
+
+    known, own = registry.load(), study.workflow.suite.tasks
+    absent: dict[str, str] = {}
+    for task, backbone in study.workflow.pairs():
+        path = study.tasks / task / backbone / TASK
+        with findings.guard(path, "the raw data"):
+            source = registered(study, task, known, own, registry.TaskSpec).source
+            listed = study.manifest(task, backbone)["source"]
+            root = _raw(study, source)
+            if root is None or not listed["files"]:
+                absent[task] = listed["what"]
+                continue
+            for name, expected in listed["files"].items():
+                study.digests.compare(findings, root / name, expected, by=str(path), remedy="fetch it anew")
+            findings.checked["raw data sets"] += 1
+    if absent:
+        listed = ", ".join(f"{task} ({what})" for task, what in absent.items())
+        findings.unchecked["raw data"] = f"no files at hand that they were read from: {listed}"
+
+
+def _raw(study: Study, source: Any) -> Path | None:
+    """Folder of a task's raw files."""
+    if getattr(source, "path", None):
+        own = Path(source.path)
+        return own if own.is_dir() else own.parent
+    mirror = os.environ.get("FROD_MIRROR") or study.workflow.params.paths.mirror
+    folder = Path(mirror).expanduser() / "datasets" / source.id if mirror and hasattr(source, "id") else None
+    return folder if folder and folder.is_dir() else None

@@ -1,0 +1,187 @@
+"""Code and parameters: records and report name a commit, and what they say of the code and the plan is what it has."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frod.audit.findings import Findings
+from frod.audit.study import Study
+from frod.config import Workflow, load
+from frod.provenance import code
+from frod.reporting import collect
+
+RUNS, REPORT = "frod.commands.train", "frod.commands.report"
+# Which suite, where things lie, how jobs are run: chosen per call. What the suite plans is looked at by itself.
+PER_CALL = ("suite", "protocol", "paths", "tracking", "resources")
+SOURCES = ("frod", "params.yaml", "workflow/suites")
+AGAIN = "run `snakemake`"
+
+
+@dataclass
+class Commits:
+    """Trees of commits, unpacked once each for as long as this is open."""
+
+    unpacked: ExitStack = field(default_factory=ExitStack)
+    trees: dict[str, Path | None] = field(default_factory=dict)
+    hashes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def __enter__(self) -> Commits:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.unpacked.close()
+
+    def tree(self, commit: str) -> Path | None:
+        """Folder with the sources of a commit; None where git does not have it."""
+        if commit not in self.trees:
+            archive = _git("archive", "--format=tar", commit, *self._there(commit))
+            self.trees[commit] = None if archive is None else self._unpack(archive)
+        return self.trees[commit]
+
+    def _there(self, commit: str) -> list[str]:
+        return [path for path in SOURCES if _git("cat-file", "-e", f"{commit}:{path}") is not None]
+
+    def _unpack(self, archive: bytes) -> Path:
+        folder = Path(self.unpacked.enter_context(tempfile.TemporaryDirectory(prefix="frod-audit-")))
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(folder, filter="data")
+        return folder
+
+    def code_hash(self, commit: str, entry: str) -> str:
+        """Hash of a command's code as the commit has it."""
+        if (commit, entry) not in self.hashes:
+            self.hashes[commit, entry] = code.code_hash(entry, package=self.trees[commit] / "frod")
+        return self.hashes[commit, entry]
+
+
+def check(study: Study, findings: Findings) -> None:
+    """Hold the records' commits, code and plan, and the report's, against git and against the code that is here."""
+    now = code.code_hash(RUNS)
+    _one_code(study, findings)
+    _per_hash(study, findings, now)
+    if _git("rev-parse", "HEAD") is None:
+        findings.unchecked["code and parameters against git"] = "this is no git checkout, or git is not installed"
+        return
+    with Commits() as commits:
+        missing: dict[str, int] = {}
+        for commit, keys in _by(study, "git_commit").items():
+            paths = [study.folder(key) / "record.json" for key in keys]
+            if not commit or commits.tree(commit) is None:
+                missing[str(commit)] = len(paths)
+                continue
+            findings.checked["commits"] += 1
+            for key, path in zip(keys, paths):
+                made_by = study.records[key]["code"]
+                with findings.guard(path, "its code at its commit"):
+                    at = commits.code_hash(commit, RUNS)
+                    findings.equal(path, f"code.hash, by commit {commit[:12]}", at, made_by["hash"], remedy=AGAIN)
+                findings.equal(path, "code.git_dirty", False, made_by["git_dirty"], remedy=f"commit, then {AGAIN}")
+            with findings.guard(paths[0], f"the plan at commit {commit[:12]}"):
+                _check_plan(study, commits.tree(commit), commit, findings)
+        for commit, count in missing.items():
+            reason = f"this clone has no commit {commit[:12]}; `git fetch --unshallow` may bring it"
+            if commit in ("None", ""):
+                reason = "they were made outside of git"
+            findings.unchecked[f"code of {count} runs against git"] = reason
+        _check_report(study, commits, findings)
+
+
+def _by(study: Study, name: str) -> dict[Any, list]:
+    """Runs by what their records say of the code."""
+    groups: dict[Any, list] = {}
+    for key, record in study.records.items():
+        if isinstance(record.get("code"), Mapping):
+            groups.setdefault(record["code"].get(name), []).append(key)
+    return groups
+
+
+def _one_code(study: Study, findings: Findings) -> None:
+    for digest, keys in _by(study, "hash").items():
+        for key in keys if digest != study.usual_code else ():
+            path = study.folder(key) / "record.json"
+            findings.add(path, "code.hash: other code than the other runs'", study.usual_code, digest, remedy=AGAIN)
+
+
+def _per_hash(study: Study, findings: Findings, now: str) -> None:
+    """The code here is the runs': else the first of them is named, and how many there are."""
+    findings.checked["code hashes"] += len(study.records)
+    for digest, keys in _by(study, "hash").items():
+        if digest != now:
+            more = f" (and of {len(keys) - 1} more)" if len(keys) > 1 else ""
+            path = study.folder(keys[0]) / "record.json"
+            findings.add(path, f"code.hash{more}: run by other code than is here", now, digest, remedy=AGAIN)
+
+
+def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> None:
+    """What the commit's own params.yaml and suite plan is what is audited."""
+    suite = study.workflow.params.suite
+    per_call = {name: study.written["params"][name] for name in PER_CALL if name in study.written["params"]}
+    if not (tree / "workflow" / "suites" / f"{suite}.yaml").is_file() and not (tree / suite).is_file():
+        findings.unchecked[f"the plan at commit {commit[:12]}"] = f"git does not have the suite's file ({suite})"
+        return
+    then = load(_params(tree) | per_call, tree)
+    planned, audited = _plan(then, study.workflow.skipped), _plan(study.workflow, [])
+    where = "params.yaml" if suite.endswith((".yaml", ".yml")) else f"params.yaml, workflow/suites/{suite}.yaml"
+    findings.equal(
+        where, f"plans other runs than commit {commit[:12]}", planned, audited, remedy=f"commit, then {AGAIN}"
+    )
+    findings.checked["runs planned by their commit"] += len(planned)
+
+
+def _plan(workflow: Workflow, skipped: Iterable[str]) -> dict[str, Any]:
+    runs = {run.key: run.resolved() for run in workflow.runs if run.task not in skipped}
+    trials = {
+        f"{trial.run.folder}/tune/trial-{trial.index}": trial.run.resolved()
+        for trial in workflow.trials
+        if trial.run.task not in skipped
+    }
+    return runs | trials
+
+
+def _params(tree: Path) -> dict[str, Any]:
+    import yaml
+
+    return yaml.safe_load((tree / "params.yaml").read_text("utf-8"))
+
+
+def _check_report(study: Study, commits: Commits, findings: Findings) -> None:
+    path, made_by = study.report / collect.FILE, study.written["code"]
+    commit = made_by.get("git_commit")
+    if not commit or commits.tree(commit) is None:
+        findings.unchecked["the report's code and parameters against git"] = (
+            f"this clone has no commit {commit[:12]}" if commit else "it was made outside of git"
+        )
+        return
+    with findings.guard(path, "its code at its commit"):
+        at = commits.code_hash(commit, REPORT)
+        findings.equal(
+            path, f"code.hash, by commit {commit[:12]}", at, made_by["hash"], remedy="run `snakemake report`"
+        )
+    if made_by.get("git_dirty"):
+        findings.notes.append(f"{path}: made while files of the checkout were not committed")
+    params, then = dict(study.written["params"]), _params(commits.tree(commit))
+    for name in PER_CALL:
+        one, other = params.pop(name, None), then.pop(name, None)
+        if one != other:
+            findings.notes.append(f"{path}: {name} is {one}, in params.yaml of commit {commit[:12]} it is {other}")
+    findings.equal(
+        path, f"params, by params.yaml of commit {commit[:12]}", then, params, remedy=f"commit, then {AGAIN}"
+    )
+    findings.checked["commits"] += 1
+
+
+def _git(*arguments: str) -> bytes | None:
+    """Output of git, None where it fails."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None

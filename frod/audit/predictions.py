@@ -1,0 +1,147 @@
+"""Predictions, metrics, history of a run: the figures follow from the predictions, those are of the task's examples.
+
+What a model really predicted only a second training can tell (`frod replay`); here it is held against what was asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frod.audit.findings import NOTHING, Findings
+from frod.audit.runs import AGAIN, budget
+from frod.audit.study import Study, read_json
+from frod.config import Rates, Run
+from frod.reporting.naming import RunKey
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BEST_EPOCH = "test_best_epoch"  # of the released protocol: test once more
+EVALUATE = "run `snakemake`: rule evaluate makes it from the predictions"
+
+
+def check_predictions(study: Study, key: RunKey, findings: Findings) -> None:
+    """Every example that the run had to predict is there once, in the arrays' order, under the arrays' label."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    path = study.folder(key) / "predictions.parquet"
+    if not path.is_file():
+        return
+    run = study.runs[key]
+    with findings.guard(path, "its examples"):
+        table = pq.read_table(path, columns=["split", "example_id", "label"])
+        wanted = _splits(study, run)
+        findings.equal(path, "splits", sorted(wanted), sorted(pc.unique(table["split"]).to_pylist()), remedy=AGAIN)
+        for split, of in wanted.items():
+            data = study.split(run.task, run.backbone, of)
+            chosen = _positions(run, data, of)
+            rows = table.filter(pc.equal(table["split"], split))
+            for column, values in (("example_id", data.ids), ("label", data.labels)):
+                _compare_column(path, split, column, values[chosen], rows[column].to_numpy(), findings)
+            findings.checked["predictions"] += len(rows)
+
+
+def _splits(study: Study, run: Run) -> dict[str, str]:
+    """Splits of a run's predictions, each with the task's split that it is of."""
+    tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
+    more = {BEST_EPOCH: "test"} if run.protocol == "released" else {"validation": "validation"}
+    return {name: name for name in tests} | more
+
+
+def _positions(run: Run, data: Any, split: str) -> np.ndarray:
+    from frod.training.seeds import subset
+
+    most = run.training.max_validation if split == "validation" else None
+    return subset(data.labels, most, run.split_seed)
+
+
+def _compare_column(
+    path: Path, split: str, column: str, expected: np.ndarray, found: np.ndarray, findings: Findings
+) -> None:
+    import numpy as np
+
+    if len(expected) != len(found):
+        findings.add(path, f"rows of {split}", len(expected), len(found), remedy=AGAIN)
+    elif not np.array_equal(expected, found):
+        row = int(np.argmax(expected != found))
+        what = f"{column} in row {row} of {split}, by the task's arrays"
+        findings.add(path, what, expected[row].item(), found[row].item(), remedy=AGAIN)
+
+
+def check_metrics(study: Study, key: RunKey, again: Mapping[str, Any] | str, findings: Findings) -> None:
+    """Hold metrics.json against what was computed from the predictions (`again`; a text says why it could not be)."""
+    path = study.folder(key) / "metrics.json"
+    if not path.is_file():
+        return
+    if isinstance(again, str):
+        findings.add(path.with_name("predictions.parquet"), f"metrics cannot be computed: {again}", remedy=AGAIN)
+        return
+    found = read_json(path)
+    if not isinstance(found, dict):
+        findings.add(path, "is no metrics", "a JSON table", "something else", remedy=EVALUATE)
+        return
+    findings.equal(path, "does not follow from predictions.parquet", again, found, remedy=EVALUATE)
+    findings.checked["metrics"] += sum(map(len, again["metrics"].values()))
+
+
+def compute_metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | str:
+    """What metrics.json should hold, or why it cannot be computed."""
+    from frod.evaluation import metrics
+
+    try:
+        return metrics.evaluate(folder / "predictions.parquet", manifest)
+    except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end
+        return f"{type(error).__name__}: {error}"
+
+
+def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, findings: Findings) -> None:
+    """Hold the history against budget, rates and metrics, and look for a test that was watched."""
+    import pyarrow.parquet as pq
+
+    path = study.folder(key) / "history.parquet"
+    if not path.is_file():
+        return
+    run = study.runs[key]
+    with findings.guard(path, "its steps"):
+        table = pq.read_table(path)
+        planned = budget(study, run)
+        steps = table["step"].to_pylist()
+        findings.equal(path, "steps", list(range(1, planned["steps"] + 1)), steps, remedy=AGAIN)
+        findings.equal(path, "sum of examples", planned["examples"], sum(table["examples"].to_pylist()), remedy=AGAIN)
+        primary = study.manifest(run.task, run.backbone)["metrics"][0]
+        watched = "test" if run.protocol == "released" else "validation"
+        columns = [name for name in table.column_names if name.startswith(("validation", "test"))]
+        findings.equal(path, "splits watched", [f"{watched}_{primary}"], columns, remedy=AGAIN)
+        _check_rates(study, key, path, table, findings)
+        if isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
+            last = _number(table[f"{watched}_{primary}"][-1].as_py())
+            expected = again["metrics"].get(watched, {}).get(primary, NOTHING)
+            findings.equal(path, f"last {watched}_{primary}, by predictions.parquet", expected, last, remedy=AGAIN)
+        findings.checked["histories"] += 1
+
+
+def _check_rates(study: Study, key: RunKey, path: Path, table: pa.Table, findings: Findings) -> None:
+    """The rates of each step are the record's, times the schedule."""
+    from frod.training.schedule import factor
+
+    run = study.runs[key]
+    rates = Rates(**((study.records.get(key) or {}).get("spec") or {}).get("rates") or {"lr_head": 0})
+    group_of = {"lr": "lr_body"}
+    steps = table.num_rows
+    schedule = study.schedules.get((steps, run.training.model_dump_json()))
+    if schedule is None:
+        schedule = [factor(step, steps, run.training) for step in range(steps)]
+        study.schedules[steps, run.training.model_dump_json()] = schedule
+    for name, rate in rates.model_dump(exclude_none=True).items():
+        column = group_of.get(name, name)
+        there = table[column].to_pylist() if column in table.column_names else NOTHING
+        findings.equal(path, column, [rate * scale for scale in schedule], there, remedy=AGAIN)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value

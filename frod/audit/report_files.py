@@ -1,0 +1,119 @@
+"""The report: its files are those that report.json names, of the inputs it names, and come out the same again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from frod.audit.findings import NOTHING, Findings, difference
+from frod.audit.study import OWN, Study
+from frod.provenance import code
+from frod.reporting import collect
+
+REMEDY = "run `snakemake report`"
+
+
+def check_hashes(study: Study, findings: Findings) -> None:
+    """Hold files and inputs against report.json, and the files that are there against its list."""
+    listing = study.report / collect.FILE
+    for name, expected in study.written["files"].items():
+        study.digests.compare(findings, study.report / name, expected, by=collect.FILE, remedy=REMEDY)
+    for name in _files(study.report):
+        if name not in study.written["files"]:
+            findings.add(study.report / name, f"a file that {collect.FILE} does not name", remedy="remove it")
+    for path, expected in study.written["inputs"].items():
+        study.digests.compare(findings, path, expected, by=str(listing), remedy=REMEDY)
+    places = {"suite": study.workflow.name, "summary": str(study.summary), "tasks": str(study.tasks)}
+    findings.equal(listing, "", places, {name: study.written.get(name) for name in places})
+
+
+def _files(report: Path) -> Iterator[str]:
+    """Files of a report; neither an audit's own nor those of another report within (the released protocol's)."""
+    within = [path.parent for path in report.rglob(collect.FILE) if path.parent != report]
+    for path in sorted(report.rglob("*")):
+        name = path.relative_to(report).as_posix()
+        outside = name in (OWN, collect.FILE) or path.name.startswith(".snakemake")
+        if path.is_file() and not outside and not any(path.is_relative_to(other) for other in within):
+            yield name
+
+
+def check_again(study: Study, findings: Findings) -> None:
+    """Write the report once more from the runs' files, elsewhere, and compare file by file."""
+    listing = study.report / collect.FILE
+    now, then = code.code_hash("frod.commands.report"), study.written["code"]["hash"]
+    if now != then:
+        findings.add(listing, "code.hash: written by other code than this", now, then, remedy=REMEDY)
+    with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
+        again = Path(folder) / "report"
+        with findings.guard(study.report, "that the runs' files give this report"):
+            collect.build(
+                study.workflow,
+                study.written["params"],
+                tasks=study.tasks,
+                summary=study.summary,
+                dag=Path(study.written["dag"]),
+                out=again,
+                place=study.report,
+            )
+            findings.checked["report files written once more"] += _compare(study.report, again, findings)
+
+
+def _compare(report: Path, again: Path, findings: Findings) -> int:
+    """Compare two reports file by file; returns how many files the second has."""
+    names = list(_files(again))
+    for name in names:
+        path, other = report / name, again / name
+        if not path.is_file():
+            findings.add(path, "the runs' files give it, and it is missing", remedy=REMEDY)
+        elif path.read_bytes() != other.read_bytes():
+            where, expected, found = first_difference(path, other)
+            findings.add(path, f"does not follow from the runs' files: {where}", expected, found, remedy=REMEDY)
+    expected, found = (json.loads((folder / collect.FILE).read_text("utf-8")) for folder in (again, report))
+    for one in (expected, found):
+        one["code"] = None  # its hash is compared before; which commit it was is no part of what follows
+        if one is found:
+            one["files"] = {name: digest for name, digest in one["files"].items() if name in expected["files"]}
+    findings.equal(report / collect.FILE, "does not follow from the runs' files", expected, found, remedy=REMEDY)
+    return len(names)
+
+
+def first_difference(path: Path, expected: Path) -> tuple[str, str, str]:
+    """Where a text file first differs from what is expected: a table's row and column, a key, or a line."""
+    there, wanted = (one.read_text("utf-8", errors="replace") for one in (path, expected))
+    closer = {".csv": _cell, ".json": _key}.get(path.suffix)
+    return (closer and closer(there, wanted)) or _line(there, wanted)
+
+
+def _cell(there: str, wanted: str) -> tuple[str, str, str] | None:
+    tables = [list(csv.reader(io.StringIO(text))) for text in (wanted, there)]
+    header = tables[0][0] if tables[0] else []
+    for number, (expected, found) in enumerate(zip(*tables), start=1):
+        for column, (one, other) in enumerate(zip(expected, found)):
+            if one != other:
+                name = header[column] if column < len(header) else column + 1
+                return f"line {number} ({','.join(expected[:5])}), column {name}", one, other
+    if len(tables[0]) != len(tables[1]):
+        return "lines", str(len(tables[0])), str(len(tables[1]))
+    return None
+
+
+def _key(there: str, wanted: str) -> tuple[str, str, str] | None:
+    try:
+        differing = difference(json.loads(wanted), json.loads(there))
+    except json.JSONDecodeError:
+        return None
+    return differing and (differing[0], str(differing[1]), str(differing[2]))
+
+
+def _line(there: str, wanted: str) -> tuple[str, str, str]:
+    lines = [text.splitlines() for text in (wanted, there)]
+    for number, (expected, found) in enumerate(zip(*lines), start=1):
+        if expected != found:
+            start = next((i for i, pair in enumerate(zip(expected, found)) if pair[0] != pair[1]), 0)
+            start = max(0, start - 30)
+            return f"line {number}", expected[start : start + 80] or NOTHING, found[start : start + 80] or NOTHING
+    return "lines", str(len(lines[0])), str(len(lines[1]))

@@ -1,0 +1,175 @@
+"""Runs: those that are planned and no others, each with a record that fits its place, the plan and its own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from frod.audit.findings import NOTHING, Findings
+from frod.audit.study import Study, read_json
+from frod.config import Rates, Run
+from frod.provenance import records
+from frod.reporting.naming import RunKey
+
+OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
+FILES = (*OUTPUTS, "record.json", "metrics.json")
+STREAMS = ("head", "adapter", "order", "dropout")
+AGAIN = "run it again"
+
+
+def check_presence(study: Study, findings: Findings) -> None:
+    """Hold the runs and trials that are there against those that are planned."""
+    for key in study.runs:
+        for name in FILES:
+            if not (study.folder(key) / name).is_file():
+                findings.add(study.folder(key) / name, "the suite plans it, and it is missing", remedy=AGAIN)
+    planned = {str(study.folder(key)) for key in study.runs}
+    planned |= {str(path) for path in trial_files(study)}
+    for path in sorted([*study.results.rglob("seed-*"), *study.results.rglob("tune/trial-*.json")]):
+        other = path.relative_to(study.results).parts[0] == "released"  # the released protocol's, audited apart
+        if str(path) not in planned and re.fullmatch(r"seed-\d+|trial-\d+\.json", path.name) and not other:
+            findings.add(path, "is there, and the suite does not plan it", NOTHING, path.name, remedy="remove it")
+
+
+def trial_files(study: Study) -> list[Path]:
+    """Files of all trials that are planned."""
+    return [
+        study.tune(*key) / f"trial-{trial.index}.json"
+        for key in study.folders
+        for trial in study.workflow.trials_of(*key)
+    ]
+
+
+def check_record(study: Study, key: RunKey, findings: Findings) -> None:
+    """Hold one record against its place, the plan, its inputs and its outputs."""
+    run, folder = study.runs[key], study.folder(key)
+    path = folder / "record.json"
+    if key not in study.records:
+        if path.is_file():
+            findings.add(path, "is no record", "a JSON table", "something else", remedy=AGAIN)
+        return
+    record = study.records[key]
+    try:
+        records.check_record(record, where="record")
+    except ValueError as error:
+        findings.add(path, str(error), remedy=AGAIN)
+        return
+    place = {"suite": study.workflow.name, **key._asdict()}
+    findings.equal(path, "run (of another place)", place, record["run"], remedy="put it where it belongs")
+    findings.equal(path, "protocol", run.protocol, record.get("protocol"), remedy=AGAIN)
+    with findings.guard(path, "its parameters"):
+        chosen = _chosen(study, run)
+        with_rates = run.model_copy(update={"rates": Rates(**chosen["rates"])}) if chosen else run
+        findings.equal(path, "spec", with_rates.resolved(), record["spec"], remedy=AGAIN)
+        tuning = chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]}
+        findings.equal(path, "tuning", tuning, record.get("tuning"), remedy=AGAIN)
+    _check_files(study, run, folder, record, findings)
+    findings.equal(path, "seeds", seeds_of(run), record["seeds"], remedy=AGAIN)
+    with findings.guard(path, "its budget and order of examples"):
+        findings.equal(path, "budget", budget(study, run), record["budget"], remedy=AGAIN)
+        findings.checked["orders of examples"] += 1
+        _check_evaluations(study, run, path, record, findings)
+    findings.checked["runs"] += 1
+
+
+def _chosen(study: Study, run: Run) -> dict[str, Any] | None:
+    """What rates.json says, where the run's rates are chosen by trials."""
+    if run.rates is not None:
+        return None
+    path = study.tune(run.task, run.backbone, run.method) / "rates.json"
+    chosen = read_json(path)
+    if not isinstance(chosen, dict):
+        raise ValueError(f"{path} is missing or no JSON")
+    return chosen
+
+
+def _check_files(study: Study, run: Run, folder: Path, record: Mapping[str, Any], findings: Findings) -> None:
+    path = folder / "record.json"
+    inputs = study.inputs(run, tuned=True)
+    for name, found in inputs.items():
+        stated = record["inputs"].get(name)
+        if stated is None:
+            findings.add(path, f"inputs: {name}", "named, as the run needs it", NOTHING, remedy=AGAIN)
+        elif found != stated:
+            findings.add(name, f"is not what {path} says the run read", stated, found or NOTHING, remedy=AGAIN)
+    findings.checked["hashes"] += len(inputs)
+    outputs = {str(folder / name) for name in OUTPUTS}
+    for what, named, known in (("inputs", record["inputs"], set(inputs)), ("outputs", record["outputs"], outputs)):
+        for name in sorted(set(named) - known):
+            findings.add(path, f"{what}: {name}", NOTHING, "named, and none of this run's")
+    for name in sorted(outputs):
+        if name in record["outputs"]:
+            study.digests.compare(findings, name, record["outputs"][name], by=str(path), remedy=AGAIN)
+        else:
+            findings.add(path, f"outputs: {name}", "named", NOTHING, remedy=AGAIN)
+
+
+def seeds_of(run: Run) -> dict[str, int]:
+    """The seeds that a run draws from, by the names in its record."""
+    from frod.training.seeds import stream
+
+    return {name: stream(run.seed, name) for name in STREAMS} | {"run": run.seed, "split": run.split_seed}
+
+
+def budget(study: Study, run: Run) -> dict[str, Any]:
+    """Steps, examples and their order as this run must have had them; those of one seed are laid down once."""
+    from frod.training import order, seeds
+
+    made = study.budgets
+    key = (run.task, run.backbone, run.seed, run.split_seed, run.training.model_dump_json())
+    if key not in made:
+        train = study.split(run.task, run.backbone, "train")
+        chosen = seeds.subset(train.labels, run.training.max_train, run.split_seed)
+        made[key] = asdict(order.plan(len(chosen), run.training, run.seed, train.lengths[chosen])[0])
+    return made[key]
+
+
+def _check_evaluations(study: Study, run: Run, path: Path, record: Mapping[str, Any], findings: Findings) -> None:
+    """Test is read once, at the end; only the released protocol looks at it after every epoch."""
+    tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
+    watched = looks(budget(study, run))
+    expected = dict.fromkeys(tests, 1) | {"test" if run.protocol == "released" else "validation": watched}
+    found = dict(record["evaluations"])
+    often = found.get("validation" if run.protocol == "audited" else "test")
+    if record.get("resumed_from_step") and isinstance(often, int) and 0 < often < watched:
+        expected |= {"test" if run.protocol == "released" else "validation": often}  # counted since the resumption
+    findings.equal(path, "evaluations", expected, found, remedy=AGAIN)
+
+
+def looks(budget: Mapping[str, Any]) -> int:
+    """How often a training predicts the split it watches: after each epoch, the last may be a part, and at the end."""
+    return -(-budget["steps"] // budget["steps_per_epoch"]) + 1
+
+
+def check_comparable(study: Study, findings: Findings) -> None:
+    """Runs that are compared had one budget, split, order of examples, protocol, number of trials, data and weights."""
+    groups: dict[tuple[str, str, int], list[RunKey]] = {}
+    for key in study.records:
+        groups.setdefault((key.task, key.backbone, key.seed), []).append(key)
+    for keys in groups.values():
+        facts = {key: _compared(study.records[key]) for key in keys}
+        usual = max(facts.values(), key=list(facts.values()).count)
+        for key in keys:
+            path = study.folder(key) / "record.json"
+            findings.equal(path, "differs from the runs it is compared with in", usual, facts[key], remedy=AGAIN)
+    findings.checked["groups of compared runs"] += len(groups)
+
+
+def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
+    budget, inputs = record.get("budget") or {}, record.get("inputs") or {}
+    seeds, tuning = record.get("seeds") or {}, record.get("tuning") or {}
+    return {
+        "protocol": record.get("protocol"),
+        "budget": budget,
+        "split": seeds.get("split"),
+        "order of examples": seeds.get("order"),
+        "trials": tuning.get("trials", 0),
+        "inputs": {
+            path: inputs[path]
+            for path in sorted(inputs)
+            if path.endswith(("source.json", "/manifest.json")) and "/bases/" not in path
+        },
+    }
