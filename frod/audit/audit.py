@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -46,24 +47,24 @@ def audit(report: Path, *, progress: Progress = lambda what, done, all: None) ->
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
     study.digests = Digests(md5=dvc_lock.LOCK.is_file() and dvc_lock.covers(study))
     study.digests.read(_files(study), lambda done, all: progress("hashes", done, all))
-    report_files.check_hashes(study, findings)
-    report_files.check_again(study, findings)
-    progress("report written once more", 1, 1)
-    summary.check(study, findings)
-    runs.check_presence(study, findings)
-    _check_runs(study, findings, progress)
-    runs.check_comparable(study, findings)
-    for key in study.folders:
-        trials.check_trials(study, key, findings)
-    data.check(study, findings)
-    data.check_raw(study, findings)
-    progress("data, weights and bases", 1, 1)
-    git.check(study, findings)
-    progress("git", 1, 1)
-    mlflow_store.check(study, findings)
-    progress("MLflow", 1, 1)
-    dvc_lock.check(study, findings)
-    progress("DVC", 1, 1)
+    steps: dict[str, Callable[[Study, Findings], None]] = {
+        "the report": report_files.check_hashes,
+        "the report, written once more": report_files.check_again,
+        "the table of all runs": summary.check,
+        "which runs there are": runs.check_presence,
+        "runs": partial(_check_runs, progress=progress),
+        "what compared runs have in common": runs.check_comparable,
+        "trials": trials.check,
+        "data, weights and bases": data.check,
+        "raw data": data.check_raw,
+        "git": git.check,
+        "MLflow": mlflow_store.check,
+        "DVC": dvc_lock.check,
+    }
+    for done, (what, check) in enumerate(steps.items(), start=1):
+        with findings.guard(report, what):
+            check(study, findings)
+        progress("steps", done, len(steps))
     findings.checked["files"] = len(study.digests)
     return study, findings
 

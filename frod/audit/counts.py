@@ -1,7 +1,7 @@
 """Numbers that a run trained, counted in its adapter file.
 
 The file holds more than what trains: persistent buffers (VeRA's and RandLoRA's projections, a norm's running means) and
-given patterns of FRoD. Which tensors train is read off the model: built on the meta device, with names and shapes but no
+given patterns of FRoD. Which tensors train is read off the model: built on the meta device, with names, shapes and no
 numbers, and adapted by the run's own method.
 """
 

@@ -14,6 +14,12 @@ from frod.config import Trial
 CHOOSE = "run `snakemake`: rule tune makes it from the trials"
 
 
+def check(study: Study, findings: Findings) -> None:
+    """Hold all trials against the plan, and the choices against the trials."""
+    for key in study.folders:
+        check_trials(study, key, findings)
+
+
 def check_trials(study: Study, key: tuple[str, str, str], findings: Findings) -> None:
     """Hold the trials of one task, backbone and method against the plan, and rates.json against the trials."""
     planned = study.workflow.trials_of(*key)
