@@ -113,6 +113,21 @@ class Finished:
                 "or the workflow at the recorded commit), and call this in the project's folder."
             )
 
+    def check_rates(self) -> None:
+        """Hold the run's learning rates against those that the trials chose, where they did.
+
+        Raises
+        ------
+        ValueError
+            The record names others.
+        """
+        rates = self.run.rates.model_dump(exclude_none=True) if self.run.rates else None
+        chosen = json.loads(self.rates.read_text("utf-8"))["rates"] if self.rates else rates
+        if rates != chosen:
+            raise ValueError(
+                f"{self.path}: spec.rates are {rates}, {self.rates} chose {chosen}: the record was changed"
+            )
+
     def check_outputs(self) -> None:
         """Hold what the run left against its recorded hashes.
 

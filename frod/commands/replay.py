@@ -1,0 +1,84 @@
+"""`frod replay`: do one run again from its record, and say whether the result is the same."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run's folder or its record.json; or a trial: tune/trial-N.json.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest share by which results may differ. Default: 0.05 on a GPU, another processor or with other "
+            "packages than the record's, else not by a bit."
+        ),
+    ] = None,
+    other_code: Annotated[bool, typer.Option("--other-code", help="Go on although the code is not the run's.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: as recorded; 1 for a trial.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the replay's files in this folder, which is made.")] = None,
+) -> None:
+    """Train again with what the record names; compare weights, predictions, history and metrics with those there.
+
+    Ends with status 1 where the result is not the same. Nothing is written in the results.
+    """
+    from rich.console import Console
+
+    from frod.commands.show import WIDTH
+    from frod.commands.train import Job
+    from frod.finished import replay as stage
+    from frod.finished.run import Finished
+    from frod.provenance import records
+    from frod.training.loop import Diverged
+    from frod.training.run import deterministic
+
+    finished = Finished.read(run)
+    finished.check_inputs()
+    finished.check_rates()
+    recorded = finished.facts.get("environment")
+    deterministic(threads or (recorded["threads"] if recorded else 1))
+    here = records.environment()
+    standard = stage.Standard.between(recorded or here, here, tolerance)
+    job = Job.open(finished.run, finished.backbone, finished.task, finished.basis, finished.rates)
+    notes = stage.check_code(finished, job.code, go_on=other_code)
+    for note in [*notes, *standard.reasons, *stage.package_notes(recorded or here, here)]:
+        print(f"note: {note}", flush=True)
+    outcome, diverged = None, None
+    with _folder(keep) as folder:
+        checkpoint = folder / "checkpoint.pt"
+        try:
+            model, outcome = job.carry_out(checkpoint, float("inf"), here["threads"], test=not finished.is_trial)
+        except Diverged as error:
+            if not finished.is_trial:
+                raise ValueError(f"not the same: the replay diverged, which {run} did not: {error}") from error
+            diverged = str(error)
+        if finished.is_trial:
+            found = stage.of_trial(finished, outcome, diverged)
+        else:
+            stage.write(folder, model, outcome, finished)
+            found = stage.of_run(finished, outcome, folder)
+            (folder / "start.safetensors").unlink(missing_ok=True)
+    Console(width=WIDTH, highlight=False).print(stage.table(found, standard))
+    same, text = stage.verdict(found, standard)
+    seconds = f"; trained in {outcome.train_seconds:.1f} s" if outcome else ""
+    print(f"{run}: {text}{seconds}")
+    if not same:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="frod-replay-") as name:
+            yield Path(name)
+        return
+    if keep.exists():
+        raise ValueError(f"--keep {keep}: is there already; name a folder to be made")
+    keep.mkdir(parents=True)
+    yield keep
