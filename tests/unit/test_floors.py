@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
     {"command_line"},
     {"commands"},
-    {"audit"},
+    {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished"},
     {"tasks", "method", "backbones", "evaluation", "config"},
     {"files", "entries", "hub"},

@@ -1,0 +1,301 @@
+"""What differs between two reports: runs, results with intervals, claims, and the settings behind them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from frod.compare.reading import Side
+from frod.evaluation.statistics import over_seeds, paired_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY = ["task", "backbone", "method"]
+BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")
+MACHINE = ("python", "platform", "processor", "accelerator", "threads")
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """The runs of one method on one task, on one side."""
+
+    seeds: tuple[int, ...]
+    primary: str | None
+    mean: float | None
+    """Of the test metric, over the seeds where it is defined; a fraction."""
+    spread: float | None
+    """Standard deviation over seeds; None for fewer than two."""
+    trained: tuple[int, ...]
+    """Numbers of trained parameters that occur: one, but for a fault."""
+    seconds: float | None
+    """Mean of the seconds of training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One method on one task, on both sides."""
+
+    task: str
+    backbone: str
+    method: str
+    a: Arm | None
+    b: Arm | None
+    difference: float | None
+    """B - A."""
+    low: float | None
+    high: float | None
+    how: str | None
+    """`paired`: by seed; `welch`: unpaired, unequal variances; None where they cannot be compared."""
+    same: bool
+    """Whether both sides have the same seeds, test metrics and numbers of parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One claim on both sides; a verdict is None where a side does not have it."""
+
+    id: str
+    title: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One thing behind the results that differs."""
+
+    group: str
+    name: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All that differs between two sides."""
+
+    a: str
+    b: str
+    only_a: list[str]
+    """Runs that only A has."""
+    only_b: list[str]
+    rows: list[Row]
+    claims: list[Verdict]
+    settings: list[Setting]
+    unknown: list[str]
+    """What could not be looked at, in sentences."""
+
+    @property
+    def differ(self) -> bool:
+        """Whether results differ: runs, test metrics, numbers of parameters or verdicts."""
+        return not all(row.same for row in self.rows) or any(claim.a != claim.b for claim in self.claims)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {"layout": 1, "differ": self.differ, "confidence": CONFIDENCE, **asdict(self)}
+
+
+def compare(a: Side, b: Side) -> Comparison:
+    """Compare two reports; differences are B - A."""
+    runs_a, runs_b = _runs(a.results), _runs(b.results)
+    groups_a, groups_b = _groups(a.results), _groups(b.results)
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        only_a=[run for run in runs_a if run not in set(runs_b)],
+        only_b=[run for run in runs_b if run not in set(runs_a)],
+        rows=[_row(key, groups_a.get(key), groups_b.get(key)) for key in dict.fromkeys([*groups_a, *groups_b])],
+        claims=_verdicts(a.claims, b.claims),
+        settings=[*_params(a, b), *_budgets(a, b), *_data(a, b), *_code(a, b), *_environment(a, b)],
+        unknown=list(dict.fromkeys(_unknown(a, b))),
+    )
+
+
+def _runs(results: pd.DataFrame) -> list[str]:
+    return [f"{r.task}/{r.backbone}/{r.method}/seed-{r.seed}" for r in results.itertuples()]
+
+
+def _groups(results: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
+    return {tuple(map(str, key)): rows for key, rows in results.groupby(KEY, sort=False)}
+
+
+def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | None) -> Row:
+    arms = [None if side is None else _arm(side) for side in (a, b)]
+    difference: tuple[Any, ...] = (None, None, None, None)
+    same = False
+    if a is not None and b is not None and arms[0] and arms[1]:
+        first, second = _tests(a), _tests(b)
+        same = first == second and arms[0].trained == arms[1].trained and set(a["seed"]) == set(b["seed"])
+        if arms[0].primary == arms[1].primary and first and second:
+            paired = set(first) == set(second) and _orders(a) == _orders(b)
+            difference = _paired(first, second) if paired else _welch(first, second)
+    value, low, high, how = difference
+    return Row(
+        **dict(zip(KEY, key)),
+        a=arms[0],
+        b=arms[1],
+        difference=value,
+        low=_finite(low),
+        high=_finite(high),
+        how=how,
+        same=same,
+    )
+
+
+def _arm(rows: pd.DataFrame) -> Arm:
+    tests = _tests(rows)
+    over = over_seeds(list(tests.values())) if tests else None
+    return Arm(
+        seeds=tuple(sorted(map(int, rows["seed"]))),
+        primary=str(rows["primary"].iloc[0]) if "primary" in rows else None,
+        mean=over.mean if over else None,
+        spread=_finite(over.spread) if over else None,
+        trained=tuple(sorted({int(count) for count in rows.get("trainable_parameters", ())})),
+        seconds=_finite(float(rows["train_seconds"].mean())) if "train_seconds" in rows else None,
+    )
+
+
+def _tests(rows: pd.DataFrame) -> dict[int, float]:
+    """Test metric by seed, where it is defined."""
+    by_seed = {int(seed): float(test) for seed, test in zip(rows["seed"], rows["test"])}
+    return {seed: by_seed[seed] for seed in sorted(by_seed) if math.isfinite(by_seed[seed])}
+
+
+def _orders(rows: pd.DataFrame) -> dict[int, Any] | None:
+    """The order of examples by seed; without it, nothing says that seeds of two reports belong together."""
+    if "order_sha256" not in rows:
+        return None
+    return dict(zip(map(int, rows["seed"]), rows["order_sha256"]))
+
+
+def _paired(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float, float, str]:
+    found = paired_difference(b, a, confidence=CONFIDENCE)
+    assert found is not None  # the seeds are the same, and there are some
+    return found.mean, found.low, found.high, "paired"
+
+
+def _welch(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float, float, str]:
+    """Difference of means with Welch's interval: none for fewer than two runs on a side, or without any spread.
+
+    References
+    ----------
+    B. L. Welch, The generalization of "Student's" problem when several different population variances are involved,
+    Biometrika 34, 1947.
+    """
+    first, second = over_seeds(list(a.values())), over_seeds(list(b.values()))
+    difference, half = second.mean - first.mean, math.nan
+    if min(first.n, second.n) > 1 and max(first.spread, second.spread) > 0:
+        from scipy.stats import t
+
+        parts = [(side.spread**2 / side.n, side.n - 1) for side in (first, second)]
+        variance = sum(part for part, _ in parts)
+        freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+        half = float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
+    return difference, difference - half, difference + half, "welch"
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _verdicts(a: list[dict[str, Any]] | None, b: list[dict[str, Any]] | None) -> list[Verdict]:
+    """Claims side by side, where both reports have claims."""
+    if a is None or b is None:
+        return []
+    sides = [{claim["id"]: claim for claim in side} for side in (a, b)]
+    titles = {identifier: claim["title"] for side in sides for identifier, claim in side.items()}
+    verdicts = [{identifier: claim["verdict"] for identifier, claim in side.items()} for side in sides]
+    return [Verdict(id=i, title=title, a=verdicts[0].get(i), b=verdicts[1].get(i)) for i, title in titles.items()]
+
+
+def _params(a: Side, b: Side) -> list[Setting]:
+    if a.report is None or b.report is None:
+        return []
+    return _differing("parameter", _flat(a.report["params"]), _flat(b.report["params"]))
+
+
+def _budgets(a: Side, b: Side) -> list[Setting]:
+    """What the runs did, by task, where both sides have the task."""
+    of_task = [dict(list(side.results.groupby(KEY[:2], sort=False))) for side in (a, b)]
+    found = []
+    for task in (key for key in of_task[0] if key in of_task[1]):
+        seen = [
+            {name: _values(rows[task][name]) for name in BUDGET if all(name in side[task] for side in of_task)}
+            for rows in of_task
+        ]
+        found += _differing(f"{task[0]} on {task[1]}", *seen)
+    return found
+
+
+def _data(a: Side, b: Side) -> list[Setting]:
+    """Prepared tasks of another content, where both reports name them."""
+    if a.report is None or b.report is None:
+        return []
+    sides = [
+        {path: digest[:12] for path, digest in side["inputs"].items() if path.endswith("manifest.json")}
+        for side in (a.report, b.report)
+    ]
+    shared = set(sides[0]) & set(sides[1])
+    return _differing("data", *({path: side[path] for path in sorted(shared)} for side in sides))
+
+
+def _code(a: Side, b: Side) -> list[Setting]:
+    sides = []
+    for side in (a, b):
+        names = {"code_hash": "code of the runs", "git_commit": "commit of the runs", "git_dirty": "edited since"}
+        seen = {label: _values(side.results[name], 12) for name, label in names.items() if name in side.results}
+        if side.report is not None:
+            seen["code of the report"] = side.report["code"]["hash"][:12]
+        sides.append(seen)
+    known = [name for name in sides[0] if name in sides[1]]
+    return _differing("code", *({name: side[name] for name in known} for side in sides))
+
+
+def _environment(a: Side, b: Side) -> list[Setting]:
+    if not a.records or not b.records:
+        return []
+    sides = []
+    for side in (a, b):
+        of_runs = [record["environment"] for record in side.records]
+        seen = {name: _values([one.get(name) for one in of_runs]) for name in MACHINE}
+        packages = [one.get("packages") or {} for one in of_runs]
+        names = sorted({name for one in packages for name in one})
+        sides.append(seen | {name: _values([one.get(name) for one in packages]) for name in names})
+    return _differing("environment", *sides)
+
+
+def _unknown(a: Side, b: Side) -> Iterable[str]:
+    for side in (a, b):
+        if side.report is None:
+            yield f"{side.name} has no report.json: parameters and data are not compared."
+        if side.claims is None:
+            yield f"{side.name} has no claims.json: verdicts are not compared."
+        if side.report is not None and not side.records:
+            yield f"The runs of {side.name} do not lie here as it read them: packages are not compared."
+
+
+def _differing(group: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Setting]:
+    names = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+    return [Setting(group=group, name=name, a=_text(a.get(name)), b=_text(b.get(name))) for name in names]
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _values(column: Iterable[Any], characters: int | None = None) -> str:
+    """The values that occur, one for all runs where all agree."""
+    import pandas as pd
+
+    return ", ".join(sorted({"none" if pd.isna(value) else str(value)[:characters] for value in column}))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

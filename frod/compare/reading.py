@@ -1,0 +1,129 @@
+"""Read a report's tables from its folder, or from a git revision without checking it out."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frod import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS = "results.csv"
+NEEDED = ("task", "backbone", "method", "seed", "test")
+
+Reader = Callable[[str], bytes | None]
+"""Content of a report's file by name; None where there is no such file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two reports."""
+
+    name: str
+    """As it was given."""
+    results: pd.DataFrame
+    """Of results.csv, one row per run."""
+    claims: list[dict[str, Any]] | None = None
+    """None where the report is older than claims.json."""
+    report: dict[str, Any] | None = None
+    """Of report.json: settings, inputs, code; None where the report is older than that."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the runs that still lie where the report read them, unchanged."""
+
+
+def read(given: str) -> Side:
+    """Read one side.
+
+    Parameters
+    ----------
+    given : str
+        The folder of a report, or REVISION:FOLDER, the folder seen from the top of the repository, as `git show` takes
+        it.
+
+    Raises
+    ------
+    ValueError
+        There is no such revision or folder, or it holds no report; names the file.
+    """
+    import pandas as pd
+
+    reader = _reader(given)
+    table = reader(RESULTS)
+    if table is None:
+        raise ValueError(f"{given}: has no {RESULTS}, so it is not the folder of a report, such as reports/smoke")
+    try:
+        results = pd.read_csv(io.BytesIO(table))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{given}/{RESULTS}: is no table ({error})") from error
+    lacking = [name for name in NEEDED if name not in results]
+    if lacking:
+        raise ValueError(f"{given}/{RESULTS}: lacks {', '.join(lacking)}; it was not written by `frod report`")
+    claims, report = _json(reader, given, "claims.json"), _json(reader, given, "report.json")
+    return Side(
+        name=given,
+        results=results,
+        claims=None if claims is None else claims["claims"],
+        report=report,
+        records=_records(report) if report else [],
+    )
+
+
+def _json(reader: Reader, given: str, name: str) -> dict[str, Any] | None:
+    content = reader(name)
+    if content is None:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{given}/{name}: is not JSON ({error})") from error
+
+
+def _records(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Records of the runs, for the packages that they name; they are not in git, so they may be gone or newer."""
+    paths = {Path(path): digest for path, digest in report["inputs"].items() if Path(path).name == "record.json"}
+    same = [path for path, digest in paths.items() if path.is_file() and files.sha256(path) == digest]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in same]
+
+
+def _reader(given: str) -> Reader:
+    folder = Path(given)
+    if folder.is_dir():
+        return lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
+    revision, colon, path = given.partition(":")
+    if not colon:
+        raise ValueError(
+            f"{given}: there is no such folder; give that of a report, such as reports/smoke, or REVISION:reports/smoke"
+        )
+    return _git_reader(given, revision, path.strip("/"))
+
+
+def _git_reader(given: str, revision: str, path: str) -> Reader:
+    if shutil.which("git") is None:
+        raise ValueError(f"{given}: a revision is read by git, which is not installed")
+    if _git("rev-parse", "--is-inside-work-tree") is None:
+        raise ValueError(f"{given}: a revision is read from a git repository, and {Path.cwd()} is in none")
+    # --end-of-options: a revision that begins with a dash is a name, not an option.
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if commit is None:
+        raise ValueError(f"{given}: there is no revision {revision!r}; `git log -- reports` lists those with reports")
+    of = commit.decode().strip()
+    if (_git("cat-file", "-t", f"{of}:{path}") or b"").strip() != b"tree":
+        listed = (_git("ls-tree", "-r", "--name-only", "--full-tree", of) or b"").decode().splitlines()
+        reports = [name.removesuffix(f"/{RESULTS}") for name in listed if name.endswith(f"/{RESULTS}")]
+        has = f"it has {', '.join(reports)}" if reports else "it has no report"
+        raise ValueError(f"{given}: revision {revision} has no folder {path!r}; {has}")
+    return lambda name: _git("cat-file", "blob", f"{of}:{path}/{name}")
+
+
+def _git(*arguments: str) -> bytes | None:
+    """Output of a git command; None where it fails."""
+    done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None

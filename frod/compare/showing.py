@@ -1,0 +1,183 @@
+"""A comparison as tables: in the terminal, and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from frod.compare.differences import Arm, Comparison, Row
+from frod.reporting import formatting as show
+from frod.reporting.naming import looks, method_order, metric_label, pair_label
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ARROW = " → "
+SHOWN = 6  # methods with runs that only one side has, listed by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A table before it is drawn: sections of rows, each with a heading of its own."""
+
+    title: str
+    columns: Sequence[str]
+    sections: Sequence[tuple[str | None, Sequence[Sequence[str]]]]
+    note: str | None = None
+
+
+def sentences(found: Comparison) -> list[str]:
+    """What differs, in a line each, and what could not be looked at."""
+    lines = [f"A: {found.a}", f"B: {found.b}"]
+    if not found.differ and not found.settings:
+        lines.append("Nothing differs.")
+    elif not found.differ:
+        lines.append("Results do not differ; what is behind them does.")
+    for side, runs in (("A", found.only_a), ("B", found.only_b)):
+        if runs:
+            lines.append(f"Only in {side}: {_listed(runs)}")
+    return lines + found.unknown
+
+
+def _listed(runs: Sequence[str]) -> str:
+    """Runs by method: digits/digit_vit/frod (seeds 0, 1)."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        method, _, seed = run.rpartition("/seed-")
+        seeds.setdefault(method, []).append(seed)
+    names = [f"{method} (seed{'s' * (len(of) > 1)} {', '.join(of)})" for method, of in seeds.items()]
+    left = sum(len(of) for of in list(seeds.values())[SHOWN:])
+    return ", ".join(names[:SHOWN]) + (f" and {left} more runs" if left else "")
+
+
+def tables(found: Comparison) -> list[RenderableType]:
+    """Parts to print with a rich Console, 100 columns wide."""
+    from rich.text import Text
+
+    # Text, not markup: a name in square brackets is a name.
+    return [Text("\n".join(sentences(found)) + "\n"), *map(_drawn, _tables(found))]
+
+
+def markdown(found: Comparison) -> str:
+    """The same as Markdown."""
+    lines = sentences(found)
+    parts = ["  \n".join(_escaped(line) for line in lines)]
+    for table in _tables(found):
+        rows = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
+        for heading, content in table.sections:
+            if heading is not None:
+                rows.append(f"| **{_escaped(heading)}** |" + " |" * (len(table.columns) - 1))
+            rows += [f"| {' | '.join(map(_escaped, cells))} |" for cells in content]
+        parts += [f"### {table.title}", "\n".join(rows), *([table.note] if table.note else [])]
+    return "\n\n".join(parts)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("_", "\\_")
+
+
+def _tables(found: Comparison) -> list[_Table]:
+    return [table for table in (_results(found), _claims(found), _settings(found)) if table.sections]
+
+
+def _results(found: Comparison) -> _Table:
+    order = method_order(sorted({row.method for row in found.rows}))
+    labels = looks(order)
+    sections = []
+    for (task, backbone), rows in groupby(sorted(found.rows, key=_place), key=_place):
+        content = sorted(rows, key=lambda row: order.index(row.method))
+        arms = [arm for row in content for arm in (row.a, row.b) if arm and arm.primary]
+        metrics = dict.fromkeys(metric_label(str(arm.primary)) for arm in arms)
+        heading = f"{pair_label(task, backbone)}, {' / '.join(metrics)}"
+        sections.append((heading, [_cells(row, labels[row.method].label) for row in content]))
+    return _Table(
+        title="Test, mean ± spread over seeds, in points",
+        columns=("method", "A", "B", "B − A", "95 % interval", "seeds", "trained", "seconds"),
+        sections=sections,
+        note="B − A is paired by seed; w: not paired (Welch), as seeds or the order of examples differ. trained: "
+        "parameters, head included; seconds: of training.",
+    )
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return row.task, row.backbone
+
+
+def _cells(row: Row, label: str) -> list[str]:
+    seeds = _both(row.a and str(len(row.a.seeds)), row.b and str(len(row.b.seeds)))
+    return [
+        label,
+        _mean(row.a),
+        _mean(row.b),
+        show.signed(row.difference),
+        show.interval(row.low, row.high),
+        f"{seeds} w" if row.how == "welch" else seeds,
+        _both(row.a and _trained(row.a), row.b and _trained(row.b)),
+        _both(row.a and _seconds(row.a), row.b and _seconds(row.b)),
+    ]
+
+
+def _mean(arm: Arm | None) -> str:
+    if arm is None:
+        return show.DASH
+    if arm.mean is None:
+        return "undefined"
+    return show.points(arm.mean) + (f" ± {show.points(arm.spread)}" if arm.spread is not None else "")
+
+
+def _trained(arm: Arm) -> str:
+    return ", ".join(map(show.short_count, arm.trained)) or show.DASH
+
+
+def _seconds(arm: Arm) -> str:
+    return show.DASH if arm.seconds is None else f"{arm.seconds:.3g}"
+
+
+def _both(a: str | None, b: str | None) -> str:
+    """One value where both sides have the same."""
+    a, b = a or show.DASH, b or show.DASH
+    return a if a == b else f"{a}{ARROW}{b}"
+
+
+def _claims(found: Comparison) -> _Table:
+    rows = []
+    for claim in found.claims:
+        sides = [(side or show.DASH).replace("_", " ") for side in (claim.a, claim.b)]
+        rows.append((claim.title, *sides, "" if claim.a == claim.b else "changed"))
+    return _Table(title="Claims", columns=("claim", "A", "B", ""), sections=[(None, rows)] if rows else [])
+
+
+def _settings(found: Comparison) -> _Table:
+    sections = [
+        (group, [(one.name, one.a or show.DASH, one.b or show.DASH) for one in settings])
+        for group, settings in groupby(found.settings, key=lambda one: one.group)
+    ]
+    return _Table(title="Behind the results", columns=("what", "A", "B"), sections=sections)
+
+
+def _drawn(table: _Table) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    figures = len(table.columns) > 4
+    drawn = Table(
+        title=Text(table.title),
+        caption=None if table.note is None else Text(table.note),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for index, name in enumerate(table.columns):
+        right = figures and index > 0
+        drawn.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for heading, rows in table.sections:
+        if heading is not None:
+            drawn.add_row(Text(heading, style="bold"))
+        indent = "  " if heading is not None else ""
+        for cells in rows:
+            drawn.add_row(*(Text(indent * (index == 0) + cell) for index, cell in enumerate(cells)))
+        drawn.add_section()
+    return drawn

@@ -1,0 +1,122 @@
+"""From the files of a finished suite to its crate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from frod import files
+from frod.config import Workflow
+from frod.crate.description import PARAMS, Description
+from frod.crate.graph import METADATA, Graph
+from frod.crate.jobs import Jobs
+from frod.crate.payload import Payload, source_files
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """Read a report's report.json; ValueError where the folder is none of a report."""
+    path = folder / "report.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: is not there; give the folder of a finished report, such as reports/smoke")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def build(
+    folder: Path,
+    report: Mapping[str, Any],
+    workflow: Workflow,
+    specs: Mapping[str, Mapping[str, Any]],
+    out: Path,
+    *,
+    with_data: bool = False,
+    author: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write the crate of a suite, a folder or, where `out` ends in .zip, one file.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the report. Paths are relative to the working directory, which is the project's folder.
+    report : mapping
+        Of its report.json.
+    workflow : Workflow
+        Of the report's parameters.
+    specs : mapping of "backbone" and "task" to the registry's entries by name
+    out : Path
+    with_data : bool
+        Hold also weights, arrays, bases and adapters.
+    author : mapping with `name` and, where there is one, `orcid`, optional
+
+    Returns
+    -------
+    dict
+        `files` and `bytes` that the crate holds, `named`: files that it names, `named_bytes`, `jobs`.
+
+    Raises
+    ------
+    ValueError
+        Names every file that is missing, altered or holds a secret, or says why `out` cannot be written to.
+    """
+    _check_target(out)
+    payload = Payload(workflow, with_data=with_data)
+    jobs_of = Jobs(workflow, report, payload)
+    jobs = jobs_of.read(specs["backbone"], folder)
+    for path in source_files():
+        payload.add(path)
+    _add_params(payload, report["params"])
+    known = payload.known()
+    crate = Graph()
+    Description(crate, workflow, report, jobs, list(jobs_of.records.values())).all(known, specs, author)
+    if out.suffix == ".zip":
+        with tempfile.TemporaryDirectory() as temporary:
+            crate.write(Path(temporary))
+            _zip(Path(temporary), out)
+    else:
+        with files.whole_directory(out) as temporary:
+            crate.write(temporary)
+    held = [one for one in known.values() if one.held]
+    named = [one for one in known.values() if not one.held]
+    return {
+        "files": len(held),
+        "bytes": sum(one.size for one in held),
+        "named": len(named),
+        "named_bytes": sum(one.size for one in named),
+        "jobs": len(jobs),
+    }
+
+
+def _check_target(out: Path) -> None:
+    """What is there is replaced; so it must be a crate."""
+    if out.suffix == ".zip":
+        if out.exists() and not zipfile.is_zipfile(out):
+            raise ValueError(f"--out {out}: is there, and is no zip file; give another name")
+    elif out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / METADATA).is_file()):
+        raise ValueError(f"--out {out}: is there, and is no crate; give another name")
+
+
+def _zip(folder: Path, out: Path) -> None:
+    """Pack a folder; the same files give the same bytes, so times are left out."""
+    with files.path_for(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            with path.open("rb") as source, packed.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target)
+
+
+def _add_params(payload: Payload, params: Mapping[str, Any]) -> None:
+    """Add params.yaml; where it has other settings than the suite was run with, as after `--config`, add those."""
+    path = Path(PARAMS)
+    if path.is_file() and yaml.safe_load(path.read_text(encoding="utf-8")) == params:
+        payload.add(path)
+    else:
+        payload.add_text(
+            PARAMS, "# As the suite was run: params.yaml had other settings.\n" + yaml.safe_dump(dict(params))
+        )

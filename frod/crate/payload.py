@@ -1,0 +1,170 @@
+"""Which files a crate holds or names, each with its hash; what is missing, altered or secret is an error, by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from frod import files
+from frod.config import Workflow
+from frod.provenance import records
+from frod.provenance.hashes import bytes_sha256
+
+TEXT = {
+    ".css": "text/css",
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".py": "text/x-python",
+    ".svg": "image/svg+xml",
+    ".tex": "application/x-tex",
+    ".toml": "application/toml",
+    ".yaml": "application/yaml",
+}
+BINARY = {".parquet": "application/vnd.apache.parquet", ".png": "image/png"}
+BINARY |= dict.fromkeys((".bin", ".model", ".npy", ".safetensors"), "application/octet-stream")
+SOURCES = ("Snakefile", "dvc.yaml", "dvc.lock", "requirements.lock", "pyproject.toml", "README.md", "LICENSE")
+SOURCE_FOLDERS = ("workflow", "profiles", "frod")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """One file."""
+
+    path: Path
+    """As it lies here."""
+    name: str
+    """In the crate: relative, with ``/`` between parts."""
+    sha256: str
+    size: int
+    held: bool
+    """Whether the crate holds it; else it is named by its hash and size."""
+    text: str | None = None
+    """What the crate holds instead of the file at `path`."""
+
+
+class Payload:
+    """The files of a crate, collected first and then looked at together, so that one error names all that is wrong.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Its folders of data, results and reports are called so in the crate, wherever they lie.
+    with_data : bool
+        Hold also weights, arrays, bases and adapters.
+    """
+
+    def __init__(self, workflow: Workflow, *, with_data: bool = False) -> None:
+        paths = workflow.params.paths
+        self._folders = {"data": paths.data, "results": paths.results, "reports": paths.reports}
+        self._with_data = with_data
+        self._held: dict[str, bool] = {}
+        self._paths: dict[str, Path] = {}
+        self._said: dict[str, dict[str, str]] = {}
+        self._known: dict[str, Known] = {}
+
+    def add(self, path: str | Path, sha256: str | None = None, *, by: str = "", data: bool = False) -> str:
+        """Add a file, with the hash that another one says it has.
+
+        Parameters
+        ----------
+        path : str or Path
+        sha256, by : str
+            What hash it should have, and what says so. A large file needs one: it is not read.
+        data : bool
+            One of the large files, which are held only where that was asked for.
+
+        Returns
+        -------
+        str
+            Its name in the crate.
+        """
+        name = self.name(path)
+        self._paths[name] = Path(path)
+        self._held[name] = self._held.get(name, False) or not data or self._with_data
+        if sha256 is not None:
+            self._said.setdefault(name, {})[by] = sha256
+        return name
+
+    def add_all(self, hashes: Mapping[str, str], *, by: str, folder: Path = Path(), data: bool = False) -> list[str]:
+        """Add files by their names below a folder and their hashes; return their names in the crate."""
+        return [self.add(folder / path, digest, by=by, data=data) for path, digest in hashes.items()]
+
+    def add_text(self, name: str, text: str) -> None:
+        """Add a file that lies nowhere else."""
+        content = text.encode("utf-8")
+        self._known[name] = Known(
+            path=Path(name), name=name, sha256=bytes_sha256(content), size=len(content), held=True, text=text
+        )
+
+    def name(self, path: str | Path) -> str:
+        """What a file is called in the crate; ValueError for one outside the project and its folders."""
+        pure = PurePosixPath(Path(path).as_posix())
+        if not pure.is_absolute() and ".." not in pure.parts:
+            return pure.as_posix()
+        for name, folder in self._folders.items():
+            if pure.is_relative_to(PurePosixPath(folder)):
+                return (PurePosixPath(name) / pure.relative_to(PurePosixPath(folder))).as_posix()
+        raise ValueError(f"{path} lies neither in the project nor in one of its paths: a crate has no name for it")
+
+    def known(self) -> dict[str, Known]:
+        """Look at all files added since the last time; return all, by name.
+
+        Raises
+        ------
+        ValueError
+            One line for each file that is missing, that has another hash than is said, or that holds a secret.
+        """
+        faults = []
+        for name in sorted(set(self._paths) - set(self._known)):
+            path, said = self._paths[name], self._said.get(name, {})
+            if not path.is_file():
+                faults.append(f"{path}: is not there; run `snakemake`, or bring it with `dvc pull`")
+                continue
+            digest = files.sha256(path) if self._held[name] or not said else next(iter(said.values()))
+            faults += [
+                f"{path}: has sha256 {digest[:12]}, {by} says {other[:12]}; run `snakemake`, or `frod audit`"
+                for by, other in said.items()
+                if other != digest
+            ]
+            if self._held[name]:
+                faults += secrets_in(path)
+            self._known[name] = Known(
+                path=path, name=name, sha256=digest, size=path.stat().st_size, held=self._held[name]
+            )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self._known
+
+
+def media_type(name: str) -> str:
+    """Media type by suffix; what is not known is plain text."""
+    suffix = PurePosixPath(name).suffix
+    return (BINARY | TEXT).get(suffix, "text/plain")
+
+
+def secrets_in(path: Path) -> list[str]:
+    """A fault where a text file holds a password, a token or an address with credentials; they are not repeated."""
+    if path.suffix in BINARY:
+        return []
+    text = path.read_text(encoding="utf-8")
+    content = json.loads(text) if path.suffix == ".json" else text
+    if records.without_secrets(content) == content:
+        return []
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if records.without_secrets(line) != line]
+    where = f"line {', '.join(map(str, lines))} " if lines else ""
+    return [f"{path}: {where}holds what looks like a secret, or the value of one in the environment; take it out"]
+
+
+def source_files(root: Path = Path()) -> Iterable[Path]:
+    """Everything that the workflow is run by, below the project's folder: rules, suites, settings, the package."""
+    yield from (root / name for name in SOURCES if (root / name).is_file())
+    for folder in SOURCE_FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
+            if path.is_file() and not hidden and path.suffix != ".pyc":
+                yield path
