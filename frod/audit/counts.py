@@ -149,10 +149,10 @@ def trained_by(model_folder: Path, tuner: Method, targets: list[str] | None) -> 
 
 def _frod_names(model: Any, targets: list[str] | None, head: list[str]) -> tuple[set[str], set[str], set[str]]:
     """Names in FRoD's own format: adapter.LAYER.scale and .rotation, head.NAME."""
-    from frod.method.targets import find
+    from frod.method.targets import canonical_names, find
 
-    layers = [name for category in find(model, targets).values() for name in category]
-    body = {f"adapter.{name}.{part}" for name in layers for part in ("scale", "rotation")}
+    layers = canonical_names(name for category in find(model, targets).values() for name in category)
+    body = {f"adapter.{name}.{part}" for name in layers.values() for part in ("scale", "rotation")}
     inside, saved = set(), set()
     for module in head:
         part = model.get_submodule(module)

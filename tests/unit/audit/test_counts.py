@@ -1,0 +1,94 @@
+"""The numbers counted in an adapter file are those the model trained, for every kind of method; nothing else counts.
+
+The oracle is the live model that the file was saved from: `trained.count` walks its parameters.
+"""
+
+import json
+
+import pytest
+import torch
+
+import frod
+from frod import backbones, tuners
+from frod.audit import counts
+from frod.backbones.loading import create_timm, library_class
+from frod.config import Method
+from frod.config.workflow import known_methods
+from frod.tuners import trained
+
+BERT = {
+    "architectures": ["BertModel"],
+    "model_type": "bert",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 50,
+}
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    (folder / "config.json").write_text(json.dumps(BERT))
+    source = {"name": "bert", "library": "transformers", "inputs": {"kind": "text"}, "files": {}}
+    (folder / "source.json").write_text(json.dumps(source))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    """A model whose norms keep running means: saved with what is trained, and not trained."""
+    folder = tmp_path_factory.mktemp("resnet")
+    config = {"architecture": "resnet10t", "pretrained_cfg": {"classifier": "fc"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    source = {"name": "resnet", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
+    (folder / "source.json").write_text(json.dumps(source))
+    return folder
+
+
+def adapted(model, method):
+    """The model with a method's adapters; more classes than the three by which the names are found."""
+    head = backbones.head_modules(model)
+    basis = frod.extract_basis(model, progress=False) if method.kind == "frod" else None
+    tuners.of_kind(method.kind).apply(model, method, targets=None, head=head, basis=basis, seed=7)
+    return head
+
+
+@pytest.mark.parametrize("name", [*known_methods(), "vera_unsaved"])
+def test_every_kind_of_adapter_is_counted_as_the_model_it_came_from(bert, tmp_path, name):
+    unsaved = {"kind": "peft", "config": "VeraConfig", "arguments": {"r": 4, "save_projection": False}}
+    method = Method(**known_methods().get(name, unsaved))
+    torch.manual_seed(0)
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(bert, num_labels=5)
+    model = library_class("text").from_config(config)
+    head = adapted(model, method)
+    trained.save(model, tmp_path / "adapter.safetensors", method.kind)
+    shapes, metadata = counts.read_header(tmp_path / "adapter.safetensors")
+    known = counts.trained_by(bert, method, None)
+    assert counts.count(shapes, known) == trained.count(model, head)
+    assert set(shapes) == known.body | known.head | known.saved
+    assert known.base == sum(p.numel() for p in library_class("text").from_config(config).base_model.parameters())
+    if name == "frod":
+        assert json.loads(metadata["frod"])["train"] == list(known.modules)
+
+
+@pytest.mark.parametrize("kind", ["full_ft", "linear_probe"])
+def test_running_means_are_in_the_file_and_not_counted(resnet, tmp_path, kind):
+    model = create_timm(resnet, num_classes=4)
+    head = adapted(model, Method(kind=kind))
+    trained.save(model, tmp_path / "adapter.safetensors", kind)
+    shapes, _ = counts.read_header(tmp_path / "adapter.safetensors")
+    known = counts.trained_by(resnet, Method(kind=kind), None)
+    assert any(name.endswith("running_mean") for name in shapes)
+    assert counts.count(shapes, known) == trained.count(model, head)
+    assert set(shapes) == known.body | known.head | known.saved
+
+
+def test_a_tensor_that_is_cut_or_added_changes_the_count(bert, tmp_path):
+    known = counts.trained_by(bert, Method(kind="linear_probe"), None)
+    assert counts.count({"classifier.weight": (5, 32), "classifier.bias": (5,)}, known)["head"] == 165
+    assert counts.count({"classifier.weight": (5, 31), "classifier.bias": (5,)}, known)["head"] == 160
+    assert counts.count({"classifier.bias": (5,), "other": (9,)}, known)["total"] == 5

@@ -1,0 +1,143 @@
+"""A finished project made large: its runs again under more tasks and seeds, every file rewritten to fit its new place.
+
+By itself it measures an audit of many runs: python tests/workflow/many_runs.py PROJECT --tasks 25 --seeds 10, where
+PROJECT is a copy of a checkout in which the tiny suite of conftest.py has run.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from frod.config import Run
+from frod.files import sha256, write_json
+from frod.tasks import arrays, registry
+from frod.training import order
+from frod.training.seeds import stream
+
+TASK, BACKBONE, SUITE = "digits", "digit_vit", "workflow/suites/tiny.yaml"
+AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+
+
+def multiply(project: Path, tasks: int, seeds: int) -> list[Path]:
+    """Give a project's suite so many tasks and seeds, and each of them the runs it needs; returns the runs' folders."""
+    names = [f"task_{i}" for i in range(tasks)]
+    commit = _suite(project, names, seeds)
+    results, runs = project / "results/tiny", []
+    (results / TASK).rename(results / "from")
+    for name in names:
+        _data(project, name)
+        for folder in sorted((results / "from" / BACKBONE).iterdir()):
+            there = results / name / BACKBONE / folder.name
+            _tune(project, folder / "tune", there / "tune", name)
+            runs += [
+                _run(project, folder / "seed-0", there / f"seed-{seed}", name, seed, commit) for seed in range(seeds)
+            ]
+    shutil.rmtree(results / "from")
+    return runs
+
+
+def finish(project: Path, runs: list[Path], *, track: bool) -> None:
+    """Metrics, table of all runs and report, by the commands of the workflow."""
+    params = json.dumps(yaml.safe_load((project / "params.yaml").read_text()))
+    for run in runs:
+        metrics = json.loads((run / "metrics.json").read_text())
+        write_json(run / "metrics.json", metrics | {"task": run.parts[-4]})
+    summary = "results/tiny/summary.parquet"
+    commands = [["summarise", "--params", params, "--out", summary]]
+    shown = ["--tasks", "data/tasks", "--summary", summary, "--dag", "docs/dag.svg", "--out", "reports/tiny"]
+    commands += [["report", "--params", params, *shown]]
+    commands += [["track", "results/tiny"]] if track else []
+    shutil.rmtree(project / "reports/tiny")
+    for command in commands:
+        subprocess.run([sys.executable, "-m", "frod", *command], cwd=project, check=True)
+
+
+def _suite(project: Path, names: list[str], seeds: int) -> str:
+    suite = yaml.safe_load((project / SUITE).read_text())
+    entry = registry.load()[TASK].model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    suite |= {"tasks": dict.fromkeys(names, entry), "seeds": list(range(seeds))}
+    suite["tune"] = {"seed": 1000}
+    suite["experiments"][0]["tasks"] = names
+    (project / SUITE).write_text(yaml.safe_dump(suite, sort_keys=False))
+    subprocess.run(["git", *AUTHOR, "commit", "-qam", "more"], cwd=project, check=True)
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=project, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _data(project: Path, name: str) -> None:
+    folder = project / "data/tasks" / name / BACKBONE
+    shutil.copytree(project / "data/tasks" / TASK / BACKBONE, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    write_json(folder / "manifest.json", manifest | {"task": name})
+
+
+def _inputs(project: Path, inputs: dict[str, str], name: str) -> dict[str, str]:
+    renamed = [path.replace(f"/{TASK}/", f"/{name}/") for path in inputs]
+    return {path: sha256(project / path) for path in renamed}
+
+
+def _budget(project: Path, spec: dict) -> dict:
+    train = arrays.load_split(project / "data/tasks" / spec["task"] / BACKBONE, "train", verify=False)
+    run = Run.model_validate(spec)
+    return asdict(order.plan(len(train), run.training, run.seed, train.lengths)[0])
+
+
+def _tune(project: Path, source: Path, there: Path, name: str) -> None:
+    rates = json.loads((source / "rates.json").read_text())
+    for path in sorted(source.glob("trial-*.json")):
+        trial = json.loads(path.read_text())
+        trial["spec"] |= {"task": name, "seed": 1000}
+        budget = _budget(project, trial["spec"])
+        trial |= {"seed": 1000, "inputs": _inputs(project, trial["inputs"], name), "budget": budget}
+        write_json(there / path.name, trial)
+        rates |= {"seed": 1000, "budget": budget}
+    write_json(there / "rates.json", rates | {"inputs": _inputs(project, rates["inputs"], name)})
+
+
+def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit: str) -> Path:
+    shutil.copytree(source, there)
+    record = json.loads((there / "record.json").read_text())
+    record["run"] |= {"task": name, "seed": seed}
+    record["spec"] |= {"task": name, "seed": seed}
+    record["seeds"] |= {one: stream(seed, one) for one in ("head", "adapter", "order", "dropout")} | {"run": seed}
+    record["tuning"] |= {"seed": 1000} if record["tuning"] else {}
+    record["inputs"] = _inputs(project, record["inputs"], name)
+    record["budget"] = _budget(project, record["spec"])
+    record["code"]["git_commit"] = commit
+    if record["spec"]["tuner"]["kind"] == "frod":
+        _reseed(there / "adapter.safetensors", stream(seed, "adapter"))
+    outputs = [there / Path(path).name for path in record["outputs"]]
+    record["outputs"] = {path.relative_to(project).as_posix(): sha256(path) for path in outputs}
+    write_json(there / "record.json", record)
+    return there
+
+
+def _reseed(path: Path, seed: int) -> None:
+    with safe_open(path, framework="pt") as file:
+        settings = json.loads(file.metadata()["frod"]) | {"seed": seed}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={"frod": json.dumps(settings, sort_keys=True)})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--tasks", type=int, default=25)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--track", action="store_true", help="log the runs to MLflow, a few minutes' work")
+    given = parser.parse_args()
+    made = multiply(given.project, given.tasks, given.seeds)
+    finish(given.project, made, track=given.track)
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "frod", "audit", "reports/tiny"], cwd=given.project, check=False)
+    print(f"{len(made)} runs: exit status {done.returncode}, {time.perf_counter() - began:.1f} s")
