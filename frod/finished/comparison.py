@@ -89,9 +89,11 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
     The scores' share is of their spread over the examples, in the root mean square.
     """
     keys = ["split", "example_id", "label"]
-    if list(old) != list(new) or len(old) != len(new) or not old[keys].equals(new[keys]):
-        unlike = abs(len(old) - len(new)) or int((old[keys] != new[keys]).any(axis=1).sum()) or 1
-        return [_unlike("predictions: examples", len(old), unlike)]
+    if list(old) != list(new) or len(old) != len(new):
+        return [_unlike("predictions: examples", len(old), abs(len(old) - len(new)) or 1)]
+    unlike = (old[keys].to_numpy() != new[keys].to_numpy()).any(axis=1)
+    if unlike.any():
+        return [_unlike("predictions: examples", len(old), int(unlike.sum()), f"row {np.flatnonzero(unlike)[0]}")]
     one, other = (np.stack(table["scores"].to_numpy()) for table in (old, new))
     if one.shape != other.shape:
         return [_unlike("predictions: scores", one.size, one.size)]

@@ -158,7 +158,7 @@ def table(found: Sequence[Compared], standard: Standard) -> Table:
     drawn.add_column("compared", no_wrap=True)
     for name in ("values", "differ", "largest difference", "share"):
         drawn.add_column(name, justify="right", no_wrap=True)
-    drawn.add_column("not accepted")
+    drawn.add_column("not accepted", overflow="fold")
     groups = {one.what.partition(":")[0]: [] for one in found}
     for one in found:
         groups[one.what.partition(":")[0]].append(one)
