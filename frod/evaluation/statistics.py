@@ -2,7 +2,8 @@
 
 Methods are compared seed by seed: a seed fixes the data order and the head's start for every method, so the
 difference within a seed is free of what both methods share. Student's t gives the interval; with two or three seeds
-it is wide, and that is the honest width. One seed has no spread and no interval, and gets nan for both.
+it is wide, and that is the honest width. One seed has no spread and no interval, and gets nan for both. Differences
+that are all the same have no interval either: of a metric that counts examples they are a coincidence, no certainty.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+NO_SPREAD = 1e-9
+"""A standard deviation below it is rounding: one example of a million changes an accuracy by a thousand times more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +27,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Mean of n paired differences, each pair's own, and the interval of the mean (nan for n = 1)."""
+    """Mean of n paired differences, each pair's own, and the interval of the mean (nan for n = 1, or no spread)."""
 
     mean: float
     low: float
@@ -34,7 +38,7 @@ class Difference:
 
     @property
     def has_interval(self) -> bool:
-        """Whether there were enough pairs for an interval."""
+        """Whether there were two pairs or more, and they differed."""
         return not math.isnan(self.low)
 
 
@@ -91,7 +95,7 @@ def mean_interval(differences: Mapping[int, float] | Mapping[str, float], *, con
     each = tuple(differences.values())
     summary = over_seeds(each)
     half = math.nan
-    if summary.n > 1:
+    if summary.n > 1 and summary.spread > NO_SPREAD:
         from scipy.stats import t
 
         half = float(t.ppf(0.5 + confidence / 2, summary.n - 1)) * summary.spread / math.sqrt(summary.n)

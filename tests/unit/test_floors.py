@@ -12,7 +12,7 @@ FLOORS = [
     {"command_line"},
     {"commands"},
     {"audit", "crate", "compare"},
-    {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished"},
+    {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims"},
     {"tasks", "method", "backbones", "evaluation", "config"},
     {"files", "entries", "hub"},
 ]
@@ -23,6 +23,7 @@ ALONGSIDE = {
     ("cost", "tuners"),
     ("hub", "files"),
     ("reporting", "provenance"),
+    ("reporting", "claims"),
     ("finished", "provenance"),
     ("finished", "training"),
     ("finished", "tuners"),

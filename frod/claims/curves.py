@@ -1,0 +1,84 @@
+"""Training losses of a suite, measured: area under each curve, steps and seconds to each level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from frod.claims.evidence import Evidence, Pair, RunKey, Values, name, values_of
+from frod.evaluation import convergence
+
+LEVELS = (0.75, 0.5, 0.25, 0.1)
+"""As fractions of the start level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One run."""
+
+    area: float
+    """Under the moving average, in units of the start level; nan where a loss is not finite."""
+    steps: tuple[float, ...]
+    """To each level; infinite where it was not reached."""
+    seconds: tuple[float, ...]
+    """Of training, likewise."""
+
+
+class Curves:
+    """Curves of all runs of a suite.
+
+    Raises
+    ------
+    ValueError
+        A task has no manifest to say how many classes it has.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        by_pair: dict[Pair, list[RunKey]] = {}
+        for key in sorted(evidence.histories):
+            by_pair.setdefault((key[0], key[1]), []).append(key)
+        self.starts = {pair: self._start(pair, keys) for pair, keys in by_pair.items()}
+        self.of = {key: self._measure(key) for keys in by_pair.values() for key in keys}
+
+    def _losses(self, key: RunKey):
+        return self.evidence.histories[key]["loss"].to_numpy(dtype=float)
+
+    def _start(self, pair: Pair, keys: list[RunKey]) -> float:
+        """Loss of a uniform guess; of a regression, the mean of the runs' first smoothed losses."""
+        manifest = self.evidence.manifests.get(pair)
+        if manifest is None:
+            raise ValueError(f"manifests: has none of {name(pair)}; the number of classes says where its loss starts")
+        if manifest["num_classes"] > 1:
+            return math.log(manifest["num_classes"])
+        firsts = [float(convergence.smoothed(self._losses(key))[0]) for key in keys]
+        finite = [loss for loss in firsts if math.isfinite(loss)]
+        return math.fsum(finite) / len(finite) if finite else math.nan
+
+    def _measure(self, key: RunKey) -> Curve:
+        start, losses = self.starts[key[0], key[1]], self._losses(key)
+        if not start > 0:
+            return Curve(area=math.nan, steps=(math.inf,) * len(LEVELS), seconds=(math.inf,) * len(LEVELS))
+        history = self.evidence.histories[key]
+        step, seconds = history["step"].to_numpy(dtype=float), history["seconds"].to_numpy(dtype=float)
+        reached = [convergence.first_step_below(losses, level * start) for level in LEVELS]
+        return Curve(
+            area=convergence.area(losses, start),
+            steps=tuple(math.inf if n is None else float(step[n - 1]) for n in reached),
+            seconds=tuple(math.inf if n is None else float(seconds[n - 1]) for n in reached),
+        )
+
+    @cached_property
+    def areas(self) -> Values:
+        """Area of each run."""
+        return values_of((key, curve.area) for key, curve in self.of.items())
+
+    def to_level(self, quantity: str, index: int) -> Values:
+        """Steps or seconds of each run to one of LEVELS; nan where it was not reached."""
+        return values_of(self._to_level(quantity, index))
+
+    def _to_level(self, quantity: str, index: int) -> Iterator[tuple[RunKey, float]]:
+        for key, curve in self.of.items():
+            yield key, getattr(curve, quantity)[index]

@@ -1,0 +1,96 @@
+"""What a claim is judged by: the files of a finished suite, read, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIDENCE = 0.95
+"""Of every two-sided interval; a one-sided test then has the level 0.025, and both agree."""
+ONE_SIDED = (1 - CONFIDENCE) / 2
+TWO_SIDED = 1 - CONFIDENCE
+SUBJECT = "frod"
+REFERENCE = "full_ft"
+
+RunKey = tuple[str, str, str, int]
+"""task, backbone, method, seed; a named tuple of these will do."""
+Pair = tuple[str, str]
+"""task, backbone: what tables call a task."""
+Values = dict[Pair, dict[str, dict[int, float]]]
+"""A number of each run: by task and backbone, method, seed; nan where it is undefined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that the claims are judged by."""
+
+    suite: str
+    margin: float
+    """Points."""
+    summary: pd.DataFrame
+    """As `frod.evaluation.summary.summarise` gives it."""
+    histories: Mapping[RunKey, pd.DataFrame]
+    records: Mapping[RunKey, Mapping[str, Any]]
+    manifests: Mapping[Pair, Mapping[str, Any]]
+    """Of the prepared tasks."""
+    tuning: Mapping[tuple[str, str, str], Mapping[str, Any]]
+    """What rates.json holds, by task, backbone and method; empty where rates were given."""
+    spectra: Mapping[tuple[str, str, str], pd.DataFrame]
+    """Singular values of W' - W, by task, backbone and method: a row per seed and layer."""
+    labels: Mapping[str, str]
+    """Names of the methods to show, in the order to show them in."""
+    kinds: Mapping[str, str]
+    """full_ft, linear_probe, frod or peft, by method."""
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Methods that ran, in the labels' order."""
+        ran = set(self.summary["method"])
+        return [*(m for m in self.labels if m in ran), *sorted(ran - set(self.labels))]
+
+    @property
+    def kin(self) -> list[str]:
+        """LoRA and its kin: what the abstract calls more efficient than."""
+        return [method for method in self.methods if self.kinds.get(method) == "peft"]
+
+    @property
+    def others(self) -> list[str]:
+        """All methods but the one under test."""
+        return [method for method in self.methods if method != SUBJECT]
+
+    def label(self, method: str) -> str:
+        """A method's name in a sentence."""
+        return self.labels.get(method, method)
+
+    @cached_property
+    def points(self) -> Values:
+        """Each run's primary metric on test, in points."""
+        runs = self.summary[["task", "backbone", "method", "seed", "test"]].to_dict("records")
+        return values_of(
+            ((run["task"], run["backbone"], run["method"], run["seed"]), 100 * float(run["test"])) for run in runs
+        )
+
+
+def values_of(numbers: Iterator[tuple[RunKey, float]]) -> Values:
+    """Sort the numbers of runs by task and backbone, method, seed; what is not finite becomes nan."""
+    found: Values = {}
+    for (task, backbone, method, seed), value in numbers:
+        of_method = found.setdefault((task, backbone), {}).setdefault(method, {})
+        of_method[int(seed)] = value if math.isfinite(value) else math.nan
+    return found
+
+
+def name(pair: Pair) -> str:
+    """A task with its backbone, as tables and sentences call it."""
+    return f"{pair[0]} on {pair[1]}"
+
+
+def run(pair: Pair, method: str) -> str:
+    """Where the runs of a method are, for a link."""
+    return f"{pair[0]}/{pair[1]}/{method}"

@@ -1,0 +1,120 @@
+"""Claim: FRoD's updates are of full rank, where LoRA's are of low rank. Read off the singular values of W' - W."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.evidence import SUBJECT, Evidence, Pair, name, run
+from frod.claims.wording import number, per_cent, significant
+from frod.evaluation import spectra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST, LOW = 0.99, 0.5
+SAYS = "FRoD's updates are flexible and of full rank, without the constraint of a low one."
+TEST = (
+    "Singular values of W' − W (m × n) of every adapted layer. One counts towards the rank if it is more than ε · ‖W‖, "
+    "which is what rounding the weights to float32 can add or hide. Supported if on every task the median over layers "
+    f"and seeds is at least {LEAST:.0%} of min(m, n); contradicted if on some task it is below {LOW:.0%}."
+)
+NOTE = (
+    "Shares of min(m, n), medians over layers and seeds. By numpy's stricter rule: above max(m, n) · ε · s₁ as well. "
+    "Effective rank: exp of the entropy of the singular values as shares of their sum (Roy and Vetterli, 2007); stable "
+    "rank: ‖W' − W‖² (Frobenius) over s₁². A full numerical rank says little by itself, as any noise has it; how "
+    "evenly an update spreads over directions, the effective rank says."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """One method on one task: a figure of each kind, medians over layers and seeds."""
+
+    layers: dict[str, float]
+    """Numerical rank as a share of min(m, n), by layer: median over seeds."""
+    numerical: float
+    strict: float
+    effective: float
+    stable: float
+    size: float
+    """Norm of W' - W over that of W."""
+
+
+def full_rank(evidence: Evidence) -> dict[str, Any]:
+    """Judge whether FRoD's updates have full numerical rank."""
+    found = {
+        ((task, backbone), method): _ranks(spectrum)
+        for (task, backbone, method), spectrum in sorted(evidence.spectra.items(), key=lambda item: item[0])
+        if len(spectrum)
+    }
+    return claim(
+        "full_rank",
+        title="Full-rank updates",
+        says=SAYS,
+        test=TEST,
+        verdict=_verdict({pair: ranks for (pair, method), ranks in found.items() if method == SUBJECT}),
+        figures=_figures(evidence, found),
+        tables=[_table(evidence, found)] if found else [],
+    )
+
+
+def _ranks(spectrum: pd.DataFrame) -> Ranks:
+    each = [
+        spectra.ranks(
+            row["singular_values"], shape=(row["out_features"], row["in_features"]), weight_norm=row["weight_norm"]
+        )
+        for row in spectrum.to_dict("records")
+    ]
+    by_layer: dict[str, list[float]] = {}
+    for layer, of in zip(spectrum["layer"], each):
+        by_layer.setdefault(layer, []).append(of.numerical)
+    layers = {layer: median(shares) for layer, shares in by_layer.items()}
+    fields = ("numerical", "strict", "effective", "stable", "size")
+    return Ranks(layers=layers, **{field: median(getattr(of, field) for of in each) for field in fields})
+
+
+def _verdict(found: dict[Pair, Ranks]) -> Verdict:
+    if not found:
+        return untestable("There is no spectrum of a layer that FRoD adapted.")
+    lowest = min(found, key=lambda pair: found[pair].numerical)
+    numerical, strict = found[lowest].numerical, min(of.strict for of in found.values())
+    layers = [share for of in found.values() for share in of.layers.values()]
+    said = (
+        f"Numerical rank at least {per_cent(numerical, 1)} of the full over {number(len(found), 'task')} (median over "
+        f"layers, lowest on {name(lowest)}), by numpy's stricter rule {per_cent(strict, 1)}; the lowest of "
+        f"{number(len(layers), 'layer')} has {per_cent(min(layers), 1)}. Effective rank: "
+        f"{per_cent(median(of.effective for of in found.values()), 1)} of the full (median over tasks)."
+    )
+    if numerical >= LEAST:
+        return supported(said)
+    return contradicted(said) if numerical < LOW else undecided(f"{said} Neither full nor low.")
+
+
+def _figures(evidence: Evidence, found: dict[tuple[Pair, str], Ranks]) -> list[dict[str, Any]]:
+    figures = []
+    for method in evidence.methods:
+        of = [ranks for (_, m), ranks in found.items() if m == method]
+        for kind in ("numerical", "effective") if of else ():
+            shares = [100 * getattr(ranks, kind) for ranks in of]
+            figures.append(
+                figure(f"{kind} rank, {evidence.label(method)}", median(shares), unit="% of the full", n=len(of))
+            )
+    return figures
+
+
+def _table(evidence: Evidence, found: dict[tuple[Pair, str], Ranks]) -> dict[str, Any]:
+    rows = []
+    for pair in dict.fromkeys(pair for pair, _ in found):
+        for method in (method for method in evidence.methods if (pair, method) in found):
+            of = found[pair, method]
+            shares = [of.numerical, min(of.layers.values()), of.strict, of.effective, of.stable]
+            where = run(pair, method)
+            cells = [cell(100 * share, text=per_cent(share), run=where) for share in shares]
+            size = cell(of.size, text=significant(of.size), run=where)
+            rows.append([name(pair), evidence.label(method), len(of.layers), *cells, size])
+    columns = ["task", "method", "layers", "numerical rank", "lowest layer's", "by numpy's rule", "effective rank"]
+    columns += ["stable rank", "‖W' − W‖ / ‖W‖"]
+    return table("Rank of the updates W' − W", columns, rows, note=NOTE)

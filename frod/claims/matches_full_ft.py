@@ -1,0 +1,202 @@
+"""Claim: FRoD matches full fine-tuning. A test of non-inferiority: that no difference was found shows nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.evidence import ONE_SIDED, REFERENCE, SUBJECT, TWO_SIDED, Evidence, Pair, name, run
+from frod.claims.pairing import Paired, paired, runs
+from frod.claims.wording import fixed, interval, listed, number, p_value, signed
+from frod.evaluation.inference import Overall, difference_p, holm, non_inferiority_p
+from frod.evaluation.statistics import over_seeds
+
+SAYS = "On 20 benchmarks over vision, reasoning and language understanding, FRoD matches full fine-tuning in accuracy."
+TEST = (
+    "Difference on test, paired by seed. Matched if the mean over tasks is shown to lie less than {margin} below full "
+    "fine-tuning: the lower ends of both the 95\u00a0% t interval over tasks and the 95\u00a0% interval of a "
+    "hierarchical bootstrap (tasks, then seeds) lie above −{margin}. With one task its interval over seeds decides."
+)
+TASKS_NOTE = (
+    "Mean ± standard deviation over seeds; difference in points, paired by seed, with its 95\u00a0% t interval over "
+    "seeds. That interval is about training anew on these data; how much the test examples themselves leave to chance "
+    "is not in it. Both p values are corrected over the tasks after Holm; non-inferior: one-sided, at 0.025, so that "
+    "it agrees with the interval. A point of a correlation is not a point of accuracy."
+)
+OTHERS_NOTE = (
+    "For context; no verdict rests on it. Mean over tasks with the t interval over tasks (with one task, over seeds); "
+    "p of a difference, two-sided, corrected over these methods after Holm."
+)
+
+
+def decide(found: Overall, margin: float) -> str | None:
+    """What the differences show: "supported", "contradicted" or "undecided"; None where there is nothing to test.
+
+    Parameters
+    ----------
+    found : Overall
+        Differences to the reference, in the unit of `margin`.
+    """
+    if found.deciding.n < 2:
+        return None
+    if found.above(-margin):
+        return "supported"
+    return "contradicted" if found.deciding.high < -margin else "undecided"
+
+
+def matches_full_ft(evidence: Evidence) -> dict[str, Any]:
+    """Judge whether FRoD lies less than the margin below full fine-tuning."""
+    found = paired(evidence.points, SUBJECT, REFERENCE)
+    by_task = _by_task(evidence, found)
+    margin = _points(evidence.margin)
+    return claim(
+        "matches_full_ft",
+        title="Matches full fine-tuning",
+        says=SAYS,
+        test=TEST.format(margin=margin),
+        verdict=_verdict(evidence, found, by_task),
+        figures=[] if found.overall is None else _figures(found.overall, by_task),
+        tables=[*([_task_table(evidence, found, by_task)] if by_task else []), *_others(evidence)],
+    )
+
+
+def _by_task(evidence: Evidence, found: Paired) -> dict[Pair, tuple[float, float]]:
+    """By task, the corrected p values of non-inferiority and of a difference."""
+    each = [list(of.values()) for of in found.groups.values()]
+    below = holm([non_inferiority_p(differences, evidence.margin) for differences in each])
+    differ = holm([difference_p(differences) for differences in each])
+    return dict(zip(found.groups, zip(below, differ)))
+
+
+def _verdict(evidence: Evidence, found: Paired, by_task: dict[Pair, tuple[float, float]]) -> Verdict:
+    absent = [evidence.label(m) for m in (SUBJECT, REFERENCE) if m not in evidence.methods]
+    left_out = _left_out(found)
+    if absent:
+        return untestable(f"No run of {' or '.join(absent)}.")
+    if found.overall is None:
+        return untestable(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
+    decided, what = decide(found.overall, evidence.margin), _what(found, by_task)
+    if decided is None:
+        return untestable(f"{what}: one task with one seed leaves nothing to judge chance by.{left_out}")
+    # What was left out must not help: without failed runs of FRoD nothing is a match, without the other's none a loss.
+    if (decided == "supported" and found.lost) or (decided == "contradicted" and found.dropped):
+        return undecided(f"{what}; but runs that gave no figure are missing, and would speak against it.{left_out}")
+    if decided == "supported":
+        return supported(f"{what}: above −{_points(evidence.margin)}.{left_out}")
+    why = _why_undecided(found.overall, evidence.margin)
+    below = contradicted(f"{what}: below −{_points(evidence.margin)}.{left_out}")
+    return below if decided == "contradicted" else undecided(f"{what}. {why}{left_out}")
+
+
+def _what(found: Paired, by_task: dict[Pair, tuple[float, float]]) -> str:
+    assert found.overall is not None
+    deciding, many = found.overall.deciding, len(found.groups) > 1
+    said = f"FRoD − full fine-tuning: {signed(deciding.mean)} points"
+    said += f" over {number(deciding.n, 'task')}" if many else f" on {name(next(iter(found.groups)))}"
+    if deciding.has_interval:
+        over = "tasks" if many else f"{number(deciding.n, 'seed')}"
+        said += f", 95\u00a0% interval over {over} {interval(deciding.low, deciding.high)}"
+    if many:
+        low, high = found.overall.bootstrap
+        said += f", by bootstrap {interval(low, high)}"
+        shown = sum(p < ONE_SIDED for p, _ in by_task.values())
+        said += f"; by itself non-inferior on {shown} of {number(len(by_task), 'task')}"
+    return said
+
+
+def _why_undecided(found: Overall, margin: float) -> str:
+    deciding = found.deciding
+    if not deciding.has_interval:
+        return f"All {deciding.n} differences are the same, so that there is no interval."
+    if deciding.low > -margin:
+        return f"The t interval lies above −{_points(margin)}, the bootstrap's reaches {signed(found.bootstrap.low)}."
+    width = deciding.high - deciding.low
+    return (
+        f"The interval is {fixed(width, 1)} points wide and holds −{fixed(margin, 1)}: with a margin of "
+        f"{_points(margin)}, neither a match nor a loss is shown."
+    )
+
+
+def _left_out(found: Paired) -> str:
+    said = f" Left out, as FRoD's metric is undefined: {listed(runs(found.lost))}." if found.lost else ""
+    return said + (
+        f" Left out, as full fine-tuning's is undefined: {listed(runs(found.dropped))}." if found.dropped else ""
+    )
+
+
+def _figures(found: Overall, by_task: dict[Pair, tuple[float, float]]) -> list[dict[str, Any]]:
+    deciding = found.deciding
+    mean, n = deciding.mean, deciding.n
+    figures = [figure("difference", mean, low=deciding.low, high=deciding.high, unit="points", n=n)]
+    if len(by_task) > 1:
+        low, high = found.bootstrap
+        figures.append(figure("difference, bootstrap", mean, low=low, high=high, unit="points", n=n))
+    shown = sum(p < ONE_SIDED for p, _ in by_task.values())
+    differ = sum(p < TWO_SIDED for _, p in by_task.values())
+    return [
+        *figures,
+        figure("tasks non-inferior", shown, unit="tasks", n=len(by_task)),
+        figure("tasks different", differ, unit="tasks", n=len(by_task)),
+    ]
+
+
+def _task_table(evidence: Evidence, found: Paired, by_task: dict[Pair, tuple[float, float]]) -> dict[str, Any]:
+    assert found.overall is not None
+    rows = []
+    for pair, (below, differ) in by_task.items():
+        of = found.overall.by_group[name(pair)]
+        text = signed(of.mean) + (f" {interval(of.low, of.high)}" if of.has_interval else "")
+        rows.append(
+            [
+                name(pair),
+                _level(evidence, pair, REFERENCE),
+                _level(evidence, pair, SUBJECT),
+                cell(of.mean, low=of.low, high=of.high, text=text, run=run(pair, SUBJECT)),
+                of.n,
+                cell(below, text=p_value(below)),
+                cell(differ, text=p_value(differ)),
+                None if math.isnan(below) else "yes" if below < ONE_SIDED else "no",
+            ]
+        )
+    columns = ["task", evidence.label(REFERENCE), evidence.label(SUBJECT), "difference", "seeds"]
+    columns += ["p non-inferior (Holm)", "p different (Holm)", "non-inferior"]
+    return table("FRoD and full fine-tuning by task", columns, rows, note=TASKS_NOTE)
+
+
+def _level(evidence: Evidence, pair: Pair, method: str) -> dict[str, Any]:
+    """Mean and spread over all seeds of a method whose metric is defined."""
+    defined = [value for value in evidence.points[pair][method].values() if not math.isnan(value)]
+    of = over_seeds(defined)
+    text = fixed(of.mean, 1) + (f" ± {fixed(of.spread, 1)}" if of.n > 1 else "")
+    return cell(of.mean, text=text, run=run(pair, method))
+
+
+def _others(evidence: Evidence) -> list[dict[str, Any]]:
+    if REFERENCE not in evidence.methods:
+        return []
+    rows = []
+    compared = [method for method in evidence.methods if method != REFERENCE]
+    found = {method: paired(evidence.points, method, REFERENCE) for method in compared}
+    tested = {method: pairs.overall for method, pairs in found.items() if pairs.overall is not None}
+    for (method, over), p in zip(tested.items(), holm([over.p for over in tested.values()])):
+        of, (low, high) = over.deciding, over.bootstrap
+        text = f"{signed(of.mean)} {interval(of.low, of.high)}" if of.has_interval else signed(of.mean)
+        below = holm([non_inferiority_p(group.each, evidence.margin) for group in over.by_group.values()])
+        rows.append(
+            [
+                evidence.label(method),
+                cell(of.mean, low=of.low, high=of.high, text=text),
+                cell(None, low=low, high=high, text=interval(low, high)),
+                len(over.by_group),
+                cell(p, text=p_value(p)),
+                sum(q < ONE_SIDED for q in below),
+            ]
+        )
+    columns = ["method", "difference to full fine-tuning", "by bootstrap", "tasks", "p different (Holm)"]
+    columns += ["tasks non-inferior"]
+    return [table("All methods and full fine-tuning", columns, rows, note=OTHERS_NOTE)] if rows else []
+
+
+def _points(margin: float) -> str:
+    return f"{margin:g} point{'' if margin == 1 else 's'}"

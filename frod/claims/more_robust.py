@@ -1,0 +1,271 @@
+"""Claim: FRoD is more robust. Taken as less spread over seeds, and less loss where a learning rate is off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.evidence import SUBJECT, TWO_SIDED, Evidence, Pair, Values, name, run
+from frod.claims.pairing import Paired, paired
+from frod.claims.wording import fixed, from_log, listed, number, p_value, ratio, significant
+from frod.evaluation.inference import Overall, holm
+from frod.evaluation.statistics import NO_SPREAD, over_seeds
+
+SAYS = "FRoD converges more robustly than LoRA and its kin."
+LEAST = 3
+TEST = (
+    "Two ratios FRoD / other by task: of the standard deviations over seeds (test), and of the ranges from the best to "
+    "the worst trial of the learning rates (validation). FRoD is more robust in a sense if the mean log ratio over at "
+    f"least {LEAST} tasks is below nought: p below 0.05 after Holm's correction over methods and senses, and both the "
+    "95\u00a0% t interval over tasks and the bootstrap's below nought. Supported if it is in both senses against every "
+    "method of kind peft; contradicted if one of them is in one. The range over rates counts for FRoD only where its "
+    "grid is nowhere narrower, and against it only where it is nowhere wider."
+)
+SEEDS_NOTE = (
+    "Standard deviation over seeds of the test metric, in points; in brackets the seeds. From few seeds it is itself "
+    "poorly known. A method that fails alike on every seed has a small one."
+)
+RATES_NOTE = (
+    "Validation metric of the best trial less that of the worst, in points. Grids differ by method, and the range with "
+    "them: x is the factor between the largest and the smallest value tried of the rate that varies most. Trials that "
+    "diverged, or whose metric is undefined, are counted; a task with one is not in the ratio below."
+)
+RATIO_NOTE = (
+    "Geometric mean over tasks with the t interval over tasks; below 1, FRoD varies less. p two-sided, corrected over "
+    "all of these after Holm."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sense:
+    """One sense of robust: a spread of each method on each task."""
+
+    label: str
+    spreads: Values
+    """In points, under the key 0; nan where a run or trial gave no figure. Tasks without a spread are left out."""
+    none: dict[str, list[Pair]]
+    """Which those are, by method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """FRoD and another method in one sense."""
+
+    sense: Sense
+    method: str
+    paired: Paired
+    over: Overall
+    p: float
+    """Corrected."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are tasks enough to judge."""
+        return len(self.over.by_group) >= LEAST
+
+    @property
+    def larger(self) -> bool:
+        """Whether FRoD's spread is shown to be larger, and no task was left out that would say otherwise."""
+        shown = self.enough and self.p < TWO_SIDED and self.over.deciding.mean > 0
+        return shown and not self.paired.dropped and not self.sense.none.get(SUBJECT)
+
+    @property
+    def smaller(self) -> bool:
+        """Whether FRoD's spread is shown to be smaller, and no task was left out that would say otherwise."""
+        shown = self.enough and self.p < TWO_SIDED and self.over.below(0.0)
+        return shown and not self.paired.lost and not self.sense.none.get(self.method)
+
+
+def more_robust(evidence: Evidence) -> dict[str, Any]:
+    """Judge whether FRoD varies less than peft's methods over seeds and over learning rates."""
+    seeds, rates = _over_seeds(evidence), _over_rates(evidence)
+    compared = _compare(evidence, (seeds, rates))
+    tables = [_seeds_table(evidence, seeds)] if seeds.spreads else []
+    tables += [_rates_table(evidence)] if evidence.tuning else []
+    tables += [_ratio_table(evidence, compared)] if compared else []
+    return claim(
+        "more_robust",
+        title="More robust",
+        says=SAYS,
+        test=TEST,
+        verdict=_verdict(evidence, (seeds, rates), compared),
+        figures=[_figure(evidence, of) for of in compared if of.method in evidence.kin],
+        tables=tables,
+    )
+
+
+def _over_seeds(evidence: Evidence) -> Sense:
+    spreads: dict[tuple[Pair, str], float] = {}
+    for pair, methods in evidence.points.items():
+        for method, points in methods.items():
+            if len(points) > 1:
+                whole = not any(math.isnan(value) for value in points.values())
+                spreads[pair, method] = over_seeds(list(points.values())).spread if whole else math.nan
+    return _sense("standard deviation over seeds", spreads)
+
+
+def _over_rates(evidence: Evidence) -> Sense:
+    spreads = {}
+    for (task, backbone, method), chosen in sorted(evidence.tuning.items(), key=lambda item: item[0]):
+        figures = [trial["validation"] for trial in chosen["trials"]]
+        if len(figures) > 1:
+            spreads[(task, backbone), method] = math.nan if None in figures else 100 * (max(figures) - min(figures))
+    return _sense("range over learning rates", spreads)
+
+
+def _sense(label: str, spreads: Mapping[tuple[Pair, str], float]) -> Sense:
+    kept: Values = {}
+    none: dict[str, list[Pair]] = {}
+    for (pair, method), spread in spreads.items():
+        if spread < NO_SPREAD:
+            none.setdefault(method, []).append(pair)
+        else:
+            kept.setdefault(pair, {})[method] = {0: spread}
+    return Sense(label=label, spreads=kept, none=none)
+
+
+def _compare(evidence: Evidence, senses: Sequence[Sense]) -> list[Compared]:
+    found = [(s, m, paired(s.spreads, SUBJECT, m, log=True)) for s in senses for m in evidence.others]
+    tested = [(sense, method, pairs, pairs.overall) for sense, method, pairs in found if pairs.overall is not None]
+    corrected = holm([over.p if len(over.by_group) >= LEAST else math.nan for *_, over in tested])
+    return [
+        Compared(sense=sense, method=method, paired=pairs, over=over, p=p)
+        for (sense, method, pairs, over), p in zip(tested, corrected)
+    ]
+
+
+def _verdict(evidence: Evidence, senses: Sequence[Sense], compared: list[Compared]) -> Verdict:
+    if SUBJECT not in evidence.methods or not evidence.kin:
+        return untestable(f"No run of {'FRoD' if evidence.kin else 'LoRA or its kin'}.")
+    kin = [of for of in compared if of.method in evidence.kin]
+    if not any(of.enough for of in kin):
+        most = max((len(of.over.by_group) for of in kin), default=0)
+        return untestable(f"It takes {LEAST} tasks with a spread of both methods; there are at most {most}.")
+    said = f"{'; '.join(_said(evidence, of) for of in kin)}."
+    none = {
+        f"{evidence.label(method)} on {name(pair)}": None
+        for sense in senses
+        for method in (SUBJECT, *evidence.kin)
+        for pair in sense.none.get(method, [])
+    }
+    said += f" Left out, as there is no spread at all: {listed(list(none))}." if none else ""
+    if any(of.larger and (of.sense is senses[0] or _grids(evidence, of, wider=False)) for of in kin):
+        return contradicted(said)
+    open_ = _open(evidence, senses, kin)
+    return undecided(f"{said} {open_}") if open_ else supported(said)
+
+
+def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared]) -> str | None:
+    """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
+    short = [s.label for s in senses if not all(_enough(s, m, kin) for m in evidence.kin)]
+    if short:
+        return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
+    lost = sorted({pair for of in kin for pair, _ in of.paired.lost})
+    if lost:
+        return f"Runs or trials of FRoD gave no figure on {listed([name(pair) for pair in lost])}."
+    if not all(of.smaller for of in kin):
+        return "Neither less than that of each of them nor more than that of one is shown."
+    narrow = [of.method for of in kin if of.sense is senses[1] and not _grids(evidence, of, wider=True)]
+    return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
+
+
+def _enough(sense: Sense, method: str, compared: list[Compared]) -> bool:
+    return any(of.enough for of in compared if of.sense is sense and of.method == method)
+
+
+def _said(evidence: Evidence, of: Compared) -> str:
+    mean = of.over.deciding
+    said = f"{of.sense.label}, FRoD / {evidence.label(of.method)}: {significant(from_log(mean.mean))}"
+    if mean.has_interval and len(of.over.by_group) > 1:
+        said += f" {ratio(from_log(mean.low), from_log(mean.high))}, p {p_value(of.p)}"
+    return said + f" ({number(len(of.over.by_group), 'task')})"
+
+
+def _span(chosen: Mapping[str, Any]) -> float:
+    """Largest over smallest value tried, of the rate that varies most."""
+    rates = [trial["rates"] for trial in chosen["trials"]]
+    return max(max(r[group] for r in rates) / min(r[group] for r in rates) for group in rates[0])
+
+
+def _grids(evidence: Evidence, of: Compared, *, wider: bool) -> bool:
+    """Whether FRoD's grid is on every compared task at least (wider), or at most, as wide as the other's."""
+    for task, backbone in of.paired.groups:
+        ours, other = (_span(evidence.tuning[task, backbone, method]) for method in (SUBJECT, of.method))
+        if (ours < other * (1 - 1e-9)) if wider else (ours > other * (1 + 1e-9)):
+            return False
+    return True
+
+
+def _figure(evidence: Evidence, of: Compared) -> dict[str, Any]:
+    mean = of.over.over_groups
+    value, low, high = (from_log(logarithm) for logarithm in (mean.mean, mean.low, mean.high))
+    return figure(
+        f"{of.sense.label}, over that of {evidence.label(of.method)}", value, low=low, high=high, unit="ratio", n=mean.n
+    )
+
+
+def _seeds_table(evidence: Evidence, seeds: Sense) -> dict[str, Any]:
+    rows = []
+    for pair, methods in evidence.points.items():
+        cells: list[dict[str, Any] | None] = []
+        for method in evidence.methods:
+            defined = [value for value in methods.get(method, {}).values() if not math.isnan(value)]
+            lacking = len(methods.get(method, {})) - len(defined)
+            if len(defined) < 2:
+                cells.append(None)
+                continue
+            of = over_seeds(defined)
+            text = f"{fixed(of.spread)} ({of.n}{f', {lacking} undefined' if lacking else ''})"
+            cells.append(cell(of.spread, text=text, run=run(pair, method)))
+        rows.append([name(pair), *cells])
+    columns = ["task", *(evidence.label(method) for method in evidence.methods)]
+    return table("Spread over seeds", columns, rows, note=SEEDS_NOTE)
+
+
+def _rates_table(evidence: Evidence) -> dict[str, Any]:
+    rows = []
+    for task, backbone in sorted({(task, backbone) for task, backbone, _ in evidence.tuning}):
+        cells = []
+        for method in evidence.methods:
+            chosen = evidence.tuning.get((task, backbone, method))
+            cells.append(None if chosen is None else _range(chosen, run((task, backbone), method)))
+        rows.append([name((task, backbone)), *cells])
+    columns = ["task", *(evidence.label(method) for method in evidence.methods)]
+    return table("Range over learning rates", columns, rows, note=RATES_NOTE)
+
+
+def _range(chosen: Mapping[str, Any], where: str) -> dict[str, Any]:
+    trials = chosen["trials"]
+    figures = [trial["validation"] for trial in trials if trial["validation"] is not None]
+    diverged = sum(bool(trial["diverged"]) for trial in trials)
+    undefined = len(trials) - len(figures) - diverged
+    notes = [f"x {_span(chosen):.3g}", f"{len(trials)} trials"]
+    notes += [f"{count} {what}" for count, what in ((diverged, "diverged"), (undefined, "undefined")) if count]
+    spread = 100 * (max(figures) - min(figures)) if figures else math.nan
+    return cell(spread, text=f"{fixed(spread)} ({', '.join(notes)})", run=where)
+
+
+def _ratio_table(evidence: Evidence, compared: list[Compared]) -> dict[str, Any]:
+    rows = []
+    for of in compared:
+        mean, boot = of.over.over_groups, of.over.bootstrap
+        value, low, high = (from_log(logarithm) for logarithm in (mean.mean, mean.low, mean.high))
+        text = significant(value) + (f" {ratio(low, high)}" if mean.has_interval else "")
+        ends = [from_log(end) for end in boot]
+        left_out = [name(pair) for pair, _ in (*of.paired.lost, *of.paired.dropped)]
+        rows.append(
+            [
+                of.sense.label,
+                evidence.label(of.method),
+                cell(value, low=low, high=high, text=text),
+                cell(None, low=ends[0], high=ends[1], text=ratio(*ends)),
+                len(of.over.by_group),
+                cell(of.p, text=p_value(of.p)),
+                listed(left_out) or None,
+            ]
+        )
+    columns = ["spread", "FRoD over", "ratio", "by bootstrap", "tasks", "p (Holm)", "left out: no figure"]
+    return table("Spread of FRoD over that of each other method", columns, rows, note=RATIO_NOTE)

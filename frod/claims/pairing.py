@@ -1,0 +1,83 @@
+"""Two methods set against each other run by run: which pairs there are, which were left out, and what they give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from frod.claims.evidence import CONFIDENCE, Pair, Values, name
+from frod.evaluation.inference import Overall, holm, overall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Differences of one method to another, by task and seed."""
+
+    groups: dict[Pair, dict[int, float]]
+    """Tasks without a pair are not in it."""
+    lost: tuple[tuple[Pair, int], ...]
+    """Pairs left out as the first method's value is undefined: to its advantage, if anything."""
+    dropped: tuple[tuple[Pair, int], ...]
+    """Pairs left out as the other's alone is."""
+    overall: Overall | None
+    """None where there is no pair."""
+
+    @property
+    def pairs(self) -> int:
+        """How many there are, over all tasks."""
+        return sum(map(len, self.groups.values()))
+
+
+def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Paired:
+    """Differences `subject - other` over the tasks and seeds that both have.
+
+    Parameters
+    ----------
+    log : bool
+        Of the logarithms, for ratios; a value of nought then counts as undefined.
+    """
+    groups: dict[Pair, dict[int, float]] = {}
+    lost: list[tuple[Pair, int]] = []
+    dropped: list[tuple[Pair, int]] = []
+    for pair, methods in values.items():
+        for seed in sorted(set(methods.get(subject, {})) & set(methods.get(other, {}))):
+            left, right = (_log(methods[m][seed]) if log else methods[m][seed] for m in (subject, other))
+            if math.isnan(left):
+                lost.append((pair, seed))
+            elif math.isnan(right):
+                dropped.append((pair, seed))
+            else:
+                groups.setdefault(pair, {})[seed] = left - right
+    return Paired(
+        groups=groups,
+        lost=tuple(lost),
+        dropped=tuple(dropped),
+        overall=overall({name(pair): of for pair, of in groups.items()}, confidence=CONFIDENCE) if groups else None,
+    )
+
+
+def against(
+    values: Values, subject: str, others: Iterable[str], *, log: bool = False
+) -> tuple[dict[str, Paired], dict[str, float]]:
+    """The subject against each other method that shares a run, and Holm's correction over these methods.
+
+    Returns
+    -------
+    paired : dict of method to Paired
+    p : dict of method to float
+        Corrected p value of the two-sided test over tasks; nan where it could not be done.
+    """
+    found = {other: paired(values, subject, other, log=log) for other in others}
+    tested = {other: pairs for other, pairs in found.items() if pairs.overall is not None}
+    corrected = holm([pairs.overall.p for pairs in tested.values() if pairs.overall is not None])
+    return found, dict(zip(tested, corrected))
+
+
+def runs(left_out: Iterable[tuple[Pair, int]]) -> list[str]:
+    """Pairs that were left out, by name."""
+    return [f"{name(pair)}, seed {seed}" for pair, seed in left_out]
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else math.nan

@@ -1,0 +1,208 @@
+"""Claim: all this under identical training budgets. Read off the records of what the runs did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from statistics import median
+from typing import Any
+
+from frod.claims.claim import Verdict, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.evidence import SUBJECT, Evidence, RunKey, name
+from frod.claims.wording import listed, number
+
+SAYS = "Full fine-tuning is matched under identical training budgets."
+TEST = (
+    "All methods of a task, model and seed must agree, in the records of what they did, in each quantity of the table "
+    "below; rates, and how they were chosen, must come from equally many trials of equal length. Under the audited "
+    "protocol test must have been predicted once."
+)
+NOTE = (
+    "Over the groups of runs that are compared: all methods of a task, model and seed. Not alike, and not meant to be: "
+    "learning rates, parameters trained, memory and time."
+)
+Group = tuple[str, str, int]
+
+
+def same_budget(evidence: Evidence) -> dict[str, Any]:
+    """Judge whether compared runs had the same budget, data and choice of rates."""
+    groups: dict[Group, dict[str, RunKey]] = {}
+    for key in sorted(evidence.records):
+        groups.setdefault((key[0], key[1], key[3]), {})[key[2]] = key
+    compared = {group: keys for group, keys in groups.items() if len(keys) > 1}
+    faults = {what: _differing(evidence, compared, read) for what, read in QUANTITIES.items()}
+    holes = {what: _missing(evidence, compared, read) for what, read in QUANTITIES.items()}
+    tests = _tests(evidence)
+    return claim(
+        "same_budget",
+        title="Identical budgets",
+        says=SAYS,
+        test=TEST,
+        verdict=_verdict(compared, faults, holes, tests),
+        figures=_figures(evidence, compared, faults, holes),
+        tables=[_table(evidence, compared, faults, holes, tests)] if compared else [],
+    )
+
+
+def _budget(field: str) -> Callable[[Evidence, RunKey], Any]:
+    return lambda evidence, key: (evidence.records[key].get("budget") or {}).get(field)
+
+
+def _training(evidence: Evidence, key: RunKey) -> Any:
+    return (evidence.records[key].get("spec") or {}).get("training")
+
+
+def _protocol(evidence: Evidence, key: RunKey) -> Any:
+    return evidence.records[key].get("protocol")
+
+
+def _inputs(evidence: Evidence, key: RunKey) -> Any:
+    """Weights and data; a basis (bases/BACKBONE/BASIS/manifest.json) and the rates chosen are a method's own."""
+    inputs = evidence.records[key].get("inputs") or {}
+    paths = {path: PurePosixPath(path.replace("\\", "/")) for path in inputs}
+    shared = {
+        str(path): inputs[given]
+        for given, path in paths.items()
+        if path.parts[-4:-3] != ("bases",) and path.name != "rates.json"
+    }
+    return shared or None
+
+
+def _trials(evidence: Evidence, key: RunKey) -> Any:
+    """Number, seed and budget of the trials of rates; none where the suite gave the rates."""
+    record = evidence.records[key]
+    if "tuning" not in record:
+        return None
+    chosen = evidence.tuning.get(key[:3])
+    tuning = record["tuning"] or {}
+    return {
+        "number": tuning.get("trials", 0),
+        "seed": tuning.get("seed"),
+        "budget": chosen and chosen.get("budget"),
+    }
+
+
+QUANTITIES: dict[str, Callable[[Evidence, RunKey], Any]] = {
+    "optimiser steps": _budget("steps"),
+    "batch size": _budget("batch_size"),
+    "micro-batches a step": _budget("accumulation"),
+    "examples seen": _budget("examples"),
+    "order of the examples": _budget("order_sha256"),
+    "schedule, decay, clipping, precision": _training,
+    "protocol": _protocol,
+    "weights and data": _inputs,
+    "trials of rates": _trials,
+}
+
+
+def _differing(
+    evidence: Evidence, compared: Mapping[Group, Mapping[str, RunKey]], read: Callable[[Evidence, RunKey], Any]
+) -> list[str]:
+    """Groups whose methods differ in a quantity: by name, with the values of two of them."""
+    faults = []
+    for (task, backbone, seed), keys in compared.items():
+        found: dict[str, str] = {}
+        for method, key in keys.items():
+            value = read(evidence, key)
+            if value is not None:
+                found.setdefault(json.dumps(value, sort_keys=True), method)
+        if len(found) > 1:
+            (first, one), (second, other), *_ = found.items()
+            values = f"{one} {_short(first)}, {other} {_short(second)}"
+            faults.append(f"{name((task, backbone))}, seed {seed}: {values}")
+    return faults
+
+
+def _short(text: str) -> str:
+    text = text.strip('"')
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _missing(
+    evidence: Evidence, compared: Mapping[Group, Mapping[str, RunKey]], read: Callable[[Evidence, RunKey], Any]
+) -> int:
+    """How many runs do not record a quantity."""
+    return sum(read(evidence, key) is None for keys in compared.values() for key in keys.values())
+
+
+def _tests(evidence: Evidence) -> list[str]:
+    """Runs of the audited protocol that predicted test other than once, or do not say."""
+    faults = []
+    for key in sorted(evidence.records):
+        record = evidence.records[key]
+        times = (record.get("evaluations") or {}).get("test")
+        if record.get("protocol") != "released" and times != 1:
+            faults.append(
+                f"{name(key[:2])}, {key[2]}, seed {key[3]}: {'not recorded' if times is None else f'{times} times'}"
+            )
+    return faults
+
+
+def _verdict(
+    compared: Mapping[Group, Any], faults: Mapping[str, list[str]], holes: Mapping[str, int], tests: list[str]
+) -> Verdict:
+    if not compared:
+        return untestable("No task and seed has runs of two methods.")
+    found = [f"{what} ({listed(of, 2)})" for what, of in faults.items() if of]
+    read_again = [fault for fault in tests if not fault.endswith("not recorded")]
+    found += [f"test predicted more or less than once ({listed(read_again, 2)})"] if read_again else []
+    groups = number(len(compared), "group")
+    if found:
+        return contradicted(f"Runs that are compared differ in: {'; '.join(found)}.")
+    unknown = [f"{what} ({number(count, 'run')})" for what, count in holes.items() if count]
+    unknown += [f"how often test was predicted ({number(len(tests), 'run')})"] if tests else []
+    if unknown:
+        return undecided(f"Not recorded: {listed(unknown)}. What is recorded agrees in all {groups} of compared runs.")
+    runs = number(sum(map(len, compared.values())), "run")
+    return supported(
+        f"In all {groups} of compared runs ({runs}) {len(QUANTITIES)} quantities agree, order of examples and number "
+        "of trials included. The same budget is not the same time or memory."
+    )
+
+
+def _figures(
+    evidence: Evidence,
+    compared: Mapping[Group, Mapping[str, RunKey]],
+    faults: Mapping[str, list[str]],
+    holes: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    alike = sum(not of and not holes[what] for what, of in faults.items())
+    figures = (
+        [figure("quantities that agree", alike, unit=f"of {len(QUANTITIES)}", n=len(compared))] if compared else []
+    )
+    for method in evidence.others:
+        ratios = [
+            ours / other
+            for keys in compared.values()
+            if SUBJECT in keys
+            and method in keys
+            and (ours := _seconds(evidence, keys[SUBJECT]))
+            and (other := _seconds(evidence, keys[method]))
+        ]
+        if ratios:
+            label = f"seconds of training, over {evidence.label(method)}'s"
+            figures.append(figure(label, median(ratios), unit="ratio, median", n=len(ratios)))
+    return figures
+
+
+def _seconds(evidence: Evidence, key: RunKey) -> float | None:
+    return (evidence.records[key].get("resources") or {}).get("train_seconds")
+
+
+def _table(
+    evidence: Evidence,
+    compared: Mapping[Group, Any],
+    faults: Mapping[str, list[str]],
+    holes: Mapping[str, int],
+    tests: list[str],
+) -> dict[str, Any]:
+    rows = [
+        [what, f"{len(compared) - len(of)} of {len(compared)}", holes[what] or None, listed(of, 3) or None]
+        for what, of in faults.items()
+    ]
+    once = f"{len(evidence.records) - len(tests)} of {number(len(evidence.records), 'run')}"
+    rows.append(["test predicted once (audited protocol)", once, None, listed(tests, 3) or None])
+    return table(
+        "What compared runs have alike", ["quantity", "groups alike", "runs without", "differences"], rows, note=NOTE
+    )

@@ -1,0 +1,163 @@
+"""Whether a difference is shown: a t test in each group, Holm's correction over groups, and two intervals over groups.
+
+A group is a task, and its values are the differences of paired seeds. Over tasks, the tasks are the units: what is
+said is about tasks like these, not about these seeds. Student's t interval over the tasks' means is exact where those
+are normal; the hierarchical bootstrap does without normality, but is too narrow where tasks are few. A claim is called
+shown only where both agree, so that its error rate is at most that of the t interval.
+
+Values that are all the same leave nothing to judge chance by: test and interval are then nan, as for one value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from frod.evaluation.statistics import Difference, mean_interval
+
+DRAWS = 10_000
+
+
+class Interval(NamedTuple):
+    """From low to high; both nan where there is none."""
+
+    low: float
+    high: float
+
+
+NONE = Interval(math.nan, math.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overall:
+    """Differences of several groups, each by itself and all together."""
+
+    by_group: dict[str, Difference]
+    over_groups: Difference
+    """Of the groups' means: each group counts alike, however many pairs it has."""
+    bootstrap: Interval
+    """Groups, then pairs within each, drawn with replacement; nan for one group."""
+
+    @property
+    def deciding(self) -> Difference:
+        """What a verdict rests on: the groups as units or, where there is but one, its own pairs."""
+        return self.over_groups if len(self.by_group) > 1 else next(iter(self.by_group.values()))
+
+    @property
+    def p(self) -> float:
+        """Of the two-sided t test that the mean is nought; nan where there is no interval."""
+        return difference_p(self.deciding.each)
+
+    def above(self, bound: float) -> bool:
+        """Whether the t interval, and the bootstrap's where there is one, lie above a bound."""
+        lows = (self.deciding.low, *(() if math.isnan(self.bootstrap.low) else (self.bootstrap.low,)))
+        return all(low > bound for low in lows)
+
+    def below(self, bound: float) -> bool:
+        """Whether the t interval, and the bootstrap's where there is one, lie below a bound."""
+        highs = (self.deciding.high, *(() if math.isnan(self.bootstrap.high) else (self.bootstrap.high,)))
+        return all(high < bound for high in highs)
+
+
+def overall(
+    groups: Mapping[str, Mapping[int, float]], *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
+) -> Overall:
+    """Differences by group, with their intervals.
+
+    Parameters
+    ----------
+    groups : mapping of group to its differences by pair
+        Such as task to seed to difference; each group has at least one.
+    confidence : float
+        Of every interval, two-sided.
+    draws, seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    ValueError
+        For no groups, an empty one, or a difference that is not finite.
+    """
+    if not groups:
+        raise ValueError("groups is empty; differences over tasks need at least one task")
+    by_group = {name: mean_interval(values, confidence=confidence) for name, values in groups.items()}
+    each = [found.each for found in by_group.values()]
+    return Overall(
+        by_group=by_group,
+        over_groups=mean_interval({name: found.mean for name, found in by_group.items()}, confidence=confidence),
+        bootstrap=bootstrap(each, confidence=confidence, draws=draws, seed=seed) if len(each) > 1 else NONE,
+    )
+
+
+def difference_p(differences: Sequence[float]) -> float:
+    """P value of the two-sided t test that the mean is nought; nan for one value, or values without spread."""
+    found = mean_interval(dict(enumerate(differences)))
+    if not found.has_interval:
+        return math.nan
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(_statistic(found, 0.0)), found.n - 1))
+
+
+def non_inferiority_p(differences: Sequence[float], margin: float) -> float:
+    """P value of the one-sided t test that the mean is at most -margin; nan for one value, or values without spread.
+
+    A small one shows that the mean lies above -margin. It is below (1 - c) / 2 exactly where the two-sided interval of
+    confidence c lies above -margin.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin is {margin}; right is more than 0, in the unit of the differences")
+    found = mean_interval(dict(enumerate(differences)))
+    if not found.has_interval:
+        return math.nan
+    from scipy.stats import t
+
+    return float(t.sf(_statistic(found, -margin), found.n - 1))
+
+
+def _statistic(found: Difference, null: float) -> float:
+    variance = math.fsum((value - found.mean) ** 2 for value in found.each) / (found.n - 1)
+    return (found.mean - null) / math.sqrt(variance / found.n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected after Holm, so that the chance of any false finding among them is at most the level.
+
+    One that is nan, a test that could not be done, stays nan, and counts as one that found nothing: leaving it out
+    would make the others' correction depend on what came out.
+    """
+    if not len(p_values):
+        return []
+    from statsmodels.stats.multitest import multipletests
+
+    counted = [1.0 if math.isnan(p) else p for p in p_values]
+    corrected = multipletests(counted, method="holm")[1]
+    return [math.nan if math.isnan(p) else float(q) for p, q in zip(p_values, corrected)]
+
+
+def bootstrap(groups: Sequence[Sequence[float]], *, confidence: float, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """Percentile interval of the mean of group means: groups, then values within each, drawn with replacement.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of float
+        They may differ in length; none is empty.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    lengths = np.array([len(values) for values in groups])
+    padded = np.zeros((len(groups), lengths.max()))
+    for row, values in zip(padded, groups):
+        row[: len(values)] = values
+    # Axes: draw, place of a group, place of a value within it.
+    drawn = rng.integers(len(groups), size=(draws, len(groups)))
+    places = lengths[drawn][..., None]
+    which = np.minimum((rng.random((*drawn.shape, lengths.max())) * places).astype(int), places - 1)
+    counted = np.arange(lengths.max()) < places
+    sums = np.where(counted, padded[drawn[..., None], which], 0.0).sum(axis=-1)
+    means = (sums / places[..., 0]).mean(axis=-1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
