@@ -14,10 +14,10 @@ import yaml
 
 from frod import files
 from frod.config import Workflow
-from frod.crate.description import PARAMS, Description
-from frod.crate.graph import METADATA, Graph
+from frod.crate.description import PARAMS, WORKFLOW, Description
+from frod.crate.graph import METADATA, Graph, command
 from frod.crate.jobs import Jobs
-from frod.crate.payload import Payload, source_files
+from frod.crate.payload import Payload, source_files, suite_files
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -64,13 +64,14 @@ def build(
     ValueError
         Names every file that is missing, altered or holds a secret, or says why `out` cannot be written to.
     """
-    _check_target(out)
+    check_target(out)
     payload = Payload(workflow, with_data=with_data)
     jobs_of = Jobs(workflow, report, payload)
     jobs = jobs_of.read(specs["backbone"], folder)
-    for path in source_files():
+    commands = dict.fromkeys(command(job.rule) for job in jobs)
+    for path in [WORKFLOW, *commands, *suite_files(workflow), *source_files()]:
         payload.add(path)
-    _add_params(payload, report["params"])
+    add_params(payload, report["params"])
     known = payload.known()
     crate = Graph()
     Description(crate, workflow, report, jobs, list(jobs_of.records.values())).all(known, specs, author)
@@ -92,7 +93,7 @@ def build(
     }
 
 
-def _check_target(out: Path) -> None:
+def check_target(out: Path) -> None:
     """What is there is replaced; so it must be a crate."""
     if out.suffix == ".zip":
         if out.exists() and not zipfile.is_zipfile(out):
@@ -111,7 +112,7 @@ def _zip(folder: Path, out: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _add_params(payload: Payload, params: Mapping[str, Any]) -> None:
+def add_params(payload: Payload, params: Mapping[str, Any]) -> None:
     """Add params.yaml; where it has other settings than the suite was run with, as after `--config`, add those."""
     path = Path(PARAMS)
     if path.is_file() and yaml.safe_load(path.read_text(encoding="utf-8")) == params:

@@ -10,7 +10,7 @@ from typing import Any
 from frod.config import Workflow
 from frod.crate import graph, sources
 from frod.crate.jobs import RULES, Job
-from frod.crate.payload import Known
+from frod.crate.payload import Known, suite_files
 from frod.provenance import code
 
 LICENCE = "Apache-2.0"
@@ -99,8 +99,6 @@ class Description:
 
     def _main(self, known: Mapping[str, Known]) -> None:
         """The Snakefile as the main workflow, one step a rule, and the command of each."""
-        from importlib.metadata import version
-
         for rule in self._rules:
             values = [job.values for job in self._jobs if job.rule == rule]
             names = dict.fromkeys(name for of_job in values for name in of_job)
@@ -108,9 +106,9 @@ class Description:
                 known[graph.command(rule)],
                 name=f"frod {rule}",
                 description=RULES[rule],
-                version=code.code_hash(f"frod.commands.{rule}"),
+                version=code.code_hash(f"frod.commands.{rule}", package="frod"),
                 **{"@type": ["File", "SoftwareSourceCode"]},
-                **({"input": [{"@id": f"#{rule}/{name}"} for name in names]} if names else {}),
+                **({"input": [{"@id": graph.local(f"#{rule}/{name}")} for name in names]} if names else {}),
             )
             self._references[graph.command(rule)] = tool
         steps = [
@@ -127,7 +125,7 @@ class Description:
             WORKFLOW,
             main=True,
             lang="snakemake",
-            lang_version=version("snakemake"),
+            lang_version=self._snakemake(),
             properties={
                 "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
                 "name": "FRoD, put to the test",
@@ -148,14 +146,16 @@ class Description:
         )
         self._references[WORKFLOW] = {"@id": main.id}
 
+    def _snakemake(self) -> str:
+        """Versions of Snakemake that the runs' records name."""
+        found = {of["environment"]["packages"].get("snakemake", "unknown") for of in self._records}
+        return ", ".join(sorted(found))
+
     def _report_file(self, name: str) -> str:
         return next(file for job in self._jobs if job.rule == "report" for file in job.outputs if file.endswith(name))
 
     def _suites(self) -> list[str]:
-        named = self._report["params"].get("suite", "smoke")
-        own = named if named.endswith((".yaml", ".yml")) else f"workflow/suites/{named}.yaml"
-        included = [f"workflow/suites/{name}.yaml" for name in self._workflow.suite.include]
-        return [name for name in (own, *included) if name in self._references]
+        return [path.as_posix() for path in suite_files(self._workflow)]
 
     def _suite_slot(self, name: str) -> dict[str, str]:
         return self._slot(f"suite {Path(name).stem}", name)
@@ -169,7 +169,7 @@ class Description:
 
     def _run(self, person: dict[str, str] | None) -> dict[str, str]:
         """The run of the whole workflow: from sources and settings to the report and the runs' files."""
-        kept = ("train", "evaluate", "summarise", "report")
+        kept = ("tune", "train", "evaluate", "spectrum", "summarise", "report")
         outputs = dict.fromkeys(name for job in self._jobs if job.rule in kept for name in job.outputs)
         outside = [self._references[f"{kind}:{name}"] for job in self._jobs for kind, name in job.sources]
         started, finished = self._times()

@@ -35,9 +35,10 @@ class Graph:
         self.crate.metadata.extra_terms = dict(TERMS)
 
     def entity(self, identifier: str, properties: Mapping[str, Any]) -> dict[str, str]:
-        """Add an entity that is not a file, unless it is there; return the reference to it."""
+        """Add an entity that is not a file of the crate, unless it is there; return the reference to it."""
         from rocrate.model.contextentity import ContextEntity
 
+        identifier = local(identifier)
         if self.crate.get(identifier) is None:
             compact = {name: _single(value) for name, value in properties.items()}
             self.crate.add(ContextEntity(self.crate, identifier, properties=compact))
@@ -102,6 +103,13 @@ class Graph:
         faults = secrets_in(folder / METADATA)
         if faults:
             raise ValueError("\n".join(faults))
+
+
+def local(identifier: str) -> str:
+    """Return an identifier as an address may hold it: a setting's value may be any text."""
+    from urllib.parse import quote
+
+    return f"#{quote(identifier[1:], safe='/=@:+,')}" if identifier.startswith("#") else identifier
 
 
 def command(rule: str) -> str:

@@ -148,10 +148,13 @@ def media_type(name: str) -> str:
 
 
 def secrets_in(path: Path) -> list[str]:
-    """A fault where a text file holds a password, a token or an address with credentials; they are not repeated."""
+    """Return a fault where a text file holds a password, a token or an address with credentials; it is not repeated."""
     if path.suffix in BINARY:
         return []
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return []
     content = json.loads(text) if path.suffix == ".json" else text
     if records.without_secrets(content) == content:
         return []
@@ -168,3 +171,9 @@ def source_files(root: Path = Path()) -> Iterable[Path]:
             hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
             if path.is_file() and not hidden and path.suffix != ".pyc":
                 yield path
+
+
+def suite_files(workflow: Workflow) -> list[Path]:
+    """The file of the suite, and those of the suites that it includes."""
+    names = [workflow.params.suite, *workflow.suite.include]
+    return [Path(name if name.endswith((".yaml", ".yml")) else f"workflow/suites/{name}.yaml") for name in names]
