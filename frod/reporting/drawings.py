@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.reporting import figures
+from frod.reporting import figures, line_figures, pareto
 from frod.reporting.comparison import Comparison
 from frod.reporting.curves import by_method, measured, thin
 from frod.reporting.naming import Look, file_name, metric_axis, pair_label
 from frod.reporting.report import Report
+from frod.reporting.spectra import median_spectrum
 from frod.reporting.svg import Drawing
 
 KINDS = ("seeds", "pareto", "loss", "validation", "spectrum")
@@ -37,9 +38,12 @@ def draw(report: Report) -> dict[str, Drawing]:
         ordered = {method: found[method] for method in report.looks if method in found}
         drawn[names["seeds"]] = figures.dots(comparison, report.looks)
         drawn[names["loss"]] = _loss(comparison, ordered, report.looks)
-        validation = _during_training(comparison, ordered, report.looks)
-        if validation is not None:
-            drawn[names["validation"]] = validation
+        further = {
+            "validation": _during_training(comparison, ordered, report.looks),
+            "pareto": pareto.scatter(comparison, _trained(report, comparison), report.looks),
+            "spectrum": _spectrum(report, comparison),
+        }
+        drawn |= {names[kind]: drawing for kind, drawing in further.items() if drawing is not None}
     return drawn
 
 
@@ -48,8 +52,8 @@ Histories = Mapping[str, Mapping[int, "pd.DataFrame"]]
 
 def _loss(comparison: Comparison, histories: Histories, looks: Mapping[str, Look]) -> Drawing:
     where = pair_label(comparison.task, comparison.backbone)
-    losses = {method: [thin(history) for history in seeds.values()] for method, seeds in histories.items()}
-    return figures.lines(losses, looks, title=f"Training loss, {where}", axis="training loss")
+    losses = {method: {seed: thin(history) for seed, history in seeds.items()} for method, seeds in histories.items()}
+    return line_figures.lines(losses, looks, title=f"Training loss, {where}", axis="training loss")
 
 
 def _during_training(comparison: Comparison, histories: Histories, looks: Mapping[str, Look]) -> Drawing | None:
@@ -60,18 +64,34 @@ def _during_training(comparison: Comparison, histories: Histories, looks: Mappin
     split = "test" if released else "validation"
     column = f"{split}_{comparison.primary}"
     checks = {
-        method: [
-            [(step, 100 * value) for step, value in curve]
-            for history in seeds.values()
+        method: {
+            seed: [(step, 100 * value) for step, value in curve]
+            for seed, history in seeds.items()
             if (curve := measured(history, column))
-        ]
+        }
         for method, seeds in histories.items()
     }
     if not any(checks.values()):
         return None
     title = f"{split.capitalize()} {comparison.primary} during training, {pair_label(*_pair(comparison))}"
     axis = f"{split} {metric_axis(comparison.primary)}"
-    return figures.lines(checks, looks, title=title, axis=axis, log=False)
+    return line_figures.lines(checks, looks, title=title, axis=axis, log=False)
+
+
+def _trained(report: Report, comparison: Comparison) -> dict[str, int]:
+    runs = report.by_task[_pair(comparison)].drop_duplicates("method")
+    return dict(zip(runs["method"], runs["trainable_parameters"].astype(int)))
+
+
+def _spectrum(report: Report, comparison: Comparison) -> Drawing | None:
+    curves = {
+        method: median_spectrum(report.spectra[*_pair(comparison), method])
+        for method in report.methods
+        if (*_pair(comparison), method) in report.spectra
+    }
+    curves = {method: curve for method, curve in curves.items() if curve}
+    title = f"Spectrum of W' - W, {pair_label(*_pair(comparison))}"
+    return line_figures.spectrum(curves, report.looks, title=title) if curves else None
 
 
 def _pair(comparison: Comparison) -> tuple[str, str]:

@@ -84,6 +84,18 @@ def size(value: float | None) -> str:
     return f"{_three_digits(value)}\u00a0GiB"
 
 
+def figure(value: float | None) -> str:
+    """A number in whatever unit, with three significant digits or so: 1.72, −12.3, 0.0031, 1 569 276."""
+    if _absent(value):
+        return DASH
+    if isinstance(value, int) or abs(value) >= 1000:
+        return _minus(count(round(value)))
+    if value == 0:
+        return "0"
+    digits = 1 if abs(value) >= 10 else 2 - math.floor(math.log10(abs(value)))
+    return _minus(f"{value:.{digits}f}" if digits <= 6 else f"{value:.2g}")
+
+
 def ratio(value: float | None) -> str:
     """A quotient: 1.27 ×."""
     return DASH if _absent(value) else f"{value:.2f}\u00a0×"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from frod.evaluation.metrics import BEST_EPOCH, METRICS
 from frod.evaluation.statistics import over_seeds
 from frod.reporting import formatting as show
+from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison
 from frod.reporting.naming import metric_label, pair_label, run_page
 from frod.reporting.report import Report
@@ -77,8 +78,7 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
 
 def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
     """Other metrics and splits of a task, as means ± spread over seeds; None where there are none."""
-    of_task = (report.summary["task"] == comparison.task) & (report.summary["backbone"] == comparison.backbone)
-    runs = report.summary[of_task].dropna(axis="columns", how="all")
+    runs = report.by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
     splits = sorted(
         name.removesuffix("_examples") for name in runs if name.startswith("test") and name.endswith("_examples")
     )
@@ -93,7 +93,9 @@ def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
     rows = []
     for result in comparison.results:
         of_method = runs[runs["method"] == result.method]
-        rows.append({"look": report.looks[result.method], "cells": [_mean(of_method[name]) for name in columns]})
+        href = run_page(comparison.task, comparison.backbone, result.method)
+        cells = [_mean(of_method[name], href) for name in columns]
+        rows.append({"look": report.looks[result.method], "cells": cells})
     return {"columns": list(columns.values()), "rows": rows}
 
 
@@ -104,9 +106,10 @@ def _title(split: str, metric: str) -> str:
     return f"{metric_label(metric)}, {where}" if where else metric_label(metric)
 
 
-def _mean(values: pd.Series) -> str:
+def _mean(values: pd.Series, href: str) -> Cell:
     defined = [float(value) for value in values.dropna()]
     if not defined:
-        return "undefined"
+        return cell("undefined", None, href)
     found = over_seeds(defined)
-    return show.points(found.mean) + (f" ± {show.points(found.spread)}" if found.n > 1 else "")
+    text = show.points(found.mean) + (f" ± {show.points(found.spread)}" if found.n > 1 else "")
+    return cell(text, found.mean, href)

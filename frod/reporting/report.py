@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Report:
     """What claims.json holds: see `frod.claims.assess`."""
     spectra: Mapping[tuple[str, str, str], pd.DataFrame]
     """Singular values of W' - W, by task, backbone and method: a row per seed and adapted layer."""
+
+    @cached_property
+    def by_task(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """The summary's rows by task and backbone, in its order."""
+        return dict(list(self.summary.groupby(["task", "backbone"], sort=False)))
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -31,10 +31,9 @@ Facts = list[tuple[str, str]]
 def pages(report: Report, templates: Environment) -> dict[str, str]:
     """Every page, by its name below the report's folder."""
     found = {}
-    by_task = dict(list(report.summary.groupby(["task", "backbone"], sort=False)))
     for comparison in report.comparisons:
         # Columns that are empty for the whole task are other tasks' metrics.
-        of_task = by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
+        of_task = report.by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
         for result in comparison.results:
             where = (comparison.task, comparison.backbone, result.method)
             rows = of_task[of_task["method"] == result.method].sort_values("seed").to_dict("records")
@@ -77,7 +76,7 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "seed": key.seed,
         "href": f"{UP}{folder}/record.json",
-        "path": f"results/{report.suite['name']}/{key.path}/record.json",
+        "path": f"{report.results.rpartition('/')[2]}/{report.suite['name']}/{key.path}/record.json",
         "sha": str(row["record_sha256"]),
         "metrics": _metrics(row),
         "times": [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]

@@ -16,6 +16,7 @@ from markupsafe import escape
 from frod.reporting.naming import Look
 
 INK, SOFT, GRID = "#1b1b1b", "#5f5f5f", "#dddddd"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 
@@ -53,13 +54,21 @@ class Drawing:
         stroke, class_ = (GRID, "grid") if soft else (SOFT, "axis")
         self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=stroke, stroke_dasharray=dash, class_=class_)
 
-    def stroke(self, points: Sequence[tuple[float, float]], look: Look, *, width: float, opacity: float = 1) -> None:
-        """A line through points in a method's colour; it breaks where a coordinate is nan."""
+    def stroke(
+        self,
+        points: Sequence[tuple[float, float]],
+        look: Look,
+        *,
+        width: float,
+        opacity: float = 1,
+        hint: str | None = None,
+    ) -> None:
+        """A line through points in a method's colour, with a hint on hover; it breaks where a coordinate is nan."""
         path, pen_down = [], False
         for x, y in points:
             drawn = math.isfinite(x) and math.isfinite(y)
             if drawn:
-                path.append(f"{'L' if pen_down else 'M'}{_plain(x)} {_plain(y)}")
+                path.append(f"{'L' if pen_down else 'M'}{_plain(x, 1)} {_plain(y, 1)}")
             pen_down = drawn
         if path:
             self.add(
@@ -73,6 +82,7 @@ class Drawing:
                 opacity=None if opacity == 1 else opacity,
                 class_=f"s{look.slot}",
             )
+            self._hint(hint)
 
     def mark(
         self, x: float, y: float, look: Look, *, size: float = 4, opacity: float = 1, hint: str | None = None
@@ -84,6 +94,10 @@ class Drawing:
         else:
             attributes |= {"fill": look.colour, "class_": f"f{look.slot}"}
         self.add("path", **attributes)
+        self._hint(hint)
+
+    def _hint(self, hint: str | None) -> None:
+        """Give the last element a title, which browsers show on hover."""
         if hint is not None:
             self.parts[-1] = self.parts[-1].removesuffix("/>") + f"><title>{escape(hint)}</title></path>"
 
@@ -142,7 +156,9 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_label(value: float) -> str:
-    """A tick's number, short."""
+    """A tick's number, short: 0.01, and 10⁻⁵ where there would be many zeros."""
+    if 0 < value < 1e-3 and math.isclose(math.log10(value), round(math.log10(value)), abs_tol=1e-9):
+        return f"10{str(round(math.log10(value))).translate(_SUPERSCRIPTS)}"
     return f"{value:.10g}".replace("-", "−")
 
 
@@ -171,9 +187,9 @@ def _marker(kind: str, x: float, y: float, r: float) -> str:
     return polygon(*corners[kind])
 
 
-def _plain(value: object) -> str:
+def _plain(value: object, places: int = 2) -> str:
     """Numbers to two places, without trailing zeros: enough for a screen, and the same bytes each time."""
     if isinstance(value, float):
-        text = f"{value:.2f}".rstrip("0").rstrip(".")
+        text = f"{value:.{places}f}".rstrip("0").rstrip(".")
         return "0" if text == "-0" else text
     return str(value)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import synthetic_claims
 
 from frod.reporting.naming import RunKey
 
@@ -46,7 +47,8 @@ class Results:
     suite: dict[str, Any]
     manifests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     tuning: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
-    claims: dict[str, Any] = field(default_factory=lambda: claims([]))
+    claims: dict[str, Any] = field(default_factory=lambda: synthetic_claims.around([]))
+    spectra: dict[tuple[str, str, str], pd.DataFrame] = field(default_factory=dict)
 
 
 def results(*, rename: dict[str, str] | None = None) -> Results:
@@ -75,12 +77,18 @@ def results(*, rename: dict[str, str] | None = None) -> Results:
                 if (task, method, seed) == ("cola", "lora", 1):
                     histories[key].loc[60:66, "loss"] = math.nan
                 records[key] = _record(key, method)
-    return Results(pd.DataFrame(rows), histories, records, _suite(planned, called), _manifests(called))
-
-
-def claims(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """claims.json around some claims."""
-    return {"layout": 1, "suite": "smoke", "margin_points": 1.0, "confidence": 0.95, "claims": found}
+    return Results(
+        pd.DataFrame(rows),
+        histories,
+        records,
+        _suite(planned, called),
+        _manifests(called),
+        claims=synthetic_claims.claims(called),
+        spectra={
+            (called.get("digits", "digits"), "digit_vit", called.get(method, method)): synthetic_claims.spectrum(method)
+            for method in METHODS
+        },
+    )
 
 
 def _row(key: RunKey, base: int, numbers: dict[str, Any], pace: float) -> dict[str, Any]:
@@ -139,12 +147,17 @@ def _history(rng: np.random.Generator, method: str, primary: str, test: float, *
 def _record(key: RunKey, kind: str) -> dict[str, Any]:
     return {
         "run": {"suite": "smoke", **key._asdict()},
-        "evaluations": {"validation": 1, "test": 1},
+        "inputs": {f"data/models/{key.backbone}/source.json": "a" * 64},
+        "outputs": {f"results/smoke/{key.path}/adapter.safetensors": "b" * 64},
+        "evaluations": {"validation": 4, "test": 1},
+        "seeds": {"run": key.seed, "split": 0, "order": 3278857439845718984},
+        "parameters": {"trainable": {"adapter": 9000, "head": 650, "total": 9650}, "base": 1205000},
+        "resources": {"wall_seconds": 20.0, "train_seconds": 11.0, "peak_rss_bytes": 612345678, "peak_gpu_bytes": None},
         "spec": {
             "tuner": TUNERS[kind],
             "training": {"epochs": 3.0, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0, "clip": 1.0},
         },
-        "budget": {"train_examples": 1000},
+        "budget": {"train_examples": 1000, "steps": 180, "order_sha256": "c" * 64},
         "code": {"hash": "c0de" * 16, "git_commit": "0123456789abcdef", "git_dirty": key.seed == 3},
         "environment": {
             "python": "3.11.2",

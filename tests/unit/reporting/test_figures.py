@@ -4,12 +4,14 @@ import math
 import re
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 
-from frod.reporting import figures
+from frod.reporting import figures, line_figures, pareto
 from frod.reporting.comparison import compare, headline
 from frod.reporting.naming import looks
-from frod.reporting.svg import Drawing, Scale, log_ticks, nice_ticks
+from frod.reporting.spectra import median_spectrum
+from frod.reporting.svg import Drawing, Scale, log_ticks, nice_ticks, tick_label
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,14 +29,15 @@ def hints(drawing):
 def test_every_seed_is_a_marker(comparisons):
     drawing = figures.dots(comparisons[0], looks(METHODS))
     found = hints(drawing)
-    assert len(found) == 12
+    assert len(found) == 12 + 4, "and a bar for each mean"
     frod = comparisons[0].of("frod").values
     assert f"FRoD, seed 1: {100 * frod[1]:.2f}" in found
 
 
 def test_the_forest_has_every_pair_and_one_row_more_for_the_mean(comparisons):
     drawing = figures.forest(headline(comparisons), looks(METHODS))
-    assert len(hints(drawing)) == 3 + 3 + 3 + 1
+    assert len([hint for hint in hints(drawing) if ", seed " in hint]) == 3 + 3 + 3 + 1
+    assert len({hint for hint in hints(drawing) if ", mean of " in hint}) == 4 + 1
     texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
     assert "mean over tasks" in texts and "sums on micro_llama" in texts
 
@@ -51,14 +54,68 @@ def test_an_interval_that_leaves_the_axis_is_cut_not_hidden(results):
 
 def test_lines_break_where_a_loss_is_nan():
     curve = [(1, 1.0), (2, 1.5), (3, math.nan), (4, 2.0), (5, 2.5)]
-    drawing = figures.lines({"frod": [curve]}, looks(["frod"]), title="t", axis="loss")
+    drawing = line_figures.lines({"frod": {0: curve}}, looks(["frod"]), title="t", axis="loss")
     paths = [path.get("d") for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path")]
     assert sum(re.fullmatch(r"M[^MLZ]+L[^MLZ]+M[^MLZ]+L[^MLZ]+", d) is not None for d in paths) == 1
 
 
-@pytest.mark.parametrize("curves", [{}, {"frod": [[]]}, {"frod": [[(1, math.nan)]]}, {"frod": [[(1, 0.5)]]}])
+@pytest.mark.parametrize("curves", [{}, {"frod": {0: []}}, {"frod": {0: [(1, math.nan)]}}, {"frod": {0: [(1, 0.5)]}}])
 def test_lines_with_little_or_nothing_to_draw(curves):
-    ElementTree.fromstring(figures.lines(curves, looks(["frod"]), title="t", axis="loss").render())
+    ElementTree.fromstring(line_figures.lines(curves, looks(["frod"]), title="t", axis="loss").render())
+
+
+def test_every_mark_of_every_figure_says_what_it_is(comparisons):
+    curves = {"frod": {1: [(1, 2.0), (2, 1.0)], 2: [(1, 3.0), (2, 2.0)]}, "lora": {1: [(1, 2.5), (2, 1.5)]}}
+    appearance = looks(METHODS)
+    drawings = [
+        figures.dots(comparisons[0], appearance),
+        figures.forest(headline(comparisons), appearance),
+        line_figures.lines(curves, appearance, title="t", axis="loss"),
+        line_figures.spectrum({"lora": [(0, 1.0), (1, 0.1)]}, appearance, title="t"),
+        pareto.scatter(comparisons[0], dict.fromkeys(METHODS, 1000), appearance),
+    ]
+    legends = [0, 0, 2, 1, 4]  # markers beside the names they mean
+    for drawing, in_legend in zip(drawings, legends):
+        marks = [p for p in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path") if p.get("class")[0] == "f"]
+        assert len(marks) > len([p for p in marks if p.find(f"{SVG}title") is None]) == in_legend
+    assert "FRoD, step 2: 1.5" in hints(drawings[2]) and "FRoD, seed 2" in hints(drawings[2])
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ({"a": (10, 0.5), "b": (100, 0.7), "c": (1000, 0.9)}, ["a", "b", "c"]),
+        ({"a": (10, 0.7), "b": (100, 0.7), "c": (1000, 0.6)}, ["a"]),
+        ({"a": (10, 0.5), "b": (10, 0.6)}, ["b"]),
+        ({"c": (1000, 0.9), "a": (10, 0.1), "b": (100, 0.05)}, ["a", "c"]),
+        ({}, []),
+    ],
+)
+def test_the_front_holds_what_no_other_beats(points, expected):
+    assert pareto.front(points) == expected
+
+
+def test_accuracy_stands_over_the_logarithm_of_trained_parameters(comparisons):
+    trained = {"full_ft": 1_000_000, "frod": 10_000, "lora": 1_000, "linear_probe": 100}
+    drawing = pareto.scatter(comparisons[0], trained, looks(METHODS))
+    at = {}
+    for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path"):
+        title = path.find(f"{SVG}title")
+        if title is not None and path.get("class").startswith("f"):
+            corners = [float(x) for x in re.findall(r"[ML](-?[\d.]+)", path.get("d"))]
+            at[title.text.split(":")[0]] = (min(corners) + max(corners)) / 2
+    gap = at["LoRA"] - at["linear probe"]
+    assert at["full fine-tuning"] - at["LoRA"] == pytest.approx(3 * gap, abs=1)
+    assert pareto.scatter(comparisons[0], {**dict.fromkeys(METHODS, 0), "frod": 5}, looks(METHODS)) is None
+
+
+def test_a_spectrum_is_the_median_over_layers_of_values_over_the_largest():
+    table = pd.DataFrame({"singular_values": [[4.0, 2.0, 1.0, 0.0], [2.0, 2.0], [0.0, 0.0], [8.0, 4.0, 4.0, 4.0]]})
+    found = dict(median_spectrum(table))
+    assert found[0] == 1.0
+    assert found[0.5] == 0.5, "of 0.5, 1 and 0.5; the layer that did not change is left out"
+    assert found[1.0] == 0.5, "of 0, 1 and 0.5"
+    assert median_spectrum(table.iloc[2:3]) == []
 
 
 def test_no_coordinate_is_nan(comparisons, results):
@@ -75,6 +132,7 @@ def test_scales_and_ticks():
     assert nice_ticks(3, 3) == [3]
     assert log_ticks(0.009, 2.1) == pytest.approx([0.01, 0.1, 1])
     assert len(log_ticks(1.1, 1.9)) >= 2
+    assert [tick_label(v) for v in (0.5, 0.001, 1e-5, 2e-5, -3)] == ["0.5", "0.001", "10⁻⁵", "2e−05", "−3"]
 
 
 def test_text_and_attributes_are_escaped():

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 import synthetic
+import synthetic_claims
 
 from frod.reporting import dag, page
 from frod.reporting.naming import RunKey, file_name
@@ -25,6 +26,7 @@ def build(results, out, **options):
         claims=results.claims,
         manifests=results.manifests,
         tuning=results.tuning,
+        spectra=results.spectra,
         dag=dag.draw(synthetic.edges()),
         **options,
     )
@@ -81,7 +83,10 @@ def read(html):
 
 def test_files_are_all_there(results, built):
     names = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
-    assert {"index.html", "results.csv", "metrics.json", "curves.csv", "figures/difference.svg"} <= names
+    assert {"index.html", "results.csv", "results.tex", "summary.md", "curves.csv", "figures/difference.svg"} <= names
+    assert {"metrics.json", "claims.json", "runs/digits/digit_vit/frod.html"} <= names
+    assert {"figures/pareto-cola-minilm.svg", "figures/spectrum-digits-digit_vit.svg"} <= names
+    assert "figures/spectrum-cola-minilm.svg" not in names, "there is none of it"
     assert {"figures/seeds-digits-digit_vit.svg", "figures/loss-sums-micro_llama.svg"} <= names
     assert "figures/validation-sums-micro_llama.svg" not in names, "sums was not validated during training"
     assert not [name for name in names if "partial" in name]
@@ -125,12 +130,13 @@ def test_what_was_planned_and_what_cannot_be_shown(results, html):
     assert "1.72\u00a0%" in text and "not a result" in text
 
 
-def test_every_run_links_to_its_record_and_shows_its_hash(results, html):
+def test_every_number_of_a_run_leads_to_its_place_on_the_page_of_its_method(results, built, html):
     links = read(html).links
     for row in results.summary.to_dict("records"):
-        path = f"../../results/smoke/{row['task']}/{row['backbone']}/{row['method']}/seed-{row['seed']}/record.json"
-        assert path in links
-        assert f"<code>{row['record_sha256'][:12]}</code>" in html
+        path = f"runs/{row['task']}/{row['backbone']}/{row['method']}.html"
+        assert f"{path}#seed-{row['seed']}" in links and path in links
+        assert f'id="seed-{row["seed"]}"' in (built / path).read_text()
+        assert f">{row['record_sha256'][:12]}</a></code>" in html
 
 
 def test_tables_for_machines(results, built):
@@ -142,6 +148,11 @@ def test_tables_for_machines(results, built):
     of_digits = results.summary.query("task == 'digits' and method == 'frod'")["test"]
     assert metrics["digits/digit_vit/frod/test_accuracy"] == pytest.approx(of_digits.mean(), abs=1e-6)
     assert all(isinstance(value, int | float) for value in metrics.values())
+    assert metrics["claims/matches_full_ft/supported"] == 0 and metrics["claims/parameter_share/supported"] == 1
+    assert metrics["claims/matches_full_ft/mean_difference"] == -1.714
+    assert metrics["claims/matches_full_ft/mean_difference_high"] == 1.24
+    assert not [name for name in metrics if "full_rank" in name], "it cannot be tested, and its figure has no value"
+    assert json.loads((built / "claims.json").read_text()) == results.claims
     curves = list(csv.DictReader(io.StringIO((built / "curves.csv").read_text())))
     assert set(curves[0]) == {"task", "backbone", "method", "seed", "step", "loss"}
     assert len(curves) == 39 * 100
@@ -157,9 +168,11 @@ def test_the_same_results_give_the_same_bytes(results, built, tmp_path):
 def test_a_second_report_removes_its_own_stale_figures_and_nothing_else(results, tmp_path):
     build(results, tmp_path)
     (tmp_path / "figures" / "seeds-gone.svg").write_text("old")
+    (tmp_path / "runs" / "digits" / "digit_vit" / "gone.html").write_text("old")
     (tmp_path / "audit.json").write_text("{}")
     build(results, tmp_path)
     assert not (tmp_path / "figures" / "seeds-gone.svg").exists()
+    assert not (tmp_path / "runs" / "digits" / "digit_vit" / "gone.html").exists()
     assert (tmp_path / "audit.json").exists()
 
 
@@ -194,7 +207,7 @@ def test_a_suite_of_one_run_has_a_page(results, tmp_path):
         {key: results.records[key]},
         {"name": "smoke"},
         tmp_path,
-        claims=synthetic.claims([]),
+        claims=synthetic_claims.around([]),
     )
     text = "".join(read((tmp_path / "index.html").read_text()).words)
     assert "1 run: 1 task, 1 method (FRoD), 1 seed each" in text
@@ -258,7 +271,7 @@ def test_the_best_epoch_of_the_released_protocol_and_further_metrics_are_labelle
     text = (tmp_path / "index.html").read_text()
     assert "Released protocol" in text
     assert text.count("accuracy, best epoch on test</th>") == 1
-    assert '<td class="n">99.0 ± 0.0</td>' in text
+    assert re.search(r'<td class="n" data-value="0.99"><a href="runs/digits/[^"]*">99.0 ± 0.0</a></td>', text)
     assert '<th>also on test</th><th class="n">accuracy</th>' in text  # of CoLA, whose first is Matthews correlation
 
 

@@ -1,0 +1,77 @@
+"""The claims as the page shows them: a verdict in a word, the figures it rests on, and their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from frod.reporting import formatting as show
+from frod.reporting.cells import Cell, cell
+from frod.reporting.naming import run_page
+from frod.reporting.report import Report
+from frod.reporting.verdicts import in_words
+
+_MARKS = {"supported": "✓", "not_supported": "✗", "cannot_be_tested": "?"}
+
+
+def claims(report: Report) -> list[dict[str, Any]]:
+    """The claims in the order of claims.json."""
+    pages = {
+        f"{task}/{backbone}/{method}": run_page(task, backbone, method)
+        for task, backbone, method in report.summary[["task", "backbone", "method"]].itertuples(index=False)
+    }
+    return [
+        {
+            "id": f"claim-{claim['id'].replace('_', '-')}",
+            "title": claim["title"],
+            "claim": claim["claim"],
+            "test": claim["test"],
+            "verdict": in_words(claim),
+            "mark": "~" if claim.get("finding") == "undecided" else _MARKS[claim["verdict"]],
+            "kind": claim.get("finding") if claim["verdict"] == "not_supported" else claim["verdict"],
+            "reason": claim["reason"],
+            "figures": [(figure["name"], _figure(figure)) for figure in claim["figures"]],
+            "tables": [
+                {
+                    "title": table["title"],
+                    "note": table.get("note"),
+                    "columns": table["columns"],
+                    "numeric": [_is_numeric(table, i) for i in range(len(table["columns"]))],
+                    "rows": [[_cell(value, pages) for value in row] for row in table["rows"]],
+                }
+                for table in claim["tables"]
+            ],
+        }
+        for claim in report.claims["claims"]
+    ]
+
+
+def _figure(figure: Mapping[str, Any]) -> str:
+    """A main figure: 1.72 [1.5, 1.9] %, n = 5."""
+    said = show.figure(figure["value"])
+    if figure.get("low") is not None and figure.get("high") is not None:
+        said += f" [{show.figure(figure['low'])}, {show.figure(figure['high'])}]"
+    if figure.get("unit"):
+        said += f"\u00a0{figure['unit']}"
+    return said + (f", n = {figure['n']}" if figure.get("n") is not None else "")
+
+
+def _cell(value: Any, pages: Mapping[str, str]) -> Cell:
+    if value is None:
+        return cell(show.DASH)
+    if isinstance(value, str):
+        return cell(value)
+    if isinstance(value, int | float):
+        return cell(show.figure(value), value)
+    text = value.get("text")
+    if text is None:
+        text = show.figure(value.get("value"))
+        if value.get("low") is not None and value.get("high") is not None:
+            text += f" [{show.figure(value['low'])}, {show.figure(value['high'])}]"
+    return cell(text, value.get("value"), pages.get(value.get("run") or ""))
+
+
+def _is_numeric(table: Mapping[str, Any], column: int) -> bool:
+    """Whether a column holds numbers: then it stands to the right."""
+    values = [row[column] for row in table["rows"] if row[column] is not None]
+    return bool(values) and not any(isinstance(value, str) for value in values)
