@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,9 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
     run_id = client.create_run(experiment_id, start_time=began, run_name=key).info.run_id
     client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-    settings = list(
-        _flat(record["run"] | {name: record[name] for name in ("spec", "budget", "tuning") if record.get(name)})
-    )
+    settings = list(settings_of(record).items())
     for start in range(0, len(settings), 100):  # most parameters that one request may hold
-        client.log_batch(run_id, params=[Param(k, v[:500]) for k, v in settings[start : start + 100]])
+        client.log_batch(run_id, params=[Param(k, v) for k, v in settings[start : start + 100]])
     points = _final(record, metrics, ended) + _curves(directory / "history.parquet", record, began)
     for start in range(0, len(points), BATCH):
         client.log_batch(run_id, metrics=points[start : start + BATCH])
@@ -103,16 +101,27 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
         client.delete_run(run.info.run_id)
 
 
-def _final(record: dict, metrics: dict, when: int) -> list[Any]:
-    from mlflow.entities import Metric
+def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """What is logged of a run as parameters: dotted names and texts, at the length that MLflow takes."""
+    given = record["run"] | {name: record[name] for name in ("spec", "budget", "tuning") if record.get(name)}
+    return {name: text[:500] for name, text in _flat(given)}
 
+
+def figures_of(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What is logged of a finished run as metrics, curves aside."""
     values = {f"{split}_{name}": v for split, of in metrics["metrics"].items() for name, v in of.items()}
     trainable = record["parameters"]["trainable"]
     values |= {f"parameters/trainable_{name}": v for name, v in trainable.items()}
     values["parameters/base"] = record["parameters"]["base"]
     values["parameters/total"] = record["parameters"]["base"] + trainable["head"]
     values |= {f"system/{name}": v for name, v in record["resources"].items()}
-    return [Metric(name, float(v), when, 0) for name, v in values.items() if v is not None]
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _final(record: dict, metrics: dict, when: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [Metric(name, value, when, 0) for name, value in figures_of(record, metrics).items()]
 
 
 def _curves(path: Path, record: dict, began: int) -> list[Any]:

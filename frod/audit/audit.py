@@ -12,11 +12,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from frod.audit import counts, data, dvc_lock, git, mlflow_store, predictions, report_files, runs, summary, trials
+from frod.audit import counts, data, dvc_lock, git, predictions, report_files, runs, summary, tracked, trials
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
-from frod.reporting.naming import RunKey
 
 Progress = Callable[[str, int, int], None]
 PARALLEL_FROM = 64  # runs; a second process takes seconds to import what it needs
@@ -42,31 +41,46 @@ def audit(report: Path, *, progress: Progress = lambda what, done, all: None) ->
     ValueError
         There is no such report, or its runs are not here at all.
     """
-    study, findings = Study.open(report), Findings()
+    study = Study.open(report)
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
     study.digests = Digests(md5=dvc_lock.LOCK.is_file() and dvc_lock.covers(study))
+    workers = min(os.cpu_count() or 1, 8)
+    if len(study.runs) < PARALLEL_FROM or workers == 1:
+        return study, _walk(study, map, partial(report_files.again, study.report), progress)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        again = pool.submit(report_files.again, study.report)
+        return study, _walk(study, pool.map, again.result, progress)
+
+
+def _walk(study: Study, each: Callable[..., Any], again: Callable[[], Findings], progress: Progress) -> Findings:
+    """All steps in their order; `each` maps over runs, `again` gives what a report written once more has shown."""
+    findings = Findings()
     study.digests.read(_files(study), lambda done, all: progress("hashes", done, all))
     steps: dict[str, Callable[[Study, Findings], None]] = {
-        "the report": report_files.check_hashes,
-        "the report, written once more": report_files.check_again,
+        "the report": report_files.check,
         "the table of all runs": summary.check,
         "which runs there are": runs.check_presence,
-        "runs": partial(_check_runs, progress=progress),
+        "runs": partial(_check_runs, each=each, progress=progress),
         "what compared runs have in common": runs.check_comparable,
         "trials": trials.check,
         "data, weights and bases": data.check,
         "raw data": data.check_raw,
         "git": git.check,
-        "MLflow": mlflow_store.check,
+        "MLflow": tracked.check,
         "DVC": dvc_lock.check,
     }
     for done, (what, check) in enumerate(steps.items(), start=1):
-        with findings.guard(report, what):
+        with findings.guard(study.report, what):
             check(study, findings)
-        progress("steps", done, len(steps))
+        progress("steps", done, len(steps) + 1)
+    first = Findings()
+    with first.guard(study.report, "the report, written once more"):
+        first = again()
+    findings.merge(first)
     findings.checked["files"] = len(study.digests)
-    return study, findings
+    progress("steps", len(steps) + 1, len(steps) + 1)
+    return findings
 
 
 def _files(study: Study) -> Iterator[Path]:
@@ -80,8 +94,14 @@ def _files(study: Study) -> Iterator[Path]:
         yield from (manifest, path)
 
 
-def _check_runs(study: Study, findings: Findings, progress: Progress) -> None:
-    for done, (key, again) in enumerate(_metrics(study, findings), start=1):
+def _check_runs(study: Study, findings: Findings, *, each: Callable[..., Any], progress: Progress) -> None:
+    manifests = []
+    for key in study.runs:
+        manifests.append({})
+        with findings.guard(study.tasks / key.task / key.backbone / "manifest.json", "the prepared task"):
+            manifests[-1] = study.manifest(key.task, key.backbone)
+    computed = each(predictions.compute_metrics, map(study.folder, study.runs), manifests)
+    for done, (key, again) in enumerate(zip(study.runs, computed), start=1):
         with findings.guard(study.folder(key), "the run"):
             runs.check_record(study, key, findings)
             predictions.check_predictions(study, key, findings)
@@ -89,23 +109,6 @@ def _check_runs(study: Study, findings: Findings, progress: Progress) -> None:
             predictions.check_history(study, key, again, findings)
             counts.check_counts(study, key, findings)
         progress("runs", done, len(study.runs))
-
-
-def _metrics(study: Study, findings: Findings) -> Iterator[tuple[RunKey, dict[str, Any] | str]]:
-    """The metrics of each run, computed from its predictions; of many runs on all processors."""
-    jobs = []
-    for key in study.runs:
-        manifest: dict[str, Any] = {}
-        with findings.guard(study.tasks / key.task / key.backbone / "manifest.json", "the prepared task"):
-            manifest = study.manifest(key.task, key.backbone)
-        jobs.append((key, study.folder(key), manifest))
-    folders, manifests = [job[1] for job in jobs], [job[2] for job in jobs]
-    workers = min(os.cpu_count() or 1, 8)
-    if len(jobs) < PARALLEL_FROM or workers == 1:
-        yield from zip(study.runs, map(predictions.compute_metrics, folders, manifests))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from zip(study.runs, pool.map(predictions.compute_metrics, folders, manifests, chunksize=8))
 
 
 def facts(study: Study, findings: Findings, started: float) -> dict[str, Any]:

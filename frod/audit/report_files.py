@@ -17,7 +17,7 @@ from frod.reporting import collect
 REMEDY = "run `snakemake report`"
 
 
-def check_hashes(study: Study, findings: Findings) -> None:
+def check(study: Study, findings: Findings) -> None:
     """Hold files and inputs against report.json, and the files that are there against its list."""
     listing = study.report / collect.FILE
     for name, expected in study.written["files"].items():
@@ -41,38 +41,39 @@ def _files(report: Path) -> Iterator[str]:
             yield name
 
 
-def check_again(study: Study, findings: Findings) -> None:
+def again(report: Path) -> Findings:
     """Write the report once more from the runs' files, elsewhere, and compare file by file."""
-    listing = study.report / collect.FILE
+    study, findings = Study.open(report), Findings()
     now, then = code.code_hash("frod.commands.report"), study.written["code"]["hash"]
     if now != then:
-        findings.add(listing, "code.hash: written by other code than this", now, then, remedy=REMEDY)
+        findings.add(report / collect.FILE, "code.hash: written by other code than this", now, then, remedy=REMEDY)
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
-        again = Path(folder) / "report"
-        with findings.guard(study.report, "that the runs' files give this report"):
+        out = Path(folder) / "report"
+        with findings.guard(report, "that the runs' files give this report"):
             collect.build(
                 study.workflow,
                 study.written["params"],
                 tasks=study.tasks,
                 summary=study.summary,
                 dag=Path(study.written["dag"]),
-                out=again,
-                place=study.report,
+                out=out,
+                place=report,
             )
-            findings.checked["report files written once more"] += _compare(study.report, again, findings)
+            findings.checked["report files written once more"] += _compare(report, out, findings)
+    return findings
 
 
-def _compare(report: Path, again: Path, findings: Findings) -> int:
+def _compare(report: Path, written: Path, findings: Findings) -> int:
     """Compare two reports file by file; returns how many files the second has."""
-    names = list(_files(again))
+    names = list(_files(written))
     for name in names:
-        path, other = report / name, again / name
+        path, other = report / name, written / name
         if not path.is_file():
             findings.add(path, "the runs' files give it, and it is missing", remedy=REMEDY)
         elif path.read_bytes() != other.read_bytes():
             where, expected, found = first_difference(path, other)
             findings.add(path, f"does not follow from the runs' files: {where}", expected, found, remedy=REMEDY)
-    expected, found = (json.loads((folder / collect.FILE).read_text("utf-8")) for folder in (again, report))
+    expected, found = (json.loads((folder / collect.FILE).read_text("utf-8")) for folder in (written, report))
     for one in (expected, found):
         one["code"] = None  # its hash is compared before; which commit it was is no part of what follows
         if one is found:
