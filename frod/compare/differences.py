@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from frod.compare.reading import Side
+from frod.compare.settings import Setting, settings
 from frod.evaluation.statistics import over_seeds, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEY = ["task", "backbone", "method"]
-BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")
-MACHINE = ("python", "platform", "processor", "accelerator", "threads")
 CONFIDENCE = 0.95
 
 
@@ -65,16 +64,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One thing behind the results that differs."""
-
-    group: str
-    name: str
-    a: str | None
-    b: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All that differs between two sides."""
 
@@ -110,7 +99,7 @@ def compare(a: Side, b: Side) -> Comparison:
         only_b=[run for run in runs_b if run not in set(runs_a)],
         rows=[_row(key, groups_a.get(key), groups_b.get(key)) for key in dict.fromkeys([*groups_a, *groups_b])],
         claims=_verdicts(a.claims, b.claims),
-        settings=[*_params(a, b), *_budgets(a, b), *_data(a, b), *_code(a, b), *_environment(a, b)],
+        settings=settings(a, b),
         unknown=list(dict.fromkeys(_unknown(a, b))),
     )
 
@@ -212,62 +201,6 @@ def _verdicts(a: list[dict[str, Any]] | None, b: list[dict[str, Any]] | None) ->
     return [Verdict(id=i, title=title, a=verdicts[0].get(i), b=verdicts[1].get(i)) for i, title in titles.items()]
 
 
-def _params(a: Side, b: Side) -> list[Setting]:
-    if a.report is None or b.report is None:
-        return []
-    return _differing("parameter", _flat(a.report["params"]), _flat(b.report["params"]))
-
-
-def _budgets(a: Side, b: Side) -> list[Setting]:
-    """What the runs did, by task, where both sides have the task."""
-    of_task = [dict(list(side.results.groupby(KEY[:2], sort=False))) for side in (a, b)]
-    found = []
-    for task in (key for key in of_task[0] if key in of_task[1]):
-        seen = [
-            {name: _values(rows[task][name]) for name in BUDGET if all(name in side[task] for side in of_task)}
-            for rows in of_task
-        ]
-        found += _differing(f"{task[0]} on {task[1]}", *seen)
-    return found
-
-
-def _data(a: Side, b: Side) -> list[Setting]:
-    """Prepared tasks of another content, where both reports name them."""
-    if a.report is None or b.report is None:
-        return []
-    sides = [
-        {path: digest[:12] for path, digest in side["inputs"].items() if path.endswith("manifest.json")}
-        for side in (a.report, b.report)
-    ]
-    shared = set(sides[0]) & set(sides[1])
-    return _differing("data", *({path: side[path] for path in sorted(shared)} for side in sides))
-
-
-def _code(a: Side, b: Side) -> list[Setting]:
-    sides = []
-    for side in (a, b):
-        names = {"code_hash": "code of the runs", "git_commit": "commit of the runs", "git_dirty": "edited since"}
-        seen = {label: _values(side.results[name], 12) for name, label in names.items() if name in side.results}
-        if side.report is not None:
-            seen["code of the report"] = side.report["code"]["hash"][:12]
-        sides.append(seen)
-    known = [name for name in sides[0] if name in sides[1]]
-    return _differing("code", *({name: side[name] for name in known} for side in sides))
-
-
-def _environment(a: Side, b: Side) -> list[Setting]:
-    if not a.records or not b.records:
-        return []
-    sides = []
-    for side in (a, b):
-        of_runs = [record["environment"] for record in side.records]
-        seen = {name: _values([one.get(name) for one in of_runs]) for name in MACHINE}
-        packages = [one.get("packages") or {} for one in of_runs]
-        names = sorted({name for one in packages for name in one})
-        sides.append(seen | {name: _values([one.get(name) for one in packages]) for name in names})
-    return _differing("environment", *sides)
-
-
 def _unknown(a: Side, b: Side) -> Iterable[str]:
     for side in (a, b):
         if side.report is None:
@@ -276,26 +209,3 @@ def _unknown(a: Side, b: Side) -> Iterable[str]:
             yield f"{side.name} has no claims.json: verdicts are not compared."
         if side.report is not None and not side.records:
             yield f"The runs of {side.name} do not lie here as it read them: packages are not compared."
-
-
-def _differing(group: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Setting]:
-    names = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
-    return [Setting(group=group, name=name, a=_text(a.get(name)), b=_text(b.get(name))) for name in names]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _values(column: Iterable[Any], characters: int | None = None) -> str:
-    """The values that occur, one for all runs where all agree."""
-    import pandas as pd
-
-    return ", ".join(sorted({"none" if pd.isna(value) else str(value)[:characters] for value in column}))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found

@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from frod import files
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RESULTS = "results.csv"
-NEEDED = ("task", "backbone", "method", "seed", "test")
+NEEDED = ("suite", "task", "backbone", "method", "seed", "test")
 
 Reader = Callable[[str], bytes | None]
-"""Content of a report's file by name; None where there is no such file."""
+"""Content of a file by its path; None where there is no such file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class Side:
     """Of report.json: settings, inputs, code; None where the report is older than that."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """Those of the runs that still lie where the report read them, unchanged."""
+    suite: dict[str, Any] | None = None
+    """The suite's file: of the revision, or as it lies here now; None where it is not among the project's own."""
 
 
 def read(given: str) -> Side:
@@ -55,7 +59,7 @@ def read(given: str) -> Side:
     """
     import pandas as pd
 
-    reader = _reader(given)
+    reader, project = _readers(given)
     table = reader(RESULTS)
     if table is None:
         raise ValueError(f"{given}: has no {RESULTS}, so it is not the folder of a report, such as reports/smoke")
@@ -73,6 +77,7 @@ def read(given: str) -> Side:
         claims=None if claims is None else claims["claims"],
         report=report,
         records=_records(report) if report else [],
+        suite=_suite(project, report) if report else None,
     )
 
 
@@ -93,19 +98,29 @@ def _records(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in same]
 
 
-def _reader(given: str) -> Reader:
+def _suite(project: Reader, report: dict[str, Any]) -> dict[str, Any] | None:
+    content = project(f"workflow/suites/{report['params'].get('suite', 'smoke')}.yaml")
+    return None if content is None else yaml.safe_load(content)
+
+
+def _readers(given: str) -> tuple[Reader, Reader]:
+    """Readers of the report's folder and of the project's."""
     folder = Path(given)
     if folder.is_dir():
-        return lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
+        return _folder_reader(folder), _folder_reader(Path())
     revision, colon, path = given.partition(":")
     if not colon:
         raise ValueError(
             f"{given}: there is no such folder; give that of a report, such as reports/smoke, or REVISION:reports/smoke"
         )
-    return _git_reader(given, revision, path.strip("/"))
+    return _git_readers(given, revision, path.strip("/"))
 
 
-def _git_reader(given: str, revision: str, path: str) -> Reader:
+def _folder_reader(folder: Path) -> Reader:
+    return lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
+
+
+def _git_readers(given: str, revision: str, path: str) -> tuple[Reader, Reader]:
     if shutil.which("git") is None:
         raise ValueError(f"{given}: a revision is read by git, which is not installed")
     if _git("rev-parse", "--is-inside-work-tree") is None:
@@ -120,7 +135,11 @@ def _git_reader(given: str, revision: str, path: str) -> Reader:
         reports = [name.removesuffix(f"/{RESULTS}") for name in listed if name.endswith(f"/{RESULTS}")]
         has = f"it has {', '.join(reports)}" if reports else "it has no report"
         raise ValueError(f"{given}: revision {revision} has no folder {path!r}; {has}")
-    return lambda name: _git("cat-file", "blob", f"{of}:{path}/{name}")
+
+    def project(name: str) -> bytes | None:
+        return _git("cat-file", "blob", f"{of}:{name}")
+
+    return lambda name: project(f"{path}/{name}"), project
 
 
 def _git(*arguments: str) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,13 +10,16 @@ from scipy import stats
 
 from frod.compare import differences, reading, showing
 
-COLUMNS = {"primary": "accuracy", "trainable_parameters": 100, "train_seconds": 2.0, "steps": 10, "protocol": "audited"}
+COLUMNS = {"suite": "smoke", "task": "digits", "backbone": "vit", "primary": "accuracy", "protocol": "audited"}
+COLUMNS |= {"trainable_parameters": 100, "train_seconds": 2.0, "steps": 10}
 
 
 def results(tests, *, method="frod", order="order", **changed):
     """One row per seed of a method on one task."""
     rows = [
-        COLUMNS | {"task": "digits", "backbone": "vit", "method": method, "seed": seed, "test": test} | changed
+        COLUMNS
+        | {"suite": "smoke", "task": "digits", "backbone": "vit", "method": method, "seed": seed, "test": test}
+        | changed
         for seed, test in tests.items()
     ]
     return pd.DataFrame([row | {"order_sha256": f"{order} {row['seed']}"} for row in rows])
@@ -158,12 +162,16 @@ def test_a_revision_is_read_from_git_and_every_error_names_what_is_wrong(tmp_pat
     monkeypatch.chdir(tmp_path)
     git = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
     subprocess.run(["git", "init", "--quiet"], check=True)
-    report(tmp_path / "reports" / "smoke", results({0: 0.5}))
+    report(tmp_path / "reports" / "smoke", results({0: 0.5}), params={"suite": "smoke"})
+    Path("workflow/suites").mkdir(parents=True)
+    Path("workflow/suites/smoke.yaml").write_text("seeds: [0]\nexperiments: [{rates: {lr: 0.1}}]\n")
     subprocess.run(["git", "add", "."], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message", "one"], check=True)
     results({0: 0.75}).to_csv("reports/smoke/results.csv", index=False)
+    Path("workflow/suites/smoke.yaml").write_text("seeds: [0]\nexperiments: [{rates: {lr: 0.2}}]\n")
     found = differences.compare(reading.read("HEAD:reports/smoke"), reading.read("reports/smoke"))
     assert found.rows[0].difference == 0.25
+    assert [(one.name, one.a, one.b) for one in found.settings] == [("experiments.0.rates.lr", "0.1", "0.2")]
     monkeypatch.chdir(tmp_path / "reports")  # the folder is seen from the top, as git sees it
     assert reading.read("HEAD:reports/smoke").results["test"].tolist() == [0.5]
     for given, said in (
@@ -181,7 +189,7 @@ def test_a_revision_is_read_from_git_and_every_error_names_what_is_wrong(tmp_pat
     [
         (None, "has no results.csv"),
         ("", "results.csv: is no table"),
-        ("task,seed\na,1\n", "lacks backbone, method, test"),
+        ("task,seed\na,1\n", "lacks suite, backbone, method, test"),
     ],
 )
 def test_what_is_no_report_is_said_with_the_file(tmp_path, content, said):
