@@ -48,12 +48,17 @@ def claims(report: Report) -> list[dict[str, Any]]:
 
 def _figure(figure: Mapping[str, Any]) -> str:
     """A main figure: 1.72 [1.5, 1.9] %, n = 5."""
-    said = show.figure(figure["value"])
-    if figure.get("low") is not None and figure.get("high") is not None:
-        said += f" [{show.figure(figure['low'])}, {show.figure(figure['high'])}]"
+    said = show.figure(figure["value"]) + _interval(figure)
     if figure.get("unit"):
         said += f"\u00a0{figure['unit']}"
-    return said + (f", n = {figure['n']}" if figure.get("n") is not None else "")
+    return said + (f", n\u00a0=\u00a0{figure['n']}" if figure.get("n") is not None else "")
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    """The interval of a number, in a space and brackets; nothing where there is none."""
+    if value.get("low") is None or value.get("high") is None:
+        return ""
+    return f" [{show.figure(value['low'])},\u00a0{show.figure(value['high'])}]"
 
 
 def _cell(value: Any, pages: Mapping[str, str]) -> Cell:
@@ -65,13 +70,11 @@ def _cell(value: Any, pages: Mapping[str, str]) -> Cell:
         return cell(show.figure(value), value)
     text = value.get("text")
     if text is None:
-        text = show.figure(value.get("value"))
-        if value.get("low") is not None and value.get("high") is not None:
-            text += f" [{show.figure(value['low'])}, {show.figure(value['high'])}]"
+        text = show.figure(value.get("value")) + _interval(value)
     return cell(text, value.get("value"), pages.get(value.get("run") or ""))
 
 
 def _is_numeric(table: Mapping[str, Any], column: int) -> bool:
     """Whether a column holds numbers: then it stands to the right."""
     values = [row[column] for row in table["rows"] if row[column] is not None]
-    return bool(values) and not any(isinstance(value, str) for value in values)
+    return column > 0 and not any(isinstance(value, str) for value in values)

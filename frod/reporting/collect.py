@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from frod import files
+from frod import claims, files
 from frod.config import Workflow
 from frod.provenance import code, records
 from frod.reporting import page
-from frod.reporting.naming import RunKey
+from frod.reporting.naming import RunKey, looks, method_order
 
 LAYOUT = 1
 FILE = "report.json"
@@ -56,21 +56,37 @@ def build(
         for run in workflow.runs
         if run.rates is None
     }
-    written = page.build(
-        pd.read_parquet(summary),
-        {key: pd.read_parquet(folder / "history.parquet") for key, folder in runs.items()},
-        {key: records.read_record(folder / "record.json") for key, folder in runs.items()},
-        workflow.suite.model_dump()
-        | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped, "protocol": workflow.params.protocol}
-        | {"methods": {name: method.model_dump() for name, method in workflow.methods.items()}},
-        out,
-        claims={"layout": 1, "suite": workflow.name, "margin_points": 1.0, "confidence": 0.95, "claims": []},
+    spectra = {(run.task, run.backbone, run.method): results / run.folder / "spectrum.parquet" for run in workflow.runs}
+    methods = {name: method.model_dump() for name, method in workflow.methods.items()}
+    evidence = claims.Evidence(
+        suite=workflow.name,
+        margin=workflow.suite.margin,
+        summary=pd.read_parquet(summary),
+        histories={key: pd.read_parquet(folder / "history.parquet") for key, folder in runs.items()},
+        records={key: records.read_record(folder / "record.json") for key, folder in runs.items()},
         manifests={pair: json.loads(path.read_text()) for pair, path in manifests.items()},
         tuning={key: json.loads(path.read_text()) for key, path in rates.items()},
+        spectra={key: pd.read_parquet(path) for key, path in spectra.items()},
+        labels={name: look.label for name, look in looks(method_order(list(methods)), methods).items()},
+        kinds={name: method["kind"] for name, method in methods.items()},
+    )
+    written = page.build(
+        evidence.summary,
+        evidence.histories,
+        evidence.records,
+        workflow.suite.model_dump()
+        | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped}
+        | {"protocol": workflow.params.protocol, "methods": methods},
+        out,
+        claims=claims.assess(evidence),
+        manifests=evidence.manifests,
+        tuning=evidence.tuning,
+        spectra=evidence.spectra,
         dag=dag.read_text(),
         results=os.path.relpath(results, place or out),
     )
-    inputs = [summary, dag, *manifests.values(), *rates.values(), *(folder / "record.json" for folder in runs.values())]
+    of_runs = [folder / name for folder in runs.values() for name in ("record.json", "history.parquet")]
+    inputs = [summary, dag, *manifests.values(), *rates.values(), *spectra.values(), *of_runs]
     manifest = {
         "layout": LAYOUT,
         "suite": workflow.name,

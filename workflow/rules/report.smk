@@ -16,6 +16,7 @@ rule report:
     input:
         summary=rules.summarise.output.summary,
         rates=files_of_rates(),
+        spectra=files_of_spectra(),
         dag="docs/dag.svg",
     output:
         page=report(

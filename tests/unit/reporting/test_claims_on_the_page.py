@@ -36,7 +36,7 @@ def test_the_first_table_is_the_claims(results, html):
     text = "".join(read(table).words)
     for claim in results.claims["claims"]:
         assert claim["title"] in text and claim["reason"] in text and verdicts.in_words(claim) in text
-    assert "mean difference: −1.71 [−4.66, 1.24]\u00a0points, n = 4" in text
+    assert "mean difference: −1.71 [−4.66,\u00a01.24]\u00a0points, n\u00a0=\u00a04" in text
     links = {link[1:] for link in read(table).links}
     assert links == {f"claim-{claim['id'].replace('_', '-')}" for claim in results.claims["claims"]}
     assert links <= set(read(html).ids)
@@ -52,7 +52,7 @@ def test_the_limits_stand_right_below_the_verdicts(results, html):
 def test_a_claim_s_tables_link_to_runs_where_there_are_any(html):
     section = re.search(r'<section id="claim-matches-full-ft".*?</section>', html, re.DOTALL).group()
     assert (
-        '<td class="n" data-value="-0.6"><a href="runs/digits/digit_vit/frod.html">−0.600 [−5.30, 4.10]</a></td>'
+        '<td class="n" data-value="-0.6"><a href="runs/digits/digit_vit/frod.html">−0.600 [−5.30,\u00a04.10]</a></td>'
         in section
     )
     assert '<td class="n">undefined</td>' in section, "its run is not in the report"
