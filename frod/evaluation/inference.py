@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from frod.evaluation.statistics import Difference, mean_interval
@@ -37,8 +38,17 @@ class Overall:
     by_group: dict[str, Difference]
     over_groups: Difference
     """Of the groups' means: each group counts alike, however many pairs it has."""
-    bootstrap: Interval
-    """Groups, then pairs within each, drawn with replacement; nan for one group."""
+    confidence: float
+    draws: int
+    seed: int
+
+    @cached_property
+    def bootstrap(self) -> Interval:
+        """Interval of groups, then pairs within each, drawn with replacement; nan for one group."""
+        each = [found.each for found in self.by_group.values()]
+        if len(each) < 2:
+            return NONE
+        return bootstrap(each, confidence=self.confidence, draws=self.draws, seed=self.seed)
 
     @property
     def deciding(self) -> Difference:
@@ -51,14 +61,12 @@ class Overall:
         return difference_p(self.deciding.each)
 
     def above(self, bound: float) -> bool:
-        """Whether the t interval, and the bootstrap's where there is one, lie above a bound."""
-        lows = (self.deciding.low, *(() if math.isnan(self.bootstrap.low) else (self.bootstrap.low,)))
-        return all(low > bound for low in lows)
+        """Whether the t interval, and the bootstrap's where there are several groups, lie above a bound."""
+        return self.deciding.low > bound and (len(self.by_group) == 1 or self.bootstrap.low > bound)
 
     def below(self, bound: float) -> bool:
-        """Whether the t interval, and the bootstrap's where there is one, lie below a bound."""
-        highs = (self.deciding.high, *(() if math.isnan(self.bootstrap.high) else (self.bootstrap.high,)))
-        return all(high < bound for high in highs)
+        """Whether the t interval, and the bootstrap's where there are several groups, lie below a bound."""
+        return self.deciding.high < bound and (len(self.by_group) == 1 or self.bootstrap.high < bound)
 
 
 def overall(
@@ -83,11 +91,12 @@ def overall(
     if not groups:
         raise ValueError("groups is empty; differences over tasks need at least one task")
     by_group = {name: mean_interval(values, confidence=confidence) for name, values in groups.items()}
-    each = [found.each for found in by_group.values()]
     return Overall(
         by_group=by_group,
         over_groups=mean_interval({name: found.mean for name, found in by_group.items()}, confidence=confidence),
-        bootstrap=bootstrap(each, confidence=confidence, draws=draws, seed=seed) if len(each) > 1 else NONE,
+        confidence=confidence,
+        draws=draws,
+        seed=seed,
     )
 
 
@@ -128,13 +137,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     One that is nan, a test that could not be done, stays nan, and counts as one that found nothing: leaving it out
     would make the others' correction depend on what came out.
     """
-    if not len(p_values):
-        return []
-    from statsmodels.stats.multitest import multipletests
-
     counted = [1.0 if math.isnan(p) else p for p in p_values]
-    corrected = multipletests(counted, method="holm")[1]
-    return [math.nan if math.isnan(p) else float(q) for p, q in zip(p_values, corrected)]
+    corrected = [math.nan] * len(counted)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(counted)), key=counted.__getitem__)):
+        highest = max(highest, min(1.0, (len(counted) - rank) * counted[index]))
+        if not math.isnan(p_values[index]):
+            corrected[index] = highest
+    return corrected
 
 
 def bootstrap(groups: Sequence[Sequence[float]], *, confidence: float, draws: int = DRAWS, seed: int = 0) -> Interval:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 NO_SPREAD = 1e-9
 """A standard deviation below it is rounding: one example of a million changes an accuracy by a thousand times more."""
@@ -96,9 +97,7 @@ def mean_interval(differences: Mapping[int, float] | Mapping[str, float], *, con
     summary = over_seeds(each)
     half = math.nan
     if summary.n > 1 and summary.spread > NO_SPREAD:
-        from scipy.stats import t
-
-        half = float(t.ppf(0.5 + confidence / 2, summary.n - 1)) * summary.spread / math.sqrt(summary.n)
+        half = _quantile(0.5 + confidence / 2, summary.n - 1) * summary.spread / math.sqrt(summary.n)
     return Difference(
         mean=summary.mean,
         low=summary.mean - half,
@@ -107,6 +106,14 @@ def mean_interval(differences: Mapping[int, float] | Mapping[str, float], *, con
         each=each,
         pairs=tuple(differences),
     )
+
+
+@cache
+def _quantile(share: float, freedom: int) -> float:
+    """Of Student's t; kept, as a report asks for the same few again and again."""
+    from scipy.stats import t
+
+    return float(t.ppf(share, freedom))
 
 
 def _check(name: str, values: Sequence[float]) -> None:
