@@ -81,3 +81,13 @@ def test_over_tasks_a_false_finding_is_as_rare_as_for_one():
     corrected = [inference.holm(p_values) for p_values in each]
     assert sum(min(p[:6]) < ONE_SIDED for p in corrected) <= at_most(ONE_SIDED, count)
     assert sum(min(p[:6]) < ONE_SIDED for p in each) > at_most(ONE_SIDED, count), "uncorrected it would be too many"
+
+
+@pytest.mark.parametrize(("tasks", "seeds"), [(3, 2), (8, 3), (24, 5)])
+def test_standard_deviations_that_are_alike_are_seldom_told_apart(tasks, seeds):
+    """Of two seeds the log ratio is far from normal; its t test over tasks keeps its level all the same."""
+    rng = np.random.default_rng(7)
+    count = 800
+    ours, other = (rng.normal(size=(count, tasks, seeds)).std(axis=-1, ddof=1) for _ in range(2))
+    p = [inference.difference_p(ratios) for ratios in np.log(ours / other).tolist()]
+    assert sum(value < 0.05 for value in p) <= at_most(0.05, count)

@@ -66,6 +66,15 @@ def test_the_figures_are_scipys():
     assert rows["a on small"]["full fine-tuning"]["text"] == "90.5 ± 0.7"
 
 
+def test_a_task_that_loses_is_named_though_the_mean_matches():
+    points = noisy({"full_ft": 90.0, "frod": 91.0}, tasks=12)
+    points["task_3"]["frod"] = [value - 5.0 for value in points["task_3"]["full_ft"]]
+    points["task_3"]["frod"][0] += 0.1
+    found = matches_full_ft(evidence(points))
+    assert "shown to lose more than the margin on task_3 on small" in found["reason"]
+    assert figures(found)["tasks that lose more than the margin"]["value"] == 1
+
+
 def test_one_task_is_decided_by_its_seeds():
     assert verdict({"a": {"full_ft": [90.0, 90.2, 89.9], "frod": [90.1, 90.1, 89.9]}}) == ("supported", "shown")
     assert verdict({"a": {"full_ft": [90.0, 90.2, 89.9], "frod": [80.1, 80.1, 79.9]}}) == (
