@@ -110,8 +110,10 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
                 where=_first(old["example_id"], chosen[0] != chosen[1]),
             )
         )
-    spread = one - one.mean(axis=0)
-    return [*found, numbers("predictions: scores", one, other, scale=math.sqrt(float((spread**2).mean())))]
+    spread = math.sqrt(float(((one - one.mean(axis=0)) ** 2).mean()))
+    if one.shape[1] == 1:
+        found.append(numbers("predictions: values", *chosen, scale=spread))
+    return [*found, numbers("predictions: scores", one, other, scale=spread)]
 
 
 def histories(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
@@ -158,7 +160,7 @@ def numbers(what: str, old: np.ndarray, new: np.ndarray, scale: float | None = N
         differing=apart.differing,
         largest=apart.largest,
         share=_quotient(math.sqrt(apart.square / max(1, int(there.sum()))), scale),
-        where=f"row {apart.first}",
+        where=f"row {apart.first}" if old.size > 1 else f"{old[0]:.6g} there, {new[0]:.6g} in the replay",
     )
 
 

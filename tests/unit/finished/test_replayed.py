@@ -88,6 +88,17 @@ def test_a_class_that_differs_is_found():
     assert (found.differing, found.share, found.where) == (1, 0.25, "example 1")
 
 
+def test_predicted_values_of_a_regression_are_held_against_the_scores():
+    def of(values):
+        table = pd.DataFrame({"split": "test", "example_id": range(2), "label": 0.0, "prediction": np.float32(values)})
+        return table.assign(scores=[np.float32([1]), np.float32([3])])
+
+    found = {one.what: one for one in comparison.predictions(of([1, 3]), of([1, 4]))}
+    assert found["predictions: values"].differing == 1
+    assert found["predictions: values"].share == pytest.approx(math.sqrt(1 / 2) / 1.0)
+    assert found["predictions: scores"].exact
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -129,6 +140,7 @@ def test_metrics_are_compared_by_split_and_name():
     new = {"task": "t", "metrics": {"test": {"accuracy": 0.75, "f1": None}}, "predictions_sha256": "b"}
     found = {one.what: one for one in comparison.metrics(old, new)}
     assert found["metrics: test accuracy"].share == 0.25
+    assert found["metrics: test accuracy"].where == "0.5 there, 0.75 in the replay"
     assert found["metrics: test f1"].exact
     assert found["metrics: examples"].exact
     lost = {one.what: one for one in comparison.metrics(old, new | {"metrics": {}})}
