@@ -156,7 +156,7 @@ def check_raw(study: Study, findings: Findings) -> None:
     from frod.tasks import registry
 
     known, own = registry.load(), study.workflow.suite.tasks
-    absent: dict[str, str] = {}
+    absent: dict[str, list[str]] = {}
     for task, backbone in study.workflow.pairs():
         path = study.tasks / task / backbone / TASK
         with findings.guard(path, "the raw data"):
@@ -164,14 +164,14 @@ def check_raw(study: Study, findings: Findings) -> None:
             listed = study.manifest(task, backbone)["source"]
             root = _raw(study, source)
             if root is None or not listed["files"]:
-                absent[task] = listed["what"]
+                absent.setdefault(listed["what"], []).append(task)
                 continue
             for name, expected in listed["files"].items():
                 study.digests.compare(findings, root / name, expected, by=str(path), remedy="fetch it anew")
             findings.checked["raw data sets"] += 1
     if absent:
-        listed = ", ".join(f"{task} ({what})" for task, what in absent.items())
-        findings.unchecked["raw data"] = f"no files at hand that they were read from: {listed}"
+        listed = "; ".join(f"{what}: {', '.join(tasks)}" for what, tasks in absent.items())
+        findings.unchecked["raw data"] = f"no files are at hand of {listed}"
 
 
 def _raw(study: Study, source: Any) -> Path | None:

@@ -5,6 +5,7 @@ PROJECT is a copy of a checkout in which the tiny suite of conftest.py has run.
 """
 
 import argparse
+import contextlib
 import json
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from frod.commands import report as reports
+from frod.commands import summarise
 from frod.config import Run
 from frod.files import sha256, write_json
 from frod.tasks import arrays, registry
@@ -51,14 +54,13 @@ def finish(project: Path, runs: list[Path], *, track: bool) -> None:
     for run in runs:
         metrics = json.loads((run / "metrics.json").read_text())
         write_json(run / "metrics.json", metrics | {"task": run.parts[-4]})
-    summary = "results/tiny/summary.parquet"
-    commands = [["summarise", "--params", params, "--out", summary]]
-    shown = ["--tasks", "data/tasks", "--summary", summary, "--dag", "docs/dag.svg", "--out", "reports/tiny"]
-    commands += [["report", "--params", params, *shown]]
-    commands += [["track", "results/tiny"]] if track else []
     shutil.rmtree(project / "reports/tiny")
-    for command in commands:
-        subprocess.run([sys.executable, "-m", "frod", *command], cwd=project, check=True)
+    summary, report = Path("results/tiny/summary.parquet"), Path("reports/tiny")
+    with contextlib.chdir(project):
+        summarise.summarise(params, summary)
+        reports.report(params, Path("data/tasks"), summary, Path("docs/dag.svg"), report)
+    if track:  # apart: MLflow keeps what it has opened under a relative name
+        subprocess.run([sys.executable, "-m", "frod", "track", "results/tiny"], cwd=project, check=True)
 
 
 def _suite(project: Path, names: list[str], seeds: int) -> str:
