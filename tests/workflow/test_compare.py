@@ -13,6 +13,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for two runs of the workflow
 OLD, NEW = "full_ft: [{ lr: 1.0e-3, lr_head: 1.0e-3 }", "full_ft: [{ lr: 3.0e-3, lr_head: 1.0e-3 }"
 
 
