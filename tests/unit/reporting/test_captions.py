@@ -1,0 +1,25 @@
+"""Every figure has its caption and label in the report that Snakemake makes: a new kind without one fails here."""
+
+import re
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment, StrictUndefined
+
+from frod.reporting.drawings import DIFFERENCE, KINDS
+
+WORKFLOW = Path(__file__).parents[3] / "workflow"
+
+
+@pytest.mark.parametrize("kind", [DIFFERENCE, *KINDS])
+def test_a_kind_of_figure_has_a_caption_and_a_label(kind):
+    template = Environment(undefined=StrictUndefined).from_string((WORKFLOW / "report" / "figure.rst").read_text())
+    caption = template.render(snakemake={"wildcards": {"figure": f"{kind}-digits-digit_vit"}}).strip()
+    assert len(caption) > 40 and caption.endswith(".")
+    assert f'"{kind}": ' in (WORKFLOW / "rules" / "report.smk").read_text()
+
+
+def test_captions_that_the_rule_names_are_there():
+    named = re.findall(r'caption="\.\./report/(.*?)"', (WORKFLOW / "rules" / "report.smk").read_text())
+    assert len(named) == 7
+    assert {*named, "workflow.rst"} == {path.name for path in (WORKFLOW / "report").glob("*.rst")}
