@@ -1,11 +1,13 @@
 """A project of its own for each test module: the repository's files with a suite small enough to run whole."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 TINY = """\
@@ -92,16 +94,32 @@ def clone(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def original(tmp_path_factory, worker_id):
+    """A project in which the tiny suite has run to its report: once for all test processes, and never altered."""
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    project = Project(shared / "original", shared / "original-cache")
+    said = shared / "original.txt"
+    with FileLock(shared / "original.lock"):
+        if not said.exists():
+            project.folder.mkdir()
+            copy_repository(project.folder)
+            project.path("workflow/suites/tiny.yaml").write_text(TINY)
+            project.edit("params.yaml", "suite: smoke", "suite: tiny")
+            project.git("init", "--quiet")
+            project.git("add", "--all")
+            project.git("commit", "--quiet", "--message", "start")
+            said.write_text(project.snakemake())
+    project.first_output = said.read_text()
+    return project
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project in which the tiny suite has run to its report."""
-    folder = tmp_path_factory.mktemp("project")
-    copy_repository(folder)
-    project = Project(folder, tmp_path_factory.mktemp("cache"))
-    project.path("workflow/suites/tiny.yaml").write_text(TINY)
-    project.edit("params.yaml", "suite: smoke", "suite: tiny")
-    project.git("init", "--quiet")
-    project.git("add", "--all")
-    project.git("commit", "--quiet", "--message", "start")
-    project.first_output = project.snakemake()
+def finished(original, tmp_path_factory):
+    """A copy of the finished project, the test module's own; times are kept, as Snakemake judges by them."""
+    top = tmp_path_factory.mktemp("project")
+    project = Project(top / "project", top / "cache")
+    shutil.copytree(original.folder, project.folder, symlinks=True)
+    shutil.copytree(original.cache, project.cache, symlinks=True)
+    project.first_output = original.first_output
     return project
