@@ -152,6 +152,26 @@ def run_files(name):
     return [f"{PATHS.results}/{run.key}/{name}" for run in WORKFLOW.runs]
 
 
+FIGURES = {
+    "difference": "difference to full fine-tuning",
+    "seeds": "test, every seed",
+    "pareto": "test against trained parameters",
+    "loss": "training loss",
+    "validation": "metric during training",
+    "spectrum": "spectrum of the change of the weights",
+}
+
+
+def labels_of_figure(wildcards):
+    """Tell a figure from the others: names of tasks and backbones hold no hyphen."""
+    kind, task, backbone = (wildcards.figure.split("-") + ["all", "all"])[:3]
+    return {"figure": FIGURES[kind], "task": task, "model": backbone}
+
+
+def labels_of_runs(wildcards):
+    return {"task": wildcards.task, "model": wildcards.backbone, "method": wildcards.method}
+
+
 def state_of_own_files(*entries):
     """Names, sizes and times of the files that tasks and backbones name: they are hashed when they are read."""
     paths = [entry.source.path for entry in entries if getattr(entry.source, "path", None)]

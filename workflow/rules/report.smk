@@ -2,26 +2,6 @@
 # stands in the report that Snakemake itself makes: `snakemake --report report.zip`.
 
 
-FIGURES = {
-    "difference": "difference to full fine-tuning",
-    "seeds": "test, every seed",
-    "pareto": "test against trained parameters",
-    "loss": "training loss",
-    "validation": "metric during training",
-    "spectrum": "spectrum of the change of the weights",
-}
-
-
-def labels_of_figure(wildcards):
-    """Tell a figure from the others: names of tasks and backbones hold no hyphen."""
-    kind, task, backbone = (wildcards.figure.split("-") + ["all", "all"])[:3]
-    return {"figure": FIGURES[kind], "task": task, "model": backbone}
-
-
-def labels_of_runs(wildcards):
-    return {"task": wildcards.task, "model": wildcards.backbone, "method": wildcards.method}
-
-
 rule report:
     input:
         summary=rules.summarise.output.summary,
