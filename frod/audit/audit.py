@@ -44,7 +44,7 @@ def audit(report: Path, *, progress: Progress = lambda what, done, all: None) ->
     study = Study.open(report)
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
-    study.digests = Digests(md5=dvc_lock.LOCK.is_file() and dvc_lock.covers(study))
+    study.digests = Digests(md5=dvc_lock.LOCK.is_file())
     workers = min(os.cpu_count() or 1, 8)
     if len(study.runs) < PARALLEL_FROM or workers == 1:
         return study, _walk(study, map, partial(report_files.again, study.report), progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -23,6 +24,7 @@ RUNS, REPORT = "frod.commands.train", "frod.commands.report"
 PER_CALL = ("suite", "protocol", "paths", "tracking", "resources")
 SOURCES = ("frod", "params.yaml", "workflow/suites")
 AGAIN = "run `snakemake`"
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass
@@ -42,12 +44,14 @@ class Commits:
     def tree(self, commit: str) -> Path | None:
         """Folder with the sources of a commit; None where git does not have it."""
         if commit not in self.trees:
-            archive = _git("archive", "--format=tar", commit, *self._there(commit))
+            # What a record says is no more than a claim: git is given nothing that it might take for an option.
+            known = COMMIT.fullmatch(commit) and _git("cat-file", "-e", f"{commit}^{{commit}}") is not None
+            archive = _git("archive", "--format=tar", commit, *self._there(commit)) if known else None
             self.trees[commit] = None if archive is None else self._unpack(archive)
         return self.trees[commit]
 
     def _there(self, commit: str) -> list[str]:
-        return [path for path in SOURCES if _git("cat-file", "-e", f"{commit}:{path}") is not None]
+        return [path for path in SOURCES if _git("cat-file", "-e", f"{commit}:./{path}") is not None]
 
     def _unpack(self, archive: bytes) -> Path:
         folder = Path(self.unpacked.enter_context(tempfile.TemporaryDirectory(prefix="frod-audit-")))

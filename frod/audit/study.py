@@ -17,6 +17,7 @@ from frod.reporting.naming import RunKey
 if TYPE_CHECKING:
     from frod.tasks.arrays import Split
 
+TABLES = ("files", "inputs", "code")
 OWN = "audit.json"  # what an audit writes; it may lie in the report
 
 
@@ -51,7 +52,9 @@ class Study:
             raise ValueError(f"{path} is not there: {report} is no report; `snakemake report` writes one")
         try:
             written = json.loads(path.read_text("utf-8"))
-            params, skipped = written["params"], written["skipped"]
+            params, skipped, *_ = (written[name] for name in ("params", "skipped", *TABLES, "dag"))
+            if not all(isinstance(written[name], dict) for name in TABLES):
+                raise TypeError(f"{TABLES} should be tables")
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} cannot be read ({error!r}); `snakemake report` writes it anew") from None
         workflow = load(params)
