@@ -89,8 +89,10 @@ def _claimed(claims: Mapping[str, Any]) -> dict[str, Any]:
         prefix = f"claims/{claim['id']}"
         if claim["verdict"] != "cannot_be_tested":
             values[f"{prefix}/supported"] = int(claim["verdict"] == "supported")
-        for figure in claim["figures"]:
+        for index, figure in enumerate(claim["figures"]):
             name = re.sub(r"[^a-z0-9]+", "_", figure["name"].lower()).strip("_")
+            if f"{prefix}/{name}" in values:  # names that differ in what a key cannot hold
+                name = f"{name}_{index}"
             for suffix, field in (("", "value"), ("_low", "low"), ("_high", "high")):
                 if figure.get(field) is not None:
                     values[f"{prefix}/{name}{suffix}"] = figure[field]
