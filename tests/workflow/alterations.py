@@ -235,6 +235,10 @@ ALTERED = {
         lambda project: shutil.copytree(project / RUN, project / RESULTS / "frod/seed-2"),
         [f"{RESULTS}/frod/seed-2: is there, and the suite does not plan it"],
     ),
+    "one byte in a spectrum": (
+        lambda project: flip(project / RESULTS / "frod/spectrum.parquet"),
+        [f"{RESULTS}/frod/spectrum.parquet: sha256 (in {REPORT}/report.json)"],
+    ),
     "a file too many": (
         lambda project: (project / REPORT / "extra.csv").write_text("x"),
         [f"{REPORT}/extra.csv: a file that report.json does not name"],

@@ -14,6 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -41,6 +42,7 @@ def multiply(project: Path, tasks: int, seeds: int) -> list[Path]:
         for folder in sorted((results / "from" / BACKBONE).iterdir()):
             there = results / name / BACKBONE / folder.name
             _tune(project, folder / "tune", there / "tune", name)
+            _spectrum(folder, there, seeds)
             runs += [
                 _run(project, folder / "seed-0", there / f"seed-{seed}", name, seed, commit) for seed in range(seeds)
             ]
@@ -104,6 +106,12 @@ def _tune(project: Path, source: Path, there: Path, name: str) -> None:
         write_json(there / path.name, trial)
         rates |= {"seed": 1000, "budget": budget}
     write_json(there / "rates.json", rates | {"inputs": _inputs(project, rates["inputs"], name)})
+
+
+def _spectrum(source: Path, there: Path, seeds: int) -> None:
+    one = pd.read_parquet(source / "spectrum.parquet")
+    table = pd.concat([one.assign(seed=seed) for seed in range(seeds)], ignore_index=True)
+    table.astype({"seed": one["seed"].dtype}).to_parquet(there / "spectrum.parquet", index=False)
 
 
 def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit: str) -> Path:
