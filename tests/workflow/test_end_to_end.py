@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -84,20 +86,25 @@ def test_metrics_follow_from_the_predictions(finished):
 def test_run_again_nothing_is_to_be_done(finished):
     began = time.monotonic()
     assert "Nothing to be done" in finished.snakemake()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # 4 s on an idle machine
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("params.yaml", "clip: 1.0", "clip: 2.0", {"trial": 6, "tune": 3, "train": 3, "evaluate": 3}),
+        ("params.yaml", "clip: 1.0", "clip: 2.0", {"trial": 6, "tune": 3, "train": 3, "evaluate": 3, "spectrum": 3}),
         (
             "params.yaml",
             "ridge: 1.0e-3",
             "ridge: 2.0e-3",
-            {"basis": 1, "trial": 2, "tune": 1, "train": 1, "evaluate": 1},
+            {"basis": 1, "trial": 2, "tune": 1, "train": 1, "evaluate": 1, "spectrum": 1},
         ),
-        (TINY, "rotation: 6.0e-3", "rotation: 7.0e-3", {"trial": 1, "tune": 1, "train": 1, "evaluate": 1}),
+        (
+            TINY,
+            "rotation: 6.0e-3",
+            "rotation: 7.0e-3",
+            {"trial": 1, "tune": 1, "train": 1, "evaluate": 1, "spectrum": 1},
+        ),
         (TINY, "lr_rotation: 5.0e-3", "lr_rotation: 4.0e-3", {}),  # of the other protocol
         (TINY, "title: Tiny", "title: Small", {"report": 1}),
         ("params.yaml", "checkpoint_seconds: 120", "checkpoint_seconds: 60", {}),
@@ -115,6 +122,13 @@ def test_only_what_depends_on_an_edit_runs_again(finished, name, old, new, expec
         rule: n for rule, n in expected.items() if rule not in cheap
     }
     assert set(expected) <= set(planned)
+
+
+def test_snakemakes_own_report_has_the_figures_and_the_runs(finished, tmp_path):
+    finished.snakemake("--report", tmp_path / "report.zip")
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"index.html", "claims.json", "results.csv", "spectrum-digits-digit_vit.svg", "frod.html"} <= names
 
 
 def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished):
