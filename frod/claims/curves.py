@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +20,7 @@ class Curve:
     area: float
     """Under the moving average, in units of the start level; nan where a loss is not finite."""
     steps: tuple[float, ...]
-    """To each level; infinite where it was not reached."""
+    """To each level; nan where it was not reached."""
     seconds: tuple[float, ...]
     """Of training, likewise."""
 
@@ -60,14 +59,14 @@ class Curves:
     def _measure(self, key: RunKey) -> Curve:
         start, losses = self.starts[key[0], key[1]], self._losses(key)
         if not start > 0:
-            return Curve(area=math.nan, steps=(math.inf,) * len(LEVELS), seconds=(math.inf,) * len(LEVELS))
+            return Curve(area=math.nan, steps=(math.nan,) * len(LEVELS), seconds=(math.nan,) * len(LEVELS))
         history = self.evidence.histories[key]
         step, seconds = history["step"].to_numpy(dtype=float), history["seconds"].to_numpy(dtype=float)
         reached = [convergence.first_step_below(losses, level * start) for level in LEVELS]
         return Curve(
             area=convergence.area(losses, start),
-            steps=tuple(math.inf if n is None else float(step[n - 1]) for n in reached),
-            seconds=tuple(math.inf if n is None else float(seconds[n - 1]) for n in reached),
+            steps=tuple(math.nan if n is None else float(step[n - 1]) for n in reached),
+            seconds=tuple(math.nan if n is None else float(seconds[n - 1]) for n in reached),
         )
 
     @cached_property
@@ -77,8 +76,4 @@ class Curves:
 
     def to_level(self, quantity: str, index: int) -> Values:
         """Steps or seconds of each run to one of LEVELS; nan where it was not reached."""
-        return values_of(self._to_level(quantity, index))
-
-    def _to_level(self, quantity: str, index: int) -> Iterator[tuple[RunKey, float]]:
-        for key, curve in self.of.items():
-            yield key, getattr(curve, quantity)[index]
+        return values_of((key, getattr(curve, quantity)[index]) for key, curve in self.of.items())

@@ -69,6 +69,12 @@ class Evidence:
         return self.labels.get(method, method)
 
     @cached_property
+    def metrics(self) -> dict[Pair, str]:
+        """Each task's primary metric, in words."""
+        named = self.summary[["task", "backbone", "primary"]].itertuples(index=False)
+        return {(task, backbone): metric.replace("_", " ") for task, backbone, metric in named}
+
+    @cached_property
     def points(self) -> Values:
         """Each run's primary metric on test, in points."""
         runs = self.summary[["task", "backbone", "method", "seed", "test"]].to_dict("records")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.evidence import SUBJECT, Evidence, Pair, name, run
-from frod.claims.wording import number, per_cent, significant
+from frod.claims.wording import listed, number, per_cent, significant
 from frod.evaluation import spectra
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ LEAST, LOW = 0.99, 0.5
 SAYS = "FRoD's updates are flexible and of full rank, without the constraint of a low one."
 TEST = (
     "Singular values of W' − W (m × n) of every adapted layer. One counts towards the rank if it is more than ε · ‖W‖, "
-    "which is what rounding the weights to float32 can add or hide. Supported if on every task the median over layers "
-    f"and seeds is at least {LEAST:.0%} of min(m, n); contradicted if on some task it is below {LOW:.0%}."
+    "which is what rounding the weights to float32 can add or hide. Supported if on every task that FRoD ran on the "
+    f"median over layers and seeds is at least {per_cent(LEAST, 0)} of min(m, n), and no layer's below "
+    f"{per_cent(LOW, 0)}; contradicted if on some task the median is below {per_cent(LOW, 0)}."
 )
 NOTE = (
     "Shares of min(m, n), medians over layers and seeds. By numpy's stricter rule: above max(m, n) · ε · s₁ as well. "
@@ -55,7 +56,7 @@ def full_rank(evidence: Evidence) -> dict[str, Any]:
         title="Full-rank updates",
         says=SAYS,
         test=TEST,
-        verdict=_verdict({pair: ranks for (pair, method), ranks in found.items() if method == SUBJECT}),
+        verdict=_verdict(evidence, {pair: ranks for (pair, method), ranks in found.items() if method == SUBJECT}),
         figures=_figures(evidence, found),
         tables=[_table(evidence, found)] if found else [],
     )
@@ -76,7 +77,7 @@ def _ranks(spectrum: pd.DataFrame) -> Ranks:
     return Ranks(layers=layers, **{field: median(getattr(of, field) for of in each) for field in fields})
 
 
-def _verdict(found: dict[Pair, Ranks]) -> Verdict:
+def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:
     if not found:
         return untestable("There is no spectrum of a layer that FRoD adapted.")
     lowest = min(found, key=lambda pair: found[pair].numerical)
@@ -85,17 +86,21 @@ def _verdict(found: dict[Pair, Ranks]) -> Verdict:
     said = (
         f"Numerical rank at least {per_cent(numerical, 1)} of the full over {number(len(found), 'task')} (median over "
         f"layers, lowest on {name(lowest)}), by numpy's stricter rule {per_cent(strict, 1)}; the lowest of "
-        f"{number(len(layers), 'layer')} has {per_cent(min(layers), 1)}. Effective rank: "
+        f"{number(len(layers), 'layer')} (of all tasks together) has {per_cent(min(layers), 1)}. Effective rank: "
         f"{per_cent(median(of.effective for of in found.values()), 1)} of the full (median over tasks)."
     )
-    if numerical >= LEAST:
-        return supported(said)
-    return contradicted(said) if numerical < LOW else undecided(f"{said} Neither full nor low.")
+    if numerical < LOW:
+        return contradicted(said)
+    absent = [name(pair) for pair, methods in evidence.points.items() if SUBJECT in methods and pair not in found]
+    if absent:
+        return undecided(f"{said} There is no spectrum of FRoD on {listed(absent)}.")
+    return supported(said) if numerical >= LEAST and min(layers) >= LOW else undecided(f"{said} Neither full nor low.")
 
 
 def _figures(evidence: Evidence, found: dict[tuple[Pair, str], Ranks]) -> list[dict[str, Any]]:
     figures = []
-    for method in evidence.methods:
+    # FRoD first, then LoRA and its kin.
+    for method in sorted(evidence.methods, key=lambda m: (m != SUBJECT, m not in evidence.kin)):
         of = [ranks for (_, m), ranks in found.items() if m == method]
         for kind in ("numerical", "effective") if of else ():
             shares = [100 * getattr(ranks, kind) for ranks in of]

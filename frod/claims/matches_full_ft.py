@@ -17,18 +17,22 @@ SAYS = "On 20 benchmarks over vision, reasoning and language understanding, FRoD
 TEST = (
     "Difference on test, paired by seed. Matched if the mean over tasks is shown to lie less than {margin} below full "
     "fine-tuning: the lower ends of both the 95\u00a0% t interval over tasks and the 95\u00a0% interval of a "
-    "hierarchical bootstrap (tasks, then seeds) lie above −{margin}. With one task its interval over seeds decides."
+    "hierarchical bootstrap (tasks, then seeds) lie above −{margin}. Contradicted if both intervals lie wholly below. "
+    "With one task its t interval over seeds decides."
 )
 TASKS_NOTE = (
-    "Mean ± standard deviation over seeds; difference in points, paired by seed, with its 95\u00a0% t interval over "
-    "seeds. That interval is about training anew on these data; how much the test examples themselves leave to chance "
-    "is not in it. Both p values are corrected over the tasks after Holm; non-inferior: one-sided, at 0.025, so that "
-    "it agrees with the interval. The interval over tasks is exact where the tasks' means are normal, and too hopeful "
-    "where a few tasks lose far more than the rest. A point of a correlation is not a point of accuracy."
+    "Mean ± standard deviation over seeds, in points: 100 times the metric that stands with the task. A point of a "
+    "correlation is not a point of accuracy; the margin is the same for both. Difference: paired by seed, with its "
+    "95\u00a0% t interval over seeds, of that task by itself. It is about training anew on these data; how much the "
+    "test examples leave to chance is not in it. The p values are corrected over the tasks after Holm, the intervals "
+    "are not, so that an interval may leave out what its p value does not rule out. Non-inferior: corrected one-sided "
+    "p below 0.025. The interval over tasks, on which the verdict rests, is exact where the tasks' means are normal, "
+    "and too hopeful where a few tasks lose far more than the rest."
 )
 OTHERS_NOTE = (
     "For context; no verdict rests on it. Mean over tasks with the t interval over tasks (with one task, over seeds); "
-    "p of a difference, two-sided, corrected over these methods after Holm."
+    "p of a difference, two-sided, corrected over these methods after Holm (the intervals are not). Tasks "
+    "non-inferior: by a one-sided test of each task at 0.025, corrected over the method's tasks after Holm."
 )
 
 
@@ -44,7 +48,7 @@ def decide(found: Overall, margin: float) -> str | None:
         return None
     if found.above(-margin):
         return "supported"
-    return "contradicted" if found.deciding.high < -margin else "undecided"
+    return "contradicted" if found.below(-margin) else "undecided"
 
 
 def matches_full_ft(evidence: Evidence) -> dict[str, Any]:
@@ -84,22 +88,26 @@ def _by_task(evidence: Evidence, found: Paired) -> dict[Pair, Tested]:
 
 def _verdict(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> Verdict:
     absent = [evidence.label(m) for m in (SUBJECT, REFERENCE) if m not in evidence.methods]
-    left_out = _left_out(found)
     if absent:
         return untestable(f"No run of {' or '.join(absent)}.")
+    return _judged(found, by_task, evidence.margin)
+
+
+def _judged(found: Paired, by_task: dict[Pair, Tested], margin: float) -> Verdict:
+    left_out = _left_out(found)
     if found.overall is None:
         return untestable(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
-    decided, what = decide(found.overall, evidence.margin), _what(found, by_task)
+    decided, what = decide(found.overall, margin), _what(found, by_task)
     if decided is None:
         return untestable(f"{what}: one task with one seed leaves nothing to judge chance by.{left_out}")
     # What was left out must not help: without failed runs of FRoD nothing is a match, without the other's none a loss.
     if (decided == "supported" and found.lost) or (decided == "contradicted" and found.dropped):
-        return undecided(f"{what}; but runs that gave no figure are missing, and would speak against it.{left_out}")
+        return undecided(f"{what}; but runs that gave no figure are missing, and may speak against it.{left_out}")
     if decided == "supported":
-        return supported(f"{what}: above −{_points(evidence.margin)}.{left_out}")
-    why = _why_undecided(found.overall, evidence.margin)
-    below = contradicted(f"{what}: below −{_points(evidence.margin)}.{left_out}")
-    return below if decided == "contradicted" else undecided(f"{what}. {why}{left_out}")
+        return supported(f"{what}: above −{_points(margin)}.{left_out}")
+    if decided == "contradicted":
+        return contradicted(f"{what}: below −{_points(margin)}.{left_out}")
+    return undecided(f"{what}. {_why_undecided(found.overall, margin)}{left_out}")
 
 
 def _what(found: Paired, by_task: dict[Pair, Tested]) -> str:
@@ -115,7 +123,7 @@ def _what(found: Paired, by_task: dict[Pair, Tested]) -> str:
         said += f", by bootstrap {interval(low, high)}"
         match = sum(p.match < ONE_SIDED for p in by_task.values())
         losses = [name(pair) for pair, p in by_task.items() if p.loss < ONE_SIDED]
-        said += f"; by itself non-inferior on {match} of {number(len(by_task), 'task')}"
+        said += f"; each by itself, after Holm: non-inferior on {match} of {number(len(by_task), 'task')}"
         said += f", shown to lose more than the margin on {listed(losses)}" if losses else ""
     return said
 
@@ -126,17 +134,21 @@ def _why_undecided(found: Overall, margin: float) -> str:
         return f"All {deciding.n} differences are the same, so that there is no interval."
     if deciding.low > -margin:
         return f"The t interval lies above −{_points(margin)}, the bootstrap's reaches {signed(found.bootstrap.low)}."
+    if deciding.high < -margin:
+        return f"The t interval lies below −{_points(margin)}, the bootstrap's reaches {signed(found.bootstrap.high)}."
     width = deciding.high - deciding.low
     return (
-        f"The interval is {fixed(width, 1)} points wide and holds −{fixed(margin, 1)}: with a margin of "
+        f"The interval is {fixed(width, 1)} points wide and holds −{margin:g}: with a margin of "
         f"{_points(margin)}, neither a match nor a loss is shown."
     )
 
 
 def _left_out(found: Paired) -> str:
-    said = f" Left out, as FRoD's metric is undefined: {listed(runs(found.lost))}." if found.lost else ""
-    return said + (
-        f" Left out, as full fine-tuning's is undefined: {listed(runs(found.dropped))}." if found.dropped else ""
+    each = (("FRoD", found.lost), ("full fine-tuning", found.dropped))
+    return "".join(
+        f" Left out, as {method} has no run or no defined metric there: {listed(runs(of))}."
+        for method, of in each
+        if of
     )
 
 
@@ -164,7 +176,7 @@ def _task_table(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) 
         text = signed(of.mean) + (f" {interval(of.low, of.high)}" if of.has_interval else "")
         rows.append(
             [
-                name(pair),
+                f"{name(pair)}, {evidence.metrics[pair]}",
                 _level(evidence, pair, REFERENCE),
                 _level(evidence, pair, SUBJECT),
                 cell(of.mean, low=of.low, high=of.high, text=text, run=run(pair, SUBJECT)),

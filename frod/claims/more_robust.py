@@ -18,11 +18,12 @@ SAYS = "FRoD converges more robustly than LoRA and its kin."
 LEAST = 3
 TEST = (
     "Two ratios FRoD / other by task: of the standard deviations over seeds (test), and of the ranges from the best to "
-    "the worst trial of the learning rates (validation). FRoD is more robust in a sense if the mean log ratio over at "
-    f"least {LEAST} tasks is below nought: p below 0.05 after Holm's correction over methods and senses, and both the "
-    "95\u00a0% t interval over tasks and the bootstrap's below nought. Supported if it is in both senses against every "
-    "method of kind peft; contradicted if one of them is in one. The range over rates counts for FRoD only where its "
-    "grid is nowhere narrower, and against it only where it is nowhere wider."
+    "the worst trial of the learning rates (validation). FRoD varies less in one of these two senses if the mean log "
+    f"ratio over at least {LEAST} tasks is below 0: p below 0.05 after Holm's correction over methods and senses, and "
+    "both the 95\u00a0% t interval over tasks and the bootstrap's below 0; it varies more if likewise above 0. "
+    "Supported if in both senses it varies less than every one of LoRA and its kin (peft's methods); contradicted if "
+    "in either it varies more than one of them. The range over rates counts for FRoD only where its grid is nowhere "
+    "narrower, and against it only where it is nowhere wider."
 )
 SEEDS_NOTE = (
     "Standard deviation over seeds of the test metric, in points; in brackets the seeds. From few seeds it is itself "
@@ -35,7 +36,7 @@ RATES_NOTE = (
 )
 RATIO_NOTE = (
     "Geometric mean over tasks with the t interval over tasks; below 1, FRoD varies less. p two-sided, corrected over "
-    "all of these after Holm."
+    "all of these after Holm (the intervals are not)."
 )
 
 
@@ -45,7 +46,8 @@ class Sense:
 
     label: str
     spreads: Values
-    """In points, under the key 0; nan where a run or trial gave no figure. Tasks without a spread are left out."""
+    """In points, under the key 0; nan where a run is missing, or a run or trial gave no figure. Tasks without a spread
+    are left out."""
     none: dict[str, list[Pair]]
     """Which those are, by method."""
 
@@ -69,7 +71,7 @@ class Compared:
     @property
     def larger(self) -> bool:
         """Whether FRoD's spread is shown to be larger, and no task was left out that would say otherwise."""
-        shown = self.enough and self.p < TWO_SIDED and self.over.deciding.mean > 0
+        shown = self.enough and self.p < TWO_SIDED and self.over.above(0.0)
         return shown and not self.paired.dropped and not self.sense.none.get(SUBJECT)
 
     @property
@@ -100,10 +102,12 @@ def more_robust(evidence: Evidence) -> dict[str, Any]:
 def _over_seeds(evidence: Evidence) -> Sense:
     spreads: dict[tuple[Pair, str], float] = {}
     for pair, methods in evidence.points.items():
-        for method, points in methods.items():
-            if len(points) > 1:
-                whole = not any(math.isnan(value) for value in points.values())
-                spreads[pair, method] = over_seeds(list(points.values())).spread if whole else math.nan
+        # Over the same seeds for all: a standard deviation of fewer values is smaller in the mean of its logarithm.
+        seeds = sorted({seed for points in methods.values() for seed in points})
+        for method in evidence.methods if len(seeds) > 1 else ():
+            values = [methods.get(method, {}).get(seed, math.nan) for seed in seeds]
+            whole = not any(math.isnan(value) for value in values)
+            spreads[pair, method] = over_seeds(values).spread if whole else math.nan
     return _sense("standard deviation over seeds", spreads)
 
 
@@ -128,13 +132,18 @@ def _sense(label: str, spreads: Mapping[tuple[Pair, str], float]) -> Sense:
 
 
 def _compare(evidence: Evidence, senses: Sequence[Sense]) -> list[Compared]:
-    found = [(s, m, paired(s.spreads, SUBJECT, m, log=True)) for s in senses for m in evidence.others]
+    found = [(s, m, paired(_both(s.spreads, m), SUBJECT, m, log=True)) for s in senses for m in evidence.others]
     tested = [(sense, method, pairs, pairs.overall) for sense, method, pairs in found if pairs.overall is not None]
     corrected = holm([over.p if len(over.by_group) >= LEAST else math.nan for *_, over in tested])
     return [
         Compared(sense=sense, method=method, paired=pairs, over=over, p=p)
         for (sense, method, pairs, over), p in zip(tested, corrected)
     ]
+
+
+def _both(spreads: Values, method: str) -> Values:
+    """Tasks where FRoD and the other have a spread; the others are those of `Sense.none`, or were not tuned."""
+    return {pair: of for pair, of in spreads.items() if SUBJECT in of and method in of}
 
 
 def _verdict(evidence: Evidence, senses: Sequence[Sense], compared: list[Compared]) -> Verdict:
@@ -144,14 +153,15 @@ def _verdict(evidence: Evidence, senses: Sequence[Sense], compared: list[Compare
     if not any(of.enough for of in kin):
         most = max((len(of.over.by_group) for of in kin), default=0)
         return untestable(f"It takes {LEAST} tasks with a spread of both methods; there are at most {most}.")
-    said = f"{'; '.join(_said(evidence, of) for of in kin)}."
-    none = {
-        f"{evidence.label(method)} on {name(pair)}": None
+    each = "; ".join(_said(evidence, of) for of in kin)
+    said = f"FRoD's spread over the other's (ratio, 95\u00a0% interval, p after Holm): {each}."
+    none = [
+        f"{evidence.label(method)} on {name(pair)} ({sense.label})"
         for sense in senses
         for method in (SUBJECT, *evidence.kin)
         for pair in sense.none.get(method, [])
-    }
-    said += f" Left out, as there is no spread at all: {listed(list(none))}." if none else ""
+    ]
+    said += f" Left out, as there is no spread at all: {listed(none)}." if none else ""
     if any(of.larger and (of.sense is senses[0] or _grids(evidence, of, wider=False)) for of in kin):
         return contradicted(said)
     open_ = _open(evidence, senses, kin)
@@ -165,10 +175,10 @@ def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared]) -> s
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
     lost = sorted({pair for of in kin for pair, _ in of.paired.lost})
     if lost:
-        return f"Runs or trials of FRoD gave no figure on {listed([name(pair) for pair in lost])}."
+        return f"Runs or trials of FRoD are missing or gave no figure on {listed([name(pair) for pair in lost])}."
     if not all(of.smaller for of in kin):
-        return "Neither less than that of each of them nor more than that of one is shown."
-    narrow = [of.method for of in kin if of.sense is senses[1] and not _grids(evidence, of, wider=True)]
+        return "Neither less spread than each of them nor more than one is shown."
+    narrow = [evidence.label(of.method) for of in kin if of.sense is senses[1] and not _grids(evidence, of, wider=True)]
     return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
 
 
@@ -178,7 +188,7 @@ def _enough(sense: Sense, method: str, compared: list[Compared]) -> bool:
 
 def _said(evidence: Evidence, of: Compared) -> str:
     mean = of.over.deciding
-    said = f"{of.sense.label}, FRoD / {evidence.label(of.method)}: {significant(from_log(mean.mean))}"
+    said = f"{of.sense.label}, {evidence.label(of.method)}: {significant(from_log(mean.mean))}"
     if mean.has_interval and len(of.over.by_group) > 1:
         said += f" {ratio(from_log(mean.low), from_log(mean.high))}, p {p_value(of.p)}"
     return said + f" ({number(len(of.over.by_group), 'task')})"

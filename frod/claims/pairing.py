@@ -17,9 +17,9 @@ class Paired:
     groups: dict[Pair, dict[int, float]]
     """Tasks without a pair are not in it."""
     lost: tuple[tuple[Pair, int], ...]
-    """Pairs left out as the first method's value is undefined: to its advantage, if anything."""
+    """Pairs left out as the first method has no run or no figure there: to its advantage, if anything."""
     dropped: tuple[tuple[Pair, int], ...]
-    """Pairs left out as the other's alone is."""
+    """Pairs left out as the other alone has none."""
     overall: Overall | None
     """None where there is no pair."""
 
@@ -30,7 +30,7 @@ class Paired:
 
 
 def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Paired:
-    """Differences `subject - other` over the tasks and seeds that both have.
+    """Differences `subject - other` over the tasks and seeds where both have a figure; the rest is kept by name.
 
     Parameters
     ----------
@@ -41,8 +41,11 @@ def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Pa
     lost: list[tuple[Pair, int]] = []
     dropped: list[tuple[Pair, int]] = []
     for pair, methods in values.items():
-        for seed in sorted(set(methods.get(subject, {})) & set(methods.get(other, {}))):
-            left, right = (_log(methods[m][seed]) if log else methods[m][seed] for m in (subject, other))
+        ours, others = methods.get(subject, {}), methods.get(other, {})
+        for seed in sorted(ours.keys() | others.keys()):
+            left, right = ours.get(seed, math.nan), others.get(seed, math.nan)
+            if log:
+                left, right = _log(left), _log(right)
             if math.isnan(left):
                 lost.append((pair, seed))
             elif math.isnan(right):
@@ -57,10 +60,8 @@ def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Pa
     )
 
 
-def against(
-    values: Values, subject: str, others: Iterable[str], *, log: bool = False
-) -> tuple[dict[str, Paired], dict[str, float]]:
-    """The subject against each other method that shares a run, and Holm's correction over these methods.
+def against(values: Values, subject: str, others: Iterable[str]) -> tuple[dict[str, Paired], dict[str, float]]:
+    """The subject against each other method, and Holm's correction over those that share a run with it.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def against(
     p : dict of method to float
         Corrected p value of the two-sided test over tasks; nan where it could not be done.
     """
-    found = {other: paired(values, subject, other, log=log) for other in others}
+    found = {other: paired(values, subject, other) for other in others}
     tested = {other: pairs for other, pairs in found.items() if pairs.overall is not None}
     corrected = holm([pairs.overall.p for pairs in tested.values() if pairs.overall is not None])
     return found, dict(zip(tested, corrected))

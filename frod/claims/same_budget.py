@@ -9,14 +9,14 @@ from statistics import median
 from typing import Any
 
 from frod.claims.claim import Verdict, claim, contradicted, figure, supported, table, undecided, untestable
-from frod.claims.evidence import SUBJECT, Evidence, RunKey, name
+from frod.claims.evidence import REFERENCE, SUBJECT, Evidence, RunKey, name
 from frod.claims.wording import listed, number
 
 SAYS = "Full fine-tuning is matched under identical training budgets."
 TEST = (
     "All methods of a task, model and seed must agree, in the records of what they did, in each quantity of the table "
-    "below; rates, and how they were chosen, must come from equally many trials of equal length. Under the audited "
-    "protocol test must have been predicted once."
+    "below; learning rates must have been chosen from equally many trials of equal length. Under the audited protocol "
+    "test must have been predicted once."
 )
 NOTE = (
     "Over the groups of runs that are compared: all methods of a task, model and seed. Not alike, and not meant to be: "
@@ -41,7 +41,7 @@ def same_budget(evidence: Evidence) -> dict[str, Any]:
         test=TEST,
         verdict=_verdict(compared, faults, holes, tests),
         figures=_figures(evidence, compared, faults, holes),
-        tables=[_table(evidence, compared, faults, holes, tests)] if compared else [],
+        tables=[_table(compared, faults, holes, tests)] if compared else [],
     )
 
 
@@ -70,17 +70,14 @@ def _inputs(evidence: Evidence, key: RunKey) -> Any:
 
 
 def _trials(evidence: Evidence, key: RunKey) -> Any:
-    """Number, seed and budget of the trials of rates; none where the suite gave the rates."""
-    record = evidence.records[key]
+    """Number, seed and budget of the trials of rates; the number is 0 where the suite gave the rates."""
+    record, chosen = evidence.records[key], evidence.tuning.get(key[:3])
     if "tuning" not in record:
         return None
-    chosen = evidence.tuning.get(key[:3])
-    tuning = record["tuning"] or {}
-    return {
-        "number": tuning.get("trials", 0),
-        "seed": tuning.get("seed"),
-        "budget": chosen and chosen.get("budget"),
-    }
+    tuning = record["tuning"]
+    if tuning is None:
+        return {"number": 0}
+    return chosen and {"number": tuning.get("trials"), "seed": tuning.get("seed"), "budget": chosen.get("budget")}
 
 
 QUANTITIES: dict[str, Callable[[Evidence, RunKey], Any]] = {
@@ -126,38 +123,46 @@ def _missing(
     return sum(read(evidence, key) is None for keys in compared.values() for key in keys.values())
 
 
-def _tests(evidence: Evidence) -> list[str]:
-    """Runs of the audited protocol that predicted test other than once, or do not say."""
-    faults = []
-    for key in sorted(evidence.records):
-        record = evidence.records[key]
-        times = (record.get("evaluations") or {}).get("test")
-        if record.get("protocol") != "released" and times != 1:
-            faults.append(
-                f"{name(key[:2])}, {key[2]}, seed {key[3]}: {'not recorded' if times is None else f'{times} times'}"
-            )
-    return faults
+def _tests(evidence: Evidence) -> dict[str, int | None]:
+    """How often each run of the audited protocol predicted test; None where it is not recorded."""
+    return {
+        f"{name(key[:2])}, {key[2]}, seed {key[3]}": (record.get("evaluations") or {}).get("test")
+        for key, record in sorted(evidence.records.items(), key=lambda item: item[0])
+        if record.get("protocol") != "released"
+    }
+
+
+def _wrong(tests: Mapping[str, int | None]) -> list[str]:
+    return [f"{where}: {times} times" for where, times in tests.items() if times not in (1, None)]
+
+
+def _unknown(tests: Mapping[str, int | None]) -> int:
+    return sum(times is None for times in tests.values())
 
 
 def _verdict(
-    compared: Mapping[Group, Any], faults: Mapping[str, list[str]], holes: Mapping[str, int], tests: list[str]
+    compared: Mapping[Group, Mapping[str, RunKey]],
+    faults: Mapping[str, list[str]],
+    holes: Mapping[str, int],
+    tests: Mapping[str, int | None],
 ) -> Verdict:
-    if not compared:
-        return untestable("No task and seed has runs of two methods.")
+    if not any(SUBJECT in keys and REFERENCE in keys for keys in compared.values()):
+        return untestable("No task, model and seed has runs of both FRoD and full fine-tuning.")
     found = [f"{what} ({listed(of, 2)})" for what, of in faults.items() if of]
-    read_again = [fault for fault in tests if not fault.endswith("not recorded")]
-    found += [f"test predicted more or less than once ({listed(read_again, 2)})"] if read_again else []
+    wrong = _wrong(tests)
+    found += [f"test predicted more or less than once ({listed(wrong, 2)})"] if wrong else []
     groups = number(len(compared), "group")
     if found:
         return contradicted(f"Runs that are compared differ in: {'; '.join(found)}.")
     unknown = [f"{what} ({number(count, 'run')})" for what, count in holes.items() if count]
-    unknown += [f"how often test was predicted ({number(len(tests), 'run')})"] if tests else []
+    unknown += [f"how often test was predicted ({number(_unknown(tests), 'run')})"] if _unknown(tests) else []
     if unknown:
         return undecided(f"Not recorded: {listed(unknown)}. What is recorded agrees in all {groups} of compared runs.")
     runs = number(sum(map(len, compared.values())), "run")
     return supported(
-        f"In all {groups} of compared runs ({runs}) {len(QUANTITIES)} quantities agree, order of examples and number "
-        "of trials included. The same budget is not the same time or memory."
+        f"In all {groups} of compared runs (same task, model and seed; {runs}) {len(QUANTITIES)} quantities "
+        "agree, the order of the examples and the number of trials included. The same budget is not the same time or "
+        "memory."
     )
 
 
@@ -172,16 +177,11 @@ def _figures(
         [figure("quantities that agree", alike, unit=f"of {len(QUANTITIES)}", n=len(compared))] if compared else []
     )
     for method in evidence.others:
-        ratios = [
-            ours / other
-            for keys in compared.values()
-            if SUBJECT in keys
-            and method in keys
-            and (ours := _seconds(evidence, keys[SUBJECT]))
-            and (other := _seconds(evidence, keys[method]))
-        ]
+        both = [keys for keys in compared.values() if SUBJECT in keys and method in keys]
+        seconds = [(_seconds(evidence, keys[SUBJECT]), _seconds(evidence, keys[method])) for keys in both]
+        ratios = [ours / other for ours, other in seconds if ours and other]
         if ratios:
-            label = f"seconds of training, over {evidence.label(method)}'s"
+            label = f"FRoD's seconds of training over {evidence.label(method)}'s"
             figures.append(figure(label, median(ratios), unit="ratio, median", n=len(ratios)))
     return figures
 
@@ -191,18 +191,19 @@ def _seconds(evidence: Evidence, key: RunKey) -> float | None:
 
 
 def _table(
-    evidence: Evidence,
     compared: Mapping[Group, Any],
     faults: Mapping[str, list[str]],
     holes: Mapping[str, int],
-    tests: list[str],
+    tests: Mapping[str, int | None],
 ) -> dict[str, Any]:
     rows = [
         [what, f"{len(compared) - len(of)} of {len(compared)}", holes[what] or None, listed(of, 3) or None]
         for what, of in faults.items()
     ]
-    once = f"{len(evidence.records) - len(tests)} of {number(len(evidence.records), 'run')}"
-    rows.append(["test predicted once (audited protocol)", once, None, listed(tests, 3) or None])
+    if tests:
+        once = f"{sum(times == 1 for times in tests.values())} of {number(len(tests), 'run')}"
+        differing = listed(_wrong(tests), 3) or None
+        rows.append(["test predicted once (audited protocol)", once, _unknown(tests) or None, differing])
     return table(
         "What compared runs have alike", ["quantity", "groups alike", "runs without", "differences"], rows, note=NOTE
     )

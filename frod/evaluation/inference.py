@@ -1,11 +1,12 @@
 """Whether a difference is shown: a t test in each group, Holm's correction over groups, and two intervals over groups.
 
-A group is a task, and its values are the differences of paired seeds. Over tasks, the tasks are the units: what is
-said is about tasks like these, not about these seeds. Student's t interval over the tasks' means is exact where those
-are normal; the hierarchical bootstrap does without normality, but is too narrow where tasks are few. A claim is called
-shown only where both agree, so that its error rate is at most that of the t interval. Neither is proof against a few
-tasks that lose far more than the rest and happen not to be among those that ran: of exponential losses at the margin
-about 11 % of suites of four tasks, 10 % of eight and 7 % of twenty would be called a match, in place of 2.5 %.
+A group is a task, and its values are the differences of paired seeds. Over tasks, the tasks are the units: what is said
+is about tasks like these, not about these seeds. Student's t interval over the tasks' means is exact where those are
+normal; the hierarchical bootstrap does without normality, but is too narrow where tasks are few. A claim is called
+shown, or contradicted, only where both agree, so that its error rate is at most that of the t interval. Neither is
+proof against a few tasks that lose far more than the rest and happen not to be among those that ran: of exponential
+losses at the margin about 11 % of suites of four tasks, 10 % of eight and 7 % of twenty would be called a match, in
+place of 2.5 %.
 
 Values that are all the same leave nothing to judge chance by: test and interval are then nan, as for one value.
 """

@@ -33,9 +33,10 @@ def ranks(singular_values: ArrayLike, *, shape: tuple[int, int], weight_norm: fl
     """Ranks of an update.
 
     A singular value counts towards the numerical rank if it exceeds eps · ‖W‖, eps being float32's. Rounding W' to
-    float32 changes it by at most eps / 2 · ‖W'‖ (Frobenius), and so, by Weyl's inequality, any singular value of W' - W
-    by no more: below that, rounding alone makes a value, and hides one. numpy's rule, max(m, n) · eps · s_1, is for a
-    matrix whose own entries are rounded to float32; W' - W is not, so that it may cut what is real.
+    float32 changes it by at most eps / 2 · ‖W'‖ (Frobenius; within the bound while ‖W'‖ <= 2 ‖W‖), and so, by Weyl's
+    inequality, any singular value of W' - W by no more: below that, rounding alone makes a value, and hides one.
+    numpy's rule, max(m, n) · eps · s_1, is for a matrix whose own entries are rounded to float32; W' - W is not, so
+    that it may cut what is real.
 
     Parameters
     ----------

@@ -85,6 +85,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
                 key = RunKey(task, "small", method, seed)
                 rows.append(
                     {"task": task, "backbone": "small", "method": method, "seed": seed, "test": value / 100}
+                    | {"primary": "accuracy"}
                     | {"adapter_parameters": 1720, "head_parameters": 500, "base_parameters": 100_000}
                 )
                 histories[key] = history(falling((paces or {}).get(method, 20.0) * (1 + 0.01 * seed)))

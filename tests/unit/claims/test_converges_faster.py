@@ -34,6 +34,8 @@ def test_faster_than_all_its_kin_is_supported_though_full_fine_tuning_is_faster_
     assert verdict(found) == ("supported", "shown")
     rows = {row["FRoD against"]: row["difference in area"]["value"] for row in table(converges_faster(found), AGAINST)}
     assert rows["full fine-tuning"] > 0 > max(rows["LoRA"], rows["VeRA"])
+    names = list(figures(converges_faster(found)))
+    assert names == [f"area less that of {method}" for method in ("LoRA", "VeRA", "full fine-tuning")]
 
 
 def test_faster_than_some_of_them_is_undecided_and_slower_than_one_contradicted():
@@ -81,7 +83,7 @@ def test_levels_are_counted_in_steps_and_seconds_and_runs_that_do_not_get_there_
     histories[("a", "small", "lora", 0)] = histories[("a", "small", "lora", 1)] = history(never)
     claim = converges_faster(replace(found, histories=histories))
     steps, seconds = (table(claim, f"{what} to levels of the training loss") for what in ("Steps", "Seconds"))
-    assert [row["to 0.5"]["text"] for row in steps] == ["26", "not reached (1 of 3)"]
+    assert [row["to 0.5"]["text"] for row in steps] == ["26", "not reached (1 of 3 did)"]
     assert seconds[0]["to 0.5"]["value"] == pytest.approx(13.0)
     ratios = table(claim, "Steps and seconds to levels, FRoD over each other method")
     assert ratios[0]["to 0.5"]["text"].endswith("1 of 3 pairs")
@@ -99,6 +101,9 @@ def test_a_loss_that_broke_is_left_out_by_name_and_does_not_help():
     found = suite({"frod": 12, "lora": 25})
     broken = found.histories[("task_2", "small", "frod", 1)].assign(loss=math.nan)
     claim = converges_faster(replace(found, histories={**found.histories, ("task_2", "small", "frod", 1): broken}))
+    assert claim["finding"] == "undecided" and "task_2 on small, seed 1" in claim["reason"]
+    absent = {key: of for key, of in found.histories.items() if key != ("task_2", "small", "frod", 1)}
+    claim = converges_faster(replace(found, histories=absent))
     assert claim["finding"] == "undecided" and "task_2 on small, seed 1" in claim["reason"]
     slower = suite({"frod": 25, "lora": 12})
     broken = slower.histories[("task_2", "small", "lora", 1)].assign(loss=math.nan)

@@ -23,8 +23,8 @@ def spectrum(ranks, *, seeds=2):
     return pd.DataFrame(rows)
 
 
-def judged(spectra):
-    return full_rank(evidence(noisy({"frod": 90, "lora": 90, "full_ft": 90}, tasks=2), spectra=spectra))
+def judged(spectra, *, tasks=1):
+    return full_rank(evidence(noisy({"full_ft": 90, "lora": 90, "frod": 90}, tasks=tasks), spectra=spectra))
 
 
 def test_full_rank_in_all_layers_is_supported_and_the_others_stand_beside():
@@ -34,10 +34,12 @@ def test_full_rank_in_all_layers_is_supported_and_the_others_stand_beside():
     assert (shares["FRoD"]["value"], shares["LoRA"]["value"]) == (100, 25)
     assert shares["LoRA"]["run"] == "task_0/small/lora"
     assert figures(found)["effective rank, LoRA"]["value"] == pytest.approx(25)
+    assert [name.split(", ")[1] for name in figures(found)] == ["FRoD", "FRoD", "LoRA", "LoRA"]
 
 
 def test_low_rank_on_one_task_is_contradicted_and_the_task_named():
-    found = judged({("task_0", "small", "frod"): spectrum([N] * 4), ("task_1", "small", "frod"): spectrum([8] * 4)})
+    spectra = {("task_0", "small", "frod"): spectrum([N] * 4), ("task_1", "small", "frod"): spectrum([8] * 4)}
+    found = judged(spectra, tasks=2)
     assert (found["verdict"], found["finding"]) == ("not_supported", "contradicted")
     assert "lowest on task_1 on small" in found["reason"]
 
@@ -45,6 +47,17 @@ def test_low_rank_on_one_task_is_contradicted_and_the_task_named():
 def test_between_is_undecided():
     found = judged({("task_0", "small", "frod"): spectrum([N - 4] * 4)})
     assert (found["verdict"], found["finding"]) == ("not_supported", "undecided")
+
+
+def test_one_layer_of_low_rank_is_not_hidden_by_the_median():
+    found = judged({("task_0", "small", "frod"): spectrum([N] * 4 + [8])})
+    assert (found["verdict"], found["finding"]) == ("not_supported", "undecided")
+    assert "lowest of 5 layers (of all tasks together) has 25.0" in found["reason"]
+
+
+def test_a_task_without_a_spectrum_is_named_and_leaves_it_open():
+    found = judged({("task_0", "small", "frod"): spectrum([N] * 4)}, tasks=2)
+    assert found["finding"] == "undecided" and "no spectrum of FRoD on task_1 on small" in found["reason"]
 
 
 def test_size_and_ranks_by_closed_form():

@@ -60,10 +60,12 @@ def test_the_figures_are_scipys():
     # Holm: times 3, 2, 1 from the smallest on, never falling.
     ordered = sorted([below, *others])
     corrected = [max(min(1, (3 - j) * ordered[j]) for j in range(i + 1)) for i in range(3)]
-    assert rows["a on small"]["p non-inferior (Holm)"]["value"] == pytest.approx(corrected[ordered.index(below)])
-    cell = rows["a on small"]["difference"]
+    assert rows["a on small, accuracy"]["p non-inferior (Holm)"]["value"] == pytest.approx(
+        corrected[ordered.index(below)]
+    )
+    cell = rows["a on small, accuracy"]["difference"]
     assert (cell["value"], cell["run"]) == (pytest.approx(-0.75), "a/small/frod")
-    assert rows["a on small"]["full fine-tuning"]["text"] == "90.5 ± 0.7"
+    assert rows["a on small, accuracy"]["full fine-tuning"]["text"] == "90.5 ± 0.7"
 
 
 def test_a_task_that_loses_is_named_though_the_mean_matches():
@@ -105,6 +107,33 @@ def test_without_one_of_the_two_nothing_can_be_tested(absent):
 
 def test_no_shared_seed_is_no_pair():
     assert verdict({"a": {"full_ft": [90.0, None], "frod": [None, 90.0]}})[0] == "cannot_be_tested"
+
+
+@pytest.mark.parametrize("whole_task", [False, True])
+def test_runs_that_are_not_there_are_named_and_do_not_help(whole_task):
+    def without(method, points):
+        points["task_0"][method] = [None] * 3 if whole_task else [*points["task_0"][method][:2], None]
+        return matches_full_ft(evidence(points))
+
+    match, loss = noisy({"full_ft": 90.0, "frod": 90.0}), noisy({"full_ft": 90.0, "frod": 80.0})
+    found = without("frod", dict(match, task_0=dict(match["task_0"])))
+    assert found["finding"] == "undecided" and "task_0 on small, seed 2" in found["reason"]
+    assert without("full_ft", dict(match, task_0=dict(match["task_0"])))["finding"] == "shown"
+    assert without("full_ft", dict(loss, task_0=dict(loss["task_0"])))["finding"] == "undecided"
+    assert without("frod", dict(loss, task_0=dict(loss["task_0"])))["finding"] == "contradicted"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_both_intervals_must_agree_on_a_match_and_on_a_loss(sign):
+    """Two tasks 0.1 points apart, seeds 8: the t interval is 1.3 points wide, the bootstrap's crosses the margin."""
+    shift = 0.9 if sign > 0 else -2.9
+    centres = {"a": shift + 0.95, "b": shift + 1.05}
+    points = {
+        task: {"full_ft": [90.0, 90.0], "frod": [90.0 + centre - 4, 90.0 + centre + 4]}
+        for task, centre in centres.items()
+    }
+    found = matches_full_ft(evidence(points))
+    assert found["finding"] == "undecided" and "the bootstrap's reaches" in found["reason"]
 
 
 def test_the_same_differences_on_every_seed_are_no_certainty():

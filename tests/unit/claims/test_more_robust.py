@@ -49,7 +49,7 @@ def test_alike_is_undecided():
 
 def test_a_narrower_grid_does_not_make_it_more_robust_nor_a_wider_one_less():
     narrow = more_robust(suite(STEADY, WIDE, spans={"frod": 2.0}))
-    assert narrow["finding"] == "undecided" and "narrower" in narrow["reason"]
+    assert narrow["finding"] == "undecided" and "narrower than that of LoRA" in narrow["reason"]
     assert verdict(suite(STEADY, WIDE, spans={"frod": 50.0})) == ("supported", "shown")
     assert verdict(suite(STEADY, {"frod": 10.0, "lora": 1.0}, spans={"frod": 50.0})) == ("not_supported", "undecided")
 
@@ -84,6 +84,17 @@ def test_the_ratio_is_the_geometric_mean_of_the_tasks():
     assert of["low"] < of["value"] < of["high"] and of["n"] == 4
 
 
+def test_a_spread_over_fewer_seeds_is_not_taken_for_a_smaller_one():
+    """Standard deviations of two values are in the geometric mean 0.61 of those of five from the same source."""
+    two, five = (np.random.default_rng(n).normal(size=(100_000, n)).std(axis=1, ddof=1) for n in (2, 5))
+    assert np.exp(np.log(two).mean() - np.log(five).mean()) == pytest.approx(0.61, abs=0.01)
+    found = suite(STEADY, WIDE)
+    fewer = found.summary["method"].eq("frod") & found.summary["task"].eq("task_1") & found.summary["seed"].gt(1)
+    claim = more_robust(replace(found, summary=found.summary[~fewer]))
+    assert claim["finding"] == "undecided" and "task_1 on small" in claim["reason"]
+    assert figures(claim)["standard deviation over seeds, over that of LoRA"]["n"] == 7
+
+
 def failed(found, method, **trial):
     key = ("task_1", "small", method)
     trials = [dict(of) for of in found.tuning[key]["trials"]]
@@ -113,7 +124,9 @@ def test_no_spread_at_all_is_left_out_and_speaks_for_whose_it_is():
     same = found.summary["task"].eq("task_1") & found.summary["method"].eq("lora")
     flat = replace(found, summary=found.summary.assign(test=found.summary["test"].mask(same, 0.8)))
     claim = more_robust(flat)
-    assert claim["finding"] == "undecided" and "LoRA on task_1 on small" in claim["reason"]
+    assert (
+        claim["finding"] == "undecided" and "LoRA on task_1 on small (standard deviation over seeds)" in claim["reason"]
+    )
 
 
 def test_without_kin_nothing_can_be_tested():

@@ -11,8 +11,13 @@ from frod.claims.same_budget import same_budget
 METHODS = {"full_ft": 90, "frod": 90, "lora": 90}
 
 
-def suite(change=None, **more):
-    found = evidence(noisy(METHODS, tasks=2, seeds=2), **more)
+TUNED = [(task, "small", method) for task in ("task_0", "task_1") for method in METHODS]
+
+
+def suite(change=None, tuning=None):
+    found = evidence(
+        noisy(METHODS, tasks=2, seeds=2), tuning={key: rates([0.8, 0.9]) for key in TUNED} | (tuning or {})
+    )
     records = {key: copy.deepcopy(of) for key, of in found.records.items()}
     if change:
         change(records[("task_1", "small", "frod", 0)])
@@ -22,7 +27,7 @@ def suite(change=None, **more):
 def test_runs_that_differ_in_nothing_have_the_same_budget():
     found = same_budget(suite())
     assert (found["verdict"], found["finding"]) == ("supported", "shown")
-    assert "4 groups of compared runs (12 runs)" in found["reason"]
+    assert "4 groups of compared runs (same task, model and seed; 12 runs)" in found["reason"]
 
 
 def edit(section, field, value):
@@ -57,15 +62,28 @@ def test_test_read_twice_is_named_under_the_audited_protocol_only():
     released = suite(edit("evaluations", "test", 5))
     for record in released.records.values():
         record["protocol"] = "released"
-    assert same_budget(released)["verdict"] == "supported"
+    claim = same_budget(released)
+    assert claim["verdict"] == "supported"
+    said = [row["quantity"] for row in table(claim, "What compared runs have alike")]
+    assert not any("predicted once" in quantity for quantity in said), "nothing was held against it"
 
 
 def test_trials_of_another_length_are_named():
-    keys = [(task, "small", method) for task in ("task_0", "task_1") for method in METHODS]
-    tuning = {key: rates([0.8, 0.9]) for key in keys}
-    assert same_budget(suite(tuning=tuning))["verdict"] == "supported"
-    tuning[keys[1]]["budget"]["steps"] = 999
-    assert "trials of rates (task_0 on small" in same_budget(suite(tuning=tuning))["reason"]
+    longer = rates([0.8, 0.9])
+    longer["budget"]["steps"] = 999
+    assert "trials of rates (task_0 on small" in same_budget(suite(tuning={TUNED[1]: longer}))["reason"]
+
+
+def test_trials_that_are_recorded_but_not_there_are_not_taken_as_equal():
+    found = same_budget(replace(suite(), tuning={}))
+    assert found["finding"] == "undecided" and "trials of rates (12 runs)" in found["reason"]
+
+
+def test_rates_that_the_suite_gave_are_alike():
+    found = suite()
+    for record in found.records.values():
+        record["tuning"] = None
+    assert same_budget(replace(found, tuning={}))["verdict"] == "supported"
 
 
 @pytest.mark.parametrize("missing", ["budget", "inputs", "spec", "evaluations", "protocol", "tuning"])
@@ -87,12 +105,13 @@ def test_a_basis_and_the_chosen_rates_may_be_a_methods_own_but_not_weights_below
     assert "weights and data" in same_budget(found)["reason"]
 
 
-def test_one_method_alone_cannot_be_compared():
-    assert same_budget(evidence(noisy({"frod": 90})))["verdict"] == "cannot_be_tested"
+@pytest.mark.parametrize("ran", [["frod"], ["frod", "lora"], ["full_ft", "lora"]])
+def test_without_frod_and_full_fine_tuning_there_is_nothing_to_compare(ran):
+    assert same_budget(evidence(noisy(dict.fromkeys(ran, 90))))["verdict"] == "cannot_be_tested"
 
 
 def test_time_is_told_though_it_is_not_alike():
     found = suite()
     for key, record in found.records.items():
         record["resources"]["train_seconds"] = 15.0 if key[2] == "frod" else 10.0
-    assert figures(same_budget(found))["seconds of training, over LoRA's"]["value"] == pytest.approx(1.5)
+    assert figures(same_budget(found))["FRoD's seconds of training over LoRA's"]["value"] == pytest.approx(1.5)
