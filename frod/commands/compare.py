@@ -12,7 +12,7 @@ def compare(
     a: Annotated[str, typer.Argument(help="Folder of a report, reports/SUITE; of a git revision: REV:reports/SUITE.")],
     b: Annotated[str, typer.Argument(help="The other; differences are B - A.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as for a pull request.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write everything to this file, too.")] = None,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write everything to this file, too.")] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit status 1 where results differ.")] = False,
 ) -> None:
     """Show what differs: results with intervals, claims, settings, code, packages.

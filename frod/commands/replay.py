@@ -16,12 +16,15 @@ def replay(
     tolerance: Annotated[
         float | None,
         typer.Option(
+            min=0,
             help="Largest share by which results may differ. Default: 0.05 on a GPU, another processor or with other "
-            "packages than the record's, else not by a bit."
+            "packages than the record's, else not by a bit.",
         ),
     ] = None,
     other_code: Annotated[bool, typer.Option("--other-code", help="Go on although the code is not the run's.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: as recorded; 1 for a trial.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads. Default: as recorded; 1 for a trial.")
+    ] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep the replay's files in this folder, which is made.")] = None,
 ) -> None:
     """Train again with what the record names; compare weights, predictions, history and metrics with those there.

@@ -120,7 +120,7 @@ def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | No
         first, second = _tests(a), _tests(b)
         same = first == second and arms[0].trained == arms[1].trained and set(a["seed"]) == set(b["seed"])
         if arms[0].primary == arms[1].primary and first and second:
-            paired = set(first) == set(second) and _orders(a) == _orders(b)
+            paired = set(first) == set(second) and _orders(a) == _orders(b) is not None
             difference = _paired(first, second) if paired else _welch(first, second)
     value, low, high, how = difference
     return Row(

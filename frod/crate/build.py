@@ -94,12 +94,22 @@ def build(
 
 
 def check_target(out: Path) -> None:
-    """What is there is replaced; so it must be a crate."""
-    if out.suffix == ".zip":
-        if out.exists() and not zipfile.is_zipfile(out):
-            raise ValueError(f"--out {out}: is there, and is no zip file; give another name")
-    elif out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / METADATA).is_file()):
+    """What is there is replaced; so it must be a crate, or an empty folder."""
+    if any(folder.is_file() for folder in out.parents):
+        raise ValueError(f"--out {out}: lies in a file; give another name")
+    if out.exists() and not (_is_packed(out) if out.suffix == ".zip" else _is_folder(out)):
         raise ValueError(f"--out {out}: is there, and is no crate; give another name")
+
+
+def _is_packed(out: Path) -> bool:
+    if not zipfile.is_zipfile(out):
+        return False
+    with zipfile.ZipFile(out) as packed:
+        return METADATA in packed.namelist()
+
+
+def _is_folder(out: Path) -> bool:
+    return out.is_dir() and ((out / METADATA).is_file() or not any(out.iterdir()))
 
 
 def _zip(folder: Path, out: Path) -> None:

@@ -104,11 +104,11 @@ class Payload:
     def name(self, path: str | Path) -> str:
         """What a file is called in the crate; ValueError for one outside the project and its folders."""
         pure = PurePosixPath(Path(path).as_posix())
-        if not pure.is_absolute() and ".." not in pure.parts:
-            return pure.as_posix()
         for name, folder in self._folders.items():
             if pure.is_relative_to(PurePosixPath(folder)):
                 return (PurePosixPath(name) / pure.relative_to(PurePosixPath(folder))).as_posix()
+        if not pure.is_absolute() and ".." not in pure.parts:
+            return pure.as_posix()
         raise ValueError(f"{path} lies neither in the project nor in one of its paths: a crate has no name for it")
 
     def known(self) -> dict[str, Known]:

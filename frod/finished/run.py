@@ -51,7 +51,10 @@ class Finished:
             facts = records.read_record(path)
             code = facts["code"]["hash"]
         else:
-            facts = json.loads(path.read_text("utf-8"))
+            try:
+                facts = json.loads(path.read_text("utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{path}: is no trial, as it is not JSON ({error})") from error
             missing = {"spec", "inputs", "code", "validation"} - set(facts)
             if missing:
                 raise ValueError(f"{path}: is no trial, as it lacks {sorted(missing)}")

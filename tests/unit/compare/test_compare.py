@@ -66,6 +66,12 @@ def test_other_seeds_or_orders_are_compared_by_welch(tmp_path, b, changed):
     assert (row.low, row.high) == pytest.approx(tuple(expected))
 
 
+def test_without_an_order_of_examples_nothing_is_paired(tmp_path):
+    a, b = ({0: 0.80, 1: 0.70}, {0: 0.83, 1: 0.71})
+    tables = [results(tests).drop(columns="order_sha256") for tests in (a, b)]
+    assert compared(tmp_path, *tables).rows[0].how == "welch"
+
+
 def test_one_seed_or_no_spread_has_no_interval(tmp_path):
     one = compared(tmp_path / "1", results({0: 0.5}), results({1: 0.75})).rows[0]
     flat = compared(tmp_path / "2", results({0: 0.5, 1: 0.5}), results({2: 0.75, 3: 0.75})).rows[0]

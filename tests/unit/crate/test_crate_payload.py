@@ -1,6 +1,7 @@
 """A crate holds no secret and no file that is not the one recorded; and one error names all that is wrong."""
 
 import hashlib
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,6 +74,7 @@ def test_large_files_are_named_by_the_recorded_hash_or_held_where_asked_for(proj
 
 
 def test_folders_elsewhere_have_their_usual_names_and_other_places_none(project):
+    assert files_of(data="cache/data").name("cache/data/models/a.json") == "data/models/a.json"
     files = files_of(results="/scratch/runs", data="../data")
     assert files.name("/scratch/runs/one/a.json") == "results/one/a.json"
     assert files.name("../data/models/a.json") == "data/models/a.json"
@@ -121,8 +123,13 @@ def test_only_a_crate_is_replaced(project):
     (project / "crate").mkdir()
     (project / "crate" / "ro-crate-metadata.json").write_text("{}")
     build.check_target(project / "crate")
+    build.check_target(project / "new.zip")
+    for name, member in (("crate.zip", "ro-crate-metadata.json"), ("photographs.zip", "one.jpg")):
+        with zipfile.ZipFile(name, "w") as packed:
+            packed.writestr(member, "{}")
+    build.check_target(Path("crate.zip"))
     Path("notes.zip").write_text("no archive")
-    for taken in ("workflow", "notes.zip", "workflow/suites/one.yaml"):
+    for taken in ("workflow", "notes.zip", "photographs.zip", "workflow/suites/one.yaml", "crate.zip/within"):
         with pytest.raises(ValueError, match=taken):
             build.check_target(Path(taken))
 
