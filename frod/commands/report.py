@@ -15,7 +15,7 @@ def report(
     dag: Annotated[Path, typer.Option(help="Picture of the workflow.")],
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
 ) -> None:
-    """Write the page with its figures, the pages of the runs, tables for machines, and report.json, which names them all."""
+    """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all."""
     import json
 
     from frod.commands.params import load_workflow

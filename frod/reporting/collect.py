@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from frod.config import Workflow
 from frod.provenance import code, records
 from frod.reporting import page
 from frod.reporting.naming import RunKey, looks, method_order
+from frod.reporting.spectra import Spectra
 
 LAYOUT = 1
 FILE = "report.json"
@@ -45,48 +46,36 @@ def build(
         Folder of the report. Paths are relative to the working directory, as in the workflow.
     place : Path, optional
         Where the report is to be read, if not in `out`: its links lead from there.
-    """
-    import pandas as pd
 
-    results = Path(workflow.params.paths.results)
-    runs = {RunKey(r.task, r.backbone, r.method, r.seed): results / r.key for r in workflow.runs}
-    manifests = {pair: tasks / pair[0] / pair[1] / "manifest.json" for pair in workflow.pairs()}
-    rates = {
-        (run.task, run.backbone, run.method): results / run.folder / "tune" / "rates.json"
-        for run in workflow.runs
-        if run.rates is None
+    Raises
+    ------
+    ValueError
+        Names files of the suite that are missing.
+    """
+    paths = _paths(workflow, tasks)
+    inputs = [summary, dag, *(path for kind in paths.values() for path in kind.values())]
+    _check(inputs)
+    evidence = _evidence(workflow, summary, paths)
+    suite = workflow.suite.model_dump() | {
+        "name": workflow.name,
+        "runs": list(paths["record"]),
+        "skipped": workflow.skipped,
+        "protocol": workflow.params.protocol,
+        "methods": {name: method.model_dump() for name, method in workflow.methods.items()},
     }
-    spectra = {(run.task, run.backbone, run.method): results / run.folder / "spectrum.parquet" for run in workflow.runs}
-    methods = {name: method.model_dump() for name, method in workflow.methods.items()}
-    evidence = claims.Evidence(
-        suite=workflow.name,
-        margin=workflow.suite.margin,
-        summary=pd.read_parquet(summary),
-        histories={key: pd.read_parquet(folder / "history.parquet") for key, folder in runs.items()},
-        records={key: records.read_record(folder / "record.json") for key, folder in runs.items()},
-        manifests={pair: json.loads(path.read_text()) for pair, path in manifests.items()},
-        tuning={key: json.loads(path.read_text()) for key, path in rates.items()},
-        spectra={key: pd.read_parquet(path) for key, path in spectra.items()},
-        labels={name: look.label for name, look in looks(method_order(list(methods)), methods).items()},
-        kinds={name: method["kind"] for name, method in methods.items()},
-    )
     written = page.build(
         evidence.summary,
         evidence.histories,
         evidence.records,
-        workflow.suite.model_dump()
-        | {"name": workflow.name, "runs": list(runs), "skipped": workflow.skipped}
-        | {"protocol": workflow.params.protocol, "methods": methods},
+        suite,
         out,
         claims=claims.assess(evidence),
         manifests=evidence.manifests,
         tuning=evidence.tuning,
         spectra=evidence.spectra,
-        dag=dag.read_text(),
-        results=os.path.relpath(results, place or out),
+        dag=dag.read_text("utf-8"),
+        results=os.path.relpath(workflow.params.paths.results, place or out),
     )
-    of_runs = [folder / name for folder in runs.values() for name in ("record.json", "history.parquet")]
-    inputs = [summary, dag, *manifests.values(), *rates.values(), *spectra.values(), *of_runs]
     manifest = {
         "layout": LAYOUT,
         "suite": workflow.name,
@@ -100,3 +89,43 @@ def build(
         "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
     }
     files.write_json(out / FILE, records.without_secrets(manifest))
+
+
+def _paths(workflow: Workflow, tasks: Path) -> dict[str, dict[Any, Path]]:
+    """The files of a suite, of each kind by what they are of."""
+    results = Path(workflow.params.paths.results)
+    runs = {RunKey(run.task, run.backbone, run.method, run.seed): results / run.key for run in workflow.runs}
+    folders = {(run.task, run.backbone, run.method): results / run.folder for run in workflow.runs}
+    tuned = {(run.task, run.backbone, run.method) for run in workflow.runs if run.rates is None}
+    return {
+        "manifest": {pair: tasks / pair[0] / pair[1] / "manifest.json" for pair in workflow.pairs()},
+        "rates": {key: folder / "tune" / "rates.json" for key, folder in folders.items() if key in tuned},
+        "spectrum": {key: folder / "spectrum.parquet" for key, folder in folders.items()},
+        "record": {key: folder / "record.json" for key, folder in runs.items()},
+        "history": {key: folder / "history.parquet" for key, folder in runs.items()},
+    }
+
+
+def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any, Path]]) -> claims.Evidence:
+    import pandas as pd
+
+    methods = {name: method.model_dump() for name, method in workflow.methods.items()}
+    return claims.Evidence(
+        suite=workflow.name,
+        margin=workflow.suite.margin,
+        summary=pd.read_parquet(summary),
+        histories={key: pd.read_parquet(path) for key, path in paths["history"].items()},
+        records={key: records.read_record(path) for key, path in paths["record"].items()},
+        manifests={pair: json.loads(path.read_text("utf-8")) for pair, path in paths["manifest"].items()},
+        tuning={key: json.loads(path.read_text("utf-8")) for key, path in paths["rates"].items()},
+        spectra=Spectra(paths["spectrum"]),
+        labels={name: look.label for name, look in looks(method_order(list(methods), list(methods)), methods).items()},
+        kinds={name: method["kind"] for name, method in methods.items()},
+    )
+
+
+def _check(inputs: Sequence[Path]) -> None:
+    missing = [str(path) for path in inputs if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"{', '.join(missing[:3])}{more}: not there; run `snakemake`, or bring them with `dvc pull`")

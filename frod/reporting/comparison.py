@@ -46,10 +46,8 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """One method against the reference over all tasks."""
+    """The method under test against the reference over all tasks."""
 
-    method: str
-    reference: str
     over_tasks: Difference
     """Tasks as the units: the interval is over tasks, not over seeds."""
     by_task: dict[tuple[str, str], Difference]
@@ -60,7 +58,7 @@ class Headline:
     containing_zero: int
 
 
-def compare(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = REFERENCE) -> list[Comparison]:
+def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     """One comparison per task and backbone, in the summary's order, methods in the order given.
 
     Parameters
@@ -82,7 +80,7 @@ def compare(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = R
                 undefined=tuple(sorted(set(values[method]) - set(defined[method]))),
                 spread=over_seeds(list(defined[method].values())) if defined[method] else None,
                 difference=(
-                    paired_difference(defined[method], defined.get(reference, {})) if method != reference else None
+                    paired_difference(defined[method], defined.get(REFERENCE, {})) if method != REFERENCE else None
                 ),
             )
             for method in methods
@@ -101,13 +99,11 @@ def compare(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = R
     return found
 
 
-def headline(
-    comparisons: Sequence[Comparison], *, method: str = SUBJECT, reference: str = REFERENCE
-) -> Headline | None:
-    """The method against the reference over tasks; None where no task has both."""
+def headline(comparisons: Sequence[Comparison]) -> Headline | None:
+    """The method under test against the reference over tasks; None where no task has both on a shared seed."""
     by_task = {}
     for comparison in comparisons:
-        result = comparison.of(method)
+        result = comparison.of(SUBJECT)
         if result is not None and result.difference is not None:
             by_task[comparison.task, comparison.backbone] = result.difference
     if not by_task:
@@ -115,8 +111,6 @@ def headline(
     with_interval = [difference for difference in by_task.values() if difference.has_interval]
     pairs = [difference.n for difference in by_task.values()]
     return Headline(
-        method=method,
-        reference=reference,
         over_tasks=mean_interval({"/".join(pair): difference.mean for pair, difference in by_task.items()}),
         by_task=by_task,
         seeds=(min(pairs), max(pairs)),
@@ -178,7 +172,7 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
     return found
 
 
-def costs(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = REFERENCE) -> list[dict[str, Any]]:
+def costs(summary: pd.DataFrame, methods: Sequence[str]) -> list[dict[str, Any]]:
     """Time and memory by task, backbone and method: medians over seeds, ratios paired by seed."""
     found = []
     for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
@@ -190,8 +184,9 @@ def costs(summary: pd.DataFrame, methods: Sequence[str], *, reference: str = REF
             if method not in steps:
                 continue
             of_method = runs[runs["method"] == method]
-            shared = sorted(set(steps[method]) & set(steps.get(reference, {})))
-            ratios = [steps[method][seed] / steps[reference][seed] for seed in shared if steps[reference][seed] > 0]
+            base = steps.get(REFERENCE, {})
+            shared = sorted(set(steps[method]) & set(base))
+            ratios = [steps[method][seed] / base[seed] for seed in shared if base[seed] > 0]
             row = {"task": task, "backbone": backbone, "method": method, "runs": len(of_method)}
             row["step_ratio"] = median(ratios) if ratios else math.nan
             for column in ("step_seconds_median", "train_seconds", "peak_rss_bytes", "peak_gpu_bytes"):

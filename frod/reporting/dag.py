@@ -44,14 +44,8 @@ def parse(dot: str) -> list[Edge]:
     return sorted(set(edges))
 
 
-def draw(edges: Iterable[Edge], job_counts: Mapping[str, int] | None = None) -> str:
-    """The workflow as an SVG.
-
-    Parameters
-    ----------
-    edges : iterable of (rule before, rule after)
-    job_counts : mapping of rule to the number of its jobs, optional
-        Written below each rule's name.
+def draw(edges: Iterable[Edge]) -> str:
+    """The workflow as an SVG, of edges (rule before, rule after).
 
     Raises
     ------
@@ -59,7 +53,7 @@ def draw(edges: Iterable[Edge], job_counts: Mapping[str, int] | None = None) -> 
         For no edges, or edges that go in a circle.
     """
     graph = _layered(sorted(set(edges)))
-    widths = {node: _box_width(node, job_counts) if isinstance(node, str) else 14.0 for node in graph.x}
+    widths = {node: _box_width(node) if isinstance(node, str) else 14.0 for node in graph.x}
     _order(graph)
     _place(graph, widths)
     width = max(graph.x[node] + widths[node] / 2 for node in graph.x) + MARGIN
@@ -71,7 +65,7 @@ def draw(edges: Iterable[Edge], job_counts: Mapping[str, int] | None = None) -> 
     for layer, nodes in enumerate(graph.layers):
         for node in nodes:
             if isinstance(node, str):
-                _box(drawing, node, (graph.x[node], _top(layer), widths[node]), (job_counts or {}).get(node))
+                _box(drawing, node, graph.x[node], _top(layer), widths[node])
     return drawing.render()
 
 
@@ -211,17 +205,11 @@ def _top(layer: int) -> float:
     return MARGIN + LAYER * layer
 
 
-def _box_width(rule: str, job_counts: Mapping[str, int] | None) -> float:
-    text = max(7.4 * len(rule), 6.2 * len(_jobs((job_counts or {}).get(rule))))
-    return max(84.0, text + 26)
+def _box_width(rule: str) -> float:
+    return max(84.0, 7.4 * len(rule) + 26)
 
 
-def _jobs(number: int | None) -> str:
-    return "" if number is None else f"{number} job{'s' * (number != 1)}"
-
-
-def _box(drawing: Drawing, rule: str, where: tuple[float, float, float], jobs: int | None) -> None:
-    x, top, width = where
+def _box(drawing: Drawing, rule: str, x: float, top: float, width: float) -> None:
     drawing.add(
         "rect",
         x=x - width / 2,
@@ -233,9 +221,7 @@ def _box(drawing: Drawing, rule: str, where: tuple[float, float, float], jobs: i
         stroke=SOFT,
         class_="box",
     )
-    drawing.text(x, top + (25 if jobs is None else 18), rule, size=13, anchor="middle")
-    if jobs is not None:
-        drawing.text(x, top + 32, _jobs(jobs), size=10.5, anchor="middle", soft=True)
+    drawing.text(x, top + 25, rule, size=13, anchor="middle")
 
 
 def _port(graph: _Graph, node: Node, other: Node, *, entering: bool) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from frod.reporting import formatting
 from frod.reporting.axes import WIDTH, horizontal_axis, padded, short, whisker
 from frod.reporting.comparison import Comparison, Headline
-from frod.reporting.naming import Look, metric_axis, metric_label, pair_label
+from frod.reporting.naming import REFERENCE, SUBJECT, Look, metric_axis, metric_label, pair_label
 from frod.reporting.svg import Drawing, Scale
 
 LABELS = 112  # room for row labels, left of a plot
@@ -53,13 +53,13 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
 
 
 def forest(headline: Headline, looks: Mapping[str, Look]) -> Drawing:
-    """Difference to the reference: per task with its seeds and interval, and the mean over tasks."""
-    look = looks[headline.method]
+    """The method under test less the reference: per task with its seeds and interval, and the mean over tasks."""
+    look = looks[SUBJECT]
     rows = list(headline.by_task.items())
     overall = [(("mean over tasks", ""), headline.over_tasks)] if len(rows) > 1 else []
     top, row = 4, 48
     bottom = top + row * len([*rows, *overall])
-    name = f"{look.label} − {looks[headline.reference].label}"
+    name = f"{look.label} − {looks[REFERENCE].label}"
     drawing = Drawing(
         WIDTH,
         bottom + 42,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from frod.evaluation.statistics import Difference, Spread
 
 DASH = "–"
 
@@ -24,6 +28,23 @@ def signed(value: float | None, digits: int = 1) -> str:
 def interval(low: float | None, high: float | None, digits: int = 1) -> str:
     """An interval in points: [−2.1, +0.3]."""
     return DASH if _absent(low) or _absent(high) else f"[{signed(low, digits)}, {signed(high, digits)}]"
+
+
+def mean(value: float | None, spread: float | None) -> str:
+    """A mean of metrics in points with its spread, where there is one: 93.1 ± 0.4."""
+    if _absent(value):
+        return "undefined"
+    return points(value) + ("" if _absent(spread) else f" ± {points(spread)}")
+
+
+def over_seeds(found: Spread | None) -> str:
+    """The mean of a method's seeds with its spread; None where the metric is undefined on all of them."""
+    return mean(found and found.mean, found and found.spread)
+
+
+def compared(found: Difference | None) -> tuple[str, str]:
+    """A difference in points, and its interval; dashes where there is none."""
+    return (signed(found.mean), interval(found.low, found.high)) if found else (DASH, DASH)
 
 
 def count(value: float | None) -> str:

@@ -56,15 +56,9 @@ def results_tex(report: Report) -> str:
 
 
 def _cells(result: MethodResult) -> list[str]:
-    spread, difference = result.spread, result.difference
-    test = "undefined" if spread is None else show.points(spread.mean)
-    if spread is not None and spread.n > 1:
-        test += f" ± {show.points(spread.spread)}"
     if result.method == REFERENCE:
         compared = [r"\multicolumn{2}{c}{reference}"]
-    elif difference is None:
-        compared = ["--", "--"]
     else:
-        compared = [escape(show.signed(difference.mean)), escape(show.interval(difference.low, difference.high))]
-        compared[1] = f"{{{compared[1]}}}"  # in braces, as a bracket after \\ would be its argument
-    return [escape(test), *compared, str(len(result.values))]
+        difference, interval = map(escape, show.compared(result.difference))
+        compared = [difference, f"{{{interval}}}"]  # in braces, as a bracket after \\ would be its argument
+    return [escape(show.over_seeds(result.spread)), *compared, str(len(result.values))]

@@ -54,7 +54,7 @@ def lines(
     for method, seeds in shown.items():
         look, mean = looks[method], mean_curve(list(seeds.values()))
         drawing.stroke([(x(step), y(value)) for step, value in mean], look, width=2.4, hint=look.label)
-        for step, value in _some(mean, look.slot):
+        for step, value in _some([point for point in mean if math.isfinite(y(point[1]))], look.slot):
             drawing.mark(x(step), y(value), look, size=3.6, hint=f"{look.label}, step {step:.0f}: {value:.4g}")
     return drawing
 

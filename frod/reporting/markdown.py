@@ -59,16 +59,8 @@ def _results(report: Report) -> list[list[str]]:
 
 
 def _cells(result: MethodResult) -> list[str]:
-    spread, difference = result.spread, result.difference
-    test = "undefined" if spread is None else show.points(spread.mean)
-    if spread is not None and spread.n > 1:
-        test += f" ± {show.points(spread.spread)}"
-    seeds = str(len(result.values))
-    if result.method == REFERENCE:
-        return [test, "reference", "", seeds]
-    if difference is None:
-        return [test, show.DASH, show.DASH, seeds]
-    return [test, show.signed(difference.mean), show.interval(difference.low, difference.high), seeds]
+    compared = ("reference", "") if result.method == REFERENCE else show.compared(result.difference)
+    return [show.over_seeds(result.spread), *compared, str(len(result.values))]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: int = 0) -> list[str]:

@@ -81,7 +81,7 @@ def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | N
 
 
 def method_order(present: Sequence[str], suite: Sequence[str] = ()) -> list[str]:
-    """Reference, then the method under test, then the suite's order, then the rest by name."""
+    """Reference, then the method under test, then the suite's order, then the rest by name; all of either are in it."""
     wanted = [REFERENCE, SUBJECT, *suite, *sorted(present)]
     return [method for method in dict.fromkeys(wanted) if method in set(present) | set(suite)]
 
@@ -107,7 +107,10 @@ def run_page(task: str, backbone: str, method: str) -> str:
 
 
 def file_name(*parts: str) -> str:
-    """A name safe in a file system, from names that may hold anything; equal only for equal names."""
+    """A name safe in a file system, from names that may hold anything.
+
+    Of a suite's names, which hold no hyphen, no two give the same; others are told apart by a hash.
+    """
     import hashlib
     import re
 

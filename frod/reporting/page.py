@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.reporting import drawings, files, latex, markdown, rendering, run_pages, sections
+from frod import files
+from frod.reporting import drawings, latex, markdown, rendering, run_pages, sections, tables
 from frod.reporting.comparison import compare, headline
 from frod.reporting.naming import RunKey, looks, method_order
 from frod.reporting.report import Report
@@ -87,7 +88,9 @@ def build(
         spectra=spectra or {},
     )
     contents = _contents(report, dag)
-    written = [files.write(out / name, text) for name, text in contents.items()]
+    written = [out / name for name in contents]
+    for path, text in zip(written, contents.values()):
+        files.write_text(path, text)
     for stale in {*(out / "figures").glob("*.svg"), *(out / "runs").rglob("*.html")} - set(written):
         stale.unlink()
     return written
@@ -110,14 +113,14 @@ def _contents(report: Report, dag: str | None) -> dict[str, str]:
     runs, missing = len(report.summary), len(report.missing)
     return {
         "index.html": index,
-        "results.csv": files.results_csv(report.summary),
+        "results.csv": tables.results_csv(report.summary),
         "results.tex": latex.results_tex(report),
         "summary.md": markdown.summary_md(report),
-        "claims.json": files.claims_json(report.claims),
-        "metrics.json": files.metrics_json(
+        "claims.json": tables.claims_json(report.claims),
+        "metrics.json": tables.metrics_json(
             report.comparisons, report.headline, report.claims, runs=runs, missing=missing
         ),
-        "curves.csv": files.curves_csv(report.histories),
+        "curves.csv": tables.curves_csv(report.histories),
         **{f"figures/{name}.svg": text for name, text in svg.items()},
         **run_pages.pages(report, templates),
     }

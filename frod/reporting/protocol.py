@@ -108,8 +108,5 @@ def _title(split: str, metric: str) -> str:
 
 def _mean(values: pd.Series, href: str) -> Cell:
     defined = [float(value) for value in values.dropna()]
-    if not defined:
-        return cell("undefined", None, href)
-    found = over_seeds(defined)
-    text = show.points(found.mean) + (f" ± {show.points(found.spread)}" if found.n > 1 else "")
-    return cell(text, found.mean, href)
+    found = over_seeds(defined) if defined else None
+    return cell(show.over_seeds(found), found and found.mean, href)

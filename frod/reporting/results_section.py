@@ -32,28 +32,31 @@ def overview(report: Report) -> list[dict[str, Any]]:
 
 
 def runs(report: Report) -> list[dict[str, Any]]:
-    """A row per run; its numbers lead to its record on the page of its method."""
-    rows = []
-    for row in report.summary.to_dict("records"):
-        key = RunKey(row["task"], row["backbone"], row["method"], int(row["seed"]))
-        href = f"{run_page(*key[:3])}#seed-{key.seed}"
-        test = "undefined" if math.isnan(row["test"]) else show.points(row["test"], 2)
-        rows.append(
-            {
-                "pair": pair_label(key.task, key.backbone),
-                "look": report.looks[key.method],
-                "cells": [
-                    cell(str(key.seed), key.seed, href),
-                    cell(show.points(row["validation"], 2), row["validation"], href),
-                    cell(test, row["test"], href),
-                    cell(show.count(row["trainable_parameters"]), row["trainable_parameters"], href),
-                    cell(show.seconds(row["train_seconds"]), row["train_seconds"], href),
-                    cell(show.size(row["peak_rss_bytes"]), row["peak_rss_bytes"], href),
-                ],
-                "sha": Cell(row["record_sha256"][:12], None, href),
-            }
-        )
-    return rows
+    """A row per run, methods in the order of all tables; its numbers lead to its record on the page of its method."""
+    return [
+        _run_row(report, row)
+        for of_task in report.by_task.values()
+        for row in sorted(of_task.to_dict("records"), key=lambda row: report.methods.index(row["method"]))
+    ]
+
+
+def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
+    key = RunKey(row["task"], row["backbone"], row["method"], int(row["seed"]))
+    href = f"{run_page(*key[:3])}#seed-{key.seed}"
+    test = "undefined" if math.isnan(row["test"]) else show.points(row["test"], 2)
+    return {
+        "pair": pair_label(key.task, key.backbone),
+        "look": report.looks[key.method],
+        "cells": [
+            cell(str(key.seed), key.seed, href),
+            cell(show.points(row["validation"], 2), row["validation"], href),
+            cell(test, row["test"], href),
+            cell(show.count(row["trainable_parameters"]), row["trainable_parameters"], href),
+            cell(show.seconds(row["train_seconds"]), row["train_seconds"], href),
+            cell(show.size(row["peak_rss_bytes"]), row["peak_rss_bytes"], href),
+        ],
+        "sha": Cell(row["record_sha256"][:12], None, href),
+    }
 
 
 def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
@@ -99,7 +102,9 @@ def _result_row(report: Report, comparison: Comparison, result: MethodResult) ->
     elif difference is None:
         compared = [cell(show.DASH), cell(show.DASH)]
     else:
-        text = show.interval(difference.low, difference.high) if difference.has_interval else "one seed: none"
+        text = show.interval(difference.low, difference.high)
+        if not difference.has_interval:
+            text = "one seed: none" if difference.n == 1 else "no spread: none"
         width = difference.high - difference.low
         compared = [cell(show.signed(difference.mean), difference.mean, href), cell(text, width, href)]
     return {
@@ -114,9 +119,4 @@ def _result_row(report: Report, comparison: Comparison, result: MethodResult) ->
 
 def _mean(comparison: Comparison, result: MethodResult) -> Cell:
     href = run_page(comparison.task, comparison.backbone, result.method)
-    if not result.spread:
-        return cell("undefined", None, href)
-    text = show.points(result.spread.mean)
-    if result.spread.n > 1:
-        text += f" ± {show.points(result.spread.spread)}"
-    return cell(text, result.spread.mean, href)
+    return cell(show.over_seeds(result.spread), result.spread and result.spread.mean, href)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 from frod.evaluation.metrics import METRICS
 from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
+from frod.reporting.flat import flat
 from frod.reporting.naming import REFERENCE, RunKey, metric_label, run_page
 from frod.reporting.protocol import trials_of
 from frod.reporting.rendering import render
@@ -118,16 +119,10 @@ def _resources(record: Mapping[str, Any]) -> Facts:
 
 def _facts(values: Mapping[str, Any] | None) -> Facts:
     """Nested values, one a line, under names with dots."""
-    return list(_flat(values or {}, ""))
+    return [(name, _text(value)) for name, value in flat(values or {}).items()]
 
 
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, bool) or value is None:
-            yield f"{prefix}{name}", {True: "yes", False: "no", None: show.DASH}[value]
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False)
-        else:
-            yield f"{prefix}{name}", str(value)
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: show.DASH}[value]
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple) else str(value)

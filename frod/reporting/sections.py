@@ -14,8 +14,6 @@ from frod.reporting.sentences import sentences
 from frod.reporting.spectra import FLOOR
 from frod.reporting.svg import tick_label
 
-ABSTRACT_SHARE = 0.0172  # trainable parameters, as the paper's abstract states them
-
 
 def context(report: Report) -> dict[str, Any]:
     """The template's variables."""
@@ -33,7 +31,6 @@ def context(report: Report) -> dict[str, Any]:
         "conventions": CONVENTIONS,
         "counts": cost_section.parameters(report, counts),
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
-        "abstract_share": show.share(ABSTRACT_SHARE),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),
         "has_gpu": has_gpu,
         "has_spectra": any(len(table) for table in report.spectra.values()),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from frod.reporting import formatting as show
 from frod.reporting.comparison import CONVENTIONS, Headline, ParameterCount
-from frod.reporting.naming import SUBJECT, metric_label
+from frod.reporting.naming import REFERENCE, SUBJECT, metric_label
 from frod.reporting.report import Report
 
 
@@ -36,7 +36,7 @@ def _differences(report: Report, top: Headline) -> list[str]:
     means = [difference.mean for difference in top.by_task.values()]
     seeds = f"{top.seeds[0]}" if top.seeds[0] == top.seeds[1] else f"{top.seeds[0]} to {top.seeds[1]}"
     said = (
-        f"{report.label(top.method)} − {report.label(top.reference)} on test: "
+        f"{report.label(SUBJECT)} − {report.label(REFERENCE)} on test: "
         f"mean difference {show.signed(top.over_tasks.mean)} points over {number(len(means), 'task')}"
     )
     if len(means) > 1:
@@ -49,7 +49,8 @@ def _differences(report: Report, top: Headline) -> list[str]:
     if len(metrics) > 1:
         said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."
     if not top.with_interval:
-        return [said, "With one seed there is no interval: how much of the difference is chance is unknown."]
+        why = "With one seed" if top.seeds[1] == 1 else "Where the seeds’ differences are all the same"
+        return [said, f"{why} there is no interval: how much of the difference is chance is unknown."]
     return [
         said,
         f"The paired 95\u00a0% interval over seeds contains zero on {top.containing_zero} of {top.with_interval} "

@@ -1,7 +1,9 @@
-"""From the singular values of every adapted layer to one curve for each method."""
+"""The singular values of every adapted layer: read when they are asked for, and one curve of them for each method."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +14,29 @@ from frod.reporting.curves import Points
 FLOOR = 1e-6
 """Below this share of the largest, a singular value is not told from rounding."""
 SHARES = 48  # points of a curve
+
+
+class Spectra(Mapping):
+    """Tables of spectrum.parquet, each read anew when it is asked for: those of a large suite take gigabytes together.
+
+    Parameters
+    ----------
+    paths : mapping of (task, backbone, method) to the file
+    """
+
+    def __init__(self, paths: Mapping[tuple[str, str, str], Path]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, key: tuple[str, str, str]) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self._paths[key])
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def median_spectrum(spectra: pd.DataFrame) -> Points:

@@ -110,15 +110,5 @@ def _mebibytes(count: int) -> str:
 
 
 def _figures(result: MethodResult) -> list[str]:
-    spread, difference = result.spread, result.difference
-    mean = "undefined" if spread is None else show.points(spread.mean)
-    if spread is not None and spread.n > 1:
-        mean += f" ± {show.points(spread.spread)}"
-    if result.method == REFERENCE:
-        return [mean, str(len(result.values)), "", "reference"]
-    return [
-        mean,
-        str(len(result.values)),
-        show.signed(difference.mean) if difference else show.DASH,
-        show.interval(difference.low, difference.high) if difference else show.DASH,
-    ]
+    compared = ("", "reference") if result.method == REFERENCE else show.compared(result.difference)
+    return [show.over_seeds(result.spread), str(len(result.values)), *compared]

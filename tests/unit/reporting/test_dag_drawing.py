@@ -45,12 +45,10 @@ def test_what_is_no_graph_is_refused(text, message):
 
 
 def test_every_rule_is_drawn_once_and_arrows_point_down():
-    svg = dag.draw(synthetic.edges(), {"train": 36, "evaluate": 1})
-    drawn = boxes(svg)
+    drawn = boxes(dag.draw(synthetic.edges()))
     assert set(drawn) == {rule for edge in synthetic.edges() for rule in edge}
     for before, after in synthetic.edges():
         assert drawn[before][3] < drawn[after][1], f"{before} is not above {after}"
-    assert ">36 jobs<" in svg and ">1 job<" in svg
 
 
 def test_nothing_overlaps_a_box():

@@ -10,7 +10,7 @@ import pytest
 from frod.reporting import figures, line_figures, pareto
 from frod.reporting.comparison import compare, headline
 from frod.reporting.naming import looks
-from frod.reporting.spectra import median_spectrum
+from frod.reporting.spectra import Spectra, median_spectrum
 from frod.reporting.svg import Drawing, Scale, log_ticks, nice_ticks, tick_label
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
@@ -57,6 +57,7 @@ def test_lines_break_where_a_loss_is_nan():
     drawing = line_figures.lines({"frod": {0: curve}}, looks(["frod"]), title="t", axis="loss")
     paths = [path.get("d") for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path")]
     assert sum(re.fullmatch(r"M[^MLZ]+L[^MLZ]+M[^MLZ]+L[^MLZ]+", d) is not None for d in paths) == 1
+    assert not [d for d in paths if "nan" in d], "nor is there a marker where there is no value"
 
 
 @pytest.mark.parametrize("curves", [{}, {"frod": {0: []}}, {"frod": {0: [(1, math.nan)]}}, {"frod": {0: [(1, 0.5)]}}])
@@ -116,6 +117,18 @@ def test_a_spectrum_is_the_median_over_layers_of_values_over_the_largest():
     assert found[0.5] == 0.5, "of 0.5, 1 and 0.5; the layer that did not change is left out"
     assert found[1.0] == 0.5, "of 0, 1 and 0.5"
     assert median_spectrum(table.iloc[2:3]) == []
+
+
+def test_spectra_are_read_when_they_are_asked_for(tmp_path):
+    """All of a large suite's do not fit in memory together."""
+    keys = [("digits", "digit_vit", method) for method in ("frod", "lora")]
+    spectra = Spectra({key: tmp_path / f"{key[2]}.parquet" for key in keys})
+    assert list(spectra) == keys and len(spectra) == 2
+    table = pd.DataFrame({"seed": [0], "singular_values": [[2.0, 1.0]]})
+    table.to_parquet(tmp_path / "lora.parquet")
+    assert spectra[keys[1]]["singular_values"][0].tolist() == [2.0, 1.0]
+    with pytest.raises(FileNotFoundError):
+        spectra[keys[0]]
 
 
 def test_no_coordinate_is_nan(comparisons, results):

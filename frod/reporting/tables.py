@@ -1,4 +1,4 @@
-"""The report's tables for machines: results.csv, metrics.json, curves.csv, claims.json; and how files are written."""
+"""The report's tables for machines: results.csv, metrics.json, curves.csv, claims.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,15 +16,6 @@ from frod.reporting.curves import thin
 from frod.reporting.naming import RunKey
 
 CURVE_POINTS = 100
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a file under a temporary name and rename it: what is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
-    return path
 
 
 def results_csv(summary: pd.DataFrame) -> str:
