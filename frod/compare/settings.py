@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frod.compare.reading import Side
+from frod.reporting.flat import flat
 
 BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")
 MACHINE = ("python", "platform", "processor", "accelerator", "threads")
@@ -30,14 +31,14 @@ def settings(a: Side, b: Side) -> list[Setting]:
 def _params(a: Side, b: Side) -> list[Setting]:
     if a.report is None or b.report is None:
         return []
-    return _differing("parameter", _flat(a.report["params"]), _flat(b.report["params"]))
+    return _differing("parameter", flat(a.report["params"]), flat(b.report["params"]))
 
 
 def _suite(a: Side, b: Side) -> list[Setting]:
     """What differs in the suite's file, such as learning rates; two suites of other names differ in all."""
     if a.suite is None or b.suite is None or set(a.results["suite"]) != set(b.results["suite"]):
         return []
-    return _differing("suite file", _flat(a.suite), _flat(b.suite))
+    return _differing("suite file", flat(a.suite), flat(b.suite))
 
 
 def _budgets(a: Side, b: Side) -> list[Setting]:
@@ -104,13 +105,3 @@ def _values(column: Iterable[Any], characters: int | None = None) -> str:
     import pandas as pd
 
     return ", ".join(sorted({"none" if pd.isna(value) else str(value)[:characters] for value in column}))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted names; entries of a list of tables go by their place."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        tables = isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value)
-        inner = {str(place): one for place, one in enumerate(value)} if tables else value
-        found |= _flat(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {f"{prefix}{name}": value}
-    return found

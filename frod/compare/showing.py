@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from frod.compare.differences import Arm, Comparison, Row
 from frod.reporting import formatting as show
+from frod.reporting.markdown import escape
 from frod.reporting.naming import looks, method_order, metric_label, pair_label
 
 if TYPE_CHECKING:
@@ -63,19 +64,15 @@ def tables(found: Comparison) -> list[RenderableType]:
 def markdown(found: Comparison) -> str:
     """The same as Markdown."""
     lines = sentences(found)
-    parts = ["  \n".join(_escaped(line) for line in lines)]
+    parts = ["  \n".join(map(escape, lines))]
     for table in _tables(found):
         rows = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
         for heading, content in table.sections:
             if heading is not None:
-                rows.append(f"| **{_escaped(heading)}** |" + " |" * (len(table.columns) - 1))
-            rows += [f"| {' | '.join(map(_escaped, cells))} |" for cells in content]
+                rows.append(f"| **{escape(heading)}** |" + " |" * (len(table.columns) - 1))
+            rows += [f"| {' | '.join(map(escape, cells))} |" for cells in content]
         parts += [f"### {table.title}", "\n".join(rows), *([table.note] if table.note else [])]
     return "\n\n".join(parts)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("_", "\\_")
 
 
 def _tables(found: Comparison) -> list[_Table]:
@@ -120,11 +117,7 @@ def _cells(row: Row, label: str) -> list[str]:
 
 
 def _mean(arm: Arm | None) -> str:
-    if arm is None:
-        return show.DASH
-    if arm.mean is None:
-        return "undefined"
-    return show.points(arm.mean) + (f" ± {show.points(arm.spread)}" if arm.spread is not None else "")
+    return show.DASH if arm is None else show.mean(arm.mean, arm.spread)
 
 
 def _trained(arm: Arm) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from frod.config import Workflow
 from frod.crate.payload import Payload
 from frod.provenance import records
+from frod.reporting.flat import flat
 
 RULES = {
     "backbone": "weights of a model",
@@ -117,7 +118,7 @@ class Jobs:
             inputs=[self._payload.add(self._source(backbone))],
             outputs=outputs,
             sources=[("task", task)],
-            values=_flat(content["parameters"]),
+            values=_settings(content["parameters"]),
         )
 
     def _basis(self, path: Path) -> Job:
@@ -140,7 +141,7 @@ class Jobs:
                     of=f"{folder}/{Path(file).stem}",
                     inputs=self._payload.add_all(trial["inputs"], by=file),
                     outputs=[self._payload.add(file, digest, by=str(rates))],
-                    values=_flat(trial["spec"]),
+                    values=_settings(trial["spec"]),
                     code=trial["code"],
                 )
             inputs = self._payload.add_all(content["inputs"], by=str(rates))
@@ -162,7 +163,7 @@ class Jobs:
                 of=run.key,
                 inputs=self._payload.add_all(record["inputs"], by=str(path)),
                 outputs=[*outputs, self._payload.add(path)],
-                values=_flat(record["spec"]),
+                values=_settings(record["spec"]),
                 code=record["code"]["hash"],
                 started=record["started"],
                 finished=record["finished"],
@@ -182,11 +183,10 @@ class Jobs:
 
     def _spectra(self) -> Iterator[Job]:
         for folder, keys in self._by_method().items():
-            path = self._results / folder / "spectrum.parquet"
-            if str(path) in self._report["inputs"]:
-                adapters = [self._results / key / "adapter.safetensors" for key in keys]
-                inputs = [self._payload.add(adapter, data=True) for adapter in adapters]
-                yield Job(rule="spectrum", of=folder, inputs=inputs, outputs=[self._payload.add(path)])
+            adapters = [self._results / key / "adapter.safetensors" for key in keys]
+            inputs = [self._payload.add(adapter, data=True) for adapter in adapters]
+            outputs = [self._payload.add(self._results / folder / "spectrum.parquet")]
+            yield Job(rule="spectrum", of=folder, inputs=inputs, outputs=outputs)
 
     def _summary(self) -> Job:
         names = ("metrics.json", "record.json")
@@ -231,14 +231,7 @@ def _missing(path: Path) -> ValueError:
     return ValueError(f"{path}: is not there; run `snakemake`, or bring it with `dvc pull`")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted names; what is null or empty is left out."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            found |= {f"{prefix}{name}": " ".join(map(str, value))} if value else {}
-        elif value is not None:
-            found[f"{prefix}{name}"] = value
-    return found
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings as one level of dotted names, lists as text; what is null or empty is left out."""
+    given = {name: value for name, value in flat(values).items() if value is not None and value != []}
+    return {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in given.items()}
