@@ -15,7 +15,10 @@ def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
     said = [_what_ran(report)]
     top = report.headline
     if top is None:
-        said.append("No task has both FRoD and full fine-tuning on a shared seed, so there is no difference to report.")
+        said.append(
+            "No task has a defined figure of both FRoD and full fine-tuning on a shared seed, so there is no difference to "
+            "report."
+        )
     else:
         said += _differences(report, top)
     said += _trained(report, counts)
@@ -50,7 +53,7 @@ def _differences(report: Report, top: Headline) -> list[str]:
         said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."
     if not top.with_interval:
         why = "With one seed" if top.seeds[1] == 1 else "Where the seeds’ differences are all the same"
-        return [said, f"{why} there is no interval: how much of the difference is chance is unknown."]
+        return [said, f"{why} there is no interval over seeds: how much of the difference is chance is unknown."]
     return [
         said,
         f"The paired 95\u00a0% interval over seeds contains zero on {top.containing_zero} of {top.with_interval} "

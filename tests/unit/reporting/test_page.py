@@ -128,7 +128,7 @@ def test_seeds_without_spread_are_not_called_one_seed(tmp_path):
     rows = flat.summary.query("method != 'full_ft'").groupby(["task", "method"])["seed"].nunique()
     assert text.count("one seed: none") == (rows == 1).sum() > 0
     assert text.count("no spread: none") == (rows > 1).sum() > 0
-    assert "Where the seeds’ differences are all the same there is no interval" in text
+    assert "Where the seeds’ differences are all the same there is no interval over seeds" in text
     assert "With one seed" not in text
 
 
