@@ -131,11 +131,6 @@ def test_spectra_are_read_when_they_are_asked_for(tmp_path):
         spectra[keys[0]]
 
 
-def test_no_coordinate_is_nan(comparisons, results):
-    for comparison in comparisons:
-        assert "nan" not in re.sub(r"<(title|desc)>.*?</\1>", "", figures.dots(comparison, looks(METHODS)).render())
-
-
 def test_scales_and_ticks():
     linear, log = Scale(0, 10, 100, 200), Scale(0.01, 100, 0, 4, log=True)
     assert (linear(0), linear(10), linear(2.5)) == (100, 200, 125)

@@ -92,6 +92,13 @@ def test_files_are_all_there(results, built):
     assert not [name for name in names if ".tmp-" in name]
 
 
+def test_no_coordinate_is_nan(built):
+    """Some losses and one metric are."""
+    for path in built.glob("figures/*.svg"):
+        attributes = re.sub(r">[^<]*<", "><", path.read_text())
+        assert "nan" not in attributes, path.name
+
+
 def test_the_page_is_whole_and_asks_nothing_of_the_network(html):
     reader = read(html)
     assert len(reader.scripts) == 1 and "img" not in reader.tags

@@ -51,7 +51,7 @@ def test_the_latex_table_has_a_row_per_task_and_method(results, folder):
     text = (folder / "results.tex").read_text()
     rows = [line for line in text.splitlines() if line.startswith(r"\quad")]
     assert len(rows) == 4 * 4
-    assert all(row.count("&") + 3 * row.count("multicolumn{2}") // 3 == 4 and row.endswith(r" \\") for row in rows)
+    assert all(row.count("&") + row.count("multicolumn{2}") == 4 and row.endswith(r" \\") for row in rows)
     assert text.count("{") == text.count("}") and r"\toprule" in text and r"\bottomrule" in text
     digits = results.summary.query("task == 'digits' and method == 'frod'")["test"]
     assert rf"\quad FRoD & {100 * digits.mean():.1f} $\pm$ {100 * digits.std(ddof=1):.1f} & $-$" in text
