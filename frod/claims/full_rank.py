@@ -46,11 +46,11 @@ class Ranks:
 
 def full_rank(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD's updates have full numerical rank."""
-    found = {
-        ((task, backbone), method): _ranks(spectrum)
-        for (task, backbone, method), spectrum in sorted(evidence.spectra.items(), key=lambda item: item[0])
-        if len(spectrum)
-    }
+    found = {}
+    for task, backbone, method in sorted(evidence.spectra):
+        spectrum = evidence.spectra[task, backbone, method]  # read here: those of a large suite together take gigabytes
+        if len(spectrum):
+            found[(task, backbone), method] = _ranks(spectrum)
     return claim(
         "full_rank",
         title="Full-rank updates",

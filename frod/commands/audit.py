@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def audit(
     report: Annotated[Path, typer.Argument(help="Folder of the report: reports/SUITE.")],
-    json: Annotated[Path | None, typer.Option(help="File to write the findings to, such as audit.json.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="File to write the findings to, such as audit.json.")
+    ] = None,
 ) -> None:
     """Walk from the page back to the raw data; one line a finding. Exit status 1 on any, 2 where it cannot begin."""
     import contextlib

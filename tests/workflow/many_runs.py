@@ -19,7 +19,6 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from frod.commands import report as reports
 from frod.commands import summarise
 from frod.config import Run
 from frod.files import sha256, write_json
@@ -60,7 +59,10 @@ def finish(project: Path, runs: list[Path], *, track: bool) -> None:
     summary, report = Path("results/tiny/summary.parquet"), Path("reports/tiny")
     with contextlib.chdir(project):
         summarise.summarise(params, summary)
-        reports.report(params, Path("data/tasks"), summary, Path("docs/dag.svg"), report)
+    # By the project's own package, whose commit the report names.
+    options = {"params": params, "tasks": "data/tasks", "summary": summary, "dag": "docs/dag.svg", "out": report}
+    command = [sys.executable, "-m", "frod", "report", *(f"--{name}={value}" for name, value in options.items())]
+    subprocess.run(command, cwd=project, check=True)
     if track:  # apart: MLflow keeps what it has opened under a relative name
         subprocess.run([sys.executable, "-m", "frod", "track", "results/tiny"], cwd=project, check=True)
 

@@ -293,23 +293,6 @@ def test_a_suite_that_the_lock_does_not_list_is_not_checked_by_dvc(project):
     assert "results/tiny" in findings.unchecked["DVC"] and findings.found == []
 
 
-def test_the_released_protocol_is_audited_apart(finished):
-    """Test was looked at after every epoch, there are no trials, and its folders lie within the other report's."""
-    finished.snakemake("--config", "protocol=released")
-    with contextlib.chdir(finished.folder):
-        for report in ("reports/tiny/released", REPORT):
-            _, findings = walk.audit(Path(report))
-            assert [finding.line() for finding in findings.found if "dvc.lock" not in finding.what] == []
-            assert findings.checked["runs"] == 3
-    folder = finished.path("results/tiny/released/digits/digit_vit/frod/seed-0")
-    with kept(finished.folder, "results"):
-        change(folder / "record.json", lambda record: record["evaluations"].update(test=1))
-        with contextlib.chdir(finished.folder):
-            _, findings = walk.audit(Path("reports/tiny/released"))
-    lines = [finding.line() for finding in findings.found]
-    assert any("frod/seed-0/record.json: evaluations.test: expected 2, found 1" in line for line in lines)
-
-
 def test_predictions_are_read_as_written(project):
     """The alterations above are of files that pandas wrote anew: written anew without one they are what they were."""
     path = project / RUN / "predictions.parquet"

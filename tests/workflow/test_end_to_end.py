@@ -252,3 +252,14 @@ def test_the_released_protocol_has_its_own_arrays_runs_and_report(finished):
     assert "Released protocol" in finished.path("reports/tiny/released/index.html").read_text()
     assert sha256(finished.path("reports/tiny/index.html")) == before
     assert "Nothing to be done" in finished.snakemake("--dry-run")
+    assert audited(finished, "reports/tiny") == audited(finished, "reports/tiny/released") == []
+    record["evaluations"]["test"] = 1
+    finished.path(f"{method}/record.json").write_text(json.dumps(record))
+    assert any("evaluations.test: expected 2, found 1" in line for line in audited(finished, "reports/tiny/released"))
+
+
+def audited(project, report):
+    """What `frod audit` finds, but for what DVC has not been told of."""
+    said = project.run("python", "-m", "frod", "audit", report, check=False).stdout
+    assert "checked: " in said
+    return [line for line in said.splitlines() if "; " in line and "expected" in line and "dvc.lock" not in line]
