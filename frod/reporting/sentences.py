@@ -16,8 +16,8 @@ def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
     top = report.headline
     if top is None:
         said.append(
-            "No task has a defined figure of both FRoD and full fine-tuning on a shared seed, so there is no difference "
-            "to report."
+            "No task has a defined figure of both FRoD and full fine-tuning on a shared seed, so there is no "
+            "difference to report."
         )
     else:
         said += _differences(report, top)
