@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import re
 import subprocess
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class Commits:
         if commit not in self.trees:
             # What a record says is no more than a claim: git is given nothing that it might take for an option.
             known = COMMIT.fullmatch(commit) and _git("cat-file", "-e", f"{commit}^{{commit}}") is not None
-            archive = _git("archive", "--format=tar", commit, *self._there(commit)) if known else None
+            archive = _git("archive", "--format=zip", commit, *self._there(commit)) if known else None
             self.trees[commit] = None if archive is None else self._unpack(archive)
         return self.trees[commit]
 
@@ -55,8 +55,8 @@ class Commits:
 
     def _unpack(self, archive: bytes) -> Path:
         folder = Path(self.unpacked.enter_context(tempfile.TemporaryDirectory(prefix="frod-audit-")))
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="data")
+        with zipfile.ZipFile(io.BytesIO(archive)) as sources:
+            sources.extractall(folder)  # which keeps every name within the folder
         return folder
 
     def code_hash(self, commit: str, entry: str) -> str:
