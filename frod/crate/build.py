@@ -25,7 +25,10 @@ def read_report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     if not path.is_file():
         raise ValueError(f"{path}: is not there; give the folder of a finished report, such as reports/smoke")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: is not JSON ({error}); `snakemake report` writes it anew") from error
 
 
 def build(

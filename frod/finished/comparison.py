@@ -58,8 +58,14 @@ def adapters(old: Path, new: Path, start: Callable[[], Path]) -> Compared:
     start : callable
         Gives a file of the same numbers before training; called only where something differs.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
+    try:
+        safe_open(old, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(
+            f"{old}: is no whole adapter ({error}); `dvc checkout`, or remove the run and run `snakemake`"
+        ) from error
     with safe_open(old, framework="numpy") as one, safe_open(new, framework="numpy") as other:
         names = one.keys()
         unlike = sorted(set(names) ^ set(other.keys()))

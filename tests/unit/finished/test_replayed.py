@@ -203,3 +203,9 @@ def test_the_table_sums_up_what_is_the_same():
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert ["history,", "the", "rest", "7", "0"] in lines
     assert ["history:", "loss", "5", "2", "0.25", "0.5", "row", "1"] in lines
+
+
+def test_half_an_adapter_is_named(tmp_path):
+    (half := tmp_path / "adapter.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"adapter\.safetensors: is no whole adapter"):
+        comparison.adapters(half, half, lambda: half)

@@ -181,7 +181,7 @@ def test_our_own_package_is_hashed_without_importing_torch_and_soon():
         "assert 'torch' not in sys.modules; print(time.perf_counter() - start)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 20  # 2 s in practice: a guard against a lost cache, not a benchmark
+    assert float(done.stdout) < 20  # 3 s in practice: a guard against a lost cache, not a benchmark
 
 
 def _git(directory, *arguments):
