@@ -38,7 +38,6 @@ def replay(
     from frod.finished import replay as stage
     from frod.finished.run import Finished
     from frod.provenance import records
-    from frod.training.loop import Diverged
     from frod.training.run import deterministic
 
     finished = Finished.read(run)
@@ -52,25 +51,21 @@ def replay(
     notes = stage.check_code(finished, job.code, go_on=other_code)
     for note in [*notes, *standard.reasons, *stage.package_notes(recorded or here, here)]:
         print(f"note: {note}", flush=True)
-    outcome, diverged = None, None
     with _folder(keep) as folder:
         checkpoint = folder / "checkpoint.pt"
-        try:
-            model, outcome = job.carry_out(checkpoint, float("inf"), here["threads"], test=not finished.is_trial)
-        except Diverged as error:
-            if not finished.is_trial:
-                raise ValueError(f"not the same: the replay diverged, which {run} did not: {error}") from error
-            diverged = str(error)
+        model, outcome = job.carry_out(checkpoint, float("inf"), here["threads"], test=not finished.is_trial)
+        if not finished.is_trial and outcome.diverged != finished.facts.get("diverged"):
+            was, now = finished.facts.get("diverged") or "ended", outcome.diverged or "ended"
+            raise ValueError(f"not the same: {run} {was}, the replay {now}")
         if finished.is_trial:
-            found = stage.of_trial(finished, outcome, diverged)
+            found = stage.of_trial(finished, outcome)
         else:
             stage.write(folder, model, outcome, finished)
             found = stage.of_run(finished, outcome, folder)
             (folder / "start.safetensors").unlink(missing_ok=True)
     Console(width=WIDTH, highlight=False).print(stage.table(found, standard))
     same, text = stage.verdict(found, standard)
-    seconds = f"; trained in {outcome.train_seconds:.1f} s" if outcome else ""
-    print(f"{run}: {text}{seconds}")
+    print(f"{run}: {text}; trained in {outcome.train_seconds:.1f} s")
     if not same:
         raise typer.Exit(1)
 

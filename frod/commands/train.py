@@ -150,6 +150,7 @@ def _record(job: Job, outcome: Outcome, out: Path, chosen: dict | None, started:
         "budget": outcome.budget,
         "tuning": chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]},
         "best_epoch": outcome.best_epoch,
+        "diverged": outcome.diverged,
         "evaluations": outcome.evaluations,
         "parameters": outcome.parameters,
         "resources": {

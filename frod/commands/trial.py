@@ -25,7 +25,6 @@ def trial(
     from frod import files
     from frod.commands.train import Job
     from frod.config import Run
-    from frod.training.loop import Diverged
 
     run = Run.model_validate(json.loads(spec))
     if run.rates is None:
@@ -33,12 +32,10 @@ def trial(
     checkpoint = out.with_suffix(".checkpoint.pt")
     job = Job.open(run, backbone, task, basis)
     result = {"rates": run.rates.model_dump(exclude_none=True), "seed": run.seed, "diverged": None}
-    try:
-        _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False)
-    except Diverged as error:
-        print(error)
-        result |= {"metric": None, "validation": None, "diverged": str(error), "budget": None, "evaluations": None}
-        result |= {"train_seconds": None}
+    _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False)
+    if outcome.diverged:
+        result |= {"metric": None, "validation": None, "diverged": outcome.diverged, "budget": None}
+        result |= {"evaluations": None, "train_seconds": None}
     else:
         column = next(name for name in outcome.history if name.startswith("validation_"))
         result |= {

@@ -20,4 +20,7 @@ def tune(
 
     chosen = choose([json.loads(path.read_text()) for path in trial])
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
-    print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")
+    if chosen["validation"] is None:
+        print(f"none of the {len(trial)} trials has a figure on validation: the first one's rates, {chosen['rates']}")
+    else:
+        print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")

@@ -133,10 +133,11 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
     ]
 
 
-def of_trial(finished: Finished, outcome: Outcome | None, diverged: str | None) -> list[Compared]:
+def of_trial(finished: Finished, outcome: Outcome) -> list[Compared]:
     """Compare a trial's figure on validation; of a training that diverged, where it did."""
     facts = finished.facts
-    if outcome is None or facts["diverged"] is not None:
+    diverged = outcome.diverged
+    if diverged is not None or facts["diverged"] is not None:
         both = diverged is not None and facts["diverged"] is not None
         unlike = int(diverged != facts["diverged"])
         where = f"{facts['diverged'] or 'ended'}, now {diverged or 'ended'}" if unlike else ""

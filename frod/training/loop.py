@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psutil
 import torch
 from torch.nn import functional
@@ -85,13 +84,13 @@ class Trainer:
         self.process.cpu_percent()  # the first call only starts the count
         self.pending: list[tuple[int, torch.Tensor, torch.Tensor]] = []
 
-    def run(self) -> pd.DataFrame:
-        """Train to the end and return the history, one row a step.
+    def run(self) -> None:
+        """Train to the end; `history` then has one row a step.
 
         Raises
         ------
         Diverged
-            A loss or gradient is not finite.
+            A loss or gradient is not finite; `history` ends with that step.
         """
         self.started_at = start = self._resume()
         saved = time.monotonic()
@@ -108,7 +107,6 @@ class Trainer:
                 self._save(step + 1)
                 saved = time.monotonic()
             self.on_step(step + 1)
-        return pd.DataFrame(self.history)
 
     def _step(self, step: int) -> None:
         began = time.perf_counter()
@@ -156,6 +154,7 @@ class Trainer:
         for step, loss, norm in self.pending:
             self.history[step]["loss"], self.history[step]["grad_norm"] = float(loss), float(norm)
             if not (math.isfinite(float(loss)) and math.isfinite(float(norm))):
+                del self.history[step + 1 :]
                 rates = {k: v for k, v in self.history[step].items() if k.startswith("lr_")}
                 raise Diverged(
                     f"step {step + 1} of {self.budget.steps}: loss {float(loss)}, gradient norm {float(norm)}, "

@@ -42,6 +42,9 @@ class Outcome:
     """Of the released protocol: which epoch, from 1, the predictions of split `test_best_epoch` are of."""
     evaluations: dict[str, int]
     """How often each split was predicted; after a resumption, since then."""
+    diverged: str | None
+    """Where the loss, a gradient or a score was first not finite: history ends there, there are no predictions, and
+    what was trained is all nan."""
     train_seconds: float
     resumed_from: int
 
@@ -90,11 +93,6 @@ def train(
         Needed by kind frod only.
     metric_names : list of str
         Of the task; the first is followed after each epoch.
-
-    Raises
-    ------
-    frod.training.loop.Diverged
-        A loss, a gradient or a score is not finite.
     """
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
     released = run.protocol == "released"
@@ -122,12 +120,13 @@ def train(
         evaluations[split] += 1
         many = EVALUATION_FACTOR * training.batch_size
         with engine.autocast():
-            return predict(model, splits[split], chosen, split=split, batch_size=many, device=engine.device)
+            table = predict(model, splits[split], chosen, split=split, batch_size=many, device=engine.device)
+        if not np.isfinite(np.stack(table["scores"])).all():
+            raise Diverged(f"scores on {split} are not finite; lower this method's rates in the suite")
+        return table
 
     def after_epoch(model: torch.nn.Module) -> float:
         table = predictions(model, watched, positions[watched])
-        if not np.isfinite(np.stack(table["scores"])).all():
-            raise Diverged(f"scores on {watched} are not finite; lower this method's rates in the suite")
         value = metrics.compute(table, metric_names[:1])[metric_names[0]]
         if best:
             best.offer(value, table)
@@ -151,17 +150,37 @@ def train(
         watched=best,
         on_step=on_step,
     )
-    history = trainer.run()
-    tables = [predictions(model, split, chosen) for split, chosen in positions.items()]
+    diverged = None
+    try:
+        trainer.run()
+        tables = [predictions(model, split, chosen) for split, chosen in positions.items()]
+        tables += [best.table] if best else []
+    except Diverged as error:
+        print(f"diverged: {error}", flush=True)
+        diverged, best = str(error), None
+        tables = [
+            as_table(splits[watched], np.arange(0), np.empty((0, 1 if regression else 2), np.float32), split=watched)
+        ]
+        forget(groups)
+    history = pd.DataFrame(trainer.history)
     return Outcome(
         history=history.rename(columns={"validation": f"{watched}_{metric_names[0]}"}),
-        predictions=pd.concat([*tables, *([best.table] if best else [])], ignore_index=True),
+        predictions=pd.concat(tables, ignore_index=True),
         budget=asdict(budget),
         parameters={"trainable": trained, "base": base}
         | ({"matched": match.facts(trained["adapter"])} if match else {}),
         best_epoch=best.epoch if best else None,
         evaluations=evaluations,
+        diverged=diverged,
         seeds=streams | {"run": run.seed, "split": run.split_seed},
         train_seconds=trainer.seconds,
         resumed_from=trainer.started_at,
     )
+
+
+@torch.no_grad()
+def forget(groups: list[dict[str, Any]]) -> None:
+    """Make all that was trained nan: how far a diverged training got is up to when it was noticed."""
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.fill_(torch.nan)

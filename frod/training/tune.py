@@ -11,6 +11,9 @@ KEPT = ("rates", "validation", "diverged", "train_seconds")
 def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Choose among the trials of one method on one task; of equal ones the first of the grid.
 
+    Where none has a figure (all have diverged) that is the grid's first, with a validation of None: the run then shows
+    what comes of it.
+
     Parameters
     ----------
     trials : sequence of mappings
@@ -24,22 +27,16 @@ def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The trials differ in seed, metric or budget, or none of them has a figure.
+        The trials differ in seed, metric or budget.
     """
     whole = [trial for trial in trials if trial["validation"] is not None]
-    if not whole:
-        failures = [trial["diverged"] or "its metric is undefined" for trial in trials]
-        raise ValueError(
-            f"grid: none of the {len(trials)} trials has a figure on validation; put smaller rates into the suite's "
-            f"grid ({failures[0]})"
-        )
     for field in ("seed", "metric", "budget"):
         for trial in whole[1:]:
             if trial[field] != whole[0][field]:
                 raise ValueError(
                     f"trials cannot be compared: {field} is {whole[0][field]} in one, {trial[field]} in another"
                 )
-    best = max(whole, key=lambda trial: trial["validation"])  # the first of equal ones
+    best = max(whole, key=lambda trial: trial["validation"], default=trials[0])  # the first of equal ones
     return {
         "rates": dict(best["rates"]),
         "index": next(i for i, trial in enumerate(trials) if trial is best),

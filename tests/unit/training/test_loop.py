@@ -1,12 +1,13 @@
 """The loop: a resumed training equals an undisturbed one bit for bit; a loss that is not finite stops it."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from frod.config import Method, Rates, Run, Training
-from frod.training.loop import Diverged
 from frod.training.run import train
 
 FROZEN_SEED = 7
@@ -137,8 +138,46 @@ def test_a_loss_that_is_not_finite_names_step_and_rates(tmp_path):
     net = model()
     with torch.no_grad():
         net.body.weight[0, 0] = torch.inf
-    with pytest.raises(Diverged, match=r"step 1 of 28: loss nan.*lr_body.*Lower this method's rates"):
-        go(tmp_path, run(), net=net)
+    _, outcome = go(tmp_path, run(), net=net)
+    assert re.search(r"step 1 of 28: loss nan.*lr_body.*Lower this method's rates", outcome.diverged)
+    assert len(outcome.history) == 1
+
+
+@pytest.mark.parametrize(("seconds", "killed_at"), [(1e9, None), (1e-9, None), (1e-9, 5)])
+def test_a_training_that_diverges_is_a_result_whenever_it_is_noticed(tmp_path, seconds, killed_at):
+    """Losses are read at checkpoints and every ten steps; history ends with the first bad one all the same."""
+    net = bad_from_step_13()
+    if killed_at:
+        with pytest.raises(Killed):
+            go(tmp_path, run(), net=net, on_step=stop_after(killed_at), seconds=seconds)
+        net = bad_from_step_13(seen=killed_at)
+    net, outcome = go(tmp_path, run(), net=net, seconds=seconds)
+    assert outcome.diverged.startswith("step 13 of 28: loss nan")
+    assert list(outcome.history["step"]) == list(range(1, 14))
+    assert outcome.history["loss"].isna().tolist() == [False] * 12 + [True]
+    assert list(outcome.predictions) == ["split", "example_id", "label", "prediction", "scores"]
+    assert len(outcome.predictions) == 0
+    assert outcome.evaluations["test"] == 0
+    assert all(parameter.isnan().all() for parameter in net.parameters())
+
+
+class TurnsBad(torch.nn.Module):
+    """Stands for a training whose numbers overflow in its 13th step."""
+
+    def __init__(self, seen=0):
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, x):
+        self.seen += self.training
+        return x * torch.nan if self.training and self.seen >= 13 else x
+
+
+def bad_from_step_13(seen=0):
+    net = torch.nn.Sequential()
+    for name, layer in [("bad", TurnsBad(seen)), *model().named_children()]:
+        net.add_module(name, layer)
+    return net
 
 
 class Overflow(torch.nn.Module):
@@ -151,8 +190,10 @@ class Overflow(torch.nn.Module):
 def test_scores_that_are_not_finite_after_finite_losses_are_a_divergence(tmp_path):
     net = model()
     net.add_module("overflow", Overflow())
-    with pytest.raises(Diverged, match="scores on validation are not finite"):
-        go(tmp_path, run(), net=net)
+    _, outcome = go(tmp_path, run(), net=net)
+    assert "scores on validation are not finite" in outcome.diverged
+    assert len(outcome.history) == 7
+    assert outcome.history["loss"].notna().all()
 
 
 def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path):

@@ -23,10 +23,16 @@ def test_a_diverged_trial_is_kept_but_never_chosen():
     assert chosen["trials"][0]["diverged"] == "step 3: loss nan"
 
 
+def test_where_no_trial_has_a_figure_the_first_one_s_rates_are_taken_and_the_run_shows_what_comes_of_it():
+    diverged = {"diverged": "step 3: loss nan", "metric": None, "budget": None}
+    chosen = choose([trial(None, 1.0, **diverged), trial(None, 2.0, **diverged)])
+    assert (chosen["rates"], chosen["index"], chosen["validation"]) == ({"lr": 1.0}, 0, None)
+    assert [one["diverged"] for one in chosen["trials"]] == ["step 3: loss nan"] * 2
+
+
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([trial(None, 1.0, diverged="loss nan"), trial(None, 2.0)], "none of the 2 trials .*smaller rates.*loss nan"),
         ([trial(0.1, 1.0), trial(0.2, 2.0, seed=7)], "seed is 100 in one, 7 in another"),
         ([trial(0.1, 1.0), trial(0.2, 2.0, budget={"steps": 9})], "budget"),
     ],
