@@ -15,10 +15,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 BATCH = 1000  # most metrics that one request may hold
+POINTS = 500  # most of one curve: a thousand runs of ten thousand steps would else be a hundred million rows
 CURVES = {  # MLflow's name of each column of the history
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -75,6 +79,7 @@ def _open(experiment: str) -> tuple[Any, str]:
 
 def _log(client: Any, experiment_id: str, directory: Path) -> None:
     """Log one run from its files, then delete what earlier runs of the same key there are."""
+    import pandas as pd
     from mlflow.entities import Param, RunTag
 
     content = (directory / "record.json").read_bytes()
@@ -92,7 +97,7 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     settings = list(settings_of(record).items())
     for start in range(0, len(settings), 100):  # most parameters that one request may hold
         client.log_batch(run_id, params=[Param(k, v) for k, v in settings[start : start + 100]])
-    points = _final(record, metrics, ended) + _curves(directory / "history.parquet", record, began)
+    points = _final(record, metrics, ended) + curves(pd.read_parquet(directory / "history.parquet"), began)
     for start in range(0, len(points), BATCH):
         client.log_batch(run_id, metrics=points[start : start + BATCH])
     _log_data(client, run_id, record)
@@ -124,17 +129,29 @@ def _final(record: dict, metrics: dict, when: int) -> list[Any]:
     return [Metric(name, value, when, 0) for name, value in figures_of(record, metrics).items()]
 
 
-def _curves(path: Path, record: dict, began: int) -> list[Any]:
-    import pandas as pd
+def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
+    """Return a history's columns as MLflow's metrics; of a long one every so many steps, and always the last.
+
+    Parameters
+    ----------
+    history : DataFrame
+        As frod.training.run.Outcome has it.
+    began : int
+        Milliseconds since 1970 at which the run began.
+    """
     from mlflow.entities import Metric
 
-    history = pd.read_parquet(path)
     names = {c: CURVES.get(c, c) for c in history if c in CURVES or c.startswith(("lr_", "validation_", "test_"))}
-    return [
-        Metric(name, float(value), began + int(1000 * seconds), int(step))
-        for column, name in names.items()
-        for step, seconds, value in history[["step", "seconds", column]].dropna().itertuples(index=False)
-    ]
+    points = []
+    for column, name in names.items():
+        rows = history[["step", "seconds", column]].dropna()
+        every = -(-len(rows) // POINTS) or 1
+        rows = rows[::-1][::every][::-1]  # counted from the last
+        points += [
+            Metric(name, float(value), began + int(1000 * seconds), int(step))
+            for step, seconds, value in rows.itertuples(index=False)
+        ]
+    return points
 
 
 def _log_data(client: Any, run_id: str, record: dict) -> None:

@@ -1,9 +1,12 @@
 """MLflow shows what the files say, under either protocol: what it mixes up would be taken for the study's own."""
 
 import json
+import math
 
 import pandas as pd
+import pytest
 
+from frod import tracking
 from frod.commands.track import track
 
 
@@ -50,3 +53,16 @@ def test_each_suite_and_protocol_has_its_experiment_its_curve_and_its_trials(tmp
     assert curves == {"tiny": [(1, 0.5), (2, 0.75)], "tiny/released": [(1, 0.5), (2, 0.75)]}
     assert runs["tiny"].data.params["tuning.trials"] == "3"
     assert "tuning" not in " ".join(runs["tiny/released"].data.params)
+
+
+@pytest.mark.parametrize(("steps", "logged"), [(500, 500), (501, 251), (100_000, 500)])
+def test_a_long_curve_is_thinned_and_keeps_its_last_point(steps, logged):
+    """Each run's share of the store is bounded, whatever its length; the whole curve stays in history.parquet."""
+    history = pd.DataFrame({"step": range(1, steps + 1), "seconds": 1.0, "loss": 2.0, "validation_accuracy": math.nan})
+    history.loc[steps // 2, "validation_accuracy"] = 0.5
+    points = tracking.curves(history)
+    loss = [point.step for point in points if point.key == "loss"]
+    assert len(loss) == logged
+    assert loss[-1] == steps
+    assert len(set(pd.Series(loss).diff().dropna())) == 1
+    assert [(p.step, p.value) for p in points if p.key == "validation_accuracy"] == [(steps // 2 + 1, 0.5)]
