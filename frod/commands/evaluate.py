@@ -13,13 +13,17 @@ def evaluate(
     task: Annotated[Path, typer.Option(help="Folder of the prepared task.")],
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "frod",
 ) -> None:
-    """Compute the metrics from predictions.parquet alone, then log the runs."""
+    """Compute the metrics from predictions.parquet alone, then log the runs; one that diverged has none."""
     import json
 
     from frod import files, tracking
     from frod.evaluation import metrics
+    from frod.provenance.records import read_record
 
     manifest = json.loads((task / "manifest.json").read_text())
     for folder in run:
-        files.write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest))
+        diverged = read_record(folder / "record.json").get("diverged")
+        if diverged:
+            print(f"{folder} diverged: {diverged}")
+        files.write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, diverged))
     tracking.log_or_say(run, experiment)

@@ -31,20 +31,22 @@ def trial(
         raise ValueError("--spec: rates is null; a trial tries one entry of the suite's grid, so put it there")
     checkpoint = out.with_suffix(".checkpoint.pt")
     job = Job.open(run, backbone, task, basis)
-    result = {"rates": run.rates.model_dump(exclude_none=True), "seed": run.seed, "diverged": None}
     _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False)
-    if outcome.diverged:
-        result |= {"metric": None, "validation": None, "diverged": outcome.diverged, "budget": None}
-        result |= {"evaluations": None, "train_seconds": None}
-    else:
-        column = next(name for name in outcome.history if name.startswith("validation_"))
-        result |= {
-            "metric": column.removeprefix("validation_"),
-            "validation": _number(outcome.history[column].iloc[-1]),
-        }
-        result |= {"budget": outcome.budget, "evaluations": outcome.evaluations}
-        result |= {"train_seconds": outcome.train_seconds}
-    files.write_json(out, result | {"spec": run.resolved(), "inputs": job.inputs, "code": job.code})
+    column = next(name for name in outcome.history if name.startswith("validation_"))
+    result = {
+        "rates": run.rates.model_dump(exclude_none=True),
+        "seed": run.seed,
+        "metric": column.removeprefix("validation_"),
+        "validation": None if outcome.diverged else _number(outcome.history[column].iloc[-1]),
+        "diverged": outcome.diverged,
+        "budget": outcome.budget,
+        "evaluations": outcome.evaluations,
+        "train_seconds": outcome.train_seconds,
+        "spec": run.resolved(),
+        "inputs": job.inputs,
+        "code": job.code,
+    }
+    files.write_json(out, result)
     checkpoint.unlink(missing_ok=True)
 
 

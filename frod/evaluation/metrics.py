@@ -128,7 +128,7 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
             )
 
 
-def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def evaluate(predictions_path: Path, manifest: Mapping[str, Any], diverged: str | None = None) -> dict[str, Any]:
     """What metrics.json holds, from a run's predictions.
 
     Parameters
@@ -139,17 +139,20 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, A
         Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression) and
         `splits` (name to {"rows": n}). All of every test must have been predicted; of validation a part will do
         (`training.max_validation`; none under the released protocol), and `examples` says how much it was.
+    diverged : str, optional
+        The record's message of a run that diverged: it has no predictions, and so no metrics.
 
     Returns
     -------
     dict
-        task, metrics (split to name to value; None where undefined, as JSON has no nan), primary, examples,
+        task, metrics (split to name to value; None where undefined, as JSON has no nan), primary, examples, diverged,
         predictions_sha256.
 
     Raises
     ------
     ValueError
-        For a manifest without a needed key, predictions that `validate` refuses, or rows that are not all there.
+        For a manifest without a needed key, predictions that `validate` refuses, rows that are not all there, or any
+        rows at all of a run that diverged.
     """
     import pandas as pd
 
@@ -160,6 +163,14 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, A
     metrics = list(manifest["metrics"])
     content = Path(predictions_path).read_bytes()
     predictions = pd.read_parquet(predictions_path)
+    facts = {
+        "primary": metrics[0],
+        "diverged": diverged,
+        "predictions_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    if diverged is not None:
+        _refuse_any(predictions)
+        return {"task": manifest["task"], "metrics": {}, "examples": {}} | facts
     validate(predictions, num_classes=num_classes)
     expected = {name: int(split["rows"]) for name, split in manifest["splits"].items() if is_evaluated(name)}
     expected |= {BEST_EPOCH: expected["test"]} if BEST_EPOCH in set(predictions["split"]) else {}
@@ -172,13 +183,16 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any]) -> dict[str, A
         of_split = predictions[predictions["split"] == name]
         computed = compute(of_split, metrics, num_classes=num_classes if num_classes > 1 else None)
         values[name] = {key: None if math.isnan(value) else value for key, value in computed.items()}
-    return {
-        "task": manifest["task"],
-        "metrics": values,
-        "primary": metrics[0],
-        "examples": counted,
-        "predictions_sha256": hashlib.sha256(content).hexdigest(),
-    }
+    return {"task": manifest["task"], "metrics": values, "examples": counted} | facts
+
+
+def _refuse_any(predictions: pd.DataFrame) -> None:
+    missing = [column for column in COLUMNS if column not in predictions]
+    if missing or len(predictions):
+        what = f"lack the columns {missing}" if missing else f"hold {len(predictions)} rows"
+        raise ValueError(
+            f"predictions {what}, and the record says that the run diverged: then there are none; run it again"
+        )
 
 
 def _classes(

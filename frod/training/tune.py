@@ -29,13 +29,13 @@ def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ValueError
         The trials differ in seed, metric or budget.
     """
-    whole = [trial for trial in trials if trial["validation"] is not None]
     for field in ("seed", "metric", "budget"):
-        for trial in whole[1:]:
-            if trial[field] != whole[0][field]:
+        for trial in trials[1:]:
+            if trial[field] != trials[0][field]:
                 raise ValueError(
-                    f"trials cannot be compared: {field} is {whole[0][field]} in one, {trial[field]} in another"
+                    f"trials cannot be compared: {field} is {trials[0][field]} in one, {trial[field]} in another"
                 )
+    whole = [trial for trial in trials if trial["validation"] is not None]
     best = max(whole, key=lambda trial: trial["validation"], default=trials[0])  # the first of equal ones
     return {
         "rates": dict(best["rates"]),
