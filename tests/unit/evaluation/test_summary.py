@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 
+import pandas as pd
 import pytest
 
 from frod.evaluation.summary import summarise
@@ -145,7 +146,7 @@ def test_a_run_that_diverged_has_a_row_without_figures(tmp_path):
         assert (row["test_examples"], row["validation_examples"], row["steps"]) == (0, 0, 40)
         assert math.isnan(row["test"]) and math.isnan(row["validation"])
     other = table[table["method"] == "frod"].iloc[0]
-    assert other["diverged"] is None and other["test"] == 0.9
+    assert pd.isna(other["diverged"]) and other["test"] == 0.9
 
 
 @pytest.mark.parametrize("changed", ["change", "metrics_change"])
