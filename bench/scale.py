@@ -1,0 +1,150 @@
+"""What the workflow itself costs as a suite grows: planning, running with jobs that do nothing, files, MLflow, disk.
+
+    python -m bench.scale                      24 tasks x 10 methods x 5 seeds x 3 rates, and a half and a quarter of it
+
+In a clone of the last commit, whose `python -m frod` only writes the files that its rule expects; so the seconds are
+Snakemake's, ours (frod.provenance.state) and those of starting a process. Needs the extra `workflow`.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+import yaml
+
+from bench.machine import describe, load
+from bench.settings import RESULTS
+from bench.step import say
+from frod import files, tracking
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = ("vision", "nlu", "reasoning")
+METHODS = ("full_ft", "frod", "linear_probe", "lora", "dora", "rslora", "pissa", "vera", "randlora", "oft")
+SEEDS, RATES = 5, 3
+FLUSHED = 10  # steps between two readings of memory and processor (frod.training.loop)
+STUB = '''\
+"""Writes what the command's rule expects, and nothing else."""
+import sys
+from pathlib import Path
+
+FILES = {
+    "backbone": ["source.json"], "task": ["manifest.json"], "basis": ["manifest.json"],
+    "train": ["adapter.safetensors", "history.parquet", "predictions.parquet", "record.json"],
+}
+command, words = sys.argv[1], sys.argv[2:]
+of = lambda option: [Path(words[i + 1]) for i, word in enumerate(words) if word == option]
+paths = [run / "metrics.json" for run in of("--run")] if command == "evaluate" else of("--out")
+for path in [path / name for path in paths for name in FILES[command]] if command in FILES else paths:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(command)
+'''
+
+
+def suite(tasks: int) -> dict:
+    """A suite of the paper's families with so many tasks, a third of each; rates that none of them has are LoRA's."""
+    experiments = []
+    for family in FAMILIES:
+        given = yaml.safe_load((ROOT / f"workflow/suites/{family}.yaml").read_text())
+        (one,) = given["experiments"]
+        one["tasks"] = one["tasks"][: tasks // len(FAMILIES)]
+        one["grid"] = {method: one["grid"].get(method, one["grid"]["lora"])[:RATES] for method in METHODS}
+        one |= {"rates": {}, "training": given["training"], "resources": given["resources"]}
+        experiments.append(one)
+    names = {"title": "Scale", "description": "Scale", "methods": {method: {} for method in METHODS}}
+    return names | {"seeds": list(range(SEEDS)), "experiments": experiments}
+
+
+def measure(project: Path, tasks: int, rounds: int, *, run: bool) -> dict[str, float]:
+    """Plan a suite; with `run` also run it by stubs, and plan it once more with nothing to be done."""
+    name = f"scale_{tasks}"
+    (project / f"workflow/suites/{name}.yaml").write_text(yaml.safe_dump(suite(tasks)))
+    snakemake = ["snakemake", "--quiet", "all", "--config", f"suite={name}", "--cores", "2"]
+    planning = [*snakemake, "--dry-run", "runs"]
+    found: dict[str, float] = {"tasks": tasks, "runs": tasks * len(METHODS) * SEEDS}
+    found["plan_seconds"] = median(_seconds(project, planning) for _ in range(rounds))
+    found |= _paper(project, name)
+    if run:
+        before, logs = _files(project), len(list((project / "logs").rglob("*.log")))
+        found["run_seconds"] = _seconds(project, [*snakemake, "runs"])
+        found["jobs"] = len(list((project / "logs").rglob("*.log"))) - logs
+        found["nothing_to_do_seconds"] = median(_seconds(project, planning) for _ in range(rounds))
+        found["files"] = _files(project) - before
+    return found
+
+
+def _paper(project: Path, suite: str) -> dict[str, float]:
+    """Steps and disk as `frod cost` estimates them, and the rows of metrics that MLflow gets of such runs."""
+    estimate = project / "estimate.json"
+    command = ["cost", "--params", project / "params.yaml", "--suite", suite, "--json", estimate]
+    options = ["--device", "cuda", "--tflops", "200"]  # of its figures only those without a speed are used
+    subprocess.run([sys.executable, "-m", "frod", *command, *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    jobs = [job for job in json.loads(estimate.read_text())["jobs"] if job["trial"] is None]
+    others = sum(job["disk_bytes"] for job in jobs if job["method"] != "full_ft")
+    rows = {steps: mlflow_rows(steps) for steps in {job["steps"] for job in jobs}}
+    return {
+        "steps": sum(job["steps"] for job in jobs),
+        "mlflow_rows": sum(rows[job["steps"]] for job in jobs),
+        "gib": sum(job["disk_bytes"] for job in jobs) / 2**30,
+        "gib_without_full_ft": others / 2**30,
+    }
+
+
+def mlflow_rows(steps: int) -> int:
+    """Points of the curves that MLflow gets of a run of so many steps in four epochs."""
+    history = pd.DataFrame({"step": range(1, steps + 1), "seconds": 0.0})
+    every_step = ["loss", "grad_norm", "lr_scale", "lr_rotation", "lr_head"]
+    now_and_then = {"rss_bytes": FLUSHED, "cpu_percent": FLUSHED, "gpu_bytes": FLUSHED, "validation": -(-steps // 4)}
+    columns = dict.fromkeys(every_step, 1) | now_and_then
+    history = history.assign(**{name: (history["step"] % every == 0) * 1.0 for name, every in columns.items()})
+    history = history.replace({name: {0.0: math.nan} for name in now_and_then})
+    return len(tracking.curves(history.rename(columns={"validation": "validation_accuracy"})))
+
+
+def _seconds(project: Path, command: list[str]) -> float:
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=project, env=_environment(project), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return time.perf_counter() - began
+
+
+def _environment(project: Path) -> dict[str, str]:
+    scripts = Path(sys.executable).parent
+    return os.environ | {"PYTHONPATH": str(project), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+
+
+def _files(project: Path) -> int:
+    return sum(path.is_file() for path in project.rglob("*"))
+
+
+def main() -> None:
+    """Measure, print a table, write bench/results/scale.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, nargs="+", default=[6, 12, 24], help="multiples of 3; default: 6 12 24")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median is taken; default: 3")
+    parser.add_argument("--plan-only", action="store_true", help="do not run the jobs that do nothing")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of scale.json")
+    given = parser.parse_args()
+    machine = describe("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        subprocess.run(["git", "clone", "--quiet", ROOT, project], check=True)
+        (project / "frod/__main__.py").write_text(STUB)
+        sizes = []
+        for tasks in given.tasks:
+            say(f"{tasks} tasks")
+            sizes.append(measure(project, tasks, given.rounds, run=not given.plan_only))
+    files.write_json(given.out / "scale.json", {"machine": machine | {"load_average_after": load()}, "sizes": sizes})
+    print(pd.DataFrame(sizes).T.to_string(float_format="{:,.1f}".format))
+
+
+if __name__ == "__main__":
+    main()
