@@ -11,6 +11,8 @@ from frod.tasks.choices import LETTERS
 from frod.tasks.examples import fault
 from frod.tasks.registry import Columns, TaskSpec
 
+SHOWN = 500  # characters of a file's columns in an error
+
 
 def needed(columns: Columns) -> list[str]:
     """Return the names of all columns to read."""
@@ -29,10 +31,14 @@ def options(cell: Any) -> tuple[str, ...]:
 
 
 def check_there(file: Path, names: list[str], wanted: list[str]) -> None:
-    """Raise ValueError where a file lacks a column."""
+    """Raise ValueError where a file lacks a column, or has two of its name."""
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise ValueError(f"{file}: no column {missing[0]!r}; it has {', '.join(map(repr, names))}")
+        shown = ", ".join(map(repr, names))
+        raise ValueError(f"{file}: no column {missing[0]!r}; it has {shown[:SHOWN] + ' ...' * (len(shown) > SHOWN)}")
+    twice = [name for name in wanted if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{file}: {names.count(twice[0])} columns are called {twice[0]!r}; rename all but one")
 
 
 def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
@@ -53,10 +59,16 @@ def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
 
 
 def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
-    """Raise ValueError where the input of an example is missing from the table `rows`."""
+    """Raise ValueError where the input of an example is missing from the table `rows`, or blank, or is no text."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import types
 
+    for name in rows.column_names:
+        try:
+            rows[name].validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"split {split}: column {name!r} cannot be read ({error}); write the file anew") from None
     for name in [*task.columns.text, *of_choices(task.columns), *filter(None, [task.columns.image])]:
         values = rows[name]
         empty = values.is_null()
@@ -66,6 +78,18 @@ def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
         wrong = np.flatnonzero(empty.to_numpy())
         if len(wrong):
             raise fault(split, name, "is empty", wrong, [None] * len(values))
+    if task.kind == "sentences":
+        _check_blank([rows[name] for name in task.columns.text], task, split)
+
+
+def _check_blank(texts: list[Any], task: TaskSpec, split: str) -> None:
+    """One text of a pair may be empty, as in some benchmarks; an example without any word has nothing to classify."""
+    import pyarrow.compute as pc
+
+    blank = [pc.equal(pc.utf8_trim_whitespace(column), "").to_numpy() for column in texts]
+    wrong = np.flatnonzero(np.logical_and.reduce(blank))
+    if len(wrong):
+        raise fault(split, " and ".join(task.columns.text), "is blank", wrong, texts[0].to_pylist())
 
 
 def check_options(rows: Any, task: TaskSpec, split: str, labels: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 SHOWN = 5  # offending rows named in an error
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxstring = _BRIEFLY.maxother = 60  # characters of a value: a cell may hold megabytes
 
 
 class Lazy(Sequence):
@@ -77,7 +80,7 @@ def fault(split: str, column: str, what: str, wrong: np.ndarray, values: Sequenc
     shown = wrong[:SHOWN].tolist()
     return ValueError(
         f"split {split}: column {column!r} {what} in {len(wrong)} of {len(values)} rows, such as "
-        f"{[values[row] for row in shown]} at rows {shown}"
+        f"{_BRIEFLY.repr([values[row] for row in shown])} at rows {shown} (counted from 0)"
     )
 
 
@@ -97,7 +100,10 @@ def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
         )
     if len(np.unique(labels)) < 2:
         only = classes[int(labels[0])]
-        raise ValueError(f"split {name}: all {len(labels)} labels are {only!r}; a classification needs two classes")
+        raise ValueError(
+            f"split {name}: all {len(labels)} labels are {only!r}; a classification needs two classes: give the others "
+            "more examples, or draw more `rows`"
+        )
 
 
 def check_reals(name: str, labels: np.ndarray, low: float, high: float) -> None:

@@ -46,7 +46,7 @@ def _images(folder: Path) -> list[Path]:
         raise ValueError(f"{folder} is missing; a split of images is a folder of a folder for each class")
     paths = sorted(folder.glob("[!.]*/[!.]*"))
     for path in paths:
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise ValueError(f"{path}: is no image; the folder of a class holds {', '.join(SUFFIXES)} files")
     if not paths:
         raise ValueError(f"{folder} has no images; they lie in a folder for each class, CLASS/*.png or *.jpg")

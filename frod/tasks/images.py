@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+# Others are not tried: Pillow reads some by programs outside it.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+LONGEST = 100  # of an image's edges to each other: resized by the shorter one, it would fill the memory
+
 
 def encode(images: Sequence[Any], facts: dict[str, Any], out: np.ndarray, *, names: Sequence[str] = ()) -> None:
     """Fill `out` with the images as the backbone's own preprocessing sizes and crops them.
@@ -73,20 +77,26 @@ def grey(images: Sequence[Any]) -> np.ndarray:
 
 
 def _opened(image: Any, channels: int) -> Any:
+    """Open an image in grey or in colour, without its transparency; of what a camera adds to a JPEG the first is it."""
     from PIL import Image, UnidentifiedImageError
 
     content = image.read_bytes() if isinstance(image, Path) else image
     try:
-        opened = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
+        encoded = isinstance(content, bytes)
+        opened = Image.open(io.BytesIO(content), formats=FORMATS) if encoded else Image.fromarray(content)
     except UnidentifiedImageError:
-        raise ValueError("it is of no known format") from None
+        raise ValueError(f"it is of no known format; known are {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
     if opened.mode.startswith(("I", "F")):  # Pillow would cut all above 255
         raise ValueError(f"it is of mode {opened.mode}; save it with 8 bits a channel")
+    if (frames := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":
+        raise ValueError(f"it is a sequence of {frames} images; save the one that is meant")
     return opened.convert("L" if channels == 1 else "RGB")
 
 
 def _unreadable(image: Any, name: str, error: Exception) -> str:
-    return f"image {image if isinstance(image, Path) else name} cannot be read: {error}"
+    return f"image {image if isinstance(image, Path) else name} cannot be read: {error}. Put another in its place, or take it out"
 
 
 def _sized(image: Any, facts: dict[str, Any]) -> np.ndarray:
@@ -97,6 +107,8 @@ def _sized(image: Any, facts: dict[str, Any]) -> np.ndarray:
     if facts["resize"] is None:
         image = image.resize((width, height), kind)
     else:
+        if max(image.size) > LONGEST * min(image.size):
+            raise ValueError(f"it is {image.width} x {image.height} pixels, more than {LONGEST} times as long as wide")
         scale = facts["resize"] / min(image.size)
         image = image.resize((max(width, int(image.width * scale)), max(height, int(image.height * scale))), kind)
         left, top = (image.width - width) // 2, (image.height - height) // 2

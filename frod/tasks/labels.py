@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
     """
     column = task.columns.label
     if task.problem == "regression":
-        return _finite(values, split, column).astype(np.float32)
+        return _finite(values, split, column)
     if task.answers is not None:
         return _among(values, task.answers, split, column)
     if keys is not None:
@@ -42,18 +43,22 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
         return integers(values, split, column)
     if isinstance(task.classes, list) and task.relabel is None:
         written, named = values.drop_null().unique().to_pylist(), set(task.classes)
-        if any(value in named or math.isnan(_number(value)) for value in written):
+        if any(value in named or not _is_number(value) for value in written):
             return _among(values, task.classes, split, column)
     return integers(values, split, column, what="is no integer (words need `classes` by name, or `answers`)")
 
 
 def integers(values: Any, split: str, column: str, *, what: str = "is no integer") -> np.ndarray:
-    """Return a column as int64; ValueError where it has gaps (null or nan), fractions, or text that is no number."""
-    numbers = _numbers(values, split, column)
-    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
+    """Return a column as int64; ValueError where it has gaps (null or nan), fractions, or text that is no number.
+
+    No float stands in between: it would round what is above 2**53, so that two ids become one.
+    """
+    _check_filled(values, split, column)
+    numbers = [_integer(value) for value in values.to_pylist()]
+    wrong = np.flatnonzero([number is None for number in numbers])
     if len(wrong):
         raise fault(split, column, what, wrong, values.to_pylist())
-    return numbers.astype(np.int64)
+    return np.array(numbers, dtype=np.int64)
 
 
 def check_names(names: list[str], task: TaskSpec) -> None:
@@ -86,27 +91,46 @@ def _found(places: list[int], values: Any, what: str, split: str, column: str) -
 
 
 def _finite(values: Any, split: str, column: str) -> np.ndarray:
-    numbers = _numbers(values, split, column)
+    """Return a column as float32, the type that labels of a regression have on disk."""
+    _check_filled(values, split, column)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, and is reported as one
+        numbers = np.array([_number(value) for value in values.to_pylist()]).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
         raise fault(split, column, "is no number", wrong, values.to_pylist())
     return numbers
 
 
-def _numbers(values: Any, split: str, column: str) -> np.ndarray:
-    """Return a column as float64, nan where there is no number."""
+def _check_filled(values: Any, split: str, column: str) -> None:
     if values.null_count == len(values):
         raise ValueError(f"split {split}: column {column!r} is empty in all {len(values)} rows")
-    if _is_text(values):
-        return np.array([_number(text) for text in values.to_pylist()])
-    return values.cast("float64").to_numpy().astype(np.float64, copy=False)
 
 
-def _number(text: str | None) -> float:
+def _integer(value: Any) -> int | None:
+    """Return the whole number that a cell holds, as 1, 1.0 or text; None where it holds none, or one beyond int64."""
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else None
     try:
-        return math.nan if text is None else float(text)
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or not -(2**63) <= number < 2**63 or number % 1:
+        return None
+    return int(number)
+
+
+def _number(value: Any) -> float:
+    """Return the number that a cell holds, nan where it holds none."""
+    return float(value) if value is not None and _is_number(value) else math.nan
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a cell is written as a number; nan is one."""
+    try:
+        float(value)
     except ValueError:
-        return math.nan
+        return False
+    return True
 
 
 def _is_text(values: Any) -> bool:

@@ -71,6 +71,8 @@ def prepare(
         parts = {split: _relabelled(part, task) for split, part in parts.items()}
         for split, part in parts.items():
             _check(f"{split} of task {name}", part.labels, task, task.class_names)
+        if task.problem == "classification":
+            _check_taught(name, parts, task.class_names)
         manifest = _facts(name, task, source) | {
             "backbone": backbone,
             "inputs": input_facts,
@@ -78,7 +80,10 @@ def prepare(
             "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
         }
         with whole_directory(out) as folder:
-            cut = {split: _encode(folder, split, part, task, input_facts, tokenizer) for split, part in parts.items()}
+            what = source.facts["what"]
+            cut = {
+                split: _encode(folder, split, part, task, input_facts, tokenizer, what) for split, part in parts.items()
+            }
             if task.kind != "images":
                 manifest["truncated"] = cut
             return arrays.seal(folder, manifest, {split: len(part) for split, part in parts.items()})
@@ -171,6 +176,19 @@ def _check(name: str, labels: np.ndarray, task: TaskSpec, classes: list[str]) ->
         check_labels(name, labels, classes)
 
 
+def _check_taught(name: str, parts: dict[str, Examples], classes: list[str]) -> None:
+    """Raise ValueError where a split has a class of which train has no example: no model could learn it."""
+    taught = np.unique(parts["train"].labels)
+    for split, part in parts.items():
+        unknown = part.labels[~np.isin(part.labels, taught)]
+        if len(unknown):
+            raise ValueError(
+                f"split {split} of task {name}: {np.sum(part.labels == unknown[0])} of {len(part)} labels are "
+                f"{classes[unknown[0]]!r}, of which train has no example; give it more examples, merge it with another "
+                "class (relabel), or leave it out"
+            )
+
+
 def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
     """Return what the manifest says of the task itself."""
     counted = isinstance(task.classes, int) and task.relabel is None and source.class_names
@@ -202,12 +220,14 @@ def _relabelled(part: Examples, task: TaskSpec) -> Examples:
     return Examples(inputs=part.inputs, labels=np.array(task.relabel, dtype=np.int64)[part.labels], ids=part.ids)
 
 
-def _encode(folder: Path, split: str, part: Examples, task: TaskSpec, facts: dict[str, Any], tokenizer: Any) -> int:
-    """Write one split; return how many texts were cut."""
+def _encode(
+    folder: Path, split: str, part: Examples, task: TaskSpec, facts: dict[str, Any], tokenizer: Any, what: str
+) -> int:
+    """Write one split; return how many texts were cut. `what` is the source's name, for errors."""
     arrays.write_labels(folder, split, part.labels, part.ids)
     if task.kind == "images":
         out = arrays.write_images(folder, split, images.shape(len(part), facts))
-        images.encode(part.inputs, facts, out, names=[f"with id {i} of {split}" for i in part.ids])
+        images.encode(part.inputs, facts, out, names=[f"with id {i} of {split}, {what}," for i in part.ids])
         out.flush()
         return 0
     choice = task.kind == "choices"

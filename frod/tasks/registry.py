@@ -184,6 +184,13 @@ class TaskSpec(Entry):
         return self
 
 
+class Named(Entry):
+    """A task and its name, as the workflow gives it to `frod task`."""
+
+    name: Name
+    task: TaskSpec
+
+
 def _check_rows(task: TaskSpec) -> None:
     wanted = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
     if isinstance(task.source, Hub) and wanted - set(task.rows):

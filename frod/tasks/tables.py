@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -53,12 +53,13 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
         _check_lines(files, names, separator)
         rows = _mapped(files, _all_text(names), scratch / split, usecols=names, sep=separator)
         class_names = None
-    columns.check_gaps(rows, task, split)
-    found = labels.read(rows[named.label], task, split, _keys(rows, task))
+    where = f"{split} of {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    columns.check_gaps(rows, task, where)
+    found = labels.read(rows[named.label], task, where, _keys(rows, task))
     if task.kind == "choices":
-        columns.check_options(rows, task, split, found)
+        columns.check_options(rows, task, where, found)
     places = np.arange(len(found), dtype=np.int64)
-    ids = labels.integers(rows[named.id], split, named.id) if named.id else places
+    ids = labels.integers(rows[named.id], where, named.id) if named.id else places
     return Table(Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names)
 
 
@@ -119,7 +120,7 @@ def _check_lines(files: list[Path], names: list[str], separator: str) -> None:
     """Raise ValueError where a csv lacks a column, has no rows, or a line of more or fewer cells than its head."""
     for file in files:
         try:
-            with file.open(encoding="utf-8-sig", newline="") as lines:
+            with _open(file) as lines:
                 reader = csv.reader(lines, delimiter=separator, strict=True)
                 head, rows = next(reader, []), 0
                 columns.check_there(file, head, names)
@@ -136,6 +137,17 @@ def _check_lines(files: list[Path], names: list[str], separator: str) -> None:
             raise ValueError(f"{file}: line {reader.line_num} cannot be read ({error})") from None
         if rows == 0:
             raise ValueError(f"{file}: the split is empty")
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[TextIO]:
+    """Open a csv for its reader, which is to take cells of any length: by default it refuses more than 131,072."""
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            yield lines
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _all_text(names: list[str]) -> Any:
