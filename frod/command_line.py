@@ -10,15 +10,22 @@ import sys
 import traceback
 from pathlib import Path
 
+from frod import secrets
+
 
 def main() -> None:
-    """Run the command line; a mistake of the user ends in one clear line, not in a traceback."""
+    """Run the command line; a mistake of the user ends in one clear line, not in a traceback, and no secret in either.
+
+    What is printed here is kept: the workflow writes it to a log and shows the log.
+    """
     try:
         _app()()
-    except (ValueError, OSError) as error:
-        if os.environ.get("FROD_TRACEBACK") or not _raised_by_us(error):
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        ours = isinstance(error, ValueError | OSError) and _raised_by_us(error)
+        if os.environ.get("FROD_TRACEBACK") or not ours:
+            print(secrets.removed_from(traceback.format_exc()), file=sys.stderr, end="")
+        name = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        print(secrets.removed_from(f"error: {name}{error}"), file=sys.stderr)
         sys.exit(1)
 
 

@@ -9,10 +9,12 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Count = Annotated[int, Field(ge=1)]
+from frod import plain
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+MOST_FAULTS = 20
 
 
 class Entry(BaseModel):
@@ -40,17 +42,23 @@ def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Ki
         One line a fault.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"{source}: {prefix or 'it'} should be a mapping of names to values, is {values!r}")
+        raise ValueError(f"{source}: {prefix or 'it'} should be a mapping of names to values, is {plain.shown(values)}")
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ValueError("\n".join(f"{source}: {_explain(e, prefix)}" for e in error.errors())) from None
+        faults = [plain.one_line(f"{source}: {_explain(e, prefix)}") for e in error.errors()]
+        more = [f"{source}: {len(faults) - MOST_FAULTS} more faults"] if len(faults) > MOST_FAULTS else []
+        raise ValueError("\n".join(faults[:MOST_FAULTS] + more)) from None
+
+
+def from_json(kind: type[Kind], text: str, source: str) -> Kind:
+    """Make an entry of a command's argument in JSON; ValueError as in `validate`."""
+    return validate(kind, plain.from_json(text, source), source)
 
 
 def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
     """Read a registry: entries by name, in the file's order; ValueError as in `validate`."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {name: validate(kind, values, path.name, name) for name, values in content.items()}
+    return {name: validate(kind, values, path.name, name) for name, values in plain.read(path).items()}
 
 
 def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
@@ -75,7 +83,7 @@ def _explain(error: Any, prefix: str) -> str:
         return f"{field}: is missing"
     if error["type"] == "value_error":
         return f"{field + ': ' if field else ''}{error['ctx']['error']}"
-    return f"{field}: {error['msg']}, is {error['input']!r}"
+    return f"{field}: {error['msg']}, is {plain.shown(error['input'])}"
 
 
 def _known_keys() -> list[str]:

@@ -52,11 +52,9 @@ def _off() -> bool:
 
 
 def _say(error: Exception) -> None:
-    from frod.provenance.records import without_secrets
-
     first = (str(error).strip().splitlines() or [""])[0]
     text = f"tracking: not in MLflow ({type(error).__name__}: {first}). The files are whole; log them later: frod track"
-    print(without_secrets(text), file=sys.stderr)
+    print(secrets.removed_from(text), file=sys.stderr)
 
 
 def _open(experiment: str) -> tuple[Any, str]:

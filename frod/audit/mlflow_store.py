@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from frod import secrets
+
 PAGE = 500  # runs that one request asks for
 LOCAL = "sqlite:///"
 
@@ -40,10 +42,8 @@ def read(uri: str, experiment: str) -> list[Logged]:
     try:
         return _from_server(uri, experiment)
     except Exception as error:  # any failure of the mirror, of whatever library beneath it
-        from frod.provenance.records import without_secrets
-
         first = (str(error).strip().splitlines() or [""])[0]
-        raise ValueError(without_secrets(f"the store cannot be read ({type(error).__name__}: {first})")) from None
+        raise ValueError(secrets.removed_from(f"the store cannot be read ({type(error).__name__}: {first})")) from None
 
 
 def _from_database(path: Path, experiment: str) -> list[Logged]:

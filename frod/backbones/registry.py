@@ -141,6 +141,22 @@ class BackboneSpec(Entry):
         return self.source.data if isinstance(self.source, Pretrained) else None
 
 
+class Named(Entry):
+    """A model and its name, as the workflow gives it to `frod backbone`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    backbone: BackboneSpec
+    task: dict[str, Any] | None = None
+    """Of a model that is pre-trained here, what it learns from."""
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Named:
+        if self.backbone.pretrained_on is not None and (self.task is None or self.seed is None):
+            raise ValueError("task, seed: a model that is pre-trained here needs both")
+        return self
+
+
 def _check_pretrained(library: str, source: Pretrained) -> None:
     """Raise ValueError where the model is none that the pre-training can train."""
     rotation, where = source.pretraining == "rotation", "source.architecture.arguments"

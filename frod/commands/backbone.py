@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from frod.backbones.registry import Named
 
 
 def backbone(
@@ -16,14 +19,15 @@ def backbone(
     threads: Annotated[int, typer.Option(help="CPU threads of a pre-training.")] = 1,
 ) -> None:
     """Write the weights and source.json; what is pre-trained here comes from the user's cache the second time."""
-    import json
-
+    from frod import plain
     from frod.backbones import materialise
-    from frod.backbones.registry import BackboneSpec
+    from frod.backbones.registry import Named
+    from frod.entries import validate
     from frod.provenance import cache, code
 
-    entries = json.loads(spec)
-    name, model = entries["name"], BackboneSpec.model_validate(entries["backbone"])
+    entries = plain.from_json(spec, "--spec")
+    named = validate(Named, entries, "--spec")
+    name, model = named.name, named.backbone
     mirror = Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None
     if model.pretrained_on is None:
         materialise(name, model, out, mirror=mirror)
@@ -33,24 +37,22 @@ def backbone(
     if cache.fetch(key, out):
         print(f"{name} taken from the cache, entry {key}")
         return
-    data = _pretraining_data(entries, mirror)
-    materialise(name, model, out, seed=entries["seed"], pretraining_data=data, progress=_progress)
+    data = _pretraining_data(named, mirror)
+    materialise(name, model, out, seed=named.seed, pretraining_data=data, progress=_progress)
     cache.store(key, out)
 
 
-def _pretraining_data(entries: dict[str, Any], mirror: Path | None) -> Any:
+def _pretraining_data(named: Named, mirror: Path | None) -> Any:
     """Unlabelled training data of the task that the backbone is pre-trained on: neither its validation nor its test."""
     import torch
 
-    from frod.backbones.registry import BackboneSpec
+    from frod.entries import validate
     from frod.tasks import pretraining
     from frod.tasks.registry import TaskSpec
 
-    source = BackboneSpec.model_validate(entries["backbone"]).source
+    task = validate(TaskSpec, named.task, "--spec", "task")
     torch.set_num_threads(1)
-    return pretraining.data(
-        TaskSpec.model_validate(entries["task"]), seed=entries["seed"], lines=source.lines, mirror=mirror
-    )
+    return pretraining.data(task, seed=named.seed, lines=named.backbone.source.lines, mirror=mirror)
 
 
 def _progress(step: int, steps: int, loss: float) -> None:

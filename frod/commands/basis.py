@@ -26,17 +26,17 @@ def basis(
 
 def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[int, int] | None = None) -> None:
     """Extract a basis, or the i-th of k parts of one, unless the cache has it."""
-    import json
-
     import torch
 
     import frod
     from frod import backbones
+    from frod.config import Extraction
+    from frod.entries import from_json
     from frod.method.basis import ALGORITHM_VERSION
     from frod.method.targets import find
     from frod.provenance import cache
 
-    settings = json.loads(spec)
+    settings = from_json(Extraction, spec, "--spec").model_dump()
     torch.set_num_threads(threads)
     # The weights are read from the files one at a time: a large model need not fit into memory.
     model = backbones.skeleton(backbone)

@@ -34,10 +34,9 @@ def cost(
     Loading, preparing the data and extracting the bases are not in the hours. Where the device has no results, give a
     speed with --tflops. A method that was not measured counts like the nearest that was.
     """
-    import yaml
     from rich.console import Console
 
-    from frod import files
+    from frod import files, plain
     from frod.backbones import registry
     from frod.commands.params import load_workflow
     from frod.commands.show import WIDTH
@@ -53,7 +52,7 @@ def cost(
         if not fits:
             raise ValueError(f"--{name} {value}: should be {'cpu or cuda' if name == 'device' else 'more than 0'}")
     root = file.resolve().parent
-    given = yaml.safe_load(file.read_text()) | ({} if suite is None else {"suite": suite})
+    given = plain.read(file) | ({} if suite is None else {"suite": suite})
     workflow, backbones, tasks = load_workflow(given, root)
     targets = {name: workflow.targets_of(name) for name in workflow.backbones()}
     models = root / workflow.params.paths.data / "models"

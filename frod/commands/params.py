@@ -84,11 +84,10 @@ def params(
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
     """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""
-    import yaml
-
+    from frod import plain
     from frod.entries import meant
 
-    workflow, _, _ = load_workflow(yaml.safe_load(file.read_text()), file.resolve().parent)
+    workflow, _, _ = load_workflow(plain.read(file), file.resolve().parent)
     if run is None:
         print("\n".join(one.key for one in workflow.runs))
         if workflow.skipped:

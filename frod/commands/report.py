@@ -16,11 +16,10 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
 ) -> None:
     """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all."""
-    import json
-
+    from frod import plain
     from frod.commands.params import load_workflow
     from frod.reporting import collect
 
-    given = json.loads(params)
+    given = plain.from_json(params, "--params")
     workflow, _, _ = load_workflow(given, Path())
     collect.build(workflow, given, tasks=tasks, summary=summary, dag=dag, out=out)

@@ -19,16 +19,15 @@ def task(
     ] = "audited",
 ) -> None:
     """Decode, tokenise and split once, for all methods, seeds and epochs."""
-    import json
-
     from frod import backbones
+    from frod.entries import from_json
     from frod.tasks.prepare import prepare
-    from frod.tasks.registry import TaskSpec
+    from frod.tasks.registry import Named
 
-    entries = json.loads(spec)
+    named = from_json(Named, spec, "--spec")
     manifest = prepare(
-        entries["name"],
-        TaskSpec.model_validate(entries["task"]),
+        named.name,
+        named.task,
         backbone=backbones.describe(backbone)["name"],
         input_facts=backbones.input_facts(backbone),
         tokenizer=backbones.tokenizer(backbone),

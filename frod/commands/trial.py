@@ -14,24 +14,32 @@ def trial(
     task: Annotated[Path, typer.Option(help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")],
     basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes, as for `frod train`.")] = 1,
+    sharded: Annotated[bool, typer.Option("--sharded/--no-sharded", help="As for `frod train`.")] = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
     ] = 120.0,
 ) -> None:
     """Train with one setting of rates and write its metric on validation; a training that diverges is a result, too."""
-    import json
-
     from frod import files
     from frod.commands.train import Job
     from frod.config import Run
+    from frod.training import launch
 
-    run = Run.model_validate(json.loads(spec))
+    run = Run.of(spec)
     if run.rates is None:
         raise ValueError("--spec: rates is null; a trial tries one entry of the suite's grid, so put it there")
     checkpoint = out.with_suffix(".checkpoint.pt")
     job = Job.open(run, backbone, task, basis)
-    _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False)
+    if launch.start(processes, threads):
+        return
+    from frod.training.processes import Processes
+
+    team = Processes.join(sharded=sharded)
+    _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False, processes=team)
+    if not team.first:
+        return
     column = next(name for name in outcome.history if name.startswith("validation_"))
     result = {
         "rates": run.rates.model_dump(exclude_none=True),
@@ -42,6 +50,7 @@ def trial(
         "budget": outcome.budget,
         "evaluations": outcome.evaluations,
         "train_seconds": outcome.train_seconds,
+        "processes": team.facts(),
         "spec": run.resolved(),
         "inputs": job.inputs,
         "code": job.code,

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from frod import files
+from frod import files, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +98,7 @@ def _records(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _suite(project: Reader, report: dict[str, Any]) -> dict[str, Any] | None:
     content = project(f"workflow/suites/{report['params'].get('suite', 'smoke')}.yaml")
-    return None if content is None else yaml.safe_load(content)
+    return None if content is None else plain.from_yaml(content.decode("utf-8", "replace"), "its suite")
 
 
 def _readers(given: str) -> tuple[Reader, Reader]:

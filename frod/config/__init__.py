@@ -5,13 +5,14 @@ that their learning rates are chosen by, each with every value that its result d
 training command and into its record, so this package is not among the code whose change makes runs stale.
 """
 
-from frod.config.settings import Basis, Params, Paths, Protocol, Resources, Split, Tracking, Training
+from frod.config.settings import Basis, Extraction, Params, Paths, Protocol, Resources, Split, Tracking, Training
 from frod.config.suite import Experiment, Method, Rates, Suite
 from frod.config.workflow import Run, Trial, Workflow, load
 
 __all__ = [
     "Basis",
     "Experiment",
+    "Extraction",
     "Method",
     "Params",
     "Paths",

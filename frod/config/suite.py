@@ -8,9 +8,14 @@ from pydantic import Field, model_validator
 
 from frod.entries import Entry
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="lower case letters, digits and _")]
+# Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.
+Name = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64, description="lower case letters, digits and _")
+]
+RESERVED = {"released"}
+"""No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
 Rate = Annotated[float, Field(gt=0, lt=10)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Method(Entry):
@@ -147,4 +152,6 @@ class Suite(Entry):
             )
         if not self.experiments and not self.include:
             raise ValueError("experiments: is missing; give experiments, or suites to include")
+        if RESERVED & self.tasks.keys():
+            raise ValueError(f"tasks: {sorted(RESERVED)} is the name of a protocol's folder; choose another")
         return self

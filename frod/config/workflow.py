@@ -9,13 +9,15 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from frod import plain
 from frod.config.settings import Params, Protocol, Resources, Training
 from frod.config.suite import Experiment, Method, Name, Rates, Suite
-from frod.entries import Entry, meant, validate
+from frod.entries import Entry, from_json, meant, validate
+from frod.plain import shown
 
 METHODS = Path(__file__).with_name("methods.yaml")
+MOST_RUNS = 100_000
+"""Of a suite: more make Snakemake's plan take hours."""
 
 
 class Run(Entry):
@@ -45,6 +47,11 @@ class Run(Entry):
     def key(self) -> str:
         """Path of the run below the results folder."""
         return f"{self.folder}/seed-{self.seed}"
+
+    @classmethod
+    def of(cls, spec: str) -> Run:
+        """The run that a command's --spec says, as `resolved` gives it; ValueError naming the field."""
+        return from_json(cls, spec, "--spec")
 
     def resolved(self) -> dict[str, Any]:
         """What the run's result depends on, as plain values: neither labels nor what only another method is run by."""
@@ -137,9 +144,10 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     ValueError
         Names the file, the field and its value, and what would be right.
     """
-    checked = validate(Params, params, "params.yaml")
+    checked = validate(Params, plain.checked(params, "params.yaml"), "params.yaml")
     name, path = _suite_file(checked.suite, root)
     suite, experiments = _with_included(path, root)
+    _check_number(suite, [experiment for experiment, _, _ in experiments], path)
     if checked.protocol == "released":
         name = f"{name}/released"
     runs, trials, resources = [], [], {}
@@ -158,7 +166,11 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
 def _suite_file(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str, Path]:
     folder = root / "workflow" / "suites"
     path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name that is too long for a file
+        found = False
+    if not found:
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ValueError(f"{where}: there is no {path}{meant(suite, known)} (suites: {', '.join(known)})")
     return validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
@@ -173,12 +185,11 @@ def _with_included(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment
 
     An included suite's own training and resources go with its experiments; its methods, seeds and `tune` do not.
     """
-    suite = validate(Suite, yaml.safe_load(path.read_text("utf-8")) or {}, str(path))
-    experiments = [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
+    suite, experiments = _suite(path)
     tasks, backbones = dict(suite.tasks), dict(suite.backbones)
     for name in suite.include:
         _, other = _suite_file(name, root, f"{path}: include")
-        included, theirs = _with_included(other, root)
+        included, theirs = _suite(other)
         if included.include:
             raise ValueError(f"{path}: include: {name} itself includes suites; name those instead")
         tasks, backbones = included.tasks | tasks, included.backbones | backbones
@@ -186,6 +197,18 @@ def _with_included(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment
             update = {key: getattr(included, key) | getattr(experiment, key) for key in ("training", "resources")}
             experiments.append((experiment.model_copy(update=update), source, field))
     return suite.model_copy(update={"tasks": tasks, "backbones": backbones}), experiments
+
+
+def _suite(path: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
+    """Read one file; return its suite, and (experiment, file, field) of its own experiments."""
+    suite = validate(Suite, plain.read(path), str(path))
+    return suite, [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
+
+
+def _check_number(suite: Suite, experiments: list[Experiment], path: Path) -> None:
+    runs = sum(len(one.tasks) for one in experiments) * len(suite.methods) * len(suite.seeds)
+    if runs > MOST_RUNS:
+        raise ValueError(f"{path}: experiments: are {runs} runs; at most {MOST_RUNS} are planned, so split the suite")
 
 
 def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, source: str, field: str) -> Iterator[Run]:
@@ -236,7 +259,7 @@ def _trials(run: Run, suite: Suite, experiment: Experiment, source: str, field: 
 @cache
 def known_methods() -> dict[str, dict[str, Any]]:
     """Settings of the methods that a suite can name without saying more, by name."""
-    return yaml.safe_load(METHODS.read_text("utf-8"))
+    return plain.read(METHODS)
 
 
 def _method(name: str, suite: Suite, experiment: Experiment | None, source: str, field: str = "") -> Method:
@@ -253,11 +276,14 @@ def _method(name: str, suite: Suite, experiment: Experiment | None, source: str,
         )
     if kind != base.get("kind"):
         base = {}  # a method of another kind under a known name
+    where = f"{field}.methods.{name}" if more else f"methods.{name}"
     merged: dict[str, Any] = {}
     for layer in (base, settings, more):
+        if not isinstance(layer.get("arguments", {}), dict):
+            raise ValueError(f"{source}: {where}.arguments: should be a mapping, is {shown(layer['arguments'])}")
         arguments = merged.get("arguments", {}) | layer.get("arguments", {})
         merged |= layer | ({"arguments": arguments} if arguments else {})
-    return validate(Method, merged, source, prefix=f"{field}.methods.{name}" if more else f"methods.{name}")
+    return validate(Method, merged, source, prefix=where)
 
 
 def _matched(tuner: Method, tuners: dict[str, Method], where: str) -> Method | None:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from frod import files
+from frod import files, secrets
 from frod.config import Workflow
-from frod.provenance import records
 from frod.provenance.hashes import bytes_sha256
 
 TEXT = {
@@ -156,9 +155,9 @@ def secrets_in(path: Path) -> list[str]:
     except UnicodeDecodeError:
         return []
     content = json.loads(text) if path.suffix == ".json" else text
-    if records.without_secrets(content) == content:
+    if secrets.removed_from(content) == content:
         return []
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if records.without_secrets(line) != line]
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if secrets.removed_from(line) != line]
     where = f"line {', '.join(map(str, lines))} " if lines else ""
     return [f"{path}: {where}holds what looks like a secret, or the value of one in the environment; take it out"]
 

@@ -12,9 +12,8 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from frod import files
+from frod import files, secrets
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "run": ("suite", "task", "backbone", "method", "seed"),
@@ -37,14 +36,6 @@ PACKAGES = (
 )  # fmt: skip
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SECRET_NAME = re.compile(
-    r"(?:^|[_\-.])(?:password|passwd|secret|credentials?|api_?key|access_?key(?:_id)?|private_?key|(?:hf|auth|access|api|github)_token|authorization)$",
-    re.IGNORECASE,
-)
-_SECRET_VARIABLE = re.compile(r"(?:TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?|API_?KEY|ACCESS_?KEY)", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16})\b")
-_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s\"'<>]+")
-REMOVED = "(removed)"
 
 
 def environment() -> dict[str, Any]:
@@ -107,37 +98,6 @@ def _accelerator(torch: Any) -> str | None:
     return None
 
 
-def without_secrets(value: Any) -> Any:
-    """A copy in which no password, token or address with credentials is left.
-
-    Removed are values under keys that name a secret, the values of such environment variables wherever they occur,
-    tokens known by their form, and the user and password of an address.
-    """
-    known = [text for name, text in os.environ.items() if len(text) >= 8 and _SECRET_VARIABLE.search(name)]
-    return _cleaned(value, known)
-
-
-def _cleaned(value: Any, known: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: REMOVED if _SECRET_NAME.search(str(key)) and isinstance(item, str) else _cleaned(item, known)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_cleaned(item, known) for item in value]
-    if isinstance(value, str):
-        for secret in known:
-            value = value.replace(secret, REMOVED)
-        value = _SECRET_TEXT.sub(REMOVED, value)
-        return _ADDRESS.sub(lambda match: _without_credentials(match.group()), value)
-    return value
-
-
-def _without_credentials(address: str) -> str:
-    place = urlsplit(address).netloc
-    return address.replace(f"{place.rpartition('@')[0]}@", "", 1) if "@" in place else address
-
-
 def check_record(record: dict[str, Any], *, where: str = "record") -> None:
     """Hold a record against the layout that the report reads.
 
@@ -174,7 +134,7 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
         If a required key is missing, or a number is NaN or infinite.
     """
     check_record(record, where=str(path))
-    files.write_json(path, without_secrets(record))
+    files.write_json(path, secrets.removed_from(record))
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

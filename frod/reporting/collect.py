@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from frod import claims, files
+from frod import claims, files, secrets
 from frod.config import Workflow
 from frod.provenance import code, records
 from frod.reporting import page
@@ -88,7 +88,7 @@ def build(
         "code": {"hash": code.code_hash("frod.commands.report"), **code.git_state()},
         "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
     }
-    files.write_json(out / FILE, records.without_secrets(manifest))
+    files.write_json(out / FILE, secrets.removed_from(manifest))
 
 
 def _paths(workflow: Workflow, tasks: Path) -> dict[str, dict[Any, Path]]:

@@ -14,7 +14,7 @@ FLOORS = [
     {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files", "entries", "hub"},
+    {"files", "entries", "hub", "plain", "secrets"},
 ]
 # Neighbours on one floor that may be used.
 ALONGSIDE = {
@@ -22,6 +22,8 @@ ALONGSIDE = {
     ("tracking", "provenance"),
     ("cost", "tuners"),
     ("hub", "files"),
+    ("entries", "plain"),
+    ("plain", "secrets"),
     ("reporting", "provenance"),
     ("reporting", "claims"),
     ("finished", "provenance"),
