@@ -17,6 +17,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod import secrets
+
 if TYPE_CHECKING:
     import pandas as pd
 

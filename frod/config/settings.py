@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from frod.entries import Count, Entry
+from frod.plain import shown
+
+# What SLURM's own names are made of; a partition may be a list of them.
+_NAME = "^[A-Za-z0-9_.-]+$"
+_PARTITION = "^[A-Za-z0-9_.,-]+$"
 
 Protocol = Literal["audited", "released"]
 
 
+def _fit_for_a_shell(folder: str) -> str:
+    """Folders stand in the rules' shell commands and among Snakemake's patterns."""
+    if not re.fullmatch(r"[\w./@%+=:,][\w./@%+=:,-]{0,199}", folder):
+        raise ValueError(
+            f"is {shown(folder)}; a folder's name here has letters, digits and ./@%+=:,-_, at most 200 of them, and "
+            "begins with no hyphen"
+        )
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_fit_for_a_shell)]
+
+
 class Paths(Entry):
-    data: str = "data"
+    data: Folder = "data"
     """Folder of weights, prepared tasks and bases."""
-    results: str = "results"
+    results: Folder = "results"
     """Folder of runs: results/SUITE/TASK/BACKBONE/METHOD/seed-N."""
-    reports: str = "reports"
+    reports: Folder = "reports"
     """Folder of reports: reports/SUITE."""
     mirror: str | None = None
     """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
@@ -27,7 +46,7 @@ class Basis(Entry):
     """Ridge pi of the joint decomposition."""
     dtype: Literal["float64", "float32"] = "float64"
     """Arithmetic of the decomposition; the basis itself is stored in float32."""
-    parts: Count = 1
+    parts: Annotated[int, Field(ge=1, le=1000)] = 1
     """Jobs that one basis is split into, by kind of layer, to run side by side; it does not change the basis."""
 
     @property
@@ -36,13 +55,21 @@ class Basis(Entry):
         return f"ridge-{self.ridge:g}-{self.dtype}"
 
 
+class Extraction(Entry):
+    """What a basis depends on beside the weights, as the workflow gives it to `frod basis`."""
+
+    ridge: Annotated[float, Field(gt=0)]
+    dtype: Literal["float64", "float32"]
+    targets: list[str] | None
+
+
 class Split(Entry):
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the validation split (carved from train) and of the training subset."""
 
 
 class Training(Entry):
-    epochs: Annotated[float, Field(gt=0)] = 3
+    epochs: Annotated[float, Field(gt=0, le=10**6)] = 3
     """Passes over the training examples; fractions are allowed."""
     batch_size: Count = 32
     """Examples of one optimiser step."""
@@ -86,10 +113,23 @@ class Resources(Entry):
     """Memory of a training job, in MB, for schedulers."""
     runtime: Count = 240
     """Longest time of a training job, in minutes, for schedulers."""
-    gpu: Annotated[int, Field(ge=0)] = 0
+    gpu: Annotated[int, Field(ge=0, le=1000)] = 0
     """GPUs of a training job."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 120.0
     """Time between checkpoints, in seconds: what a killed training may lose."""
+
+
+class Cluster(Entry):
+    partition: Annotated[str, Field(pattern=_PARTITION)] | None = None
+    """SLURM partition of the jobs without a GPU; null: the cluster's default."""
+    gpu_partition: Annotated[str, Field(pattern=_PARTITION)] | None = None
+    """SLURM partition of the jobs with a GPU; null: the cluster's default."""
+    account: Annotated[str, Field(pattern=_NAME)] | None = None
+    """SLURM account that the time is charged to; null: the user's default."""
+    gres: Annotated[str, Field(pattern="^[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?$")] = "gpu"
+    """SLURM's name of a GPU: gpu, gpu:TYPE, or shard where the cluster's administrators have set up sharing."""
+    gpu_slots: Count = 1
+    """Trainings that share one GPU. On SLURM so many of one task and method run side by side in one job."""
 
 
 class Params(Entry):
@@ -106,3 +146,4 @@ class Params(Entry):
     training: Training = Training()
     tracking: Tracking = Tracking()
     resources: Resources = Resources()
+    cluster: Cluster = Cluster()
