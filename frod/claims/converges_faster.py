@@ -9,7 +9,7 @@ from typing import Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.curves import LEVELS, Curves
-from frod.claims.evidence import SUBJECT, TWO_SIDED, Evidence, name, run
+from frod.claims.evidence import SUBJECT, TWO_SIDED, Evidence, Pair, name, run
 from frod.claims.pairing import Paired, against, paired, runs
 from frod.claims.wording import fixed, from_log, interval, listed, number, p_value, ratio, signed, significant
 from frod.evaluation.inference import Overall
@@ -20,7 +20,8 @@ TEST = (
     "guess, paired by seed. FRoD is faster than a method if the mean difference over tasks is below 0: p below 0.05 "
     "after Holm's correction over all methods, and both the 95\u00a0% t interval over tasks and the bootstrap's "
     "below 0; slower if likewise above 0. Supported if it is faster than every one of LoRA and its kin (peft's "
-    "methods); contradicted if slower than one."
+    "methods); contradicted if slower than one. A run that diverged has no area and reached no level: with one of FRoD "
+    "it is not found faster, and with one of another method not slower than that."
 )
 AREA_NOTE = (
     "1: the loss stayed at the start level (ln of the number of classes; of a regression the runs' mean first smoothed "
@@ -33,8 +34,8 @@ AGAINST_NOTE = (
 )
 LEVELS_NOTE = (
     "Levels are fractions of the start level, reached when the 10-step moving average lies below; counted to its last "
-    "step. Median over seeds, where a run that did not get there counts as later than all; in brackets how many did, "
-    "where not all. Seconds are of training alone, on whatever machine and load each run had."
+    "step. Median over seeds, where a run that did not get there, or diverged, counts as later than all; in brackets "
+    "how many did, where not all. Seconds are of training alone, on whatever machine and load each run had."
 )
 RATIO_NOTE = (
     "FRoD's steps (seconds) over the other's: geometric mean over tasks, with the t interval over tasks (with one "
@@ -67,7 +68,17 @@ def converges_faster(evidence: Evidence) -> dict[str, Any]:
 def _verdict(evidence: Evidence, found: dict[str, Paired], p: dict[str, float]) -> Verdict:
     kin = {method: pairs.overall for method, pairs in found.items() if method in evidence.kin and pairs.overall}
     lacking = _lacking(evidence, kin)
-    return untestable(lacking) if lacking else _judged(evidence, found, kin, p)
+    if not lacking:
+        return _judged(evidence, found, kin, p)
+    failed = runs(_lost(found), evidence, SUBJECT) if evidence.kin else []
+    if any(key[2] == SUBJECT for key in evidence.diverged) and failed:
+        return undecided(f"{lacking} FRoD has no run, or no finite loss, on {listed(failed)}.")
+    return untestable(lacking)
+
+
+def _lost(found: dict[str, Paired]) -> list[tuple[Pair, int]]:
+    """Where FRoD has no figure, against whatever method."""
+    return sorted({left_out for pairs in found.values() for left_out in pairs.lost})
 
 
 def _lacking(evidence: Evidence, kin: dict[str, Overall]) -> str | None:
@@ -92,13 +103,13 @@ def _judged(evidence: Evidence, found: dict[str, Paired], kin: dict[str, Overall
         f"Area under the training loss in units of the start level, FRoD less the other, over {number(tasks, 'task')} "
         f"(mean, 95\u00a0% interval, p after Holm): {said}."
     )
-    lost = runs(sorted({left_out for pairs in found.values() for left_out in pairs.lost}))
+    lost = runs(_lost(found), evidence, SUBJECT)
     # What was left out must not help: a method that lost runs is not found to be the slower one, nor FRoD the faster.
     if any(p[m] < TWO_SIDED and over.above(0.0) and not found[m].dropped for m, over in kin.items()):
         return contradicted(said)
     unseen = [evidence.label(method) for method in evidence.kin if method not in kin]
     if unseen or lost:
-        without = [f"no shared run with {listed(unseen)}"] if unseen else []
+        without = [f"no shared run with a finite loss of {listed(unseen)}"] if unseen else []
         without += [f"no run of FRoD, or no finite loss, on {listed(lost)}"] if lost else []
         return undecided(f"{said} Not all could be compared: {'; '.join(without)}.")
     if all(p[method] < TWO_SIDED and over.below(0.0) for method, over in kin.items()):
@@ -117,17 +128,21 @@ def _areas(evidence: Evidence, curves: Curves) -> dict[str, Any]:
         cells = []
         for method in evidence.methods:
             areas = [area for area in methods.get(method, {}).values() if not math.isnan(area)]
-            cells.append(_mean(areas, run(pair, method)) if areas else None)
+            diverged = evidence.diverged_of(pair, method)
+            cells.append(_mean(areas, diverged, run(pair, method)) if areas or diverged else None)
         rows.append([name(pair), cell(curves.starts[pair], text=fixed(curves.starts[pair], 3)), *cells])
     columns = ["task", "start level", *(evidence.label(method) for method in evidence.methods)]
     return table("Area under the training loss", columns, rows, note=AREA_NOTE)
 
 
-def _mean(values: list[float], where: str) -> dict[str, Any]:
+def _mean(values: list[float], diverged: int, where: str) -> dict[str, Any]:
     from frod.evaluation.statistics import over_seeds
 
+    if not values:
+        return cell(None, text="diverged", run=where)
     of = over_seeds(values)
-    return cell(of.mean, text=fixed(of.mean, 3) + (f" ± {fixed(of.spread, 3)}" if of.n > 1 else ""), run=where)
+    text = fixed(of.mean, 3) + (f" ± {fixed(of.spread, 3)}" if of.n > 1 else "")
+    return cell(of.mean, text=text + (f" ({diverged} diverged)" if diverged else ""), run=where)
 
 
 def _against(

@@ -18,9 +18,9 @@ class Curve:
     """One run."""
 
     area: float
-    """Under the moving average, in units of the start level; nan where a loss is not finite."""
+    """Under the moving average, in units of the start level; nan where a loss is not finite, or the run diverged."""
     steps: tuple[float, ...]
-    """To each level; nan where it was not reached."""
+    """To each level; nan where it was not reached, or the run diverged."""
     seconds: tuple[float, ...]
     """Of training, likewise."""
 
@@ -46,19 +46,20 @@ class Curves:
         return self.evidence.histories[key]["loss"].to_numpy(dtype=float)
 
     def _start(self, pair: Pair, keys: list[RunKey]) -> float:
-        """Loss of a uniform guess; of a regression, the mean of the runs' first smoothed losses."""
+        """Loss of a uniform guess; of a regression, the mean of the first smoothed losses of runs that held."""
         manifest = self.evidence.manifests.get(pair)
         if manifest is None:
             raise ValueError(f"manifests: has none of {name(pair)}; the number of classes says where its loss starts")
         if manifest["num_classes"] > 1:
             return math.log(manifest["num_classes"])
-        firsts = [float(convergence.smoothed(self._losses(key))[0]) for key in keys]
+        whole = [key for key in keys if key not in self.evidence.diverged]
+        firsts = [float(convergence.smoothed(self._losses(key))[0]) for key in whole]
         finite = [loss for loss in firsts if math.isfinite(loss)]
         return math.fsum(finite) / len(finite) if finite else math.nan
 
     def _measure(self, key: RunKey) -> Curve:
         start, losses = self.starts[key[0], key[1]], self._losses(key)
-        if not start > 0:
+        if not start > 0 or key in self.evidence.diverged:  # what it had reached before does not count: it lost it
             return Curve(area=math.nan, steps=(math.nan,) * len(LEVELS), seconds=(math.nan,) * len(LEVELS))
         history = self.evidence.histories[key]
         step, seconds = history["step"].to_numpy(dtype=float), history["seconds"].to_numpy(dtype=float)

@@ -75,6 +75,15 @@ class Evidence:
         return {(task, backbone): metric.replace("_", " ") for task, backbone, metric in named}
 
     @cached_property
+    def diverged(self) -> dict[RunKey, str]:
+        """Runs that diverged, with what their records say of it: they have no figure."""
+        return {key: str(record["diverged"]) for key, record in self.records.items() if record.get("diverged")}
+
+    def diverged_of(self, pair: Pair, method: str) -> int:
+        """How many runs of a method on a task diverged."""
+        return sum(key[:3] == (*pair, method) for key in self.diverged)
+
+    @cached_property
     def points(self) -> Values:
         """Each run's primary metric on test, in points."""
         runs = self.summary[["task", "backbone", "method", "seed", "test"]].to_dict("records")

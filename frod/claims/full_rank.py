@@ -20,7 +20,8 @@ TEST = (
     "Singular values of W' − W (m × n) of every adapted layer. One counts towards the rank if it is more than ε · ‖W‖, "
     "which is what rounding the weights to float32 can add or hide. Supported if on every task that FRoD ran on the "
     f"median over layers and seeds is at least {per_cent(LEAST, 0)} of min(m, n), and no layer's below "
-    f"{per_cent(LOW, 0)}; contradicted if on some task the median is below {per_cent(LOW, 0)}."
+    f"{per_cent(LOW, 0)}; contradicted if on some task the median is below {per_cent(LOW, 0)}. A run that diverged has "
+    "no weights to take a spectrum of: it is named and left out, and a task without any other leaves it undecided."
 )
 NOTE = (
     "Shares of min(m, n), medians over layers and seeds. By numpy's stricter rule: above max(m, n) · ε · s₁ as well. "
@@ -79,7 +80,9 @@ def _ranks(spectrum: pd.DataFrame) -> Ranks:
 
 def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:
     if not found:
-        return untestable("There is no spectrum of a layer that FRoD adapted.")
+        diverged = any(key[2] == SUBJECT for key in evidence.diverged)
+        none = "There is no spectrum of a layer that FRoD adapted"
+        return undecided(f"{none}: its runs diverged.") if diverged else untestable(f"{none}.")
     lowest = min(found, key=lambda pair: found[pair].numerical)
     numerical, strict = found[lowest].numerical, min(of.strict for of in found.values())
     layers = [share for of in found.values() for share in of.layers.values()]
@@ -89,6 +92,8 @@ def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:
         f"{number(len(layers), 'layer')} (of all tasks together) has {per_cent(min(layers), 1)}. Effective rank: "
         f"{per_cent(median(of.effective for of in found.values()), 1)} of the full (median over tasks)."
     )
+    lost = [f"{name(key[:2])}, seed {key[3]}" for key in sorted(evidence.diverged) if key[2] == SUBJECT]
+    said += f" Without the runs that diverged: {listed(lost)}." if lost else ""
     if numerical < LOW:
         return contradicted(said)
     absent = [name(pair) for pair, methods in evidence.points.items() if SUBJECT in methods and pair not in found]

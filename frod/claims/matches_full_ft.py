@@ -18,7 +18,8 @@ TEST = (
     "Difference on test, paired by seed. Matched if the mean over tasks is shown to lie less than {margin} below full "
     "fine-tuning: the lower ends of both the 95\u00a0% t interval over tasks and the 95\u00a0% interval of a "
     "hierarchical bootstrap (tasks, then seeds) lie above −{margin}. Contradicted if both intervals lie wholly below. "
-    "With one task its t interval over seeds decides."
+    "With one task its t interval over seeds decides. A run that diverged has no figure: where one of FRoD has none, a "
+    "match is not supported, whatever the others give; where one of full fine-tuning alone has none, no loss is."
 )
 TASKS_NOTE = (
     "Mean ± standard deviation over seeds, in points: 100 times the metric that stands with the task. A point of a "
@@ -90,19 +91,24 @@ def _verdict(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> 
     absent = [evidence.label(m) for m in (SUBJECT, REFERENCE) if m not in evidence.methods]
     if absent:
         return untestable(f"No run of {' or '.join(absent)}.")
-    return _judged(found, by_task, evidence.margin)
+    return _judged(evidence, found, by_task)
 
 
-def _judged(found: Paired, by_task: dict[Pair, Tested], margin: float) -> Verdict:
-    left_out = _left_out(found)
+def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> Verdict:
+    margin, left_out = evidence.margin, _left_out(evidence, found)
+    failed = sum((*pair, SUBJECT, seed) in evidence.diverged for pair, seed in found.lost)
+    lacking = undecided if failed else untestable  # what diverged was tested, and is no match
     if found.overall is None:
-        return untestable(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
+        return lacking(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
     decided, what = decide(found.overall, margin), _what(found, by_task)
     if decided is None:
-        return untestable(f"{what}: one task with one seed leaves nothing to judge chance by.{left_out}")
+        return lacking(f"{what}: one task with one seed leaves nothing to judge chance by.{left_out}")
     # What was left out must not help: without failed runs of FRoD nothing is a match, without the other's none a loss.
     if (decided == "supported" and found.lost) or (decided == "contradicted" and found.dropped):
-        return undecided(f"{what}; but runs that gave no figure are missing, and may speak against it.{left_out}")
+        why = "runs that gave no figure are missing, and may speak against it"
+        if decided == "supported" and failed:
+            why = f"FRoD diverged in {number(failed, 'run')}, which is no match"
+        return undecided(f"{what}; but {why}.{left_out}")
     if decided == "supported":
         return supported(f"{what}: above −{_points(margin)}.{left_out}")
     if decided == "contradicted":
@@ -143,11 +149,11 @@ def _why_undecided(found: Overall, margin: float) -> str:
     )
 
 
-def _left_out(found: Paired) -> str:
-    each = (("FRoD", found.lost), ("full fine-tuning", found.dropped))
+def _left_out(evidence: Evidence, found: Paired) -> str:
+    each = (("FRoD", SUBJECT, found.lost), ("full fine-tuning", REFERENCE, found.dropped))
     return "".join(
-        f" Left out, as {method} has no run or no defined metric there: {listed(runs(of))}."
-        for method, of in each
+        f" Left out, as {label} has no run or no defined metric there: {listed(runs(of, evidence, method))}."
+        for label, method, of in each
         if of
     )
 
@@ -193,9 +199,11 @@ def _task_table(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) 
 
 def _level(evidence: Evidence, pair: Pair, method: str) -> dict[str, Any]:
     """Mean and spread over all seeds of a method whose metric is defined."""
-    defined = [value for value in evidence.points[pair][method].values() if not math.isnan(value)]
-    of = over_seeds(defined)
+    seeds = evidence.points[pair][method]
+    of = over_seeds([value for value in seeds.values() if not math.isnan(value)])
     text = fixed(of.mean, 1) + (f" ± {fixed(of.spread, 1)}" if of.n > 1 else "")
+    diverged = evidence.diverged_of(pair, method)
+    text += f" ({diverged} of {len(seeds)} diverged)" if diverged else ""
     return cell(of.mean, text=text, run=run(pair, method))
 
 
@@ -218,10 +226,11 @@ def _others(evidence: Evidence) -> list[dict[str, Any]]:
                 len(over.by_group),
                 cell(p, text=p_value(p)),
                 sum(q < ONE_SIDED for q in below),
+                len(found[method].lost) + len(found[method].dropped) or None,
             ]
         )
     columns = ["method", "difference to full fine-tuning", "by bootstrap", "tasks", "p different (Holm)"]
-    columns += ["tasks non-inferior"]
+    columns += ["tasks non-inferior", "pairs left out: no figure"]
     return [table("All methods and full fine-tuning", columns, rows, note=OTHERS_NOTE)] if rows else []
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.divergences import Divergences, Sign
 from frod.claims.evidence import SUBJECT, TWO_SIDED, Evidence, Pair, Values, name, run
 from frod.claims.pairing import Paired, paired
 from frod.claims.wording import fixed, from_log, listed, number, p_value, ratio, significant
@@ -23,7 +24,10 @@ TEST = (
     "both the 95\u00a0% t interval over tasks and the bootstrap's below 0; it varies more if likewise above 0. "
     "Supported if in both senses it varies less than every one of LoRA and its kin (peft's methods); contradicted if "
     "in either it varies more than one of them. The range over rates counts for FRoD only where its grid is nowhere "
-    "narrower, and against it only where it is nowhere wider."
+    "narrower, and against it only where it is nowhere wider. A run or trial that diverged has no figure, and its task "
+    "no spread; it counts against the method: the claim is not supported where one of FRoD did, and contradicted where "
+    "FRoD's runs diverge on more tasks than those of one of them (exact sign test over tasks, one-sided p below 0.025 "
+    "after Holm)."
 )
 SEEDS_NOTE = (
     "Standard deviation over seeds of the test metric, in points; in brackets the seeds. From few seeds it is itself "
@@ -85,16 +89,20 @@ def more_robust(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD varies less than peft's methods over seeds and over learning rates."""
     seeds, rates = _over_seeds(evidence), _over_rates(evidence)
     compared = _compare(evidence, (seeds, rates))
-    tables = [_seeds_table(evidence, seeds)] if seeds.spreads else []
+    lost = Divergences(evidence)
+    signs = lost.signs(evidence.kin)
+    tables = [_seeds_table(evidence)] if seeds.spreads else []
     tables += [_rates_table(evidence)] if evidence.tuning else []
     tables += [_ratio_table(evidence, compared)] if compared else []
+    tables += [lost.table(signs)] if lost.any else []
     return claim(
         "more_robust",
         title="More robust",
         says=SAYS,
         test=TEST,
-        verdict=_verdict(evidence, (seeds, rates), compared),
-        figures=[_figure(evidence, of) for of in compared if of.method in evidence.kin],
+        verdict=_verdict(evidence, (seeds, rates), compared, lost, signs),
+        figures=[_figure(evidence, of) for of in compared if of.method in evidence.kin]
+        + lost.figures([SUBJECT, *evidence.kin]),
         tables=tables,
     )
 
@@ -146,13 +154,23 @@ def _both(spreads: Values, method: str) -> Values:
     return {pair: of for pair, of in spreads.items() if SUBJECT in of and method in of}
 
 
-def _verdict(evidence: Evidence, senses: Sequence[Sense], compared: list[Compared]) -> Verdict:
+def _verdict(
+    evidence: Evidence,
+    senses: Sequence[Sense],
+    compared: list[Compared],
+    lost: Divergences,
+    signs: Mapping[str, Sign],
+) -> Verdict:
     if SUBJECT not in evidence.methods or not evidence.kin:
         return untestable(f"No run of {'FRoD' if evidence.kin else 'LoRA or its kin'}.")
+    worse = [evidence.label(method) for method, sign in signs.items() if sign.shown]
+    if worse:
+        return contradicted(f"FRoD's runs diverge on more tasks than those of {listed(worse)}.{lost.sentence()}")
     kin = [of for of in compared if of.method in evidence.kin]
     if not any(of.enough for of in kin):
         most = max((len(of.over.by_group) for of in kin), default=0)
-        return untestable(f"It takes {LEAST} tasks with a spread of both methods; there are at most {most}.")
+        said = f"It takes {LEAST} tasks with a spread of both methods; there are at most {most}.{lost.sentence()}"
+        return undecided(said) if lost.on(SUBJECT) else untestable(said)
     each = "; ".join(_said(evidence, of) for of in kin)
     said = f"FRoD's spread over the other's (ratio, 95\u00a0% interval, p after Holm): {each}."
     none = [
@@ -162,20 +180,23 @@ def _verdict(evidence: Evidence, senses: Sequence[Sense], compared: list[Compare
         for pair in sense.none.get(method, [])
     ]
     said += f" Left out, as there is no spread at all: {listed(none)}." if none else ""
+    said += lost.sentence()
     if any(of.larger and (of.sense is senses[0] or _grids(evidence, of, wider=False)) for of in kin):
         return contradicted(said)
-    open_ = _open(evidence, senses, kin)
+    open_ = _open(evidence, senses, kin, lost)
     return undecided(f"{said} {open_}") if open_ else supported(said)
 
 
-def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared]) -> str | None:
+def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared], lost: Divergences) -> str | None:
     """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
+    if lost.on(SUBJECT):
+        return f"FRoD diverged on {listed([name(pair) for pair in lost.on(SUBJECT)])}."
     short = [s.label for s in senses if not all(_enough(s, m, kin) for m in evidence.kin)]
     if short:
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
-    lost = sorted({pair for of in kin for pair, _ in of.paired.lost})
-    if lost:
-        return f"Runs or trials of FRoD are missing or gave no figure on {listed([name(pair) for pair in lost])}."
+    missing = sorted({pair for of in kin for pair, _ in of.paired.lost})
+    if missing:
+        return f"Runs or trials of FRoD are missing or gave no figure on {listed([name(pair) for pair in missing])}."
     if not all(of.smaller for of in kin):
         return "Neither less spread than each of them nor more than one is shown."
     narrow = [evidence.label(of.method) for of in kin if of.sense is senses[1] and not _grids(evidence, of, wider=True)]
@@ -217,18 +238,20 @@ def _figure(evidence: Evidence, of: Compared) -> dict[str, Any]:
     )
 
 
-def _seeds_table(evidence: Evidence, seeds: Sense) -> dict[str, Any]:
+def _seeds_table(evidence: Evidence) -> dict[str, Any]:
     rows = []
     for pair, methods in evidence.points.items():
         cells: list[dict[str, Any] | None] = []
         for method in evidence.methods:
             defined = [value for value in methods.get(method, {}).values() if not math.isnan(value)]
-            lacking = len(methods.get(method, {})) - len(defined)
+            diverged = evidence.diverged_of(pair, method)
+            lacking = len(methods.get(method, {})) - len(defined) - diverged
             if len(defined) < 2:
-                cells.append(None)
+                cells.append(cell(None, text=f"{diverged} diverged", run=run(pair, method)) if diverged else None)
                 continue
             of = over_seeds(defined)
-            text = f"{fixed(of.spread)} ({of.n}{f', {lacking} undefined' if lacking else ''})"
+            notes = [f"{count} {what}" for count, what in ((diverged, "diverged"), (lacking, "undefined")) if count]
+            text = f"{fixed(of.spread)} ({', '.join([str(of.n), *notes])})"
             cells.append(cell(of.spread, text=text, run=run(pair, method)))
         rows.append([name(pair), *cells])
     columns = ["task", *(evidence.label(method) for method in evidence.methods)]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from frod.claims.evidence import CONFIDENCE, Pair, Values, name
+from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values, name
 from frod.evaluation.inference import Overall, holm, overall
 
 
@@ -75,9 +75,12 @@ def against(values: Values, subject: str, others: Iterable[str]) -> tuple[dict[s
     return found, dict(zip(tested, corrected))
 
 
-def runs(left_out: Iterable[tuple[Pair, int]]) -> list[str]:
-    """Pairs that were left out, by name."""
-    return [f"{name(pair)}, seed {seed}" for pair, seed in left_out]
+def runs(left_out: Iterable[tuple[Pair, int]], evidence: Evidence, method: str) -> list[str]:
+    """Pairs that were left out for want of a figure of a method, by name; those where it diverged say so."""
+    return [
+        f"{name(pair)}, seed {seed}{' (diverged)' if (*pair, method, seed) in evidence.diverged else ''}"
+        for pair, seed in left_out
+    ]
 
 
 def _log(value: float) -> float:

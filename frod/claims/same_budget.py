@@ -16,7 +16,8 @@ SAYS = "Full fine-tuning is matched under identical training budgets."
 TEST = (
     "All methods of a task, model and seed must agree, in the records of what they did, in each quantity of the table "
     "below; learning rates must have been chosen from equally many trials of equal length. Under the audited protocol "
-    "test must have been predicted once."
+    "test must have been predicted once. A run that diverged had the same budget and stopped before its end: its test "
+    "was not predicted, and it is counted."
 )
 NOTE = (
     "Over the groups of runs that are compared: all methods of a task, model and seed. Not alike, and not meant to be: "
@@ -39,7 +40,7 @@ def same_budget(evidence: Evidence) -> dict[str, Any]:
         title="Identical budgets",
         says=SAYS,
         test=TEST,
-        verdict=_verdict(compared, faults, holes, tests),
+        verdict=_verdict(compared, faults, holes, tests, len(evidence.diverged)),
         figures=_figures(evidence, compared, faults, holes),
         tables=[_table(compared, faults, holes, tests)] if compared else [],
     )
@@ -128,7 +129,7 @@ def _tests(evidence: Evidence) -> dict[str, int | None]:
     return {
         f"{name(key[:2])}, {key[2]}, seed {key[3]}": (record.get("evaluations") or {}).get("test")
         for key, record in sorted(evidence.records.items(), key=lambda item: item[0])
-        if record.get("protocol") != "released"
+        if record.get("protocol") != "released" and not record.get("diverged")
     }
 
 
@@ -145,6 +146,7 @@ def _verdict(
     faults: Mapping[str, list[str]],
     holes: Mapping[str, int],
     tests: Mapping[str, int | None],
+    lost: int,
 ) -> Verdict:
     if not any(SUBJECT in keys and REFERENCE in keys for keys in compared.values()):
         return untestable("No task, model and seed has runs of both FRoD and full fine-tuning.")
@@ -153,17 +155,22 @@ def _verdict(
     found += [f"test predicted more or less than once ({listed(wrong, 2)})"] if wrong else []
     groups = number(len(compared), "group")
     if found:
-        return contradicted(f"Runs that are compared differ in: {'; '.join(found)}.")
+        return contradicted(f"Runs that are compared differ in: {'; '.join(found)}.{_stopped(lost)}")
     unknown = [f"{what} ({number(count, 'run')})" for what, count in holes.items() if count]
     unknown += [f"how often test was predicted ({number(_unknown(tests), 'run')})"] if _unknown(tests) else []
     if unknown:
-        return undecided(f"Not recorded: {listed(unknown)}. What is recorded agrees in all {groups} of compared runs.")
+        agrees = f"What is recorded agrees in all {groups} of compared runs."
+        return undecided(f"Not recorded: {listed(unknown)}. {agrees}{_stopped(lost)}")
     runs = number(sum(map(len, compared.values())), "run")
     return supported(
         f"In all {groups} of compared runs (same task, model and seed; {runs}) {len(QUANTITIES)} quantities "
         "agree, the order of the examples and the number of trials included. The same budget is not the same time or "
-        "memory."
+        f"memory.{_stopped(lost)}"
     )
+
+
+def _stopped(lost: int) -> str:
+    return f" {number(lost, 'run')} diverged and stopped before the budget's end." if lost else ""
 
 
 def _figures(
@@ -187,7 +194,8 @@ def _figures(
 
 
 def _seconds(evidence: Evidence, key: RunKey) -> float | None:
-    return (evidence.records[key].get("resources") or {}).get("train_seconds")
+    """Of a whole training: one that diverged took less."""
+    return None if key in evidence.diverged else (evidence.records[key].get("resources") or {}).get("train_seconds")
 
 
 def _table(

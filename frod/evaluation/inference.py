@@ -129,6 +129,18 @@ def non_inferiority_p(differences: Sequence[float], margin: float) -> float:
     return float(t.sf(_statistic(found, -margin), found.n - 1))
 
 
+def sign_p(more: int, less: int) -> float:
+    """P value of the one-sided exact sign test that more is no more frequent than less; 1 where there is neither.
+
+    Parameters
+    ----------
+    more, less : int
+        Groups in which one side has more than the other, and less; those where both have the same are left out.
+    """
+    n = more + less
+    return math.fsum(math.comb(n, k) for k in range(more, n + 1)) / 2**n
+
+
 def _statistic(found: Difference, null: float) -> float:
     variance = math.fsum((value - found.mean) ** 2 for value in found.each) / (found.n - 1)
     return (found.mean - null) / math.sqrt(variance / found.n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,20 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
         labels=LABELS,
         kinds=KINDS,
     )
+
+
+def diverged(found, *keys, steps=7):
+    """The same evidence with some runs (task, method, seed) diverged: no figure, and a history that ends in nan."""
+    summary, histories, records = found.summary.copy(), dict(found.histories), dict(found.records)
+    for task, method, seed in keys:
+        key = RunKey(task, "small", method, seed)
+        rows = (summary["task"] == task) & (summary["method"] == method) & (summary["seed"] == seed)
+        assert rows.sum() == 1, key
+        summary.loc[rows, "test"] = math.nan
+        histories[key] = histories[key].iloc[:steps].assign(loss=[*histories[key]["loss"][: steps - 1], math.nan])
+        lost = {"diverged": f"step {steps} of {STEPS}: loss nan", "evaluations": {"validation": 0, "test": 0}}
+        records[key] = records[key] | lost
+    return replace(found, summary=summary, histories=histories, records=records)
 
 
 def noisy(means, *, tasks=8, seeds=3, spread=0.3, seed=0):

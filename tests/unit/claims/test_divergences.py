@@ -1,0 +1,193 @@
+"""A run that diverged has no figure: no claim is supported by leaving out FRoD's, and each names what is left out.
+
+Verdicts are held against those of the same suite without the divergence; p values against scipy's binomial test.
+"""
+
+from dataclasses import replace
+
+import pytest
+from made_up import diverged, evidence, falling, figures, history, noisy, rates, table
+from scipy import stats
+
+from frod.claims import assess
+from frod.claims.converges_faster import converges_faster
+from frod.claims.divergences import Divergences
+from frod.claims.full_rank import full_rank
+from frod.claims.matches_full_ft import matches_full_ft
+from frod.claims.more_robust import more_robust
+from frod.claims.same_budget import same_budget
+from frod.evaluation.inference import sign_p
+
+ALIKE = {"full_ft": 90.0, "frod": 90.0, "lora": 89.0}
+ONE = ("task_1", "frod", 2)
+
+
+def suite(means=ALIKE, *, lora=20.0, **more):
+    """FRoD's losses fall twice as fast as LoRA's, those of each task a little differently."""
+    found = evidence(noisy(means), **more)
+    paces = {"frod": 10.0, "lora": lora, "full_ft": 15.0}
+    losses = {key: falling(paces[key.method] * (1 + 0.01 * len(key.task) * key.seed)) for key in found.histories}
+    losses = {key: of * (1 + 0.02 * int(key.task[-1])) for key, of in losses.items()}
+    return replace(found, histories={key: history(of) for key, of in losses.items()})
+
+
+def said(claim):
+    return claim["verdict"], claim["finding"]
+
+
+def test_a_match_is_not_supported_where_a_run_of_frod_diverged_and_full_fine_tuning_did_not():
+    assert said(matches_full_ft(suite())) == ("supported", "shown")
+    claim = matches_full_ft(diverged(suite(), ONE))
+    assert said(claim) == ("not_supported", "undecided")
+    assert "FRoD diverged in 1 run, which is no match" in claim["reason"]
+    assert "task_1 on small, seed 2 (diverged)" in claim["reason"]
+    row = table(claim, "FRoD and full fine-tuning by task")[1]
+    assert row["FRoD"]["text"].endswith("(1 of 3 diverged)") and row["seeds"] == 2
+    others = {
+        row["method"]: row["pairs left out: no figure"] for row in table(claim, "All methods and full fine-tuning")
+    }
+    assert others == {"FRoD": 1, "LoRA": None}
+
+
+def test_a_divergence_of_full_fine_tuning_does_not_stand_in_the_way_of_a_match_but_of_a_loss():
+    reference = ("task_1", "full_ft", 0)
+    claim = matches_full_ft(diverged(suite(), reference))
+    assert said(claim) == ("supported", "shown")
+    assert (
+        "Left out, as full fine-tuning has no run or no defined metric there: task_1 on small, seed 0 (diverged)"
+        in (claim["reason"])
+    )
+    worse = suite({"full_ft": 90.0, "frod": 80.0})
+    assert said(matches_full_ft(worse)) == ("not_supported", "contradicted")
+    assert said(matches_full_ft(diverged(worse, reference))) == ("not_supported", "undecided")
+    assert said(matches_full_ft(diverged(worse, ONE))) == ("not_supported", "contradicted")
+
+
+def test_frod_diverged_everywhere_is_no_lack_of_a_test():
+    every = [(f"task_{t}", "frod", seed) for t in range(8) for seed in range(3)]
+    for judge in (matches_full_ft, converges_faster, more_robust, full_rank):
+        claim = judge(diverged(suite(), *every))
+        assert claim["verdict"] == "not_supported", claim["id"]
+        assert "diverge" in claim["reason"], claim["id"]
+    alone = evidence({"a": {"full_ft": [90.0, 91.0], "frod": [90.0, 91.0], "lora": [90.0, 91.0]}})
+    one = matches_full_ft(diverged(alone, ("a", "frod", 1)))
+    assert one["finding"] == "undecided" and "nothing to judge chance by" in one["reason"]
+
+
+def test_full_fine_tuning_diverged_everywhere_leaves_nothing_to_test():
+    every = [(f"task_{t}", "full_ft", seed) for t in range(8) for seed in range(3)]
+    claim = matches_full_ft(diverged(suite(), *every))
+    assert said(claim) == ("cannot_be_tested", None) and "(diverged)" in claim["reason"]
+
+
+def test_a_run_that_diverged_is_not_fast_however_fast_it_fell_before():
+    assert said(converges_faster(suite())) == ("supported", "shown")
+    claim = converges_faster(diverged(suite(), ONE, steps=90))
+    assert said(claim) == ("not_supported", "undecided")
+    assert "no run of FRoD, or no finite loss, on task_1 on small, seed 2 (diverged)" in claim["reason"]
+    steps = table(claim, "Steps to levels of the training loss")
+    row = next(row for row in steps if row["task"] == "task_1 on small" and row["method"] == "FRoD")
+    assert row["to 0.75"]["text"].endswith("(2 of 3 did)")
+    areas = table(claim, "Area under the training loss")[1]
+    assert areas["FRoD"]["text"].endswith("(1 diverged)")
+
+
+def test_other_methods_that_diverged_do_not_make_frod_the_faster_nor_the_slower():
+    slow = suite(lora=5.0)
+    assert said(converges_faster(slow)) == ("not_supported", "contradicted")
+    assert said(converges_faster(diverged(slow, ("task_1", "lora", 0)))) == ("not_supported", "undecided")
+    every = [(f"task_{t}", "lora", seed) for t in range(8) for seed in range(3)]
+    claim = converges_faster(diverged(suite(), *every))
+    assert claim["verdict"] != "supported"
+
+
+def trials(methods, *, tasks=8, lost=()):
+    gone = {"validation": None, "diverged": "step 3: loss nan"}
+    found = {
+        (f"task_{t}", "small", m): rates([0.8 - wide / 100, 0.8]) for t in range(tasks) for m, wide in methods.items()
+    }
+    for task, method in lost:
+        found[task, "small", method]["trials"][0] |= gone
+    return found
+
+
+def robust(runs=(), *, tried=()):
+    """FRoD varies twenty times less over seeds and rates; some runs and some first trials diverged."""
+    points = noisy({"frod": 90.0, "lora": 90.0}, seeds=5)
+    for of in points.values():
+        of["frod"] = [90 + (value - 90) / 20 for value in of["frod"]]
+    tuning = trials({"frod": 0.5, "lora": 9.0}, lost=tried)
+    for index, of in enumerate(tuning.values()):
+        of["trials"][0]["validation"] = of["trials"][0]["validation"] and of["trials"][0]["validation"] - 1e-4 * index
+    return diverged(evidence(points, tuning=tuning), *runs)
+
+
+def test_a_divergence_counts_against_the_method_that_is_more_robust_else():
+    assert said(more_robust(robust())) == ("supported", "shown")
+    claim = more_robust(robust([ONE]))
+    assert said(claim) == ("not_supported", "undecided")
+    assert "FRoD diverged on task_1 on small" in claim["reason"]
+    assert "Diverged, runs and trials together: FRoD 1 of 56 trainings" in claim["reason"]
+    assert said(more_robust(robust([("task_1", "lora", 2)]))) == ("supported", "shown")
+    counted = figures(more_robust(robust([ONE])))
+    assert (counted["diverged, FRoD"]["value"], counted["diverged, FRoD"]["n"]) == (1, 56)
+    assert counted["diverged, LoRA"]["value"] == 0
+    assert not [name for name in figures(more_robust(robust())) if name.startswith("diverged")]
+
+
+@pytest.mark.parametrize(("tasks", "finding"), [(5, "undecided"), (6, "contradicted")])
+def test_runs_that_diverge_on_more_tasks_are_less_robust(tasks, finding):
+    """0.5 to the fifth is above 0.025, to the sixth below."""
+    claim = more_robust(robust([(f"task_{t}", "frod", 0) for t in range(tasks)]))
+    assert claim["finding"] == finding
+    assert table(claim, "Trainings that diverged")[-1]["LoRA"].startswith(f"{tasks} / 0, p ")
+    # Trials may try a rate that no one would take: they are counted, and do not contradict.
+    tried = more_robust(robust(tried=[(f"task_{t}", "frod") for t in range(tasks)]))
+    assert tried["finding"] == "undecided" and f"FRoD {tasks} of 56 trainings" in tried["reason"]
+
+
+def test_counts_are_of_runs_and_trials_by_task():
+    found = Divergences(robust([ONE, ("task_1", "lora", 0), ("task_1", "lora", 1)], tried=[("task_2", "lora")]))
+    (first, second, _) = found.table(found.signs(["lora"]))["rows"]
+    assert first[1]["text"] == "1 of 5 runs" and first[2]["text"] == "2 of 5 runs"
+    assert second[1] is None and second[2]["text"] == "1 of 2 trials"
+    assert (found.signs(["lora"])["lora"].more, found.signs(["lora"])["lora"].less) == (0, 1)
+
+
+@pytest.mark.parametrize(("more", "less"), [(0, 0), (0, 3), (3, 0), (6, 0), (7, 2), (12, 11)])
+def test_the_sign_test_is_scipys(more, less):
+    expected = stats.binomtest(more, more + less, 0.5, alternative="greater").pvalue if more + less else 1.0
+    assert sign_p(more, less) == pytest.approx(expected)
+
+
+def test_a_rank_is_supported_without_the_run_that_diverged_and_names_it():
+    import pandas as pd
+
+    layer = {"layer": "a", "out_features": 3, "in_features": 3, "singular_values": [3.0, 2.0, 1.0], "weight_norm": 9.0}
+    spectra = {("task_0", "small", "frod"): pd.DataFrame([layer | {"seed": 0}])}
+    found = evidence({"task_0": {"frod": [90.0, 90.0], "full_ft": [90.0, 90.0]}}, spectra=spectra)
+    assert said(full_rank(found)) == ("supported", "shown")
+    claim = full_rank(diverged(found, ("task_0", "frod", 1)))
+    assert said(claim) == ("supported", "shown")
+    assert "Without the runs that diverged: task_0 on small, seed 1." in claim["reason"]
+
+
+def test_a_run_that_diverged_had_the_same_budget_and_is_counted():
+    found = diverged(suite(tuning=trials(dict.fromkeys(ALIKE, 1.0))), ONE)
+    for key, record in found.records.items():
+        record["resources"] = {"train_seconds": 1.0 if key in found.diverged else 10.0}
+    claim = same_budget(found)
+    assert said(claim) == ("supported", "shown")
+    assert "1 run diverged and stopped before the budget's end" in claim["reason"]
+    of = figures(claim)["FRoD's seconds of training over LoRA's"]
+    assert (of["value"], of["n"]) == (1.0, 23)
+
+
+def test_all_claims_are_judged_whatever_diverged_and_json_can_hold_them():
+    import json
+
+    every = [(f"task_{t}", method, seed) for t in range(8) for method in ALIKE for seed in range(3)]
+    for lost in ([], [ONE], every[:9], every):
+        found = assess(diverged(suite(tuning=trials(dict.fromkeys(ALIKE, 1.0))), *lost))
+        assert len(found["claims"]) == 6
+        json.dumps(found, allow_nan=False)
