@@ -25,11 +25,13 @@ def from_hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> str |
     Raises
     ------
     ValueError
-        The model cannot be reached, its licence is not accepted, or a file is missing.
+        The model cannot be reached, its licence is not accepted, or a file is missing or not the mirror's own.
     """
     patterns = [*source.needed, *source.optional]
     found = hub.snapshot("models", source.id, source.revision, patterns, mirror, gated=source.gated)
     copy_matching(found.folder, source.needed, out, what=f"{name} ({source.id})", optional=source.optional)
+    for path in sorted(out.iterdir()) if found.sha256 else ():
+        found.check(path.name, sha256(path))
     return found.revision
 
 

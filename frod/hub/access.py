@@ -6,7 +6,7 @@ import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,16 @@ class Snapshot:
     """Files lie in it under their names on the Hub."""
     revision: str | None
     """The commit; None where the files are from a mirror that does not say."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """By name, of the files that a mirror's record names; of the Hub's own nothing is known."""
+
+    def check(self, name: str, sha256: str) -> None:
+        """Hold a file's sha256 against the mirror's record, where it has one; ValueError where they differ."""
+        if sha256 != self.sha256.get(name, sha256):
+            raise ValueError(
+                f"{self.folder / name}: sha256 is {sha256}, {RECORD} says {self.sha256[name]}: it was changed or cut "
+                "short; run `frod fetch` on the mirror again, which brings just such files"
+            )
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ def snapshot(
     kind: Kind, id: str, revision: str | None, patterns: list[str], mirror: Path | None, *, gated: bool = False
 ) -> Snapshot:
     """Find the files of a repository, fetching them where they are not here yet.
+
+    The Hub's library itself tries again, for half a minute, where the network or the Hub fails in a way that may pass.
 
     Parameters
     ----------
@@ -64,7 +76,9 @@ def snapshot(
     if mirror is not None and not mirror.is_dir():
         raise ValueError(f"paths.mirror (FROD_MIRROR): {mirror} is not a folder")
     if mirror is not None and (mirror / kind / id).is_dir():
-        return Snapshot(mirror / kind / id, _commit_of(mirror, kind, id, revision))
+        files = recorded(mirror).get(f"{kind}/{id}", {}).get("files", {})
+        known = {name: entry["sha256"] for name, entry in files.items()}
+        return Snapshot(mirror / kind / id, _commit_of(mirror, kind, id, revision), known)
     from huggingface_hub import snapshot_download
 
     looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
@@ -97,11 +111,16 @@ def recorded(mirror: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text("utf-8"))["repositories"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        repositories = json.loads(path.read_text("utf-8"))["repositories"]
+        for entry in repositories.values():
+            for file in entry.get("files", {}).values():
+                file["sha256"], file["bytes"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path}: is not what `frod fetch` writes ({type(error).__name__}: {error}); delete it"
+            f"{path}: is not what `frod fetch` writes ({type(error).__name__}: {error}); delete it, and run `frod "
+            "fetch` again where there is a network"
         ) from None
+    return repositories
 
 
 def _commit_of(mirror: Path, kind: Kind, id: str, revision: str | None) -> str | None:

@@ -35,7 +35,7 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
     ValueError
         The data cannot be reached, a file is missing or broken, or a column is not of its type.
     """
-    source = task.source
+    source, data = task.source, None
     if isinstance(source, Local) and task.kind == "images" and task.columns.image is None:
         return folders.read(source.path, task, wanted)
     if isinstance(source, Local):
@@ -48,12 +48,15 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
         data = snapshot("datasets", source.id, source.revision, list(patterns.values()), mirror)
         root, found = data.folder, {split: _shards(data.folder, pattern) for split, pattern in patterns.items()}
         facts = {"what": f"hub {source.id}, {source.config}", "revision": data.revision}
+    everything = sorted({file for files in found.values() for file in files})
+    facts["files"] = {file.relative_to(root).as_posix(): sha256(file) for file in everything}
+    if data:
+        for name, digest in facts["files"].items():
+            data.check(name, digest)
     read = {split: tables.read(files, task, split, scratch) for split, files in found.items()}
     names = next((table.class_names for table in read.values() if table.class_names), None)
     if names:
         labels.check_names(names, task)
-    everything = sorted({file for files in found.values() for file in files})
-    facts["files"] = {file.relative_to(root).as_posix(): sha256(file) for file in everything}
     return Source(splits={split: table.examples for split, table in read.items()}, facts=facts, class_names=names)
 
 

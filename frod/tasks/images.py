@@ -96,7 +96,8 @@ def _opened(image: Any, channels: int) -> Any:
 
 
 def _unreadable(image: Any, name: str, error: Exception) -> str:
-    return f"image {image if isinstance(image, Path) else name} cannot be read: {error}. Put another in its place, or take it out"
+    name = str(image) if isinstance(image, Path) else name
+    return f"image {name} cannot be read: {error}. Put another in its place, or take it out"
 
 
 def _sized(image: Any, facts: dict[str, Any]) -> np.ndarray:

@@ -6,10 +6,14 @@ rule backbone:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
     log:
         "logs/backbone/{backbone}.log",
-    retries: 2
     conda:
         "../envs/frod.yaml"
     threads: 1
+    resources:
+        mem_mb=RESOURCES.mem_mb,
+        runtime=RESOURCES.runtime,
+        slurm_partition=PARTITION,
+        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: json.dumps(spec_of_backbone(wildcards.backbone)),
         own=lambda wildcards: state_of_backbone(wildcards.backbone),
@@ -30,6 +34,11 @@ rule task:
     conda:
         "../envs/frod.yaml"
     threads: 1
+    resources:
+        mem_mb=RESOURCES.mem_mb,
+        runtime=RESOURCES.runtime,
+        slurm_partition=PARTITION,
+        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task)),
         seed=WORKFLOW.params.split.seed,
