@@ -18,6 +18,8 @@ rule basis_part:
     resources:
         mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
+        slurm_partition=PARTITION,
+        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
         parts=WORKFLOW.params.basis.parts,
@@ -45,6 +47,8 @@ rule basis:
     resources:
         mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
+        slurm_partition=PARTITION,
+        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
         join=lambda wildcards, input: [f"--join {part}" for part in input.parts],

@@ -20,6 +20,8 @@ PATHS = WORKFLOW.params.paths
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources
+CLUSTER = WORKFLOW.params.cluster
+PARTITION, ACCOUNT = CLUSTER.partition or "", CLUSTER.account or ""
 PROTOCOL = WORKFLOW.params.protocol
 # The protocols split a task in other ways; their arrays lie apart.
 TASK_DATA = f"{PATHS.data}/tasks"
@@ -30,6 +32,21 @@ if WORKFLOW.skipped:
         f"skipped, not in the mirror: {', '.join(WORKFLOW.skipped)}",
         file=sys.stderr,
     )
+
+
+# Jobs that take seconds do not wait in a queue for themselves: under a profile that submits jobs they run where Snakemake
+# does.
+localrules:
+    tune,
+    evaluate,
+    summarise,
+    report,
+
+
+# How many jobs of a group share one submission is an option of Snakemake's command line; here params.yaml says it.
+SLOTS = {}
+if workflow.group_settings:
+    workflow.group_settings.group_components = SLOTS
 
 # Files that DVC has brought are judged by content, not by their times; see frod/provenance/state.py.
 state.keep(
@@ -104,6 +121,32 @@ def run_of(wildcards):
 def resources_of(wildcards):
     folder = f"{WORKFLOW.name}/{wildcards.task}/{wildcards.backbone}/{wildcards.method}"
     return WORKFLOW.resources[folder]
+
+
+def gpus_of(wildcards):
+    return resources_of(wildcards).gpu
+
+
+def gres_of(wildcards):
+    """GPUs as SLURM calls them; its profile asks by this name and not by `gpu`."""
+    gpus = gpus_of(wildcards)
+    return f"{CLUSTER.gres}:{gpus}" if gpus else ""
+
+
+def partition_of(wildcards):
+    return CLUSTER.gpu_partition or "" if gpus_of(wildcards) else PARTITION
+
+
+def shared_job(rule, wildcards):
+    """Name of the jobs of which cluster.gpu_slots run side by side in one SLURM job, on one GPU; None: alone.
+
+    They are trainings of one task and method: of one size, ready together, and no other method waits for them.
+    """
+    if gpus_of(wildcards) != 1 or CLUSTER.gpu_slots == 1:
+        return None
+    name = f"{rule}-{wildcards.task}-{wildcards.backbone}-{wildcards.method}"
+    SLOTS[name] = CLUSTER.gpu_slots
+    return name
 
 
 def resources_of_basis(wildcards):

@@ -41,7 +41,10 @@ rule spectrum:
     resources:
         mem_mb=lambda wildcards: resources_of(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of(wildcards).runtime,
-        gpu=lambda wildcards: resources_of(wildcards).gpu,
+        gpu=gpus_of,
+        gres=gres_of,
+        slurm_partition=partition_of,
+        slurm_account=ACCOUNT,
     params:
         runs=lambda wildcards, input: [option("run", file, parent=True) for file in input.records],
         code=CODE["spectrum"],

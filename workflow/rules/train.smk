@@ -13,13 +13,18 @@ rule trial:
         f"logs/trial/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}/trial-{{index}}.log",
     wildcard_constraints:
         index="[0-9]+",
+    group:
+        lambda wildcards: shared_job("trial", wildcards)
     conda:
         "../envs/frod.yaml"
     threads: lambda wildcards: resources_of(wildcards).threads
     resources:
         mem_mb=lambda wildcards: resources_of(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of(wildcards).runtime,
-        gpu=lambda wildcards: resources_of(wildcards).gpu,
+        gpu=gpus_of,
+        gres=gres_of,
+        slurm_partition=partition_of,
+        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: json.dumps(trials_of(wildcards)[int(wildcards.index)].run.resolved()),
         basis=lambda wildcards, input: option("basis", input.basis, parent=True),
@@ -62,13 +67,18 @@ rule train:
         record=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/record.json",
     log:
         f"logs/train/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}.log",
+    group:
+        lambda wildcards: shared_job("train", wildcards)
     conda:
         "../envs/frod.yaml"
     threads: lambda wildcards: resources_of(wildcards).threads
     resources:
         mem_mb=lambda wildcards: resources_of(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of(wildcards).runtime,
-        gpu=lambda wildcards: resources_of(wildcards).gpu,
+        gpu=gpus_of,
+        gres=gres_of,
+        slurm_partition=partition_of,
+        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: json.dumps(run_of(wildcards).resolved()),
         basis=lambda wildcards, input: option("basis", input.basis, parent=True),

@@ -1,0 +1,158 @@
+"""A SLURM of one node on the loopback address, for tests: munged, slurmctld and slurmd without systemd, stopped after.
+
+By itself it runs one command in it: python tests/workflow/slurm_on_loopback.py sinfo. Needs root, and of Debian
+slurm-wlm and munge. It has four processors, whatever the machine has, one GPU that is /dev/null, and no accounting.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+CONFIGURATION = Path("/etc/slurm/slurm.conf")
+GRES = CONFIGURATION.with_name("gres.conf")
+MARK = "# Written by tests/workflow/slurm_on_loopback.py, which removes it."
+DAEMONS = ("munged", "slurmctld", "slurmd")
+
+SLURM_CONF = """\
+{mark}
+ClusterName=loopback
+SlurmctldHost={host}(127.0.0.1)
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+AuthType=auth/munge
+SlurmUser=root
+SlurmctldPidFile={state}/slurmctld.pid
+SlurmdPidFile={state}/slurmd.pid
+SlurmctldLogFile={state}/slurmctld.log
+SlurmdLogFile={state}/slurmd.log
+StateSaveLocation={state}/state
+SlurmdSpoolDir={state}/spool
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={state}/jobs.txt
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=100000
+KillWait=5
+ReturnToService=2
+SlurmdParameters=config_overrides
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:1
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
+"""
+
+
+def obstacle() -> str | None:
+    """Why no SLURM can be started here; None where it can."""
+    if os.geteuid() != 0:
+        return "only root may start a SLURM"
+    missing = [name for name in DAEMONS if shutil.which(name, path=_path()) is None]
+    if missing:
+        return f"no {', '.join(missing)} here: apt-get install slurm-wlm munge"
+    if CONFIGURATION.exists() and MARK not in CONFIGURATION.read_text():
+        return f"this machine has a SLURM of its own ({CONFIGURATION})"
+    return None
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Path]:
+    """Start the daemons; yields the folder of their logs, in which jobs.txt has a line for each job that has ended."""
+    state = Path(tempfile.mkdtemp(prefix="slurm-on-loopback-"))
+    daemons = []
+    try:
+        _configure(state)
+        daemons.append(_munge(state))
+        daemons += [_start(["slurmctld", "-D"], state), _start(["slurmd", "-D", "-N", _host()], state)]
+        _wait_for_node(state)
+        yield state
+    finally:
+        _stop_jobs()
+        for daemon in reversed(daemons):
+            if daemon is not None:
+                daemon.send_signal(signal.SIGTERM)
+                daemon.wait(timeout=60)
+        for path in (CONFIGURATION, GRES):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(state)
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def _host() -> str:
+    return socket.gethostname().split(".")[0]
+
+
+def _configure(state: Path) -> None:
+    for name in ("state", "spool"):
+        (state / name).mkdir()
+    CONFIGURATION.parent.mkdir(exist_ok=True)
+    CONFIGURATION.write_text(SLURM_CONF.format(mark=MARK, host=_host(), state=state))
+    # A device file; a GPU that is only counted has the node drained.
+    GRES.write_text(f"NodeName={_host()} Name=gpu File=/dev/null\n")
+
+
+def _munge(state: Path) -> subprocess.Popen | None:
+    """Start munged, unless one runs."""
+    folder = Path("/run/munge")
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(folder / "munge.socket.2"))
+        return None
+    folder.mkdir(exist_ok=True)
+    shutil.chown(folder, "munge", "munge")
+    folder.chmod(0o755)
+    return _start(["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground"], state)
+
+
+def _start(command: list[str], state: Path) -> subprocess.Popen:
+    """Start a daemon in the foreground, in a session of its own: what interrupts the tests does not reach it first."""
+    with (state / f"{Path(command[0]).name}.out").open("w") as out:
+        environment = os.environ | {"PATH": _path()}
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
+
+
+def _wait_for_node(state: Path) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        asked = subprocess.run(["sinfo", "--noheader", "--format=%T"], capture_output=True, text=True, check=False)
+        if set(asked.stdout.split()) == {"idle"}:
+            return
+        if time.monotonic() > deadline:
+            logs = "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(state.glob("*.*")))
+            raise RuntimeError(f"SLURM did not start: sinfo says {asked.stdout}{asked.stderr}\n{logs}")
+        time.sleep(0.2)
+
+
+def _stop_jobs() -> None:
+    """Cancel what runs and wait for its end: killed with the daemons, its processes would live on."""
+    subprocess.run(["scancel", "--user=root"], capture_output=True, check=False)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        listed = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=False)
+        if listed.returncode or not listed.stdout.strip():
+            return
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    reason = obstacle()
+    if reason:
+        sys.exit(reason)
+    with cluster() as folder:
+        print(f"logs: {folder}", flush=True)
+        status = subprocess.run(sys.argv[1:], check=False).returncode
+    sys.exit(status)
