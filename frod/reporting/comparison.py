@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from frod.evaluation.statistics import Difference, Spread, mean_interval, over_seeds, paired_difference
-from frod.reporting.naming import REFERENCE, SUBJECT
+from frod.reporting.naming import REFERENCE, SUBJECT, RunKey
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,16 @@ class MethodResult:
     """Of the seeds whose metric is defined."""
     undefined: tuple[int, ...]
     """Seeds that ran, with an undefined metric (a correlation with constant predictions)."""
+    diverged: tuple[int, ...]
+    """Seeds whose run diverged: they have no figure."""
     spread: Spread | None
     difference: Difference | None
     """To the reference, paired by seed; None for the reference itself and without a shared seed."""
+
+    @property
+    def runs(self) -> int:
+        """How many there are, with a figure or without."""
+        return len(self.values) + len(self.undefined) + len(self.diverged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,15 @@ class Headline:
     containing_zero: int
 
 
+def diverged_runs(summary: pd.DataFrame) -> dict[RunKey, str]:
+    """Runs that diverged, in the summary's order, with what their records say of it."""
+    if "diverged" not in summary:  # a table of before there was such a column
+        return {}
+    lost = summary[summary["diverged"].notna()]
+    columns = (lost[name] for name in (*RunKey._fields, "diverged"))
+    return {RunKey(task, backbone, method, int(seed)): said for task, backbone, method, seed, said in zip(*columns)}
+
+
 def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     """One comparison per task and backbone, in the summary's order, methods in the order given.
 
@@ -66,8 +82,9 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     summary : DataFrame
         Of `frod.evaluation.summary.summarise`.
     """
-    found = []
+    found, lost = [], diverged_runs(summary)
     for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
+        broken = {m: {s for s in runs["seed"] if (task, backbone, m, int(s)) in lost} for m in set(runs["method"])}
         values = {
             method: dict(zip(of_method["seed"].astype(int), of_method["test"].astype(float)))
             for method, of_method in runs.groupby("method")
@@ -77,7 +94,8 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
             MethodResult(
                 method=method,
                 values=dict(sorted(defined[method].items())),
-                undefined=tuple(sorted(set(values[method]) - set(defined[method]))),
+                undefined=tuple(sorted(set(values[method]) - set(defined[method]) - broken[method])),
+                diverged=tuple(sorted(map(int, broken[method]))),
                 spread=over_seeds(list(defined[method].values())) if defined[method] else None,
                 difference=(
                     paired_difference(defined[method], defined.get(REFERENCE, {})) if method != REFERENCE else None
@@ -92,7 +110,7 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
                 task=task,
                 backbone=backbone,
                 primary=first["primary"],
-                test_examples=int(first["test_examples"]),
+                test_examples=int(runs["test_examples"].max()),  # none of a run that diverged
                 results=results,
             )
         )
@@ -173,20 +191,24 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
 
 
 def costs(summary: pd.DataFrame, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Time and memory by task, backbone and method: medians over seeds, ratios paired by seed."""
-    found = []
-    for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
+    """Time and memory by task, backbone and method: medians over seeds, ratios paired by seed.
+
+    Runs that diverged are left out, as they stopped early; a method with no other has a row without figures.
+    """
+    found, lost = [], diverged_runs(summary)
+    for (task, backbone), every in summary.groupby(["task", "backbone"], sort=False):
+        runs = every[[(task, backbone, m, s) not in lost for m, s in zip(every["method"], every["seed"])]]
         steps = {
             method: _finite(of_method.set_index("seed")["step_seconds_median"])
             for method, of_method in runs.groupby("method")
         }
         for method in methods:
-            if method not in steps:
+            if method not in set(every["method"]):
                 continue
             of_method = runs[runs["method"] == method]
-            base = steps.get(REFERENCE, {})
-            shared = sorted(set(steps[method]) & set(base))
-            ratios = [steps[method][seed] / base[seed] for seed in shared if base[seed] > 0]
+            own, base = steps.get(method, {}), steps.get(REFERENCE, {})
+            shared = sorted(set(own) & set(base))
+            ratios = [own[seed] / base[seed] for seed in shared if base[seed] > 0]
             row = {"task": task, "backbone": backbone, "method": method, "runs": len(of_method)}
             row["step_ratio"] = median(ratios) if ratios else math.nan
             for column in ("step_seconds_median", "train_seconds", "peak_rss_bytes", "peak_gpu_bytes"):

@@ -37,9 +37,10 @@ def draw(report: Report) -> dict[str, Drawing]:
         found = by_method(report.histories, comparison.task, comparison.backbone)
         ordered = {method: found[method] for method in report.looks if method in found}
         drawn[names["seeds"]] = figures.dots(comparison, report.looks)
-        drawn[names["loss"]] = _loss(comparison, ordered, report.looks)
+        ended = {result.method: result.diverged for result in comparison.results}
+        drawn[names["loss"]] = _loss(comparison, ordered, report.looks, ended)
         further = {
-            "validation": _during_training(comparison, ordered, report.looks),
+            "validation": _during_training(comparison, ordered, report.looks, ended),
             "pareto": pareto.scatter(comparison, _trained(report, comparison), report.looks),
             "spectrum": _spectrum(report, comparison),
         }
@@ -48,15 +49,19 @@ def draw(report: Report) -> dict[str, Drawing]:
 
 
 Histories = Mapping[str, Mapping[int, "pd.DataFrame"]]
+Ended = Mapping[str, Sequence[int]]
+"""Seeds of each method whose run diverged."""
 
 
-def _loss(comparison: Comparison, histories: Histories, looks: Mapping[str, Look]) -> Drawing:
+def _loss(comparison: Comparison, histories: Histories, looks: Mapping[str, Look], ended: Ended) -> Drawing:
     where = pair_label(comparison.task, comparison.backbone)
     losses = {method: {seed: thin(history) for seed, history in seeds.items()} for method, seeds in histories.items()}
-    return line_figures.lines(losses, looks, title=f"Training loss, {where}", axis="training loss")
+    return line_figures.lines(losses, looks, title=f"Training loss, {where}", axis="training loss", ended=ended)
 
 
-def _during_training(comparison: Comparison, histories: Histories, looks: Mapping[str, Look]) -> Drawing | None:
+def _during_training(
+    comparison: Comparison, histories: Histories, looks: Mapping[str, Look], ended: Ended
+) -> Drawing | None:
     """The metric that was watched while training; None where there was none."""
     every: Sequence[pd.DataFrame] = [history for seeds in histories.values() for history in seeds.values()]
     # Under the released protocol there is no validation: test is what was looked at.
@@ -75,7 +80,7 @@ def _during_training(comparison: Comparison, histories: Histories, looks: Mappin
         return None
     title = f"{split.capitalize()} {comparison.primary} during training, {pair_label(*_pair(comparison))}"
     axis = f"{split} {metric_axis(comparison.primary)}"
-    return line_figures.lines(checks, looks, title=title, axis=axis, log=False)
+    return line_figures.lines(checks, looks, title=title, axis=axis, log=False, ended=ended)
 
 
 def _trained(report: Report, comparison: Comparison) -> dict[str, int]:

@@ -18,7 +18,7 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
 
     A seed has the same height within each row, so it can be followed from method to method.
     """
-    shown = [result for result in comparison.results if result.values]
+    shown = [result for result in comparison.results if result.values or result.diverged]
     top, row = 8, 34
     height = top + row * max(1, len(shown)) + 42
     name = pair_label(comparison.task, comparison.backbone)
@@ -28,13 +28,15 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
         f"Test {metric_label(comparison.primary)} by method, {name}",
         "One marker per seed, a bar at the mean of the seeds. "
         + "; ".join(
-            f"{looks[r.method].label}: {', '.join(formatting.points(v) for v in r.values.values())}" for r in shown
+            f"{looks[r.method].label}: "
+            + ", ".join([*map(formatting.points, r.values.values()), *("diverged" for _ in r.diverged)])
+            for r in shown
         ),
     )
-    if not shown:
+    every = [100 * value for result in shown for value in result.values.values()]
+    if not every:
         drawing.text(WIDTH / 2, top + 22, "no run with a defined metric", anchor="middle", soft=True)
         return drawing
-    every = [100 * value for result in shown for value in result.values.values()]
     scale = Scale(*padded(min(every), max(every), least=1.0), LABELS, WIDTH - 14)
     bottom = top + row * len(shown)
     horizontal_axis(drawing, scale, top, bottom, f"test {metric_axis(comparison.primary)}")
@@ -42,6 +44,9 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
     for index, result in enumerate(shown):
         look, y = looks[result.method], top + row * (index + 0.5)
         drawing.text(LABELS - 10, y + 4, short(look.label, 17), anchor="end")
+        if not result.values:
+            drawing.text(LABELS + 6, y + 4, "diverged", size=11, soft=True)
+            continue
         mean = scale(100 * result.spread.mean)
         hint = f"{look.label}, mean of {len(result.values)}: {formatting.points(result.spread.mean, 2)}"
         drawing.stroke([(mean, y - 13), (mean, y + 13)], look, width=2.5, hint=hint)

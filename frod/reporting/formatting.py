@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frod.evaluation.statistics import Difference, Spread
+    from frod.reporting.comparison import MethodResult
 
 DASH = "–"
 
@@ -40,6 +41,14 @@ def mean(value: float | None, spread: float | None) -> str:
 def over_seeds(found: Spread | None) -> str:
     """The mean of a method's seeds with its spread; None where the metric is undefined on all of them."""
     return mean(found and found.mean, found and found.spread)
+
+
+def result(found: MethodResult) -> str:
+    """What stands for a method on a task: its mean and spread, and how many of its runs diverged, where some did."""
+    if len(found.diverged) == found.runs:
+        return "diverged"
+    text = over_seeds(found.spread)
+    return f"{text} ({len(found.diverged)} of {found.runs} diverged)" if found.diverged else text
 
 
 def compared(found: Difference | None) -> tuple[str, str]:

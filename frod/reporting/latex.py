@@ -8,6 +8,7 @@ from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import REFERENCE, metric_label, pair_label
 from frod.reporting.report import Report
+from frod.reporting.sentences import diverged
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -43,6 +44,7 @@ def results_tex(report: Report) -> str:
         f"% Suite {escape(report.suite['name'])}: {len(report.summary)} runs. Needs \\usepackage{{booktabs}}.",
         f"% Test metric times one hundred, mean ± standard deviation over n seeds; difference to {escape(reference)},",
         "% paired by seed, with its 95 % interval (Student's t).",
+        *(f"% {escape(line)}" for line in diverged(report)),
         r"\begin{tabular}{lrrrr}",
         r"\toprule",
         r"Method & Test & Difference & 95\,\% interval & $n$ \\",
@@ -61,4 +63,4 @@ def _cells(result: MethodResult) -> list[str]:
     else:
         difference, interval = map(escape, show.compared(result.difference))
         compared = [difference, f"{{{interval}}}"]  # in braces, as a bracket after \\ would be its argument
-    return [escape(show.over_seeds(result.spread)), *compared, str(len(result.values))]
+    return [escape(show.result(result)), *compared, str(len(result.values))]

@@ -9,7 +9,7 @@ from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import REFERENCE, metric_label, pair_label
 from frod.reporting.report import Report
-from frod.reporting.sentences import number
+from frod.reporting.sentences import diverged, number
 from frod.reporting.verdicts import in_words
 
 
@@ -23,6 +23,8 @@ def escape(text: str) -> str:
 def summary_md(report: Report) -> str:
     """Claims and results as tables, with a line on their provenance."""
     parts = [f"### {escape(report.suite.get('title') or report.suite['name'])}", ""]
+    for line in diverged(report):
+        parts += [escape(line), ""]
     if report.claims["claims"]:
         rows = [[claim["title"], in_words(claim), claim["reason"]] for claim in report.claims["claims"]]
         parts += _table(["claim", "verdict", "why"], rows)
@@ -60,7 +62,7 @@ def _results(report: Report) -> list[list[str]]:
 
 def _cells(result: MethodResult) -> list[str]:
     compared = ("reference", "") if result.method == REFERENCE else show.compared(result.difference)
-    return [show.over_seeds(result.spread), *compared, str(len(result.values))]
+    return [show.result(result), *compared, str(len(result.values))]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: int = 0) -> list[str]:

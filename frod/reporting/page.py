@@ -110,16 +110,14 @@ def _contents(report: Report, dag: str | None) -> dict[str, str]:
         figures={name: Markup(text) for name, text in svg.items()},
         dag=None if dag is None else Markup(dag),
     )
-    runs, missing = len(report.summary), len(report.missing)
+    counts = {"runs": len(report.summary), "missing": len(report.missing), "diverged": len(report.diverged)}
     return {
         "index.html": index,
         "results.csv": tables.results_csv(report.summary),
         "results.tex": latex.results_tex(report),
         "summary.md": markdown.summary_md(report),
         "claims.json": tables.claims_json(report.claims),
-        "metrics.json": tables.metrics_json(
-            report.comparisons, report.headline, report.claims, runs=runs, missing=missing
-        ),
+        "metrics.json": tables.metrics_json(report.comparisons, report.headline, report.claims, **counts),
         "curves.csv": tables.curves_csv(report.histories),
         **{f"figures/{name}.svg": text for name, text in svg.items()},
         **run_pages.pages(report, templates),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from frod.evaluation.metrics import BEST_EPOCH, METRICS
@@ -25,6 +26,9 @@ PROTOCOLS = {
 }
 
 
+NONE_WHOLE = "None has a figure: the first one’s rates were taken."
+
+
 def rates_chosen(report: Report) -> list[str]:
     """Sentences on how the learning rates came about."""
     said = []
@@ -33,8 +37,8 @@ def rates_chosen(report: Report) -> list[str]:
         seeds = sorted({chosen["seed"] for chosen in report.tuning.values()})
         said.append(
             f"By trials, {' or '.join(map(str, numbers))} a task, as many for every method, each a training on seed "
-            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken. All trials "
-            "are below."
+            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, and where "
+            "none has a figure the first. All trials are below."
         )
     if len(report.tuning) < report.summary.groupby(["task", "backbone", "method"]).ngroups:
         said.append(report.suite.get("rates_chosen") or "Not stated in the suite file.")
@@ -65,6 +69,7 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
     return {
         "metric": metric_label(chosen["metric"]),
         "seed": chosen["seed"],
+        "taken": "The best was taken." if _has_figure(chosen) else NONE_WHOLE,
         "trials": [
             {
                 "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
@@ -74,6 +79,10 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
             for index, trial in enumerate(chosen["trials"])
         ],
     }
+
+
+def _has_figure(chosen: Mapping[str, Any]) -> bool:
+    return any(trial["validation"] is not None for trial in chosen["trials"])
 
 
 def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
@@ -94,7 +103,8 @@ def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
     for result in comparison.results:
         of_method = runs[runs["method"] == result.method]
         href = run_page(comparison.task, comparison.backbone, result.method)
-        cells = [_mean(of_method[name], href) for name in columns]
+        lost = cell("diverged", None, href) if len(result.diverged) == result.runs else None
+        cells = [lost or _mean(of_method[name], href) for name in columns]
         rows.append({"look": report.looks[result.method], "cells": cells})
     return {"columns": list(columns.values()), "rows": rows}
 

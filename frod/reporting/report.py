@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.reporting.comparison import Comparison, Headline
+from frod.reporting.comparison import Comparison, Headline, diverged_runs
 from frod.reporting.naming import Look, RunKey
 
 
@@ -40,6 +40,11 @@ class Report:
     def by_task(self) -> dict[tuple[str, str], pd.DataFrame]:
         """The summary's rows by task and backbone, in its order."""
         return dict(list(self.summary.groupby(["task", "backbone"], sort=False)))
+
+    @cached_property
+    def diverged(self) -> dict[RunKey, str]:
+        """Runs that diverged, in the summary's order, with what their records say of it."""
+        return diverged_runs(self.summary)
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -44,6 +44,7 @@ def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
     key = RunKey(row["task"], row["backbone"], row["method"], int(row["seed"]))
     href = f"{run_page(*key[:3])}#seed-{key.seed}"
     test = "undefined" if math.isnan(row["test"]) else show.points(row["test"], 2)
+    test = "diverged" if key in report.diverged else test
     return {
         "pair": pair_label(key.task, key.backbone),
         "look": report.looks[key.method],
@@ -60,13 +61,19 @@ def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
-    manifest = report.manifests.get((comparison.task, comparison.backbone)) or {}
-    histories = by_method(report.histories, comparison.task, comparison.backbone)
+    pair = (comparison.task, comparison.backbone)
+    manifest = report.manifests.get(pair) or {}
+    histories = by_method(report.histories, *pair)
+    diverged = [
+        f"{report.label(key.method)} seed {key.seed} diverged: {said.rstrip('.')}."
+        for key, said in report.diverged.items()
+        if key[:2] == pair
+    ]
     lost = [
-        f"{report.label(method)} seed {seed}: loss not finite in {number(steps, 'step')}"
+        f"{report.label(method)} seed {seed}: loss not finite in {number(steps, 'step')}. The curve breaks there."
         for method, of_method in histories.items()
         for seed, history in of_method.items()
-        if (steps := broken(history))
+        if RunKey(*pair, method, seed) not in report.diverged and (steps := broken(history))
     ]
     return {
         "task": comparison.task,
@@ -74,14 +81,15 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
         "metric": metric_label(comparison.primary),
         "examples": show.count(comparison.test_examples),
         "classes": None if manifest.get("problem") == "regression" else manifest.get("num_classes"),
-        "figures": names_of(comparison.task, comparison.backbone),
+        "figures": names_of(*pair),
         "rows": [_result_row(report, comparison, result) for result in comparison.results],
         "missing": [
             f"{report.label(key.method) if key.method in report.looks else key.method} seed {key.seed}"
             for key in report.missing
-            if (key.task, key.backbone) == (comparison.task, comparison.backbone)
+            if key[:2] == pair
         ],
         "broken": lost,
+        "diverged": diverged,
         "further": protocol.further(report, comparison),
         "chance": _one_example(comparison),
     }
@@ -119,4 +127,4 @@ def _result_row(report: Report, comparison: Comparison, result: MethodResult) ->
 
 def _mean(comparison: Comparison, result: MethodResult) -> Cell:
     href = run_page(comparison.task, comparison.backbone, result.method)
-    return cell(show.over_seeds(result.spread), result.spread and result.spread.mean, href)
+    return cell(show.result(result), result.spread and result.spread.mean, href)

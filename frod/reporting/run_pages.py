@@ -59,6 +59,7 @@ def _result(report: Report, result: MethodResult) -> Facts:
     """What the runs give together."""
     facts = [(f"test, seed {seed}", show.points(value, 2)) for seed, value in sorted(result.values.items())]
     facts += [(f"test, seed {seed}", "undefined: the predictions do not vary") for seed in result.undefined]
+    facts += [(f"test, seed {seed}", "diverged") for seed in result.diverged]
     if result.spread:
         facts.append(("mean", show.points(result.spread.mean, 2)))
         facts.append(("standard deviation", show.points(result.spread.spread, 2)))
@@ -76,10 +77,11 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
     chosen = f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on seed {tuned['seed']}" if tuned else "none"
     return {
         "seed": key.seed,
+        "diverged": report.diverged.get(key, "").rstrip("."),
         "href": f"{UP}{folder}/record.json",
         "path": f"{report.results.rpartition('/')[2]}/{report.suite['name']}/{key.path}/record.json",
         "sha": str(row["record_sha256"]),
-        "metrics": _metrics(row),
+        "metrics": [] if key in report.diverged else _metrics(row),
         "times": [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
         + _resources(record),
         "budget": _facts(record.get("budget")),

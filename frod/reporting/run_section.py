@@ -45,7 +45,7 @@ def _budget(report: Report, pair: tuple[str, str], runs: pd.DataFrame, trained_o
         "pair": pair_label(*pair),
         "cells": [
             part("train", sorted(trained_on)),
-            *(part(split, [int(runs[f"{split}_examples"].iloc[0])]) for split in ("validation", "test")),
+            *(part(split, [int(runs[f"{split}_examples"].max())]) for split in ("validation", "test")),
             cell(epochs, runs["epochs"].min(), href),
             *(
                 cell(show.count_range([int(value) for value in runs[column]]), int(runs[column].min()), href)

@@ -8,9 +8,9 @@ from frod.reporting import claims_section, cost_section, protocol, reference, re
 from frod.reporting import formatting as show
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.environment import environment, packages
-from frod.reporting.naming import REFERENCE, SUBJECT
+from frod.reporting.naming import REFERENCE, SUBJECT, run_page
 from frod.reporting.report import Report
-from frod.reporting.sentences import sentences
+from frod.reporting.sentences import NAMED, WITHOUT, how_many, sentences
 from frod.reporting.spectra import FLOOR
 from frod.reporting.svg import tick_label
 
@@ -58,5 +58,12 @@ def _head(report: Report) -> dict[str, Any]:
         "protocol": protocol.PROTOCOLS[suite.get("protocol", "audited")],
         "skipped": list(suite.get("skipped") or []),
         "missing": [key.path for key in report.missing],
+        "diverged": [
+            {"path": key.path, "href": f"{run_page(*key[:3])}#seed-{key.seed}", "said": said}
+            for key, said in list(report.diverged.items())[:NAMED]
+        ],
+        "diverged_more": max(0, len(report.diverged) - NAMED),
+        "diverged_said": how_many(report) if report.diverged else "",
+        "without": WITHOUT,
         "runs_done": len(report.summary),
     }

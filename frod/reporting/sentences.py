@@ -25,6 +25,30 @@ def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
     return said
 
 
+NAMED = 12
+"""Runs that diverged, of which more are only counted: a suite may fail as a whole."""
+
+
+def diverged(report: Report) -> list[str]:
+    """Which runs diverged, in a sentence, and what is without them in another; none where none did."""
+    if not report.diverged:
+        return []
+    named = [f"{key.path} ({said})" for key, said in list(report.diverged.items())[:NAMED]]
+    more = len(report.diverged) - len(named)
+    return [f"{how_many(report)}: {'; '.join(named)}{f'; and {more} more' if more else ''}", WITHOUT]
+
+
+def how_many(report: Report) -> str:
+    """1 run of 32 diverged."""
+    return f"{number(len(report.diverged), 'run')} of {len(report.summary)} diverged"
+
+
+WITHOUT = (
+    "A run that diverged has no figure: means and differences are those of the other runs, and say so; the claims "
+    "count it against its method."
+)
+
+
 def _what_ran(report: Report) -> str:
     tasks, methods = len(report.comparisons), [report.label(method) for method in report.methods]
     seeds = report.summary.groupby(["task", "backbone", "method"])["seed"].nunique()
@@ -32,6 +56,7 @@ def _what_ran(report: Report) -> str:
     return (
         f"{number(len(report.summary), 'run')}: {number(tasks, 'task')}, {number(len(methods), 'method')} "
         f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each, the same budget for every method."
+        + (f" {how_many(report)}." if report.diverged else "")
     )
 
 

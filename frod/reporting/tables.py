@@ -49,13 +49,15 @@ def metrics_json(
     *,
     runs: int,
     missing: int,
+    diverged: int,
 ) -> str:
     """Means over seeds and differences to the reference by task, and the claims' figures, flat, for `dvc metrics`.
 
-    Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key. Under claims/ID stand the
+    Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key; `diverged`, where runs did, is
+    how many. Under claims/ID stand the
     main figures in their own units, and `supported`: 1 or 0, no key where the claim cannot be tested.
     """
-    values: dict[str, Any] = {"runs": runs, "runs_missing": missing}
+    values: dict[str, Any] = {"runs": runs, "runs_missing": missing, "runs_diverged": diverged}
     if headline is not None:
         values["mean_difference_over_tasks"] = headline.over_tasks.mean
     for comparison in comparisons:
@@ -64,6 +66,8 @@ def metrics_json(
             if result.spread is not None:
                 values[f"{prefix}/test_{comparison.primary}"] = result.spread.mean
                 values[f"{prefix}/spread"] = result.spread.spread
+            if result.diverged:
+                values[f"{prefix}/diverged"] = len(result.diverged)
             if result.difference is not None:
                 values[f"{prefix}/difference"] = result.difference.mean
                 values[f"{prefix}/difference_low"] = result.difference.low

@@ -15,6 +15,9 @@ from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult, compare
 from frod.reporting.naming import REFERENCE, looks, method_order, metric_label
 
+NAMED = 6
+"""Runs that diverged, of which more are only counted."""
+
 
 def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]] | None = None) -> Table:
     """Test metric by task and method, with the difference to full fine-tuning and what is trained.
@@ -48,7 +51,12 @@ def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]
     table.add_column("method", overflow="ellipsis", no_wrap=True, max_width=16)
     for name in ("mean ± spread", "n", "difference", "95 % interval", "trained"):
         table.add_column(name, justify="right", no_wrap=True)
-    for comparison in compare(summary, order):
+    comparisons = compare(summary, order)
+    lost = [f"{c.task}/{c.backbone}/{r.method} seed {s}" for c in comparisons for r in c.results for s in r.diverged]
+    if lost:
+        named = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
+        table.caption = Text(f"{table.caption}\n† without runs that diverged: {named}")
+    for comparison in comparisons:
         of_task = summary[(summary["task"] == comparison.task) & (summary["backbone"] == comparison.backbone)]
         # Text, not markup: a name in square brackets is a name.
         where = [comparison.task, f"on {comparison.backbone}", metric_label(comparison.primary)]
@@ -111,4 +119,6 @@ def _mebibytes(count: int) -> str:
 
 def _figures(result: MethodResult) -> list[str]:
     compared = ("", "reference") if result.method == REFERENCE else show.compared(result.difference)
-    return [show.over_seeds(result.spread), str(len(result.values)), *compared]
+    mark = "†" if result.diverged and result.values else ""
+    mean = show.over_seeds(result.spread) if result.values or not result.diverged else show.result(result)
+    return [mean + mark, str(len(result.values)), *compared]
