@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 from frod import secrets
+from frod.provenance import workflows
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
 
     What is printed here is kept: the workflow writes it to a log and shows the log.
     """
+    workflows.end_with_workflow()
     try:
         _app()()
     except Exception as error:

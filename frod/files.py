@@ -2,13 +2,20 @@
 
 Everything is written under a temporary name in the target's own folder (a rename is atomic only within one file
 system), flushed to the disk and then renamed. A reader sees the old content or the new one, never a part; a killed
-process leaves at most a file whose name begins with ``.tmp-``.
+process leaves at most a file whose name begins with ``.tmp-``. The name also holds host and process, so that the next
+process that writes to the folder can tell what a dead one left, and removes it.
+
+A disk that is full or closed is said in one line with the file and the remedy, whichever library was writing.
 """
 
 import contextlib
+import errno
+import functools
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +23,83 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = ".tmp-"
+
+AGAIN = "then run the same command again; what is finished stays"
+REMEDIES = {
+    errno.ENOSPC: f"free space on this disk, {AGAIN}",
+    errno.EDQUOT: f"free space or have the quota raised, {AGAIN}",
+    errno.EFBIG: f"raise the limit on the size of a file (ulimit -f), {AGAIN}",
+    errno.EROFS: f"mount the file system for writing, or set `paths` in params.yaml to another place, {AGAIN}",
+    errno.EACCES: f"give yourself the right to write in this folder, {AGAIN}",
+}
+PROBE_BYTES = 1 << 20
+
+
+def own_prefix() -> str:
+    """How the names of this process's temporary files begin."""
+    return f"{PREFIX}{_host()}-{os.getpid()}-"
+
+
+@functools.cache
+def _host() -> str:
+    return re.sub("[^A-Za-z0-9]", "_", platform.node())
+
+
+@functools.cache  # once per process: those that were dead before it are all there
+def sweep(folder: Path) -> None:
+    """Remove what dead processes of this host left half-written in `folder`."""
+    begin = f"{PREFIX}{_host()}-"
+    for path in folder.iterdir():
+        process = path.name.removeprefix(begin).partition("-")[0]
+        if path.name.startswith(begin) and process.isdigit() and not _lives(int(process)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # another user's, or gone meanwhile: it does no harm
+                    path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # another user's
+        return True
+    except (ProcessLookupError, OverflowError):  # no such process, no such number
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _with_remedy(target: Path) -> Iterator[None]:
+    """Turn the failure of a write into one OSError that names the file and what to do."""
+    try:
+        yield
+    except Exception as error:
+        code = _disk_fault(error, target.parent)
+        if code is None:
+            raise
+        raise OSError(code, f"{os.strerror(code)}: {target} was not written; {REMEDIES[code]}") from error
+
+
+def _disk_fault(error: Any, folder: Path) -> int | None:
+    """The number of the system's error behind a failed write, or None where the disk is not at fault.
+
+    Not every library passes it on: safetensors has it in its text, torch and numpy say something else altogether. Then
+    the disk itself is asked.
+    """
+    if getattr(error, "filename", None) is not None:
+        named, here = Path(os.fsdecode(error.filename)).absolute(), folder.absolute()
+        if not (named.is_relative_to(here) or here.is_relative_to(named)):
+            return None  # of reading what is to be written, or of another disk
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    code = getattr(error, "errno", None) or (int(told[1]) if told else None)
+    if code is None and not isinstance(error, ValueError) and folder.is_dir():
+        try:
+            with tempfile.TemporaryFile(prefix=own_prefix(), dir=folder) as probe:
+                probe.write(bytes(PROBE_BYTES))
+        except OSError as refused:
+            code = refused.errno
+    return code if code in REMEDIES else None
 
 
 def _flush_folder(folder: Path) -> None:
@@ -43,19 +127,22 @@ def path_for(path: str | os.PathLike[str]) -> Iterator[Path]:
     because some of them choose the format by it.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=PREFIX, suffix="".join(target.suffixes), dir=target.parent)
+    with _with_remedy(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=own_prefix(), suffix="".join(target.suffixes), dir=target.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.chmod(_default_mode(0o666))
-        temporary.replace(target)
+        with _with_remedy(target):
+            yield temporary
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.chmod(_default_mode(0o666))
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     _flush_folder(target.parent)
+    sweep(target.parent.absolute())
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -88,21 +175,24 @@ def whole_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     renames loses nothing: the old content then lies beside under a ``.tmp-`` name.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=PREFIX, dir=target.parent))
+    with _with_remedy(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=own_prefix(), dir=target.parent))
     try:
-        yield temporary
-        temporary.chmod(_default_mode(0o777))
-        old = None
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=PREFIX, dir=target.parent))
-            target.rename(old / "old")
-        temporary.rename(target)
+        with _with_remedy(target):
+            yield temporary
+            temporary.chmod(_default_mode(0o777))
+            old = None
+            if target.exists():
+                old = Path(tempfile.mkdtemp(prefix=own_prefix(), dir=target.parent))
+                target.rename(old / "old")
+            temporary.rename(target)
         if old is not None:
             shutil.rmtree(old)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _flush_folder(target.parent)
+    sweep(target.parent.absolute())
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

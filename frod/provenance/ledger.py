@@ -105,6 +105,7 @@ class Ledger:
         self.ends: dict[str, float] = {}
         self._unknown: dict[str, str] = {}  # signature of outputs whose making is not known, and of files beside them
         self._hashes: dict[str, tuple[str, str]] = {}  # signature and hash of everything ever hashed
+        self._before: dict[str, tuple[str, str]] = {}  # the same as of the last look: before the jobs now ended began
         self._stashes: dict[str, str] = {}
 
     @classmethod
@@ -118,6 +119,7 @@ class Ledger:
             ledger._hashes = {path: (signature, digest) for path, (signature, digest) in packed["hashes"].items()}
             ledger.ends = dict(packed["ends"])
             ledger.entries, ledger._unknown, ledger._stashes = entries, unknown, stashes
+            ledger._before = dict(ledger._hashes)
         return ledger
 
     def write(self) -> None:
@@ -193,12 +195,15 @@ class Ledger:
     def entry_from(self, path: str, record: dict[str, Any], ignored: Iterable[str] = VOLATILE) -> Entry:
         """Entry of an output that Snakemake has just made, by Snakemake's record of it.
 
-        An input that has changed since the job began was perhaps another one; its hash is then not known.
+        An input that has changed since the job began was perhaps another one; its hash is then not known. By the clock,
+        or where that was set back meanwhile, by the last look at the input, which was before the job.
         """
         started = record.get("starttime") or 0.0
         inputs: dict[str, str | None] = {}
         for name in sorted(self.inputs_of([record], ignored)):
-            unchanged = metadata.newest_time(str(self.root / name)) <= started
+            unchanged = metadata.newest_time(str(self.root / name)) <= started or (
+                self._before.get(name, ("", ""))[0] == self.signature(name)
+            )
             inputs[name] = self.sha256(name) if unchanged else None
         return Entry(self.sha256(path), {field: record.get(field) for field in metadata.FIELDS}, inputs)
 

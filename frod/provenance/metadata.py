@@ -99,6 +99,11 @@ class Metadata:
             return any(name.endswith(".lock") for name in os.listdir(self.folder / "locks"))
         return False
 
+    def unlock(self) -> None:
+        """Remove Snakemake's lock."""
+        for path in (self.folder / "locks").glob("*.lock"):
+            path.unlink(missing_ok=True)
+
 
 def is_unknown(record: dict[str, Any]) -> bool:
     """Whether a record comes from `Metadata.mark_unknown`."""
@@ -151,6 +156,11 @@ def _files(folder: str) -> Iterator[os.DirEntry[str]]:
 def is_main(workflow: Any) -> bool:
     """Whether this process is the one the user started, not one that Snakemake started for a job."""
     return bool(workflow.is_main_process)
+
+
+def is_local(workflow: Any) -> bool:
+    """Whether the jobs run on this machine: a cluster's executor is given a number of jobs, the local one of cores."""
+    return workflow.resource_settings.nodes is None
 
 
 def has_run(workflow: Any) -> bool:

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frod.provenance import metadata
+from frod import files
+from frod.provenance import metadata, workflows
 from frod.provenance.ledger import VOLATILE, Entry, Ledger, read_stash, write_stash
 from frod.provenance.metadata import Metadata
 
@@ -87,6 +88,7 @@ def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "resul
     if {"--touch", "-t"} & set(sys.argv[1:]):
         raise ValueError("--touch: would record old outputs under today's parameters; leave it out")
     root = Path.cwd()
+    workflows.enter(root, local=metadata.is_local(workflow))
     paths = {"data": data, "results": results, "reports": reports}
     restore(stages(suites_here(root, suite, **paths), **paths), root=root)
     running = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
@@ -139,7 +141,7 @@ def restore(kept: list[Stage], *, root: Path) -> bool:
     """
     records = Metadata(root)
     if records.locked():
-        _say("another Snakemake works here, or one was killed (`snakemake --unlock`): the outputs are left as they are")
+        _say("another Snakemake works here, or one was killed: the outputs are left as they are")
         return False
     ledger = Ledger.read(root)
     foreign = any(ledger.stash_changed(stage.stash) for stage in kept) or any(
@@ -147,6 +149,7 @@ def restore(kept: list[Stage], *, root: Path) -> bool:
         for stage in kept
         for path in _outputs(stage, root, records, ledger.entries)
     )
+    foreign = foreign or any(_misdated(path, root, ledger) for path in ledger.entries)
     if foreign:
         _reconcile(kept, root, records, ledger)
         ledger.write()
@@ -165,13 +168,34 @@ def _outputs(stage: Stage, root: Path, records: Metadata, known: Collection[str]
         for item in os.scandir(root / folder):
             path = f"{folder}/{item.name}"
             if not item.is_dir(follow_symlinks=False):
-                if item.name not in NO_OUTPUTS and not item.name.startswith(".tmp-"):
+                if item.name not in NO_OUTPUTS and not item.name.startswith(files.PREFIX):
                     found.append(path)
+            elif item.name.startswith(files.PREFIX):  # what a killed job has left
+                continue
             elif path in known or (records.has(path) and _valid(records.read(path))):
                 found.append(path)
             else:
                 pending.append(path)
     return found
+
+
+def _misdated(path: str, root: Path, ledger: Ledger) -> bool:
+    """Whether the times of an output and its inputs say something else than their contents.
+
+    Snakemake takes an output for stale if an input is newer. Has the clock been set back in between, it repeats for
+    ever what is right, or keeps what was made from something else.
+    """
+    if not (root / path).exists() or not ledger.settled(path):
+        return False
+    made = metadata.modification_time(str(root / path))
+    for name, digest in ledger.entries[path].inputs.items():
+        if digest is None or not (root / name).exists():
+            continue
+        newer = metadata.modification_time(str(root / name)) > made
+        same = ledger.sha256(name) == digest
+        if not (newer or same) or (newer and same and name in ledger.entries):
+            return True
+    return False
 
 
 def _valid(record: dict[str, Any] | None) -> bool:
