@@ -1,8 +1,9 @@
 """Which workflows live in a folder, so that what a killed one has left can be told from another's work.
 
-Snakemake's lock is a file: after a ``kill -9`` or a power loss it stays, and nothing says whether its owner lives. So each workflow also holds a lock of the operating system on a file in ``.snakemake``, shared with other workflows, and
-so do the jobs that it starts. However a process ends, the system lets go of its lock. Who can have the file alone knows
-that nobody else lives, and that a lock of Snakemake's there is a dead one's.
+Snakemake's lock is a file: after a ``kill -9`` or a power loss it stays, and nothing says whether its owner lives. So
+each workflow also holds a lock of the operating system on a file in ``.snakemake``, shared with other workflows, and
+so do the jobs that it starts. However a process ends, the system lets go of its lock. Who can have the file alone
+knows that nobody else lives, and that a lock of Snakemake's there is a dead one's.
 
 A job whose workflow was killed ends, too (`end_with_workflow`): it would else go on beside its own repetition.
 """
