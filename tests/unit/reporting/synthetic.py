@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,27 @@ def results(*, rename: dict[str, str] | None = None) -> Results:
             for method in METHODS
         },
     )
+
+
+def diverged(found: Results, lost: dict[RunKey, int]) -> Results:
+    """The same with some runs diverged at a step: no figures, a loss that grows without bounds, a history to there."""
+    summary, histories, records = found.summary.copy(), dict(found.histories), dict(found.records)
+    summary["diverged"] = None
+    figures = [name for name in summary if name.startswith(("test", "validation"))]
+    for key, step in lost.items():
+        said = (
+            f"step {step} of {STEPS}: loss inf, gradient norm nan, rates {{'lr_head': 9.9}}. Lower this method's rates."
+        )
+        rows = (summary[list(RunKey._fields)] == list(key)).all(axis="columns")
+        assert rows.sum() == 1, key
+        summary.loc[rows, figures] = math.nan
+        summary.loc[rows, ["test_examples", "validation_examples"]] = 0
+        summary.loc[rows, "diverged"] = said
+        growing = 2.3 * 1e5 ** np.arange(step)
+        growing[-1] = math.inf
+        histories[key] = histories[key].iloc[:step].assign(loss=growing)
+        records[key] = records[key] | {"diverged": said, "evaluations": {"validation": 0, "test": 0}}
+    return replace(found, summary=summary, histories=histories, records=records)
 
 
 def _row(key: RunKey, base: int, numbers: dict[str, Any], pace: float) -> dict[str, Any]:

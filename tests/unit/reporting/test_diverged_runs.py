@@ -1,0 +1,182 @@
+"""A run that diverged is named wherever it has no figure, the means beside it say so, and no page breaks.
+
+One run of FRoD, LoRA on a whole task, and the only run of full fine-tuning on another: means are held against pandas.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+import synthetic
+from test_figures import SVG, hints
+from test_page import build, read
+from test_terminal_table import printed
+from test_text_tables import plain, rendered
+
+from frod.reporting import figures, line_figures
+from frod.reporting.comparison import compare, costs, diverged_runs, headline
+from frod.reporting.naming import RunKey, looks
+
+FROD = RunKey("digits", "digit_vit", "frod", 2)
+LOST = {
+    FROD: 12,
+    **{RunKey("cola", "minilm", "lora", seed): 1 for seed in (1, 2, 3)},
+    RunKey("sums", "micro_llama", "full_ft", 1): 40,
+}
+METHODS = ("full_ft", "frod", "lora", "linear_probe")
+LEFT = {1, 3}  # seeds of FRoD on digits that held
+
+
+@pytest.fixture(scope="module")
+def broken(results):
+    return synthetic.diverged(results, LOST)
+
+
+@pytest.fixture(scope="module")
+def folder(broken, tmp_path_factory):
+    out = tmp_path_factory.mktemp("diverged")
+    build(broken, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def words(folder):
+    return re.sub(r"\s+", " ", "".join(read((folder / "index.html").read_text()).words))
+
+
+def of_frod(results):
+    points = 100 * results.summary.query("task == 'digits' and method == 'frod' and seed in @LEFT")["test"]
+    return f"{points.mean():.1f} ± {points.std(ddof=1):.1f}"
+
+
+def test_the_page_says_it_before_anything_else_and_leads_to_each_run(folder, words):
+    html = (folder / "index.html").read_text()
+    said = "5 runs of 39 diverged"
+    assert words.index(said) < words.index("What the paper claims")
+    assert words.count(said) == 2  # and in the sentence of what ran
+    links = read(html).links
+    for key in LOST:
+        assert f"runs/{key.task}/{key.backbone}/{key.method}.html#seed-{key.seed}" in links
+        assert key.path in words
+    assert "step 12 of 180: loss inf, gradient norm nan" in words
+    assert not re.search(r"\bnan\b", re.sub("gradient norm nan", "", words))
+
+
+def test_tables_have_the_word_in_place_of_a_figure_and_mark_the_means_of_the_others(folder, results):
+    html = (folder / "index.html").read_text()
+    assert html.count(f">{of_frod(results)} (1 of 3 diverged)</a>") == 2  # the overview, and the task's own table
+    assert len(re.findall(r'cola/minilm/lora\.html">diverged</a>', html)) == 2
+    assert len(re.findall(r'lora\.html#seed-\d">diverged</a>', html)) == 3  # the table of all runs
+    text = "".join(read(html).words)
+    assert "FRoD seed 2 diverged: step 12" in text and "left out of mean and difference" in text
+    assert "full fine-tuning seed 1 diverged: step 40" in text
+    assert "undefined for seed 2 (its predictions" in text, "the probe on CoLA still is"
+    assert "no figure" in text
+
+
+def test_other_forms_of_the_table_say_the_same(folder, results):
+    mean = of_frod(results)
+    summary = plain(rendered((folder / "summary.md").read_text()))
+    assert f"{mean} (1 of 3 diverged)" in summary and "5 runs of 39 diverged: digits/digit_vit/frod/seed-2" in summary
+    latex = (folder / "results.tex").read_text()
+    assert rf"FRoD & {mean.replace('±', '$' + chr(92) + 'pm$')} (1 of 3 diverged) & " in latex
+    assert r"\quad LoRA & diverged & " in latex and "% 5 runs of 39 diverged" in latex
+    rows = {
+        tuple(row[name] for name in RunKey._fields): row
+        for row in csv.DictReader(io.StringIO((folder / "results.csv").read_text()))
+    }
+    lost = {key: row for key, row in rows.items() if row["diverged"]}
+    assert set(lost) == {(*key[:3], str(key.seed)) for key in LOST} and {row["test"] for row in lost.values()} == {""}
+
+
+def test_metrics_for_dvc_count_them_and_hold_no_nan(folder):
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert (metrics["runs"], metrics["runs_diverged"]) == (39, 5)
+    assert metrics["cola/minilm/lora/diverged"] == 3 and "cola/minilm/lora/test_matthews_correlation" not in metrics
+    assert metrics["digits/digit_vit/frod/diverged"] == 1 and "digits/digit_vit/lora/diverged" not in metrics
+
+
+def test_the_terminal_marks_and_names_them_within_its_width(broken, results):
+    text = printed(broken.summary, broken.suite["methods"])
+    assert max(map(len, text.splitlines())) <= 100 and "…" not in text
+    assert re.search(rf"FRoD +{of_frod(results)}† +2 ", text)
+    assert re.search(r"LoRA +diverged +0 ", text)
+    assert "† without runs that diverged: " in text and "digits/digit_vit/frod seed 2" in re.sub(r"\s+", " ", text)
+    assert "†" not in printed(results.summary, results.suite["methods"])
+
+
+def test_the_runs_page_has_the_message_and_no_figure(folder):
+    text = "".join(read((folder / "runs/digits/digit_vit/frod.html").read_text()).words)
+    assert "This run diverged: step 12 of 180: loss inf" in text
+    assert re.search(r"test, seed 2\s*diverged", text)
+    assert text.count("This run diverged") == 1
+    assert not re.search(r"\bundefined\b", text)
+
+
+def test_comparisons_pair_what_is_left(broken, results):
+    found = {(c.task, c.backbone): c for c in compare(broken.summary, METHODS)}
+    frod = found["digits", "digit_vit"].of("frod")
+    assert (frod.diverged, frod.undefined, frod.runs) == ((2,), (), 3)
+    assert set(frod.values) == set(frod.difference.pairs) == LEFT
+    lora = found["cola", "minilm"].of("lora")
+    assert (lora.diverged, lora.values, lora.spread, lora.difference) == ((1, 2, 3), {}, None, None)
+    assert found["cola", "minilm"].of("linear_probe").undefined == (2,)
+    assert found["sums", "micro_llama"].of("frod").difference is None
+    assert ("sums", "micro_llama") not in headline(list(found.values())).by_task
+    assert found["digits", "digit_vit"].test_examples == 450
+    assert set(diverged_runs(broken.summary)) == set(LOST) and diverged_runs(results.summary) == {}
+
+
+def test_a_run_that_stopped_early_is_in_no_median_of_times(broken, results):
+    rows = {(row["task"], row["method"]): row for row in costs(broken.summary, METHODS)}
+    left = results.summary.query("task == 'digits' and method == 'frod' and seed in @LEFT")
+    assert rows["digits", "frod"]["train_seconds"] == left["train_seconds"].median()
+    assert math.isnan(rows["cola", "lora"]["train_seconds"]) and math.isnan(rows["cola", "lora"]["step_ratio"])
+    assert math.isnan(rows["sums", "frod"]["step_ratio"])
+
+
+def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
+    held = [(step, 2.0 / step) for step in range(1, 6)]
+    gone = [(1, 2.0), (2, 1e9), (3, math.nan)]
+    curves = {"frod": {0: held, 1: gone}, "lora": {0: [(1, math.nan)]}}
+    drawing = line_figures.lines(curves, looks(METHODS), title="t", axis="loss", ended={"frod": (1,), "lora": (0,)})
+    root = ElementTree.fromstring(drawing.render())
+    assert "1000000" not in drawing.render(), "a tick of the loss that grew without bounds"
+    assert not [path for path in root.iter(f"{SVG}path") if "nan" in path.get("d")]
+    found = hints(drawing)
+    assert {"FRoD, seed 1, which diverged", "FRoD, seed 1: diverged"} <= set(found)
+    assert "FRoD, step 4: 0.5" in found, "the mean is that of the run that held, to its end"
+    heights = [float(y) for path in root.iter(f"{SVG}path") for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path.get("d"))]
+    assert max(heights) <= drawing.height and min(heights) >= 0
+
+
+def test_a_method_without_any_figure_keeps_its_row_among_the_seeds(broken):
+    comparison = next(c for c in compare(broken.summary, METHODS) if c.task == "cola")
+    drawing = figures.dots(comparison, looks(METHODS))
+    texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
+    assert texts.count("diverged") == 1 and "LoRA" in texts
+    assert "LoRA: diverged, diverged, diverged" in drawing.description
+
+
+def test_a_suite_of_which_every_run_diverged_has_a_report(results, tmp_path):
+    every = {RunKey(*row[:3], int(row[3])): 3 for row in results.summary[list(RunKey._fields)].itertuples(index=False)}
+    build(synthetic.diverged(results, every), tmp_path)
+    words = "".join(read((tmp_path / "index.html").read_text()).words)
+    assert "39 runs of 39 diverged" in words and "and 27 more" in words and "no difference to report" in words
+    for path in tmp_path.rglob("*.svg"):
+        ElementTree.fromstring(path.read_text())
+    assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["runs_diverged"] == 39
+
+
+def test_where_no_trial_has_a_figure_the_first_was_taken_and_the_page_says_so(results, tmp_path):
+    trials = [{"rates": {"lr_head": rate}, "validation": None, "diverged": "step 3: loss nan"} for rate in (1.0, 9.0)]
+    chosen = {"index": 0, "seed": 9, "metric": "accuracy", "trials": trials}
+    lost = synthetic.diverged(results, {FROD: 3})
+    build(replace(lost, tuning={("digits", "digit_vit", "frod"): chosen}), tmp_path)
+    assert "<strong>lr_head 1e0: diverged ✓</strong>" in (tmp_path / "index.html").read_text()
+    assert "None has a figure: the first one’s rates" in (tmp_path / "runs/digits/digit_vit/frod.html").read_text()
