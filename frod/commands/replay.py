@@ -23,7 +23,7 @@ def replay(
     ] = None,
     other_code: Annotated[bool, typer.Option("--other-code", help="Go on although the code is not the run's.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads. Default: as recorded; 1 for a trial.")
+        int | None, typer.Option(min=1, help="CPU threads, of all its processes together. Default: as recorded.")
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep the replay's files in this folder, which is made.")] = None,
 ) -> None:
@@ -38,22 +38,31 @@ def replay(
     from frod.finished import replay as stage
     from frod.finished.run import Finished
     from frod.provenance import records
-    from frod.training.run import deterministic
+    from frod.training import launch
 
     finished = Finished.read(run)
     finished.check_inputs()
     finished.check_rates()
     recorded = finished.facts.get("environment")
-    deterministic(threads or (recorded["threads"] if recorded else 1))
+    alone = {"count": 1, "sharded": False, "threads": recorded["threads"] if recorded else 1}
+    several = finished.facts.get("processes", alone)
+    threads = threads or several["threads"] * several["count"]
+    if launch.start(several["count"], threads):
+        return
+    from frod.training.processes import Processes
+    from frod.training.run import deterministic
+
+    team = Processes.join(sharded=several["sharded"])
+    deterministic(max(1, threads // team.count))
     here = records.environment()
     standard = stage.Standard.between(recorded or here, here, tolerance)
     job = Job.open(finished.run, finished.backbone, finished.task, finished.basis, finished.rates)
     notes = stage.check_code(finished, job.code, go_on=other_code)
     for note in [*notes, *standard.reasons, *stage.package_notes(recorded or here, here)]:
         print(f"note: {note}", flush=True)
-    with _folder(keep) as folder:
-        checkpoint = folder / "checkpoint.pt"
-        model, outcome = job.carry_out(checkpoint, float("inf"), here["threads"], test=not finished.is_trial)
+    with _folder(keep if team.first else None) as folder:
+        checkpoint, test = folder / "checkpoint.pt", not finished.is_trial
+        model, outcome = job.carry_out(checkpoint, float("inf"), threads, test=test, processes=team)
         if not finished.is_trial and outcome.diverged != finished.facts.get("diverged"):
             was, now = finished.facts.get("diverged") or "ended", outcome.diverged or "ended"
             raise ValueError(f"not the same: {run} {was}, the replay {now}")
@@ -61,8 +70,12 @@ def replay(
             found = stage.of_trial(finished, outcome)
         else:
             stage.write(folder, model, outcome, finished)
+            if not team.first:
+                return
             found = stage.of_run(finished, outcome, folder)
             (folder / "start.safetensors").unlink(missing_ok=True)
+    if not team.first:
+        return
     Console(width=WIDTH, highlight=False).print(stage.table(found, standard))
     same, text = stage.verdict(found, standard)
     print(f"{run}: {text}; trained in {outcome.train_seconds:.1f} s")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from frod.config import Run
+    from frod.training.processes import Processes
     from frod.training.run import Outcome
 
 OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
@@ -28,7 +29,14 @@ def train(
     rates: Annotated[
         Path | None, typer.Option(help="The rates that `frod tune` chose, where the run names none.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads; part of what makes a result repeatable.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; part of what makes a result repeatable.")] = 1,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that share each batch and the threads, one GPU each where there are GPUs."),
+    ] = 1,
+    sharded: Annotated[
+        bool, typer.Option("--sharded/--no-sharded", help="Keep a piece of the model in each process (FSDP2).")
+    ] = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
     ] = 120.0,
@@ -39,9 +47,10 @@ def train(
 
     from frod import files
     from frod.config import Rates, Run
+    from frod.training import launch
     from frod.tuners import trained
 
-    run = Run.model_validate(json.loads(spec))
+    run = Run.of(spec)
     chosen = None
     if run.rates is None:
         if rates is None:
@@ -51,12 +60,19 @@ def train(
         chosen = json.loads(rates.read_text())
         run = run.model_copy(update={"rates": Rates(**chosen["rates"])})
     job = Job.open(run, backbone, task, basis, rates=rates)
-    model, outcome = job.carry_out(out / "checkpoint.pt", checkpoint_seconds, threads, test=True)
+    if launch.start(processes, threads):
+        return
+    from frod.training.processes import Processes
+
+    team = Processes.join(sharded=sharded)
+    model, outcome = job.carry_out(out / "checkpoint.pt", checkpoint_seconds, threads, test=True, processes=team)
     trained.save(model, out / "adapter.safetensors", run.tuner.kind)
+    if not team.first:
+        return
     for table, name in ((outcome.history, "history.parquet"), (outcome.predictions, "predictions.parquet")):
         with files.path_for(out / name) as partial:
             table.to_parquet(partial, index=False)
-    _record(job, outcome, out, chosen, started, time.perf_counter() - clock)
+    _record(job, outcome, team, out, chosen, started, time.perf_counter() - clock)
     (out / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -85,15 +101,21 @@ class Job:
         digest = code.code_hash("frod.commands.train")
         return cls(run=run, backbone=backbone, task=task, basis=basis, inputs=inputs, code=digest)
 
-    def carry_out(self, checkpoint: Path, seconds: float, threads: int, *, test: bool) -> tuple[Module, Outcome]:
+    def carry_out(
+        self, checkpoint: Path, seconds: float, threads: int, *, test: bool, processes: Processes
+    ) -> tuple[Module, Outcome]:
         """Load model and data and train, from the checkpoint of the same job where there is one.
 
         Parameters
         ----------
         seconds : float
             Between checkpoints.
+        threads : int
+            Of all processes together; each has one at least.
         test : bool
             Whether to open the test splits; a trial does not.
+        processes : Processes
+            All of them call this, and get the same.
         """
         import frod
         from frod import backbones
@@ -102,7 +124,7 @@ class Job:
         from frod.training import run as stage
         from frod.training.seeds import stream
 
-        stage.deterministic(threads)
+        stage.deterministic(max(1, threads // processes.count))
         manifest = arrays.load_manifest(self.task, verify=False)  # opening a split verifies its files
         tests = [name for name in manifest["splits"] if name.startswith("test")]
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -125,12 +147,22 @@ class Job:
             checkpoint_seconds=seconds,
             fingerprint=hashes.json_sha256(
                 {"spec": resolved, "inputs": self.inputs, "code": self.code, "threads": threads}
+                | {"processes": processes.count, "sharded": processes.sharded}
             ),
+            processes=processes,
         )
         return model, outcome
 
 
-def _record(job: Job, outcome: Outcome, out: Path, chosen: dict | None, started: datetime, wall: float) -> None:
+def _record(
+    job: Job,
+    outcome: Outcome,
+    processes: Processes,
+    out: Path,
+    chosen: dict | None,
+    started: datetime,
+    wall: float,
+) -> None:
     """Write record.json: what went in, what ran it, what came out."""
     import resource
 
@@ -147,6 +179,7 @@ def _record(job: Job, outcome: Outcome, out: Path, chosen: dict | None, started:
         "inputs": job.inputs,
         "code": {"hash": job.code, **code.git_state()},
         "environment": records.environment(),
+        "processes": processes.facts(),
         "budget": outcome.budget,
         "tuning": chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]},
         "best_epoch": outcome.best_epoch,

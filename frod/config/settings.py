@@ -108,7 +108,13 @@ class Tracking(Entry):
 
 class Resources(Entry):
     threads: Count = 1
-    """CPU threads of a training job. Results are bit for bit the same only for the same number."""
+    """CPU threads of a training job, shared out among its processes. Results are bit for bit the same only for the same
+    number."""
+    processes: Count = 1
+    """Processes of a training job, which share each batch: one GPU each where there are GPUs. Budget, order of examples
+    and loss are those of one process, up to rounding; a finished run does not become stale by another number."""
+    sharded: bool = False
+    """Keep a piece of weights, gradients and optimiser in each process (FSDP2), for a model too large for one GPU."""
     mem_mb: Count = 4000
     """Memory of a training job, in MB, for schedulers."""
     runtime: Count = 240
@@ -117,6 +123,14 @@ class Resources(Entry):
     """GPUs of a training job."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 120.0
     """Time between checkpoints, in seconds: what a killed training may lose."""
+
+    @model_validator(mode="after")
+    def _a_gpu_for_each_process(self) -> Resources:
+        if self.gpu and self.processes > self.gpu:
+            raise ValueError(f"processes is {self.processes}, gpu is {self.gpu}: each process takes a GPU of its own")
+        if self.sharded and self.processes == 1:
+            raise ValueError("sharded is true, processes is 1: give the processes that the model is spread over")
+        return self
 
 
 class Cluster(Entry):

@@ -10,19 +10,28 @@ from typing import Any
 import torch
 
 from frod import files
+from frod.training.processes import Processes
 
 
-def save(path: Path, fingerprint: str, **state: Any) -> None:
-    """Write a checkpoint under a temporary name and rename it; the generators' states are added."""
-    random = {"cpu": torch.get_rng_state()}
+def save(path: Path, fingerprint: str, processes: Processes, **state: Any) -> None:
+    """Write a checkpoint under a temporary name and rename it; the states of all processes' generators are added.
+
+    All processes call this, with the same whole state; the first one writes.
+    """
+    random = {"cpu": processes.gather(torch.get_rng_state())}
     if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state()
-    with files.path_for(path) as partial:
-        torch.save({"fingerprint": fingerprint, "random": random, **state}, partial)
+        random["cuda"] = processes.gather(torch.cuda.get_rng_state())
+    if not processes.first:
+        return
+    try:
+        with files.path_for(path) as partial:
+            torch.save({"fingerprint": fingerprint, "random": random, **state}, partial)
+    except OSError as error:  # a full disk: the last whole checkpoint stays, and the training is not given up for it
+        print(f"no checkpoint now, the training goes on: {error}", file=sys.stderr, flush=True)
 
 
-def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Read a checkpoint and restore the generators.
+def load(path: Path, fingerprint: str, processes: Processes) -> dict[str, Any] | None:
+    """Read a checkpoint and restore this process's generators.
 
     Returns None, and says why on stderr, where there is none that fits: it is of other parameters, inputs or code
     (`fingerprint`), or damaged. Then the run starts anew.
@@ -38,7 +47,7 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
     if found != fingerprint:
         print(f"{path}: checkpoint of other parameters, inputs or code, starting anew", file=sys.stderr)
         return None
-    torch.set_rng_state(state["random"]["cpu"])
+    torch.set_rng_state(state["random"]["cpu"][processes.rank])
     if "cuda" in state["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random"]["cuda"])
+        torch.cuda.set_rng_state(state["random"]["cuda"][processes.rank])
     return state

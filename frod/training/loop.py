@@ -17,9 +17,11 @@ from torch.nn import functional
 import frod
 from frod import backbones
 from frod.config import Training
-from frod.training import checkpoints
+from frod.method.wrappers import whole
+from frod.training import checkpoints, sharding
 from frod.training.order import Budget
 from frod.training.predict import move
+from frod.training.processes import ALONE, Processes
 from frod.training.schedule import factor
 from frod.tuners.trained import trained_state
 
@@ -37,7 +39,7 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        As the tuner left it; moved to the accelerator's device.
+        As the tuner left it; moved to the accelerator's device. Sharded already where `processes` are.
     groups : list of dict
         The tuner's parameter groups, each with `name`, `lr`, `weight_decay` and `params`.
     data : frod.tasks.arrays.Split
@@ -54,6 +56,8 @@ class Trainer:
         Digest of all that the run depends on: a checkpoint of another is not used.
     watched : object with state() and restore(state), optional
         What `validate` keeps over the epochs; it goes into the checkpoints.
+    processes : Processes
+        Those that train this model together; each has a Trainer of its own, alike but for `processes`.
     """
 
     model: torch.nn.Module
@@ -70,6 +74,7 @@ class Trainer:
     checkpoint_seconds: float
     fingerprint: str
     watched: Any = None
+    processes: Processes = ALONE
     on_step: Callable[[int], None] = lambda step: None
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -78,7 +83,11 @@ class Trainer:
     def __post_init__(self) -> None:
         self.optimiser = torch.optim.AdamW(self.groups, fused=True)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.model, self.optimiser = self.accelerator.prepare(self.model, self.optimiser)
+        self.plain = self.model  # without the wrapper for several processes
+        if self.processes.sharded:
+            self.optimiser = self.accelerator.prepare(self.optimiser)
+        else:
+            self.model, self.optimiser = self.accelerator.prepare(self.model, self.optimiser)
         self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.process = psutil.Process()
         self.process.cpu_percent()  # the first call only starts the count
@@ -103,7 +112,7 @@ class Trainer:
                 self._progress(step + 1, start)
             if epoch_ends:
                 self.history[-1]["validation"] = self.validate(self.model)
-            if not last and time.monotonic() - saved >= self.checkpoint_seconds:
+            if not last and self.processes.agreed(time.monotonic() - saved >= self.checkpoint_seconds):
                 self._save(step + 1)
                 saved = time.monotonic()
             self.on_step(step + 1)
@@ -119,11 +128,12 @@ class Trainer:
         total = torch.zeros((), device=self.accelerator.device)
         for micro in earlier:
             # FRoD's weights, and the exchange between processes, need working out once a step only: in the last.
-            with self.accelerator.no_sync(self.model), frod.accumulating(self.model, len(earlier) + 1):
+            alone = self.processes.no_exchange(self.accelerator, self.model)
+            with alone, frod.accumulating(self.model, len(earlier) + 1):
                 total += self._backward(micro, len(batch))
         total += self._backward(last, len(batch))
         limit = self.training.clip if self.training.clip is not None else math.inf
-        norm = self.accelerator.clip_grad_norm_(self.trained, limit)
+        norm = whole(self.accelerator.clip_grad_norm_(self.trained, limit))
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.pending.append((step, total, norm))
@@ -134,14 +144,20 @@ class Trainer:
         self.history.append(row | {"seconds": self.seconds, "step_seconds": elapsed, "validation": math.nan} | rates)
 
     def _backward(self, micro: np.ndarray, size: int) -> torch.Tensor:
-        """Add the gradient of some of a batch's `size` examples to what there is; return their part of its loss."""
-        inputs = move(self.data.batch(micro), self.accelerator.device)
+        """Add the gradient of some of a batch's `size` examples to what there is; return their part of its loss.
+
+        Of several processes each does its share.
+        """
+        mine, counts = self.processes.share(micro)
+        inputs = move(self.data.batch(mine), self.accelerator.device)
         labels = inputs.pop("labels")
         with self.accelerator.autocast():
             scores = backbones.logits(self.model, inputs)
         # Sum over the micro-batch, over the size of the whole: micro-batches of unlike size weigh as they should.
         loss = self._loss(scores.float(), labels) / size
-        self.accelerator.backward(loss)
+        if not counts:
+            loss = loss * 0
+        self.accelerator.backward(loss * self.processes.count)  # the exchange takes the mean over the processes
         return loss.detach()
 
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -151,13 +167,15 @@ class Trainer:
 
     def _flush(self) -> None:
         """Read the pending losses from the device and stop at the first that is not finite."""
-        for step, loss, norm in self.pending:
-            self.history[step]["loss"], self.history[step]["grad_norm"] = float(loss), float(norm)
-            if not (math.isfinite(float(loss)) and math.isfinite(float(norm))):
+        steps, losses, norms = zip(*self.pending) if self.pending else ((), (), ())
+        losses = self.processes.total(torch.stack(losses).double()).tolist() if losses else []
+        for step, loss, norm in zip(steps, losses, map(float, norms)):
+            self.history[step]["loss"], self.history[step]["grad_norm"] = loss, norm
+            if not (math.isfinite(loss) and math.isfinite(norm)):
                 del self.history[step + 1 :]
                 rates = {k: v for k, v in self.history[step].items() if k.startswith("lr_")}
                 raise Diverged(
-                    f"step {step + 1} of {self.budget.steps}: loss {float(loss)}, gradient norm {float(norm)}, "
+                    f"step {step + 1} of {self.budget.steps}: loss {loss}, gradient norm {norm}, "
                     f"rates {rates}. Lower this method's rates in the suite, or clip gradients (training.clip)."
                 )
         self.pending.clear()
@@ -178,13 +196,13 @@ class Trainer:
 
     def _save(self, step: int) -> None:
         self._flush()
-        state = trained_state(self.accelerator.unwrap_model(self.model))
         checkpoints.save(
             self.checkpoint,
             self.fingerprint,
+            self.processes,
             step=step,
-            model=state,
-            optimiser=self.optimiser.state_dict(),
+            model=sharding.whole_tensors(trained_state(self.plain)),
+            optimiser=sharding.whole_optimiser(self.optimiser),
             history=self.history,
             seconds=self.seconds,
             watched=self.watched and self.watched.state(),
@@ -192,16 +210,16 @@ class Trainer:
         print(f"checkpoint after step {step}", flush=True)
 
     def _resume(self) -> int:
-        state = checkpoints.load(self.checkpoint, self.fingerprint)
+        state = checkpoints.load(self.checkpoint, self.fingerprint, self.processes)
         if state is None:
             return 0
-        model = self.accelerator.unwrap_model(self.model)
-        if set(state["model"]) != set(trained_state(model)):
+        here = trained_state(self.plain)
+        if set(state["model"]) != set(here):
             raise ValueError(
                 f"{self.checkpoint}: holds other parameters than the model trains; delete it to start anew"
             )
-        model.load_state_dict(state["model"], strict=False)  # the frozen ones are not in it
-        self.optimiser.load_state_dict(state["optimiser"])
+        sharding.load_tensors(here, state["model"])
+        sharding.load_optimiser(self.optimiser, state["optimiser"])
         self.history, self.seconds = state["history"], state["seconds"]
         if self.watched:
             self.watched.restore(state["watched"])

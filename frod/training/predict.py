@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from frod import backbones
+from frod.training.processes import ALONE, Processes
 
 
 def move(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
@@ -25,8 +26,9 @@ def predict(
     split: str,
     batch_size: int,
     device: torch.device,
+    processes: Processes = ALONE,
 ) -> pd.DataFrame:
-    """Run the model in evaluation mode.
+    """Run the model in evaluation mode; several processes each do a share of every batch, and all get the whole.
 
     Parameters
     ----------
@@ -45,13 +47,19 @@ def predict(
     training = model.training
     model.eval()
     by_length = np.argsort(data.lengths[chosen], kind="stable")  # like lengths together: little padding
-    order, scores = chosen[by_length], []
+    order, scores = chosen[by_length], np.empty(0)
     for start in range(0, len(order), batch_size):
-        batch = move(data.batch(order[start : start + batch_size]), device)
+        mine, counts = processes.share(np.arange(start, min(start + batch_size, len(order))))
+        batch = move(data.batch(order[mine]), device)
         batch.pop("labels")
-        scores.append(backbones.logits(model, batch).float().cpu().numpy())
+        found = backbones.logits(model, batch).float().cpu().numpy()
+        if not len(scores):
+            scores = np.zeros((len(order), found.shape[1]), np.float32)
+        if counts:
+            scores[mine] = found
     model.train(training)
-    return as_table(data, chosen, np.concatenate(scores)[np.argsort(by_length)], split=split)
+    scores = processes.total(torch.from_numpy(scores)).numpy()  # what is another's is 0 here
+    return as_table(data, chosen, scores[np.argsort(by_length)], split=split)
 
 
 def as_table(data: Any, chosen: np.ndarray, scores: np.ndarray, *, split: str) -> pd.DataFrame:

@@ -14,12 +14,13 @@ import pandas as pd
 import torch
 
 from frod import tuners
-from frod.config import Run, Training
+from frod.config import Run
 from frod.evaluation import metrics
-from frod.training import order, seeds
+from frod.training import order, seeds, sharding
 from frod.training.best import BestEpoch
 from frod.training.loop import Diverged, Trainer
 from frod.training.predict import as_table, predict
+from frod.training.processes import ALONE, Processes
 from frod.tuners import size
 from frod.tuners.trained import count, in_head
 
@@ -56,14 +57,6 @@ def deterministic(threads: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def accelerator(training: Training) -> Any:
-    """Return accelerate's Accelerator in the precision asked for: `auto` is bfloat16 on a GPU, float32 on a CPU."""
-    from accelerate import Accelerator
-
-    half = training.precision == "bfloat16" or (training.precision == "auto" and torch.cuda.is_available())
-    return Accelerator(mixed_precision="bf16" if half else "no")
-
-
 def train(
     run: Run,
     model: torch.nn.Module,
@@ -76,6 +69,7 @@ def train(
     checkpoint: Path,
     checkpoint_seconds: float,
     fingerprint: str,
+    processes: Processes = ALONE,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Outcome:
     """Fine-tune `model` in place; predict validation and, once, at the end, whatever test splits there are.
@@ -93,6 +87,8 @@ def train(
         Needed by kind frod only.
     metric_names : list of str
         Of the task; the first is followed after each epoch.
+    processes : Processes
+        Those that do this together: all get the same outcome, and of a sharded model each has its pieces.
     """
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
     released = run.protocol == "released"
@@ -101,13 +97,15 @@ def train(
     method = match.tuner if match else run.tuner
     tuner = tuners.of_kind(method.kind)
     tuner.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
-    groups = tuner.groups(model, run.rates, head, run.training.weight_decay)
-    torch.manual_seed(streams["dropout"])
-
     training = run.training
+    engine = processes.accelerator(training)
+    if processes.sharded:
+        sharding.shard(model, engine.device, processes.count)
+    groups = tuner.groups(model, run.rates, head, training.weight_decay)
+    processes.seed(streams["dropout"])
+
     chosen = seeds.subset(splits["train"].labels, training.max_train, run.split_seed)
     budget, batches = order.plan(len(chosen), training, run.seed, splits["train"].lengths[chosen])
-    engine = accelerator(training)
     watched = "test" if released else "validation"
     positions = {name: np.arange(len(split)) for name, split in splits.items() if name.startswith("test")}
     if not released:
@@ -120,7 +118,15 @@ def train(
         evaluations[split] += 1
         many = EVALUATION_FACTOR * training.batch_size
         with engine.autocast():
-            table = predict(model, splits[split], chosen, split=split, batch_size=many, device=engine.device)
+            table = predict(
+                model,
+                splits[split],
+                chosen,
+                split=split,
+                batch_size=many,
+                device=engine.device,
+                processes=processes,
+            )
         if not np.isfinite(np.stack(table["scores"])).all():
             raise Diverged(f"scores on {split} are not finite; lower this method's rates in the suite")
         return table
@@ -148,6 +154,7 @@ def train(
         checkpoint_seconds=checkpoint_seconds,
         fingerprint=fingerprint,
         watched=best,
+        processes=processes,
         on_step=on_step,
     )
     diverged = None
@@ -162,6 +169,8 @@ def train(
             as_table(splits[watched], np.arange(0), np.empty((0, 1 if regression else 2), np.float32), split=watched)
         ]
         forget(groups)
+    if processes.sharded:
+        sharding.reshard(model)
     history = pd.DataFrame(trainer.history)
     return Outcome(
         history=history.rename(columns={"validation": f"{watched}_{metric_names[0]}"}),

@@ -55,15 +55,25 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save(model: nn.Module, path: Path, kind: str) -> None:
-    """Write what was trained as safetensors; FRoD in its own adapter format, which names basis and pattern."""
+    """Write what was trained as safetensors; FRoD in its own adapter format, which names basis and pattern.
+
+    Of several processes all have to call this; the first one writes.
+    """
+    from torch import distributed
+
+    from frod import files
+    from frod.method.wrappers import is_distributed, whole
+
+    first = not distributed.is_initialized() or distributed.get_rank() == 0
     if kind == "frod":
         import frod
 
-        frod.save_adapter(model, path)
+        if first or is_distributed(model):  # in pieces: then all take part, and the first one writes
+            frod.save_adapter(model, path)
         return
     from safetensors.torch import save_file
 
-    from frod import files
-
-    with files.path_for(path) as partial:
-        save_file({name: t.cpu().contiguous().clone() for name, t in trained_state(model).items()}, partial)
+    tensors = {name: whole(t).cpu().contiguous().clone() for name, t in trained_state(model).items()}
+    if first:
+        with files.path_for(path) as partial:
+            save_file(tensors, partial)

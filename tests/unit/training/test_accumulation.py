@@ -12,7 +12,7 @@ from frod.config import Training
 from frod.method.linear import FrodLinear
 from frod.training.loop import Trainer
 from frod.training.order import plan
-from frod.training.run import accelerator
+from frod.training.processes import Processes
 
 EXAMPLES = 36  # in batches of 16: the last of the epoch has 4
 
@@ -46,7 +46,7 @@ def trained(folder, accumulation):
     training = Training(epochs=2, batch_size=16, accumulation=accumulation)
     budget, batches = plan(EXAMPLES, training, seed=0)
     model = adapted()
-    history = Trainer(
+    trainer = Trainer(
         model=model,
         groups=frod.parameter_groups(model, lr_scale=1e-2, lr_rotation=1e-2, lr_head=1e-2),
         data=Points(),
@@ -55,13 +55,14 @@ def trained(folder, accumulation):
         budget=budget,
         training=training,
         regression=False,
-        accelerator=accelerator(training),
+        accelerator=Processes().accelerator(training),
         validate=lambda model: 0.0,
         checkpoint=folder / f"{accumulation}.pt",
         checkpoint_seconds=1e9,
         fingerprint="f",
-    ).run()
-    return model, len(history)
+    )
+    trainer.run()
+    return model, len(trainer.history)
 
 
 @pytest.fixture
