@@ -57,9 +57,10 @@ def pages(report: Report, templates: Environment) -> dict[str, str]:
 
 def _result(report: Report, result: MethodResult) -> Facts:
     """What the runs give together."""
-    facts = [(f"test, seed {seed}", show.points(value, 2)) for seed, value in sorted(result.values.items())]
-    facts += [(f"test, seed {seed}", "undefined: the predictions do not vary") for seed in result.undefined]
-    facts += [(f"test, seed {seed}", "diverged") for seed in result.diverged]
+    seeds = {seed: show.points(value, 2) for seed, value in result.values.items()}
+    seeds |= dict.fromkeys(result.undefined, "undefined: the predictions do not vary")
+    seeds |= dict.fromkeys(result.diverged, "diverged")
+    facts = [(f"test, seed {seed}", text) for seed, text in sorted(seeds.items())]
     if result.spread:
         facts.append(("mean", show.points(result.spread.mean, 2)))
         facts.append(("standard deviation", show.points(result.spread.spread, 2)))

@@ -72,7 +72,7 @@ def _differences(report: Report, top: Headline) -> list[str]:
         if top.over_tasks.has_interval:
             said += f"; 95\u00a0% interval over tasks {show.interval(top.over_tasks.low, top.over_tasks.high)}"
         said += ")"
-    said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task."
+    said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task{_without(report)}."
     metrics = list(dict.fromkeys(metric_label(comparison.primary) for comparison in report.comparisons))
     if len(metrics) > 1:
         said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."
@@ -85,6 +85,13 @@ def _differences(report: Report, top: Headline) -> list[str]:
         "tasks that have one. An interval that contains zero does not show that the methods are equal: "
         "with few seeds it is wide.",
     ]
+
+
+def _without(report: Report) -> str:
+    """What the difference to the reference leaves out as it diverged."""
+    lost = {m: sum(key.method == m for key in report.diverged) for m in (SUBJECT, REFERENCE)}
+    told = [f"{number(count, 'run')} of {report.label(method)}" for method, count in lost.items() if count]
+    return f", without {' and '.join(told)} that diverged" if told else ""
 
 
 def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:

@@ -64,6 +64,7 @@ def test_the_page_says_it_before_anything_else_and_leads_to_each_run(folder, wor
         assert f"runs/{key.task}/{key.backbone}/{key.method}.html#seed-{key.seed}" in links
         assert key.path in words
     assert "step 12 of 180: loss inf, gradient norm nan" in words
+    assert "per task, without 1 run of FRoD and 1 run of full fine-tuning that diverged." in words
     assert not re.search(r"\bnan\b", re.sub("gradient norm nan", "", words))
 
 
@@ -113,7 +114,7 @@ def test_the_terminal_marks_and_names_them_within_its_width(broken, results):
 def test_the_runs_page_has_the_message_and_no_figure(folder):
     text = "".join(read((folder / "runs/digits/digit_vit/frod.html").read_text()).words)
     assert "This run diverged: step 12 of 180: loss inf" in text
-    assert re.search(r"test, seed 2\s*diverged", text)
+    assert re.search(r"test, seed 1\s*[\d.]+\s*test, seed 2\s*diverged\s*test, seed 3", text)
     assert text.count("This run diverged") == 1
     assert not re.search(r"\bundefined\b", text)
 
