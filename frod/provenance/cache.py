@@ -83,7 +83,7 @@ def store(key: str, out_dir: str | os.PathLike[str]) -> bool:
             return True
         entry.parent.mkdir(parents=True, exist_ok=True)
         _sweep(entry.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=files.PREFIX, dir=entry.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=files.own_prefix(), dir=entry.parent))
         (temporary / CONTENT).mkdir()
         for name in names:
             (temporary / CONTENT / name).parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _discard(entry: Path, reason: str) -> None:
     _say(f"entry {entry.name[:12]} is not sound and is removed: {reason}; computing it anew")
     try:
         # Renamed first: no other process must find it half removed.
-        aside = Path(tempfile.mkdtemp(prefix=files.PREFIX, dir=entry.parent)) / "entry"
+        aside = Path(tempfile.mkdtemp(prefix=files.own_prefix(), dir=entry.parent)) / "entry"
         entry.rename(aside)
         shutil.rmtree(aside.parent)
     except OSError as error:
@@ -165,7 +165,8 @@ def _discard(entry: Path, reason: str) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written a day ago or more."""
+    """Remove what killed processes left half-written: of this host at once, of others after a day."""
+    files.sweep(folder.absolute())
     for path in folder.glob(f"{files.PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:

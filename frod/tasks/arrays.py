@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,13 @@ MANIFEST = "manifest.json"
 
 def write_images(folder: Path, split: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return a new uint8 memory map SPLIT.images.npy to fill, of shape (examples, height, width, channels)."""
-    return np.lib.format.open_memmap(folder / f"{split}.images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    path = folder / f"{split}.images.npy"
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # The map has no blocks yet; were the disk full when it is filled, the process would die without a word.
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return images
 
 
 def write_tokens(folder: Path, split: str, tokens: np.ndarray, offsets: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from frod.files import PREFIX, whole_directory
+from frod.files import own_prefix, whole_directory
 from frod.tasks import arrays, choices, files, images, packages, sentences, splits, sums
 from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows
 from frod.tasks.registry import Generator, Package, Part, TaskSpec
@@ -100,7 +100,7 @@ def opened(
     """
     if beside is not None:
         beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=beside.parent if beside else None) as scratch:
+    with tempfile.TemporaryDirectory(prefix=own_prefix(), dir=beside.parent if beside else None) as scratch:
         wanted = list(dict.fromkeys(part.from_ for part in _drawn_from(task, protocol).values()))
         if isinstance(task.source, Generator):
             source = sums.read(task.source, seed=seed)

@@ -1,0 +1,41 @@
+"""Disks that are full and folders that are closed, also for root, whom permissions alone do not stop."""
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+
+import pytest
+
+
+@contextlib.contextmanager
+def full_disk(folder, megabytes):
+    """A file system of so many megabytes; where none may be mounted, a limit on each file's size in its place."""
+    mounted = (
+        os.getuid() == 0
+        and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if not mounted:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes << 20, before[1]))
+    try:
+        yield folder
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def without_rights(command):
+    """The command for a process that permissions hold for: root gives up its power to pass over them."""
+    if os.getuid() != 0:
+        return command
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if not shutil.which("setpriv") or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("root, and setpriv (util-linux) cannot take its power over permissions from it")
+    return [*drop, *command]
