@@ -100,6 +100,8 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
     unlike = (old[keys].to_numpy() != new[keys].to_numpy()).any(axis=1)
     if unlike.any():
         return [_unlike("predictions: examples", len(old), int(unlike.sum()), f"row {np.flatnonzero(unlike)[0]}")]
+    if not len(old):  # of runs that diverged
+        return [Compared(what="predictions: examples", values=0)]
     one, other = (np.stack(table["scores"].to_numpy()) for table in (old, new))
     if one.shape != other.shape:
         return [_unlike("predictions: scores", one.size, one.size)]
@@ -134,8 +136,11 @@ def histories(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
 
 
 def metrics(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Compared]:
-    """Compare what metrics.json holds, but for the hash of the predictions; the share is the plain difference."""
-    facts = {k: v for k, v in old.items() if k not in ("metrics", "predictions_sha256")}
+    """Compare what metrics.json holds; the share is the plain difference.
+
+    Not the hash of the predictions, nor where a run diverged, which the record has, too.
+    """
+    facts = {k: v for k, v in old.items() if k not in ("metrics", "predictions_sha256", "diverged")}
     found = [exactly("metrics: examples", facts, {name: new.get(name) for name in facts})]
     for split in dict.fromkeys([*old["metrics"], *new["metrics"]]):
         one, other = old["metrics"].get(split, {}), new["metrics"].get(split, {})

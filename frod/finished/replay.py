@@ -101,7 +101,9 @@ def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) 
     outcome.history.to_parquet(folder / "history.parquet", index=False)
     outcome.predictions.to_parquet(folder / "predictions.parquet", index=False)
     manifest = arrays.load_manifest(finished.task, verify=False)
-    files.write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest))
+    files.write_json(
+        folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, outcome.diverged)
+    )
 
 
 def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]:
@@ -121,11 +123,13 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
         raise ValueError(f"{', '.join(missing)}: missing; let the workflow finish the run (frod train, frod evaluate)")
     adapter, predictions, history, metrics = pairs
     facts = ["budget", "parameters", "seeds", "best_epoch"]
+    diverged = finished.facts.get("diverged"), outcome.diverged
     if not finished.facts["resumed_from_step"]:  # what was predicted before an interruption is not counted
         facts.append("evaluations")
     return [
         _as_recorded(finished),
         *(comparison.exactly(f"record: {name}", finished.facts[name], getattr(outcome, name)) for name in facts),
+        *([_divergence(*diverged)] if any(diverged) else []),
         comparison.adapters(*adapter, lambda: _start(finished, folder)),
         *comparison.predictions(*map(pd.read_parquet, predictions)),
         *comparison.histories(*map(pd.read_parquet, history)),
@@ -136,13 +140,8 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
 def of_trial(finished: Finished, outcome: Outcome) -> list[Compared]:
     """Compare a trial's figure on validation; of a training that diverged, where it did."""
     facts = finished.facts
-    diverged = outcome.diverged
-    if diverged is not None or facts["diverged"] is not None:
-        both = diverged is not None and facts["diverged"] is not None
-        unlike = int(diverged != facts["diverged"])
-        where = f"{facts['diverged'] or 'ended'}, now {diverged or 'ended'}" if unlike else ""
-        share = 0.0 if both else math.inf
-        return [Compared(what="divergence", values=1, differing=unlike, largest=math.inf, share=share, where=where)]
+    if outcome.diverged or facts["diverged"]:
+        return [_divergence(facts["diverged"], outcome.diverged)]
     column = f"validation_{facts['metric']}"
     found = [
         comparison.exactly(f"record: {name}", facts[name], getattr(outcome, name)) for name in ("budget", "evaluations")
@@ -150,6 +149,14 @@ def of_trial(finished: Finished, outcome: Outcome) -> list[Compared]:
     old = math.nan if facts["validation"] is None else facts["validation"]
     new = float(outcome.history[column].iloc[-1])
     return [*found, comparison.numbers(column, np.array([old]), np.array([new]), scale=1.0)]
+
+
+def _divergence(was: str | None, now: str | None) -> Compared:
+    """Compare where two trainings diverged: within a tolerance it is enough that both did."""
+    unlike = int(was != now)
+    where = f"{was or 'ended'}, now {now or 'ended'}" if unlike else ""
+    share = 0.0 if was and now else math.inf
+    return Compared(what="divergence", values=1, differing=unlike, largest=math.inf, share=share, where=where)
 
 
 def table(found: Sequence[Compared], standard: Standard) -> Table:

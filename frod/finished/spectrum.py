@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def schema() -> pyarrow.Schema:
-    """Columns of spectrum.parquet, one row per seed and layer; of a method that changes no target layer, no row."""
+    """Columns of spectrum.parquet, one row per seed and layer; of a seed that changes no target layer, no row."""
     import pyarrow
 
     return pyarrow.schema(
@@ -52,7 +52,7 @@ def schema() -> pyarrow.Schema:
 def of_runs(runs: Sequence[Finished]) -> Iterator[dict[str, Any]]:
     """Yield the rows of runs of one backbone; their models are restored one after the other.
 
-    A linear probe changes no target layer and has no rows.
+    A linear probe changes no target layer and has no rows; nor has a run that diverged, whose weights are no numbers.
 
     Raises
     ------
@@ -64,7 +64,8 @@ def of_runs(runs: Sequence[Finished]) -> Iterator[dict[str, Any]]:
         finished.check_inputs()
         finished.check_outputs()
         run, folder = finished.run, finished.backbone
-        if run.tuner.kind == "linear_probe":
+        if run.tuner.kind == "linear_probe" or finished.facts.get("diverged"):
+            print(f"{run.key}: no layers", flush=True)
             continue
         if before is None:
             before = originals(backbones.skeleton(folder), run.targets, folder)

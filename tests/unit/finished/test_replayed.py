@@ -4,6 +4,7 @@ another machine for the same and another rate, seed or example for another. Expe
 import copy
 import io
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,36 @@ def test_metrics_are_compared_by_split_and_name():
     assert found["metrics: examples"].exact
     lost = {one.what: one for one in comparison.metrics(old, new | {"metrics": {}})}
     assert lost["metrics: test accuracy"].share == math.inf
+
+
+def test_what_a_diverged_run_leaves_is_compared_to_the_bit(tmp_path):
+    """No predictions, a history that ends in nan or infinity, an adapter of nan."""
+    empty = predictions().iloc[:0]
+    assert comparison.predictions(empty, empty) == [Compared(what="predictions: examples", values=0)]
+    assert comparison.predictions(empty, predictions())[0].share == math.inf
+    lost = history(loss=[3.0, np.inf], grad_norm=[1.0, np.nan])
+    assert all(one.exact for one in comparison.histories(lost, lost.copy()))
+    other = {one.what: one for one in comparison.histories(lost, history(loss=[3.0, 9e30], grad_norm=[1.0, np.nan]))}
+    assert not other["history: loss"].share <= 0.05
+    gone = {"a": np.full(3, np.nan, np.float32)}
+    assert adapters(tmp_path, gone, gone).exact
+    old = {"task": "t", "metrics": {}, "examples": {}, "diverged": "step 2: loss inf"}
+    assert [one.exact for one in comparison.metrics(old, old | {"diverged": "step 3: loss nan"})] == [True]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "exact", "within"),
+    [
+        ("step 2: loss inf", "step 2: loss inf", True, True),
+        ("step 2: loss inf", "step 3: loss nan", False, True),  # as another machine may have it
+        ("step 2: loss inf", None, False, False),
+        (None, "step 2: loss inf", False, False),
+    ],
+)
+def test_a_divergence_is_the_same_where_it_was(was, now, exact, within):
+    (found,) = replay.of_trial(SimpleNamespace(facts={"diverged": was}), SimpleNamespace(diverged=now))
+    assert replay.Standard(None).accepts(found) == exact
+    assert replay.Standard(0.05).accepts(found) == within
 
 
 @pytest.mark.parametrize(
