@@ -12,7 +12,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from frod.audit import counts, data, dvc_lock, git, predictions, report_files, runs, summary, tracked, trials
+from frod.audit import (
+    counts,
+    data,
+    divergence,
+    dvc_lock,
+    git,
+    predictions,
+    report_files,
+    runs,
+    summary,
+    tracked,
+    trials,
+)
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
@@ -107,6 +119,7 @@ def _check_runs(study: Study, findings: Findings, *, each: Callable[..., Any], p
             predictions.check_predictions(study, key, findings)
             predictions.check_metrics(study, key, again, findings)
             predictions.check_history(study, key, again, findings)
+            divergence.check(study, key, findings)
             counts.check_counts(study, key, findings)
         progress("runs", done, len(study.runs))
 

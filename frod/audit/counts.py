@@ -103,6 +103,14 @@ def _check_adapter(
     findings.equal(path, "metadata", expected, {name: settings.get(name) for name in expected}, remedy=AGAIN)
 
 
+def trained_of(study: Study, key: RunKey) -> frozenset[str]:
+    """Names in a run's adapter file of all that it trained."""
+    run = study.runs[key]
+    matched = (study.records[key]["parameters"].get("matched") or {}) if run.matched else {}
+    trained = _trained(study, run, matched.get("value"))
+    return trained.body | trained.head
+
+
 def _trained(study: Study, run: Run, size: Any) -> Trained:
     """What a run trains; worked out once for each backbone and method."""
     tuner = run.tuner

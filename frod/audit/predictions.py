@@ -36,6 +36,9 @@ def check_predictions(study: Study, key: RunKey, findings: Findings) -> None:
     run = study.runs[key]
     with findings.guard(path, "its examples"):
         table = pq.read_table(path, columns=["split", "example_id", "label"])
+        if study.diverged(key):
+            findings.equal(path, "rows, as the record says that the run diverged", 0, len(table), remedy=AGAIN)
+            return
         wanted = _splits(study, run)
         findings.equal(path, "splits", sorted(wanted), sorted(pc.unique(table["split"]).to_pylist()), remedy=AGAIN)
         for split, of in wanted.items():
@@ -98,7 +101,8 @@ def compute_metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
     from frod.evaluation import metrics
 
     try:
-        return metrics.evaluate(folder / "predictions.parquet", manifest)
+        diverged = (read_json(folder / "record.json") or {}).get("diverged")
+        return metrics.evaluate(folder / "predictions.parquet", manifest, diverged)
     except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end
         return f"{type(error).__name__}: {error}"
 
@@ -114,15 +118,18 @@ def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
     with findings.guard(path, "its steps"):
         table = pq.read_table(path)
         planned = budget(study, run)
-        steps = table["step"].to_pylist()
-        findings.equal(path, "steps", list(range(1, planned["steps"] + 1)), steps, remedy=AGAIN)
-        findings.equal(path, "sum of examples", planned["examples"], sum(table["examples"].to_pylist()), remedy=AGAIN)
+        steps, examples = table["step"].to_pylist(), sum(table["examples"].to_pylist())
+        diverged = study.diverged(key)  # then the history ends early: `divergence` holds where against the record
+        wanted = min(len(steps), planned["steps"]) if diverged else planned["steps"]
+        findings.equal(path, "steps", list(range(1, wanted + 1)), steps, remedy=AGAIN)
+        if wanted == planned["steps"]:
+            findings.equal(path, "sum of examples", planned["examples"], examples, remedy=AGAIN)
         primary = study.manifest(run.task, run.backbone)["metrics"][0]
         watched = "test" if run.protocol == "released" else "validation"
         columns = [name for name in table.column_names if name.startswith(("validation", "test"))]
         findings.equal(path, "splits watched", [f"{watched}_{primary}"], columns, remedy=AGAIN)
         _check_rates(study, key, path, table, findings)
-        if isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
+        if not diverged and isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
             last = _number(table[f"{watched}_{primary}"][-1].as_py())
             expected = again["metrics"].get(watched, {}).get(primary, NOTHING)
             findings.equal(path, f"last {watched}_{primary}, by predictions.parquet", expected, last, remedy=AGAIN)
@@ -136,7 +143,7 @@ def _check_rates(study: Study, key: RunKey, path: Path, table: pa.Table, finding
     run = study.runs[key]
     rates = Rates(**((study.records.get(key) or {}).get("spec") or {}).get("rates") or {"lr_head": 0})
     group_of = {"lr": "lr_body"}
-    steps = table.num_rows
+    steps = budget(study, run)["steps"]
     schedule = study.schedules.get((steps, run.training.model_dump_json()))
     if schedule is None:
         schedule = [factor(step, steps, run.training) for step in range(steps)]
@@ -144,7 +151,7 @@ def _check_rates(study: Study, key: RunKey, path: Path, table: pa.Table, finding
     for name, rate in rates.model_dump(exclude_none=True).items():
         column = group_of.get(name, name)
         there = table[column].to_pylist() if column in table.column_names else NOTHING
-        findings.equal(path, column, [rate * scale for scale in schedule], there, remedy=AGAIN)
+        findings.equal(path, column, [rate * scale for scale in schedule[: table.num_rows]], there, remedy=AGAIN)
 
 
 def _number(value: float | None) -> float | None:

@@ -135,12 +135,20 @@ def _check_evaluations(study: Study, run: Run, path: Path, record: Mapping[str, 
     """Test is read once, at the end; only the released protocol looks at it after every epoch."""
     tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
     watched = looks(budget(study, run))
-    expected = dict.fromkeys(tests, 1) | {"test" if run.protocol == "released" else "validation": watched}
-    found = dict(record["evaluations"])
-    often = found.get("validation" if run.protocol == "audited" else "test")
-    if record.get("resumed_from_step") and isinstance(often, int) and 0 < often < watched:
-        expected |= {"test" if run.protocol == "released" else "validation": often}  # counted since the resumption
+    split = "test" if run.protocol == "released" else "validation"
+    found, diverged = dict(record["evaluations"]), record.get("diverged")
+    read = tests if diverged is None else _read_until(diverged, tests)
+    expected = {name: int(name in read) for name in tests} | {split: watched}
+    often = found.get(split)
+    least = 0 if diverged is not None else 1 if record.get("resumed_from_step") else watched
+    if isinstance(often, int) and least <= often < watched:
+        expected |= {split: often}  # as it ended early, or is counted since the resumption
     findings.equal(path, "evaluations", expected, found, remedy=AGAIN)
+
+
+def _read_until(diverged: str, tests: list[str]) -> list[str]:
+    """Tests that a run predicted although it diverged: where that was in their scores, those up to it."""
+    return next((tests[: i + 1] for i, name in enumerate(tests) if diverged.startswith(f"scores on {name} ")), [])
 
 
 def looks(budget: Mapping[str, Any]) -> int:

@@ -97,6 +97,10 @@ class Study:
                 found[key] = content
         return found
 
+    def diverged(self, key: RunKey) -> bool:
+        """Whether a run diverged, by its record."""
+        return self.records.get(key, {}).get("diverged") is not None
+
     @cached_property
     def usual_code(self) -> str | None:
         """The hash of the code that most runs were made by."""

@@ -15,7 +15,7 @@ from frod.audit.study import Study, read_json
 from frod.reporting.naming import RunKey
 
 NAME = "MLflow"
-TAGS = ("frod.run", "frod.record", "frod.code", "git_commit")
+TAGS = ("frod.run", "frod.record", "frod.code", "git_commit", "frod.diverged")
 
 
 def check(study: Study, findings: Findings) -> None:
@@ -59,6 +59,7 @@ def _compare(study: Study, key: RunKey, run: Logged, findings: Findings, remedy:
         "frod.record": study.digests.sha256(folder / "record.json"),
         "frod.code": record["code"]["hash"],
         "git_commit": str(record["code"]["git_commit"]),
+        "frod.diverged": record.get("diverged") or NOTHING,
     }
     parts = {
         "tag": (tags, {tag: run.tags.get(tag, NOTHING) for tag in TAGS}),
@@ -81,7 +82,7 @@ def _metrics(folder: Path, record: Mapping[str, Any], metrics: Mapping[str, Any]
     curves = {}
     for column in table.column_names:
         if column in tracking.CURVES or column.startswith(("lr_", "validation_", "test_")):
-            values = [value for value in table[column].to_pylist() if value is not None and not math.isnan(value)]
+            values = [value for value in table[column].to_pylist() if value is not None and math.isfinite(value)]
             if values:
                 curves[tracking.CURVES.get(column, column)] = float(values[-1])
     return tracking.figures_of(record, metrics) | curves

@@ -47,17 +47,20 @@ def _check_trial(study: Study, trial: Trial, path: Path, found: Mapping[str, Any
         "spec": run.resolved(),
         "inputs": study.inputs(run, tuned=False),
         "code": study.usual_code,
+        "metric": study.manifest(run.task, run.backbone)["metrics"][0],
+        "budget": budget(study, run),
     }
-    if found.get("diverged") is None:
-        expected |= {"metric": study.manifest(run.task, run.backbone)["metrics"][0], "budget": budget(study, run)}
+    diverged = found.get("diverged") is not None
+    if diverged:
+        expected |= {"validation": None}
     findings.equal(path, "", expected, {name: found.get(name) for name in expected}, remedy=AGAIN)
     findings.checked["hashes"] += len(expected["inputs"])
-    if found.get("diverged") is None:
-        watched = looks(expected["budget"])
-        often = (found.get("evaluations") or {}).get("validation")
-        resumed = isinstance(often, int) and 0 < often < watched  # a trial that was interrupted counts from there
-        evaluations = {"validation": often if resumed else watched}
-        findings.equal(path, "evaluations", evaluations, found.get("evaluations"), remedy=AGAIN)
+    watched = looks(expected["budget"])
+    often = (found.get("evaluations") or {}).get("validation")
+    # A trial that was interrupted counts from there, one that diverged to there.
+    early = isinstance(often, int) and (0 if diverged else 1) <= often < watched
+    evaluations = {"validation": often if early else watched}
+    findings.equal(path, "evaluations", evaluations, found.get("evaluations"), remedy=AGAIN)
 
 
 def _check_choice(study: Study, path: Path, paths: list[Path], tried: list[dict[str, Any]], findings: Findings) -> None:

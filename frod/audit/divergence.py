@@ -1,0 +1,99 @@
+"""Runs that diverged, and those that did not: record, history, predictions and adapter tell of one and the same end.
+
+A divergence that is claimed takes a figure out of the comparison, and one that is not named may leave one in it that is
+none; so each is held against the losses, which are there step by step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from frod.audit.counts import trained_of
+from frod.audit.findings import Findings
+from frod.audit.runs import AGAIN, budget
+from frod.audit.study import Study
+from frod.reporting.naming import RunKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENDED = "the record names no divergence"
+SCORES = "scores on "
+"""So begins a message of scores that were not finite after losses that were."""
+
+
+def check(study: Study, key: RunKey, findings: Findings) -> None:
+    """Hold what the record says of a divergence against the run's own files."""
+    record, folder = study.records.get(key), study.folder(key)
+    if record is None or not (folder / "history.parquet").is_file():
+        return
+    import pyarrow.parquet as pq
+
+    said = record.get("diverged")
+    with findings.guard(folder / "history.parquet", "whether its losses are finite"):
+        table = pq.read_table(folder / "history.parquet")
+        if said is None:
+            _check_ended(folder / "history.parquet", table, findings)
+        else:
+            _check_diverged(study, key, str(said), table, findings)
+    if said is not None:
+        with findings.guard(folder / "adapter.safetensors", "whether it is all nan"):
+            _check_adapter(study, key, findings)
+        findings.checked["divergences"] += 1
+
+
+def first_broken(table: pa.Table) -> int | None:
+    """Row of the first loss or gradient that is not finite."""
+    columns = [table[name].to_pylist() for name in ("loss", "grad_norm")]
+    rows = zip(*columns)
+    return next((row for row, values in enumerate(rows) if not all(map(_finite, values))), None)
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _check_ended(path: Any, table: pa.Table, findings: Findings) -> None:
+    row = first_broken(table)
+    if row is not None:
+        loss, norm = (table[name][row].as_py() for name in ("loss", "grad_norm"))
+        what = f"loss and gradient norm of step {row + 1}; {ENDED}"
+        findings.add(path, what, "finite numbers", f"{loss}, {norm}", remedy=AGAIN)
+
+
+def _check_diverged(study: Study, key: RunKey, said: str, table: pa.Table, findings: Findings) -> None:
+    """The history ends with what the record tells: a loss that is not finite, or the look at scores that were not."""
+    folder, planned = study.folder(key), budget(study, study.runs[key])
+    path, row, last = folder / "record.json", first_broken(table), table.num_rows - 1
+    if row is not None:
+        loss, norm = (table[name][row].as_py() for name in ("loss", "grad_norm"))
+        expected = f"step {row + 1} of {planned['steps']}: loss {loss}, gradient norm {norm}"
+        if not said.startswith(expected):
+            findings.add(path, "diverged, by history.parquet", expected, said, remedy=AGAIN)
+        findings.equal(folder / "history.parquet", "steps, by the first that is not finite", row, last, remedy=AGAIN)
+        return
+    looked = last + 1 == planned["steps"] or (last + 1) % planned["steps_per_epoch"] == 0
+    if not (said.startswith(SCORES) and looked):
+        what = f"diverged, by history.parquet, whose {last + 1} losses are all finite"
+        findings.add(path, what, None, said, remedy=AGAIN)
+        return
+    watched = next(name for name in table.column_names if name.startswith(("validation_", "test_")))
+    split, figure = watched.partition("_")[0], table[watched][last].as_py()
+    if said.startswith(f"{SCORES}{split} ") and _finite(figure):
+        findings.add(path, f"diverged, by {watched} in history.parquet", None, said, remedy=AGAIN)
+
+
+def _check_adapter(study: Study, key: RunKey, findings: Findings) -> None:
+    """What was trained is nan, so that no one takes it for a result."""
+    from safetensors import safe_open
+
+    path = study.folder(key) / "adapter.safetensors"
+    if not path.is_file():
+        return
+    trained = trained_of(study, key)
+    with safe_open(path, framework="pt") as file:
+        whole = [name for name in file.keys() if name in trained and not file.get_tensor(name).isnan().all()]  # noqa: SIM118
+    if whole:
+        more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
+        findings.add(path, f"tensor {min(whole)}{more}, of a run that diverged", "nan", "numbers", remedy=AGAIN)
