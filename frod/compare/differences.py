@@ -28,10 +28,12 @@ class Arm:
     """Of the test metric, over the seeds where it is defined; a fraction."""
     spread: float | None
     """Standard deviation over seeds; None for fewer than two."""
+    diverged: tuple[int, ...]
+    """Seeds whose run diverged: they have no figure."""
     trained: tuple[int, ...]
     """Numbers of trained parameters that occur: one, but for a fault."""
     seconds: float | None
-    """Mean of the seconds of training."""
+    """Mean of the seconds of training, of runs that did not diverge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | No
     if a is not None and b is not None and arms[0] and arms[1]:
         first, second = _tests(a), _tests(b)
         same = first == second and arms[0].trained == arms[1].trained and set(a["seed"]) == set(b["seed"])
+        same = same and arms[0].diverged == arms[1].diverged
         if arms[0].primary == arms[1].primary and first and second:
             paired = set(first) == set(second) and _orders(a) == _orders(b) is not None
             difference = _paired(first, second) if paired else _welch(first, second)
@@ -136,16 +139,25 @@ def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | No
 
 
 def _arm(rows: pd.DataFrame) -> Arm:
-    tests = _tests(rows)
+    tests, lost = _tests(rows), _diverged(rows)
     over = over_seeds(list(tests.values())) if tests else None
+    held = rows[[int(seed) not in lost for seed in rows["seed"]]]
     return Arm(
         seeds=tuple(sorted(map(int, rows["seed"]))),
         primary=str(rows["primary"].iloc[0]) if "primary" in rows else None,
         mean=over.mean if over else None,
         spread=_finite(over.spread) if over else None,
+        diverged=lost,
         trained=tuple(sorted({int(count) for count in rows.get("trainable_parameters", ())})),
-        seconds=_finite(float(rows["train_seconds"].mean())) if "train_seconds" in rows else None,
+        seconds=_finite(float(held["train_seconds"].mean())) if "train_seconds" in rows else None,
     )
+
+
+def _diverged(rows: pd.DataFrame) -> tuple[int, ...]:
+    """Seeds whose run diverged; reports of before there was such a column have none."""
+    if "diverged" not in rows:
+        return ()
+    return tuple(sorted(int(seed) for seed in rows["seed"][rows["diverged"].notna()]))
 
 
 def _tests(rows: pd.DataFrame) -> dict[int, float]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from frod.compare.reading import Side
 from frod.reporting.flat import flat
@@ -47,11 +50,18 @@ def _budgets(a: Side, b: Side) -> list[Setting]:
     found = []
     for task in (key for key in of_task[0] if key in of_task[1]):
         seen = [
-            {name: _values(rows[task][name]) for name in BUDGET if all(name in side[task] for side in of_task)}
+            {name: _values(_of(rows[task], name)) for name in BUDGET if all(name in side[task] for side in of_task)}
             for rows in of_task
         ]
         found += _differing(f"{task[0]} on {task[1]}", *seen)
     return found
+
+
+def _of(rows: pd.DataFrame, name: str) -> pd.Series:
+    """A column of the budget; a run that diverged predicted no test example, which is no budget of its own."""
+    if name != "test_examples" or "diverged" not in rows or rows["diverged"].notna().all():
+        return rows[name]
+    return rows[name][rows["diverged"].isna()]
 
 
 def _data(a: Side, b: Side) -> list[Setting]:

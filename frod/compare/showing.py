@@ -117,7 +117,11 @@ def _cells(row: Row, label: str) -> list[str]:
 
 
 def _mean(arm: Arm | None) -> str:
-    return show.DASH if arm is None else show.mean(arm.mean, arm.spread)
+    if arm is None:
+        return show.DASH
+    if arm.diverged and arm.mean is None:
+        return "diverged"
+    return show.mean(arm.mean, arm.spread) + (f" ({len(arm.diverged)} diverged)" if arm.diverged else "")
 
 
 def _trained(arm: Arm) -> str:

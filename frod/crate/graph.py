@@ -84,7 +84,9 @@ class Graph:
         about: dict[str, Any] = {
             "@type": "CreateAction",
             "name": f"{job.rule} {job.of}",
-            "description": RULES[job.rule] + (f"; by code {job.code}" if job.code else ""),
+            "description": RULES[job.rule]
+            + (f"; by code {job.code}" if job.code else "")
+            + (f"; diverged: {job.diverged}" if job.diverged else ""),
             "instrument": references[command(job.rule)],
             "object": [references[name] for name in job.inputs] + sources + values,
             "result": [references[name] for name in job.outputs],
