@@ -55,15 +55,27 @@ TEXTS = [
 NUMBERS = [0, -1, 1, 2, 10**9 + 1, 2**31, 2**63, 10**40, 0.0, -0.5, 0.5, 1e-300, 1e300, float("nan"), float("inf")]
 ODD = [None, True, False, datetime.date(2024, 1, 31), datetime.datetime(2024, 1, 31), b"bytes", {1}, (1, 2)]
 
-single = st.one_of(
+odd = st.one_of(
     st.sampled_from(TEXTS), st.sampled_from(NUMBERS), st.sampled_from(ODD), st.text(max_size=8), st.integers()
 )
-keys = st.one_of(st.sampled_from(TEXTS), st.text(max_size=8), st.sampled_from([1, None, True, 0.5]))
-values = st.recursive(
-    single,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
-    max_leaves=6,
+odd_keys = st.one_of(st.sampled_from(TEXTS), st.text(max_size=8), st.sampled_from([1, None, True, 0.5]))
+plain = st.one_of(
+    st.sampled_from([text for text in TEXTS if text.isprintable() and "://" not in text]),
+    st.sampled_from([0, 1, 2, 7, -1, 0.5, 1e-3, None, True, False]),
 )
+
+
+def _nested(single, keys):
+    return st.recursive(
+        single, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=6
+    )
+
+
+def _values(words):
+    """Mostly what YAML may hold, under keys that are known: it gets past the first checks."""
+    known = st.sampled_from(sorted(words) or ["x"])
+    likely = _nested(plain | known, known)
+    return st.one_of(likely, likely, likely, _nested(odd, odd_keys))
 
 
 def _places(document, here=()):
@@ -88,6 +100,8 @@ def _deepened(value, depth):
 def altered(draw, document, *, words=()):
     """A copy of a document with one to three faults in it; `words` are keys that might be meant somewhere."""
     document = copy.deepcopy(document)
+    words = sorted({*words, *(name for place in _places(document) for name in place if isinstance(name, str))})
+    values, keys = _values(words), st.one_of(st.sampled_from(words), st.sampled_from(words), odd_keys)
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(document))
         *way, last = draw(st.sampled_from(places[1:])) if len(places) > 1 else (None,)
@@ -102,7 +116,7 @@ def altered(draw, document, *, words=()):
         elif what == "delete":
             del parent[last]
         elif what in ("rename", "add") and isinstance(parent, dict):
-            name = draw(st.one_of(keys, st.sampled_from(sorted(words) or ["x"])))
+            name = draw(keys)
             parent[name] = parent.pop(last) if what == "rename" else draw(values)
         elif what == "swap":
             other = document
