@@ -78,6 +78,7 @@ INHERITED = {
     "MLFLOW_TRACKING_URI": WORKFLOW.params.tracking.uri,
     "FROD_TRACKING": None if WORKFLOW.params.tracking.enabled else "off",
     "FROD_CHECKPOINT_SECONDS": str(RESOURCES.checkpoint_seconds),
+    "FROD_GPU_SLOTS": str(WORKFLOW.params.cluster.gpu_slots),
 }
 for name, value in INHERITED.items():
     if value:

@@ -17,11 +17,14 @@ rule trial:
         lambda wildcards: shared_job("trial", wildcards)
     conda:
         "../envs/frod.yaml"
-    threads: lambda wildcards: resources_of(wildcards).threads
+    threads: lambda wildcards: max(resources_of(wildcards).threads, resources_of(wildcards).processes)
     resources:
         mem_mb=lambda wildcards: resources_of(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of(wildcards).runtime,
         gpu=gpus_of,
+        # Not among the params: the result is the same up to rounding, and another number leaves a finished run alone.
+        processes=lambda wildcards: resources_of(wildcards).processes,
+        sharded=lambda wildcards: "--sharded" if resources_of(wildcards).sharded else "--no-sharded",
         gres=gres_of,
         slurm_partition=partition_of,
         slurm_account=ACCOUNT,
@@ -33,7 +36,8 @@ rule trial:
         "trial {wildcards.index} of {wildcards.task} {wildcards.method}"
     shell:
         "python -m frod trial --spec {params.spec:q} --backbone $(dirname {input.source:q}) --task $(dirname {input.task:q})"
-        " {params.basis} --out {output.trial:q} --threads {threads} > {log:q} 2>&1"
+        " {params.basis} --out {output.trial:q} --threads {threads}"
+        " --processes {resources.processes} {resources.sharded} > {log:q} 2>&1"
 
 
 rule tune:
@@ -71,11 +75,14 @@ rule train:
         lambda wildcards: shared_job("train", wildcards)
     conda:
         "../envs/frod.yaml"
-    threads: lambda wildcards: resources_of(wildcards).threads
+    threads: lambda wildcards: max(resources_of(wildcards).threads, resources_of(wildcards).processes)
     resources:
         mem_mb=lambda wildcards: resources_of(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of(wildcards).runtime,
         gpu=gpus_of,
+        # Not among the params: the result is the same up to rounding, and another number leaves a finished run alone.
+        processes=lambda wildcards: resources_of(wildcards).processes,
+        sharded=lambda wildcards: "--sharded" if resources_of(wildcards).sharded else "--no-sharded",
         gres=gres_of,
         slurm_partition=partition_of,
         slurm_account=ACCOUNT,
@@ -88,4 +95,5 @@ rule train:
         "training {wildcards.task} {wildcards.method} seed {wildcards.seed}"
     shell:
         "python -m frod train --spec {params.spec:q} --backbone $(dirname {input.source:q}) --task $(dirname {input.task:q})"
-        " {params.basis} {params.rates} --out $(dirname {output.record:q}) --threads {threads} > {log:q} 2>&1"
+        " {params.basis} {params.rates} --out $(dirname {output.record:q}) --threads {threads}"
+        " --processes {resources.processes} {resources.sharded} > {log:q} 2>&1"
