@@ -43,11 +43,6 @@ localrules:
     report,
 
 
-# How many jobs of a group share one submission is an option of Snakemake's command line; here params.yaml says it.
-SLOTS = {}
-if workflow.group_settings:
-    workflow.group_settings.group_components = SLOTS
-
 # Files that DVC has brought are judged by content, not by their times; see frod/provenance/state.py.
 state.keep(
     workflow, suite=WORKFLOW.name.partition("/")[0], data=PATHS.data, results=PATHS.results, reports=PATHS.reports
@@ -138,6 +133,9 @@ def partition_of(wildcards):
     return CLUSTER.gpu_partition or "" if gpus_of(wildcards) else PARTITION
 
 
+SLOTS = {}
+
+
 def shared_job(rule, wildcards):
     """Name of the jobs of which cluster.gpu_slots run side by side in one SLURM job, on one GPU; None: alone.
 
@@ -146,7 +144,9 @@ def shared_job(rule, wildcards):
     if gpus_of(wildcards) != 1 or CLUSTER.gpu_slots == 1:
         return None
     name = f"{rule}-{wildcards.task}-{wildcards.backbone}-{wildcards.method}"
+    # So many of a group make one submission: an option of the command line, which Snakemake sets after it reads the rules.
     SLOTS[name] = CLUSTER.gpu_slots
+    workflow.group_settings.group_components = SLOTS
     return name
 
 
