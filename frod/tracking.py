@@ -3,13 +3,15 @@
 So a run is logged again, or later, or to another server, without training it again; a killed training leaves no run
 that is RUNNING for ever; and a store that is down costs nothing but a message. One MLflow run per training, found by
 its tag `frod.run` (SUITE/TASK/BACKBONE/METHOD/seed-N); logging it again replaces it. The tag `frod.record` is the
-sha256 of record.json: it ties the MLflow run to the files.
+sha256 of record.json: it ties the MLflow run to the files. A training that diverged stands as failed, and its tag
+`frod.diverged` says where.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_URI = "sqlite:///mlflow.db"
 BATCH = 1000  # most metrics that one request may hold
 POINTS = 500  # most of one curve: a thousand runs of ten thousand steps would else be a hundred million rows
+LOCK_SECONDS = 120  # that another process may take to open the store
+DAMAGED = ("malformed", "not a database")  # SQLite's words for a file that was cut or overwritten
 CURVES = {  # MLflow's name of each column of the history
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -44,7 +48,7 @@ def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
         for directory in run_dirs:
             _log(client, experiment_id, directory)
     except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
-        _say(error)
+        _say(error, Path(*run_dirs[0].parts[:-4]))
         return False
     return True
 
@@ -53,10 +57,12 @@ def _off() -> bool:
     return os.environ.get("FROD_TRACKING") == "off"
 
 
-def _say(error: Exception) -> None:
+def _say(error: Exception, results: Path) -> None:
     first = (str(error).strip().splitlines() or [""])[0]
-    text = f"tracking: not in MLflow ({type(error).__name__}: {first}). The files are whole; log them later: frod track"
-    print(secrets.removed_from(text), file=sys.stderr)
+    damaged = any(sign in first for sign in DAMAGED)
+    remedy = "move the damaged database aside, then log them" if damaged else "log them later"
+    why = secrets.removed_from(f"{type(error).__name__}: {first}")
+    print(f"tracking: not in MLflow ({why}). The files are whole; {remedy}: frod track {results}", file=sys.stderr)
 
 
 def _open(experiment: str) -> tuple[Any, str]:
@@ -71,7 +77,7 @@ def _open(experiment: str) -> tuple[Any, str]:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     database = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else None
     # Two processes that create an SQLite store at once break it, so that only one opens it at a time.
-    with FileLock(f"{database}.lock") if database else nullcontext():
+    with FileLock(f"{database}.lock", timeout=LOCK_SECONDS) if database else nullcontext():
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(experiment)
         return client, found.experiment_id if found else client.create_experiment(experiment)
@@ -80,7 +86,7 @@ def _open(experiment: str) -> tuple[Any, str]:
 def _log(client: Any, experiment_id: str, directory: Path) -> None:
     """Log one run from its files, then delete what earlier runs of the same key there are."""
     import pandas as pd
-    from mlflow.entities import Param, RunTag
+    from mlflow.entities import Param
 
     content = (directory / "record.json").read_bytes()
     record = json.loads(content)
@@ -91,9 +97,11 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     earlier = client.search_runs([experiment_id], filter_string=f"tags.`frod.run` = '{key}'")
     tags = {"frod.run": key, "frod.record": hashlib.sha256(content).hexdigest(), "frod.code": record["code"]["hash"]}
     tags["git_commit"] = str(record["code"]["git_commit"])
+    diverged = record.get("diverged")
+    tags |= {"frod.diverged": diverged} if diverged else {}
     began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
-    run_id = client.create_run(experiment_id, start_time=began, run_name=key).info.run_id
-    client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+    # With its tags from the start: one that is cut off here is found, and replaced, the next time.
+    run_id = client.create_run(experiment_id, start_time=began, run_name=key, tags=tags).info.run_id
     settings = list(settings_of(record).items())
     for start in range(0, len(settings), 100):  # most parameters that one request may hold
         client.log_batch(run_id, params=[Param(k, v) for k, v in settings[start : start + 100]])
@@ -101,7 +109,7 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     for start in range(0, len(points), BATCH):
         client.log_batch(run_id, metrics=points[start : start + BATCH])
     _log_data(client, run_id, record)
-    client.set_terminated(run_id, end_time=ended)
+    client.set_terminated(run_id, status="FAILED" if diverged else "FINISHED", end_time=ended)
     for run in earlier:
         client.delete_run(run.info.run_id)
 
@@ -132,6 +140,8 @@ def _final(record: dict, metrics: dict, when: int) -> list[Any]:
 def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
     """Return a history's columns as MLflow's metrics; of a long one every so many steps, and always the last.
 
+    What is not finite is left out: MLflow would keep the largest float for an infinity.
+
     Parameters
     ----------
     history : DataFrame
@@ -145,6 +155,7 @@ def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
     points = []
     for column, name in names.items():
         rows = history[["step", "seconds", column]].dropna()
+        rows = rows[rows[column].abs() != math.inf]
         every = -(-len(rows) // POINTS) or 1
         rows = rows[::-1][::every][::-1]  # counted from the last
         points += [
