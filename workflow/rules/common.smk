@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod.commands.params import load_workflow
-from frod.provenance import state
+from frod.provenance import own_files, state
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 
@@ -217,12 +217,8 @@ def labels_of_runs(wildcards):
 
 
 def state_of_own_files(*entries):
-    """Names, sizes and times of the files that tasks and backbones name: they are hashed when they are read."""
-    paths = [entry.source.path for entry in entries if getattr(entry.source, "path", None)]
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    # A missing one is left to the job to say.
-    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
-    return json_sha256(facts) if facts else ""
+    """Hash of the names and contents of the files that tasks and backbones name; empty where they name none."""
+    return own_files.state(entry.source.path for entry in entries if getattr(entry.source, "path", None))
 
 
 def state_of_backbone(backbone):
