@@ -40,8 +40,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-JobCompType=jobcomp/filetxt
-JobCompLoc={state}/jobs.txt
+MinJobAge=3600
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=100000
 KillWait=5
 ReturnToService=2
@@ -67,7 +66,7 @@ def obstacle() -> str | None:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[Path]:
-    """Start the daemons; yields the folder of their logs, in which jobs.txt has a line for each job that has ended."""
+    """Start the daemons and stop them at the end; yields the folder of their logs."""
     state = Path(tempfile.mkdtemp(prefix="slurm-on-loopback-"))
     daemons = []
     try:
@@ -113,15 +112,19 @@ def _munge(state: Path) -> subprocess.Popen | None:
     folder.mkdir(exist_ok=True)
     shutil.chown(folder, "munge", "munge")
     folder.chmod(0o755)
-    return _start(["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground"], state)
+    return _start(["--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground"], state)
 
 
 def _start(command: list[str], state: Path) -> subprocess.Popen:
-    """Start a daemon in the foreground, in a session of its own: what interrupts the tests does not reach it first."""
-    with (state / f"{Path(command[0]).name}.out").open("w") as out:
-        environment = os.environ | {"PATH": _path()}
+    """Start a daemon in the foreground that ends with this process, however that ends, but not by its Ctrl-C."""
+    with (state / f"{len(list(state.glob('*.out')))}.out").open("w") as out:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
+            ["setpriv", "--pdeathsig=TERM", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=os.environ | {"PATH": _path()},
+            start_new_session=True,
         )
 
 

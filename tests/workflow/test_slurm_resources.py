@@ -1,0 +1,110 @@
+"""What each job would ask of SLURM follows params.yaml: jobs are planned by the profile, none is submitted."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# Snakemake tells a logger what it plans, and prints the resources of jobs without a message only.
+PLANNED = """\
+import json, sys
+from snakemake import cli
+from snakemake.logging import logger
+
+def tell(record):
+    event = getattr(getattr(record, "event", None), "name", None)
+    if event == "JOB_INFO":
+        told = {"rule": record.rule_name, "wildcards": dict(record.wildcards or {}), "threads": record.threads}
+        print("planned", json.dumps(told | {"resources": dict(record.resources)}))
+    if event == "GROUP_INFO":
+        print("group", json.dumps([record.group_id, len(record.jobs)]))
+    return True
+
+logger.addFilter(tell)
+cli.main(sys.argv[1:])
+"""
+PROFILE = ["--workflow-profile", "profiles/slurm", "--dry-run"]
+CORES = ["--cores", "64"]  # a dry run plans by this machine's, of which submitted jobs know nothing
+CLUSTER = {
+    " partition: null": " partition: batch",
+    "gpu_partition: null": "gpu_partition: accelerated",
+    "account: null": "account: lab-7",
+    "gres: gpu ": "gres: gpu:a100 ",
+}
+
+
+def plan(folder, edits):
+    """Edit params.yaml; return the jobs by rule and the sizes of the groups by name that a dry run tells of."""
+    path = folder / "params.yaml"
+    text = path.read_text()
+    for old, new in edits.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", PLANNED, *PROFILE, "--forceall", *CORES],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs, groups = defaultdict(list), defaultdict(list)
+    for line in done.stdout.splitlines():
+        kind, _, told = line.partition(" ")
+        if kind == "planned":
+            job = json.loads(told)
+            jobs[job["rule"]].append(job)
+        if kind == "group":
+            name, size = json.loads(told)
+            groups[name].append(size)
+    return jobs, groups
+
+
+def test_every_job_asks_for_what_the_parameters_say(clone):
+    suite = clone / "workflow/suites/smoke.yaml"
+    own = "    resources: { gpu: 0, mem_mb: 2222, runtime: 22, threads: 1 }\n"
+    suite.write_text(suite.read_text().replace("    backbone: micro_llama\n", "    backbone: micro_llama\n" + own))
+    edits = {"  gpu: 0": "  gpu: 2", "  threads: 1": "  threads: 3", "mem_mb: 4000": "mem_mb: 5555"}
+    edits |= {"runtime: 240": "runtime: 55", "  parts: 1": "  parts: 2"}
+    jobs, groups = plan(clone, CLUSTER | edits)
+    names = ("mem_mb", "runtime", "slurm_partition", "slurm_account", "gres", "gpu")
+    asked = defaultdict(set)
+    for rule, planned in jobs.items():
+        for job in planned:
+            of = "sums" if "micro_llama" in job["wildcards"].values() else "rest"
+            asked[rule, of].add((job["threads"], *(job["resources"].get(name) for name in names)))
+    cpu, gpu = ("batch", "lab-7"), ("accelerated", "lab-7")
+    for rule in ("backbone", "task"):
+        assert asked[rule, "rest"] == asked[rule, "sums"] == {(1, 5555, 55, *cpu, None, None)}
+    for rule in ("basis", "basis_part"):
+        assert asked[rule, "rest"] == {(3, 5555, 55, *cpu, None, None)}
+        assert asked[rule, "sums"] == {(2, 2222, 22, *cpu, None, None)}
+    for rule in ("trial", "train", "spectrum"):
+        # `gpu` would be added up where trainings share one.
+        assert asked[rule, "rest"] == {(3, 5555, 55, *gpu, "gpu:a100:2", 0)}
+        assert asked[rule, "sums"] == {(1, 2222, 22, *cpu, "", 0)}
+    here = {"tune", "evaluate", "summarise", "report", "all"}
+    assert all(job["resources"].get("slurm_partition") is None for rule in here for job in jobs[rule])
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert {rule for rule, _ in asked} - {"all"} == set(re.findall(r"^rule (\w+):", rules, re.M))
+    assert not groups
+
+
+def test_trainings_of_one_task_and_method_share_a_gpu_as_many_as_there_are_slots(clone):
+    """Full fine-tuning on digits has three trials and two seeds; on sums, two and two."""
+    _, groups = plan(clone, {"  gpu: 0": "  gpu: 1", "gpu_slots: 1": "gpu_slots: 2"})
+    assert sorted(groups["trial-digits-digit_vit-full_ft"]) == [1, 2]
+    assert groups["train-digits-digit_vit-full_ft"] == groups["trial-sums-micro_llama-full_ft"] == [2]
+
+
+def test_where_it_runs_does_not_make_a_finished_run_stale(finished):
+    """The report shows the settings, and is made anew in seconds."""
+    edits = {"gpu_slots: 1": "gpu_slots: 3", "mem_mb: 4000": "mem_mb: 8000", "  gpu: 0": "  gpu: 1"}
+    for old, new in (CLUSTER | edits).items():
+        finished.edit("params.yaml", old, new)
+    said = finished.run("snakemake", *PROFILE, "--quiet", "rules").stdout
+    assert set(re.findall(r"^(\w+) +\d+$", said, re.M)) == {"summarise", "report", "all", "total"}
