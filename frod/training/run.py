@@ -42,7 +42,7 @@ class Outcome:
     best_epoch: int | None
     """Of the released protocol: which epoch, from 1, the predictions of split `test_best_epoch` are of."""
     evaluations: dict[str, int]
-    """How often each split was predicted; after a resumption, since then."""
+    """How often each split was predicted, before an interruption and since."""
     diverged: str | None
     """Where the loss, a gradient or a score was first not finite: history ends there, there are no predictions, and
     what was trained is all nan."""
@@ -179,7 +179,7 @@ def train(
         parameters={"trainable": trained, "base": base}
         | ({"matched": match.facts(trained["adapter"])} if match else {}),
         best_epoch=best.epoch if best else None,
-        evaluations=evaluations,
+        evaluations=evaluations | {watched: evaluations[watched] + trainer.started_at // budget.steps_per_epoch},
         diverged=diverged,
         seeds=streams | {"run": run.seed, "split": run.split_seed},
         train_seconds=trainer.seconds,

@@ -109,6 +109,7 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path, step):
         go(tmp_path / "cut", run(), on_step=stop_after(step))
     resumed, outcome = go(tmp_path / "cut", run())
     assert outcome.resumed_from == step
+    assert outcome.evaluations == undisturbed.evaluations == {"validation": 5, "test": 1}
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
@@ -245,7 +246,7 @@ def test_the_released_protocol_keeps_the_epoch_that_is_best_on_test_also_when_ki
     with pytest.raises(Killed):
         go(tmp_path / "cut", one, on_step=stop_after(7 * (outcome.best_epoch + 1)))
     _, resumed = go(tmp_path / "cut", one)
-    assert resumed.best_epoch == outcome.best_epoch
+    assert resumed.best_epoch == outcome.best_epoch and resumed.evaluations == outcome.evaluations
     pd.testing.assert_frame_equal(outcome.predictions, resumed.predictions, check_exact=True)
 
 
