@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,16 @@ TRIAL = "results/tiny/digits/digit_vit/full_ft/tune/trial-0.json"
 EAGER = {"FROD_CHECKPOINT_SECONDS": "0.01", "FROD_TRACKING": "off"}
 DEADLINE = 300  # seconds that anything may take on a busy machine
 VICTIMS = {
-    "training": ("train", RUN),
-    "trial of rates": ("trial", TRIAL),
-    "Snakemake": ("train", RUN),
-    "whole process group": ("train", RUN),
+    "a training": ("job", RUN),
+    "a trial of rates": ("job", TRIAL),
+    "Snakemake": ("Snakemake", RUN),
+    "the whole process group": ("group", RUN),
 }
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run gives, and when: seconds from the command to the worker's start and end, and to its own end."""
+    """What a run gives, and when: seconds from the command to the job's start and end, and to its own end."""
 
     result: dict[str, str]
     begins: float
@@ -48,7 +48,6 @@ class Undisturbed:
 class Try:
     """One kill, and what the same command came to afterwards."""
 
-    victim: str
     after: float
     """Seconds from the start of the command."""
     checkpoint: int
@@ -66,20 +65,33 @@ class Try:
 
 
 def result_of(project, target: str) -> dict[str, str]:
-    """What must come out the same: the bytes of adapter, predictions and metrics, or a trial but for its seconds."""
+    """What must come out the same: a run's files and facts, a trial, all but for the seconds they took."""
+    import pandas as pd
+
     from frod.files import sha256
 
     if target == TRIAL:
         trial = json.loads(project.path(TRIAL).read_text())
         return {name: json.dumps(trial[name], sort_keys=True) for name in sorted(trial) if name != "train_seconds"}
-    names = ("adapter.safetensors", "predictions.parquet", "metrics.json")
-    return {name: sha256(project.path(RUN) / name) for name in names}
+    folder = project.path(RUN)
+    record = json.loads((folder / "record.json").read_text())
+    history = pd.read_parquet(folder / "history.parquet")
+    timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
+    facts = ("run", "spec", "inputs", "budget", "evaluations", "parameters", "seeds", "diverged")
+    return {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")} | {
+        "history.parquet": history[timeless].to_csv(),
+        "record.json": json.dumps([record[name] for name in facts], sort_keys=True),
+    }
+
+
+def rule_of(target: str) -> str:
+    """The rule that makes a target."""
+    return "trial" if target == TRIAL else "train"
 
 
 def log_of(project, target: str) -> Path:
     """The log of the target's job."""
-    rule = "trial" if target == TRIAL else "train"
-    return project.path(f"logs/{rule}/tiny/digits/digit_vit/full_ft/{Path(target).stem}.log")
+    return project.path(f"logs/{rule_of(target)}/tiny/digits/digit_vit/full_ft/{Path(target).stem}.log")
 
 
 def remove(project, target: str) -> None:
@@ -91,20 +103,25 @@ def remove(project, target: str) -> None:
         project.path(target).unlink(missing_ok=True)
 
 
+def environment(project) -> dict[str, str]:
+    """Many checkpoints, no MLflow, and the project's own package: the Snakefile would else take the checkout's."""
+    return project.environment(**EAGER, PYTHONPATH=str(project.folder))
+
+
 def start(project, target: str) -> psutil.Popen:
     """Begin the command in a process group of its own."""
-    wanted = target if target == TRIAL else f"{target}/metrics.json"
+    wanted = target if target == TRIAL else f"{target}/record.json"
     return psutil.Popen(
         ["snakemake", "--cores", "2", wanted],
         cwd=project.folder,
-        env=project.environment(**EAGER),
+        env=environment(project),
         stdout=subprocess.DEVNULL,
         stderr=(project.folder / "said.txt").open("w"),
         start_new_session=True,
     )
 
 
-def worker_of(process: psutil.Popen, rule: str) -> psutil.Process | None:
+def job_of(process: psutil.Popen, rule: str) -> psutil.Process | None:
     """The Python process of a rule's job, if it runs now."""
     for child in process.children(recursive=True):
         try:
@@ -119,9 +136,9 @@ def worker_of(process: psutil.Popen, rule: str) -> psutil.Process | None:
 def wait_for(process: psutil.Popen, rule: str) -> psutil.Process:
     """Wait until the rule's job has started."""
     for _ in ticks():
-        if found := worker_of(process, rule):
+        if found := job_of(process, rule):
             return found
-        assert process.poll() is None, f"it ended before {rule} began: {told(process)}"
+        assert process.poll() is None, f"it ended before {rule} began; said.txt has the reason"
     raise TimeoutError(f"no {rule} within {DEADLINE} s")
 
 
@@ -133,41 +150,48 @@ def ticks() -> Iterator[None]:
         time.sleep(0.02)
 
 
-def told(process: psutil.Popen) -> str:
-    """What a command has said so far."""
-    return (Path(process.cwd()) / "said.txt").read_text() if process.is_running() else "see said.txt"
-
-
-def undisturbed(project, victim: str) -> Undisturbed:
+def undisturbed(project, target: str) -> Undisturbed:
     """Run the command whole, once."""
-    rule, target = VICTIMS[victim]
     remove(project, target)
     began = time.monotonic()
     process = start(project, target)
-    worker = wait_for(process, rule)
+    job = wait_for(process, rule_of(target))
     begins = time.monotonic() - began
     for _ in ticks():
-        if not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE:
+        if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
             break
     ends = time.monotonic() - began
     assert process.wait(DEADLINE) == 0, (project.folder / "said.txt").read_text()
     return Undisturbed(result_of(project, target), begins, ends, time.monotonic() - began)
 
 
-def kill(project, victim: str, share: float, calm: Undisturbed) -> Try:
-    """Start the command, kill -9 the victim when `share` of its time has gone, and give the same command once more."""
-    rule, target = VICTIMS[victim]
+def at(share: float, calm: Undisturbed, victim: str) -> Callable[[psutil.Popen, str], None]:
+    """A moment: when so much of the victim's time has gone as it takes undisturbed."""
+
+    def wait(process: psutil.Popen, target: str) -> None:
+        if victim == "job":
+            wait_for(process, rule_of(target))
+            time.sleep(share * (calm.ends - calm.begins))
+        else:
+            time.sleep(share * calm.whole)
+
+    return wait
+
+
+def kill(project, victim: str, target: str, wait: Callable[[psutil.Popen, str], None], result: dict[str, str]) -> Try:
+    """Start the command, kill -9 the victim when `wait` returns, and give the same command once more."""
     remove(project, target)
     began = time.monotonic()
     process = start(project, target)
-    if rule in victim or victim == "training":
-        worker = wait_for(process, rule)
-        time.sleep(share * (calm.ends - calm.begins))
-        end(worker)
+    wait(process, target)
+    if victim == "job":
+        if job := job_of(process, rule_of(target)):
+            end(job)
         process.wait(DEADLINE)
+    elif victim == "group":
+        end_group(process)
     else:
-        time.sleep(share * calm.whole)
-        end(process) if victim == "Snakemake" else end_group(process)
+        end(process)
     after = time.monotonic() - began
     locked = any((project.folder / ".snakemake/locks").glob("*.lock"))
     log = log_of(project, target)
@@ -179,10 +203,9 @@ def kill(project, victim: str, share: float, calm: Undisturbed) -> Try:
     last = max(saved, default=0)
     finished = log.read_text() == before  # it was not trained again
     return Try(
-        victim=victim,
         after=after,
         checkpoint=last,
-        equal=result_of(project, target) == calm.result,
+        equal=result_of(project, target) == result,
         said=not locked or "a Snakemake was killed here" in (project.folder / "said.txt").read_text(),
         resumed=last if finished else int(resumed[0]) if resumed else 0,
     )
@@ -202,10 +225,10 @@ def end_group(process: psutil.Popen) -> None:
     process.wait(DEADLINE)
 
 
-def row(tries: list[Try]) -> dict:
+def row(name: str, tries: list[Try]) -> dict:
     """A row of the table."""
     return {
-        "fault": f"kill -9: {tries[0].victim}",
+        "fault": f"kill -9 of {name}",
         "tries": len(tries),
         "equal": sum(one.equal for one in tries),
         "said": sum(one.said for one in tries),
@@ -230,24 +253,25 @@ def main() -> None:
     if not project.folder.exists():
         project.folder.mkdir(parents=True)
         copy_repository(project.folder)
-        suite = TINY.replace("epochs: 1", "epochs: 6")
+        suite = TINY.replace("epochs: 1", "epochs: 3")
         project.path("workflow/suites/tiny.yaml").write_text(suite)
         project.edit("params.yaml", "suite: smoke", "suite: tiny")
-        project.snakemake(f"{RUN}/metrics.json", **EAGER)
+        project.snakemake(f"{RUN}/record.json", **EAGER, PYTHONPATH=str(project.folder))
     draw, rows = random.Random(given.seed), []
-    for victim in VICTIMS:
-        calm = undisturbed(project, victim)
-        tries = []
-        for _ in range(given.tries):
-            tries.append(kill(project, victim, draw.random(), calm))
-            print(tries[-1], flush=True)
-        rows.append(row(tries))
+    calm = {target: undisturbed(project, target) for target in (RUN, TRIAL)}
+    tries: dict[str, list[Try]] = {name: [] for name in VICTIMS}
+    for _ in range(given.tries):
+        for name, (victim, target) in VICTIMS.items():
+            moment = at(draw.random(), calm[target], victim)
+            tries[name].append(kill(project, victim, target, moment, calm[target].result))
+            print(name, tries[name][-1], flush=True)
+        rows = [row(name, of_one) for name, of_one in tries.items()]
+        if given.out:
+            given.out.write_text(json.dumps(rows, indent=2) + "\n")
     print(f"\n{'fault':32}{'tries':>6}{'equal':>7}{'said':>6}{'resumed':>9}{'saved steps lost':>18}")
     for one in rows:
         figures = [one[name] for name in ("tries", "equal", "said", "resumed", "lost_steps")]
         print("{:32}{:6}{:7}{:6}{:9}{:18}".format(one["fault"], *figures))
-    if given.out:
-        given.out.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""After a kill -9 of a training, of Snakemake or of everything, the same command ends in an undisturbed run's result.
+
+Here once each, in the middle of a training; at ten random moments each by `python tests/faults/kills.py --tries 10`.
+"""
+
+import random
+import subprocess
+import time
+
+import pytest
+from kills import DEADLINE, RUN, TRIAL, environment, kill, log_of, result_of, ticks
+
+# Trainings are short here: the moment is drawn from the first seconds after the first checkpoint.
+MOMENTS = random.Random(6)
+
+
+def when_saved(project):
+    """A moment a little after the target's first checkpoint."""
+
+    def wait(process, target):
+        for _ in ticks():
+            if log_of(project, target).exists() and "checkpoint after" in log_of(project, target).read_text():
+                return time.sleep(0.3 * MOMENTS.random())
+            assert process.poll() is None, "it ended before there was a checkpoint"
+        raise TimeoutError(f"no checkpoint within {DEADLINE} s")
+
+    return wait
+
+
+@pytest.mark.parametrize(("victim", "target"), [("job", RUN), ("group", TRIAL)])
+def test_the_same_command_ends_in_the_same_result(finished, victim, target):
+    one = kill(finished, victim, target, when_saved(finished), result_of(finished, target))
+    assert one.equal and one.said
+    assert one.checkpoint > 0 and one.lost == 0
+
+
+def test_a_second_workflow_is_told_of_the_first_and_takes_over_when_that_is_killed(finished):
+    def refused(process, target):
+        when_saved(finished)(process, target)
+        second = subprocess.run(
+            ["snakemake", "--cores", "1", f"{RUN}/record.json"],
+            cwd=finished.folder, env=environment(finished), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode != 0 and "cannot be locked" in second.stderr
+        assert f"another Snakemake works in this folder (process {process.pid} on" in second.stderr
+        assert process.poll() is None
+
+    one = kill(finished, "Snakemake", RUN, refused, result_of(finished, RUN))
+    assert one.equal and one.said
+    assert one.checkpoint > 0 and one.lost <= 1  # the job, which ends a moment later, may save once more
