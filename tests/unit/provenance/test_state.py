@@ -295,6 +295,43 @@ def test_an_input_outside_the_stages_counts_by_content_unless_ancient(here, empt
     assert empty.params(RUN) == "unknown"
 
 
+def ahead(place, path, text, *, seconds=1e7, **how):
+    """A job that ran while the clock was ahead by so much."""
+    place.job(path, text, **how)
+    later = time.time() + seconds
+    metadata.set_modification_time(str(place.root / path), later)
+    for inner in (place.root / path).rglob("*.bin"):
+        os.utime(inner, (later, later))
+    record = place.records.read(path)
+    place.records.write(path, record, later)
+
+
+def all_ahead(place):
+    ahead(place, DATA, "data a")
+    ahead(place, BASIS, "basis a", inputs=(DATA,))
+    ahead(place, RUN, "run a", inputs=(DATA, BASIS))
+    place.save()
+    assert not place.restore()
+
+
+def test_what_is_made_after_the_clock_was_set_back_is_not_made_again(here):
+    """Its inputs then seem newer; they are known by content from the last look, which was before it was made."""
+    all_ahead(here)
+    here.job(RUN, "run b", inputs=(DATA, BASIS), params="2")
+    here.save()
+    assert here.restore() and len(here.times()) == 1
+    assert [here.params(path) for path in (DATA, BASIS, RUN)] == ["1", "1", "2"]
+    assert not here.restore()
+
+
+def test_what_came_of_an_input_that_was_made_anew_under_an_earlier_clock_is_stale(here):
+    """By its time it is newer than the input, and would be kept for ever."""
+    all_ahead(here)
+    here.job(DATA, "data b")  # killed before anything came of it
+    here.restore()
+    assert [here.params(path) for path in (DATA, BASIS, RUN)] == ["1", "unknown", "unknown"]
+
+
 def test_two_suites_keep_in_step(here):
     here.make_all()
     other = "results/other/digits/seed-5/record.json"
