@@ -2,9 +2,16 @@
 #   snakemake --cores N            the whole reproduction of the suite that params.yaml names
 #   snakemake --cores N runs       up to a stage: data, bases, runs, report
 #   snakemake --cores N --configfile params.yaml my-settings.yaml
+from pathlib import Path
+
 from snakemake.utils import min_version
 
+from frod.commands.params import check_file
+
 min_version("9.27")
+
+# Snakemake runs the Python that a configfile may hold: it is looked through before.
+check_file(Path("params.yaml"))
 
 
 configfile: "params.yaml"

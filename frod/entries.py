@@ -9,12 +9,28 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from frod import plain
 
-Count = Annotated[int, Field(ge=1, le=10**9)]
 MOST_FAULTS = 20
+
+
+def inside(path: str) -> str:
+    """Return a relative path or pattern; ValueError where it leads out of the folder that it is meant below."""
+    if not path or path.startswith(("/", "~")) or "\\" in path or ".." in path.split("/"):
+        raise ValueError(f"is {plain.shown(path)}; it should be a path below its folder, without '..'")
+    return path
+
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Inside = Annotated[str, AfterValidator(inside)]
+# Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.
+Name = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64, description="lower case letters, digits and _")
+]
+# A repository of the Hub, at a commit or not; its name is a folder of a mirror.
+HubName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*(@[0-9a-f]{40})?$", max_length=250)]
 
 
 class Entry(BaseModel):
@@ -70,7 +86,7 @@ def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
 
 def meant(word: str, known: list[str]) -> str:
     """Suggest the known word that a misspelt one is closest to; empty where none is close."""
-    close = difflib.get_close_matches(word, known, n=1)
+    close = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -66,11 +66,13 @@ def from_json(text: str, source: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise ValueError(f"{source}: has {len(text)} characters; at most {LARGEST} are taken")
     try:
-        values = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, source))
+        values = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise ValueError(f"{source}: is not JSON ({error})") from None
     except RecursionError:
         raise ValueError(f"{source}: is nested more than {DEEPEST} deep") from None
+    except ValueError as error:  # a number of thousands of digits, or a key that stands twice
+        raise ValueError(f"{source}: {one_line(str(error))}") from None
     return checked(values, source)
 
 
@@ -139,12 +141,12 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _unique(pairs: list[tuple[str, Any]], source: str) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{source}: the key {shown(twice)} stands twice")
+        raise ValueError(f"the key {shown(twice)} stands twice")
     return values
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from frod import entries
-from frod.entries import Count, Entry
+from frod.entries import Count, Entry, HubName, Inside, Name
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 VOCABULARY = (
@@ -34,10 +34,10 @@ MAYBE = (
 class Hub(Entry):
     """A model of the Hugging Face Hub."""
 
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[0-9a-f]{40})?$")]
+    hub: HubName
     """id@revision; the revision is a commit. Without one, the newest is taken when the files are fetched, and
     recorded."""
-    files: list[str] = []
+    files: list[Inside] = []
     """Patterns of the files needed; nothing else is fetched. Where none are given: the library's usual files."""
     gated: bool = False
     """Whether the Hub wants a licence accepted and a token."""
@@ -71,10 +71,10 @@ class Package(Entry):
     """Weights that an installed Python package ships."""
 
     package: str
-    folder: str
+    folder: Inside
     """Below site-packages."""
-    files: Annotated[list[str], Field(min_length=1)]
-    sha256: dict[str, str] = {}
+    files: Annotated[list[Inside], Field(min_length=1)]
+    sha256: dict[Inside, str] = {}
 
 
 class Local(Entry):
@@ -144,7 +144,7 @@ class BackboneSpec(Entry):
 class Named(Entry):
     """A model and its name, as the workflow gives it to `frod backbone`."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    name: Name
     backbone: BackboneSpec
     task: dict[str, Any] | None = None
     """Of a model that is pre-trained here, what it learns from."""

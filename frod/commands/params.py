@@ -46,6 +46,24 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     return workflow, known_backbones, known_tasks
 
 
+def check_file(file: Path) -> dict[str, Any]:
+    """Read a file of parameters as plain values, before Snakemake takes it for a template and runs what it says.
+
+    Raises
+    ------
+    ValueError
+        One line: it holds what is not plain, or the word that makes a template of it.
+    """
+    from frod import plain
+
+    values = plain.read(file)
+    if "__use_yte__" in values:
+        raise ValueError(
+            f"{file}: __use_yte__: makes Snakemake run the file as a template; parameters are values alone"
+        )
+    return values
+
+
 def _with_own(known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str) -> dict[str, Any]:
     from frod.entries import validate
 
@@ -84,10 +102,9 @@ def params(
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
     """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""
-    from frod import plain
     from frod.entries import meant
 
-    workflow, _, _ = load_workflow(plain.read(file), file.resolve().parent)
+    workflow, _, _ = load_workflow(check_file(file), file.resolve().parent)
     if run is None:
         print("\n".join(one.key for one in workflow.runs))
         if workflow.skipped:

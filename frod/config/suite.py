@@ -6,12 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod.entries import Entry
+from frod.entries import Entry, Name
 
-# Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.
-Name = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64, description="lower case letters, digits and _")
-]
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
 Rate = Annotated[float, Field(gt=0, lt=10)]

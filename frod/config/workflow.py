@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from frod import plain
+from frod.config import suite_files
 from frod.config.settings import Params, Protocol, Resources, Training
-from frod.config.suite import Experiment, Method, Name, Rates, Suite
-from frod.entries import Entry, from_json, meant, validate
+from frod.config.suite import Experiment, Method, Rates, Suite
+from frod.entries import Entry, Name, from_json, validate
 from frod.plain import shown
 
 METHODS = Path(__file__).with_name("methods.yaml")
-MOST_RUNS = 100_000
-"""Of a suite: more make Snakemake's plan take hours."""
 
 
 class Run(Entry):
@@ -145,70 +144,23 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
         Names the file, the field and its value, and what would be right.
     """
     checked = validate(Params, plain.checked(params, "params.yaml"), "params.yaml")
-    name, path = _suite_file(checked.suite, root)
-    suite, experiments = _with_included(path, root)
-    _check_number(suite, [experiment for experiment, _, _ in experiments], path)
+    name, path = suite_files.find(checked.suite, root)
+    suite, experiments = suite_files.read(path, root)
+    methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
     if checked.protocol == "released":
         name = f"{name}/released"
     runs, trials, resources = [], [], {}
-    for experiment, source, field in experiments:
+    for experiment, file, field in experiments:
+        # Of an included suite, a fault may lie in either: this one's settings are laid over its own.
+        source = file if file == str(path) else f"{path}, with {file}"
         for one in _expand(name, checked, suite, experiment, source, field):
             resources[one.folder] = _resources(checked, suite, experiment, source, field)
             runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
             trials += _trials(one, suite, experiment, source, field)
     _check_unique(runs, path)
-    methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
     return Workflow(
         name=name, params=checked, suite=suite, methods=methods, runs=runs, trials=trials, resources=resources
     )
-
-
-def _suite_file(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str, Path]:
-    folder = root / "workflow" / "suites"
-    path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
-    try:
-        found = path.is_file()
-    except OSError:  # a name that is too long for a file
-        found = False
-    if not found:
-        known = sorted(p.stem for p in folder.glob("*.yaml"))
-        raise ValueError(f"{where}: there is no {path}{meant(suite, known)} (suites: {', '.join(known)})")
-    return validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
-
-
-class _SuiteName(Entry):
-    suite: Name
-
-
-def _with_included(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
-    """Read a suite; return it with the tasks and backbones of those it includes, and (experiment, file, field) of all.
-
-    An included suite's own training and resources go with its experiments; its methods, seeds and `tune` do not.
-    """
-    suite, experiments = _suite(path)
-    tasks, backbones = dict(suite.tasks), dict(suite.backbones)
-    for name in suite.include:
-        _, other = _suite_file(name, root, f"{path}: include")
-        included, theirs = _suite(other)
-        if included.include:
-            raise ValueError(f"{path}: include: {name} itself includes suites; name those instead")
-        tasks, backbones = included.tasks | tasks, included.backbones | backbones
-        for experiment, source, field in theirs:
-            update = {key: getattr(included, key) | getattr(experiment, key) for key in ("training", "resources")}
-            experiments.append((experiment.model_copy(update=update), source, field))
-    return suite.model_copy(update={"tasks": tasks, "backbones": backbones}), experiments
-
-
-def _suite(path: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
-    """Read one file; return its suite, and (experiment, file, field) of its own experiments."""
-    suite = validate(Suite, plain.read(path), str(path))
-    return suite, [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
-
-
-def _check_number(suite: Suite, experiments: list[Experiment], path: Path) -> None:
-    runs = sum(len(one.tasks) for one in experiments) * len(suite.methods) * len(suite.seeds)
-    if runs > MOST_RUNS:
-        raise ValueError(f"{path}: experiments: are {runs} runs; at most {MOST_RUNS} are planned, so split the suite")
 
 
 def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, source: str, field: str) -> Iterator[Run]:

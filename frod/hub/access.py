@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from frod.entries import inside
+
 Kind = Literal["models", "datasets"]
 RECORD = "mirror.json"
 
@@ -97,6 +99,11 @@ def listing(kind: Kind, id: str, revision: str | None, patterns: list[str], *, g
     with explained(kind, id, revision, gated=gated):
         info = HfApi().repo_info(id, repo_type=kind.removesuffix("s"), revision=revision, files_metadata=True)
     files = {file.rfilename: file for file in info.siblings or ()}
+    try:
+        for name in files:
+            inside(name)
+    except ValueError as error:
+        raise ValueError(f"{_name(kind, id, revision)}: the name of a file {error}") from None
     wanted = [files[name] for name in filter_repo_objects(files, allow_patterns=patterns)]
     return Listing(
         revision=info.sha,
@@ -112,9 +119,10 @@ def recorded(mirror: Path) -> dict[str, Any]:
         return {}
     try:
         repositories = json.loads(path.read_text("utf-8"))["repositories"]
-        for entry in repositories.values():
-            for file in entry.get("files", {}).values():
-                file["sha256"], file["bytes"]
+        for name, entry in repositories.items():
+            inside(name)
+            for file, facts in entry.get("files", {}).items():
+                inside(file), facts["sha256"], facts["bytes"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: is not what `frod fetch` writes ({type(error).__name__}: {error}); delete it, and run `frod "

@@ -9,21 +9,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from frod import entries
-from frod.entries import Count, Entry
+from frod.entries import Count, Entry, HubName, Inside, Name
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
 
 class Hub(Entry):
     """A data set of the Hugging Face Hub, in parquet files."""
 
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[0-9a-f]{40})?$")]
+    hub: HubName
     """id@revision; the revision is a commit, so that the data cannot change under a finished study. Without one, the
     newest commit is taken when the data are fetched, and recorded."""
-    config: str = "default"
-    files: dict[str, str] = {}
+    config: Inside = "default"
+    files: dict[Inside, Inside] = {}
     """Pattern of a split's files where it is not CONFIG/SPLIT-*.parquet."""
 
     @property
@@ -89,7 +88,7 @@ class Rows(Entry):
 class Part(Entry):
     """Where a split of the task comes from."""
 
-    from_: Annotated[str, Field(alias="from")]
+    from_: Annotated[Inside, Field(alias="from")]
     """Split of the source."""
     rows: Count | None = None
     """How many examples are drawn, stratified by class; null: all that no other split draws."""
@@ -105,7 +104,7 @@ class TaskSpec(Entry):
     licence: str
     synthetic: bool = False
     columns: Columns = Columns()
-    rows: dict[str, Rows] = {}
+    rows: dict[Inside, Rows] = {}
     """By split of the source."""
     classes: Count | list[str] | None = None
     """Names of the classes, or how many there are; of a choice, its letters. Not of a regression. Labels that are text
@@ -129,7 +128,7 @@ class TaskSpec(Entry):
     """What the benchmark reports on."""
     more_tests: dict[Name, Part] = {}
     """Further splits that the benchmark reports on, read with test: split `test_NAME`."""
-    released: str | None = None
+    released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[
         list[Literal["accuracy", "matthews_correlation", "f1", "pearson", "spearman"]], Field(min_length=1)

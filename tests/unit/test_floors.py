@@ -14,7 +14,7 @@ FLOORS = [
     {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files", "entries", "hub", "plain", "secrets"},
+    {"files", "artefacts", "entries", "hub", "plain", "secrets"},
 ]
 # Neighbours on one floor that may be used.
 ALONGSIDE = {
@@ -22,6 +22,7 @@ ALONGSIDE = {
     ("tracking", "provenance"),
     ("cost", "tuners"),
     ("hub", "files"),
+    ("hub", "entries"),
     ("entries", "plain"),
     ("plain", "secrets"),
     ("reporting", "provenance"),

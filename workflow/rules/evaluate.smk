@@ -65,7 +65,7 @@ rule summarise:
     conda:
         "../envs/frod.yaml"
     params:
-        config=json.dumps(config),
+        config=lambda wildcards: json.dumps(config),
         code=CODE["summarise"],
     message:
         "table of all runs"

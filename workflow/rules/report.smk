@@ -61,12 +61,12 @@ rule report:
     conda:
         "../envs/frod.yaml"
     params:
-        config=json.dumps(config),
+        config=lambda wildcards: json.dumps(config),
         suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
         tasks=TASK_DATA,
         code=CODE["report"],
     message:
         "report of the suite"
     shell:
-        "python -m frod report --params {params.config:q} --tasks {params.tasks} --summary {input.summary:q} --dag {input.dag:q}"
+        "python -m frod report --params {params.config:q} --tasks {params.tasks:q} --summary {input.summary:q} --dag {input.dag:q}"
         " --out $(dirname {output.page:q}) > {log:q} 2>&1"

@@ -1,0 +1,74 @@
+"""Suite files: where one lies, and what it says together with the suites that it includes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from frod import plain
+from frod.config.settings import Resources, Training
+from frod.config.suite import Experiment, Suite
+from frod.entries import Entry, Name, meant, validate
+
+MOST_RUNS = 100_000
+"""Of a suite: more make Snakemake's plan take hours."""
+
+
+def find(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str, Path]:
+    """Return a suite's name and its file; `suite` is a name of workflow/suites or a path, `where` is for messages."""
+    folder = root / "workflow" / "suites"
+    path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
+    try:
+        found = path.is_file()
+    except OSError:  # a name that is too long for a file
+        found = False
+    if not found:
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ValueError(
+            f"{where}: there is no {plain.one_line(str(path))}{meant(suite, known)} (suites: {', '.join(known)})"
+        )
+    return validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
+
+
+class _SuiteName(Entry):
+    suite: Name
+
+
+def read(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
+    """Read a suite; return it with the tasks and backbones of those it includes, and (experiment, file, field) of all.
+
+    An included suite's own training and resources go with its experiments; its methods, seeds and `tune` do not.
+    """
+    suite, experiments = _read_one(path)
+    _check_keys(suite, path)
+    tasks, backbones = dict(suite.tasks), dict(suite.backbones)
+    for name in suite.include:
+        _, other = find(name, root, f"{path}: include")
+        included, theirs = _read_one(other)
+        if included.include:
+            raise ValueError(f"{path}: include: {name} itself includes suites; name those instead")
+        tasks, backbones = included.tasks | tasks, included.backbones | backbones
+        for experiment, source, field in theirs:
+            update = {key: getattr(included, key) | getattr(experiment, key) for key in ("training", "resources")}
+            experiments.append((experiment.model_copy(update=update), source, field))
+    _check_number(suite, [experiment for experiment, _, _ in experiments], path)
+    return suite.model_copy(update={"tasks": tasks, "backbones": backbones}), experiments
+
+
+def _read_one(path: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
+    """Read one file; return its suite, and (experiment, file, field) of its own experiments."""
+    suite = validate(Suite, plain.read(path), str(path))
+    return suite, [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
+
+
+def _check_keys(suite: Suite, path: Path) -> None:
+    """Name unknown settings where they stand; their values are checked with the experiments that they go under."""
+    kinds = {"training": Training, "resources": Resources, "tune.training": Training}
+    for field, given in zip(kinds, (suite.training, suite.resources, suite.tune.training)):
+        unknown = {name: value for name, value in given.items() if name not in kinds[field].model_fields}
+        validate(kinds[field], unknown, str(path), prefix=field)
+
+
+def _check_number(suite: Suite, experiments: list[Experiment], path: Path) -> None:
+    runs = sum(len(one.tasks) for one in experiments) * len(suite.methods) * len(suite.seeds)
+    if runs > MOST_RUNS:
+        raise ValueError(f"{path}: experiments: are {runs} runs; at most {MOST_RUNS} are planned, so split the suite")
