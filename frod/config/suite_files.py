@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from frod import plain
 from frod.config.settings import Resources, Training
@@ -62,10 +63,14 @@ def _read_one(path: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
 
 def _check_keys(suite: Suite, path: Path) -> None:
     """Name unknown settings where they stand; their values are checked with the experiments that they go under."""
-    kinds = {"training": Training, "resources": Resources, "tune.training": Training}
-    for field, given in zip(kinds, (suite.training, suite.resources, suite.tune.training)):
-        unknown = {name: value for name, value in given.items() if name not in kinds[field].model_fields}
-        validate(kinds[field], unknown, str(path), prefix=field)
+    parts: list[tuple[type[Entry], str, dict[str, Any]]] = [
+        (Training, "training", suite.training),
+        (Training, "tune.training", suite.tune.training),
+        (Resources, "resources", suite.resources),
+    ]
+    for kind, field, given in parts:
+        unknown = {name: value for name, value in given.items() if name not in kind.model_fields}
+        validate(kind, unknown, str(path), prefix=field)
 
 
 def _check_number(suite: Suite, experiments: list[Experiment], path: Path) -> None:
