@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod import artefacts
 from frod.backbones import fetch, own_names
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
@@ -61,6 +62,7 @@ def materialise(
             facts |= _in_own_names(folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        facts = artefacts.sealed(facts)
         (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     return facts
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from frod import artefacts
 from frod.backbones.heads import belongs_to_head, head_modules, initialise
 from frod.files import sha256
 
@@ -160,15 +161,17 @@ def tokenizer(directory: Path) -> Any:
         return None
     from transformers import AutoTokenizer
 
+    small = {name: digest for name, digest in describe(directory)["files"].items() if not name.endswith(".safetensors")}
+    _verify(directory, small)
     return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """Return source.json; ValueError where the folder has none."""
-    try:
-        return json.loads((Path(directory) / SOURCE).read_text("utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{directory} is not a backbone ({error}); make it with `frod backbone`") from None
+    """Return source.json; ValueError where the folder has none, or one that was changed."""
+    path = Path(directory) / SOURCE
+    if not path.is_file():
+        raise ValueError(f"{directory} is not a backbone, it has no {SOURCE}; make it with `frod backbone`")
+    return artefacts.read_manifest(path, remedy=_remedy(directory))
 
 
 def _verify(directory: Path, expected: dict[str, str]) -> None:
@@ -177,7 +180,11 @@ def _verify(directory: Path, expected: dict[str, str]) -> None:
         path = Path(directory) / name
         found = sha256(path) if path.is_file() else "no file"
         if found != digest:
-            raise ValueError(f"{path}: sha256 is {found}, source.json says {digest}; delete the folder and run again")
+            raise ValueError(f"{path}: sha256 is {found}, source.json says {digest}; {_remedy(directory)}")
+
+
+def _remedy(directory: Path) -> str:
+    return f"delete the folder {directory} and run again, which makes the backbone anew"
 
 
 def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:

@@ -14,15 +14,16 @@ def evaluate(
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "frod",
 ) -> None:
     """Compute the metrics from predictions.parquet alone, then log the runs; one that diverged has none."""
-    import json
-
     from frod import files, tracking
     from frod.evaluation import metrics
-    from frod.provenance.records import read_record
+    from frod.provenance.records import read_record, verify_outputs
+    from frod.tasks import arrays
 
-    manifest = json.loads((task / "manifest.json").read_text())
+    manifest = arrays.load_manifest(task, verify=False)  # of the arrays nothing is read
     for folder in run:
-        diverged = read_record(folder / "record.json").get("diverged")
+        record = read_record(folder / "record.json")
+        verify_outputs(folder / "record.json", record, ["predictions.parquet"])
+        diverged = record.get("diverged")
         if diverged:
             print(f"{folder} diverged: {diverged}")
         files.write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, diverged))

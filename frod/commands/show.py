@@ -14,9 +14,9 @@ def show(
     summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.", exists=True)],
 ) -> None:
     """Print per task and method the mean over seeds, the difference to full fine-tuning, and what was trained."""
-    import pandas as pd
     from rich.console import Console
 
+    from frod import artefacts
     from frod.reporting.terminal import summary_table
 
-    Console(width=WIDTH).print(summary_table(pd.read_parquet(summary)))
+    Console(width=WIDTH).print(summary_table(artefacts.read_table(summary)))

@@ -25,4 +25,5 @@ def spectrum(
     torch.set_num_threads(threads)
     rows = list(stage.of_runs([Finished.read(folder) for folder in run]))
     with files.path_for(out) as partial:
-        parquet.write_table(pyarrow.Table.from_pylist(rows, schema=stage.schema()), partial)
+        table = pyarrow.Table.from_pylist(rows, schema=stage.schema())
+        parquet.write_table(table, partial, write_page_checksum=True)  # as of artefacts.write_table

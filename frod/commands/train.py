@@ -43,9 +43,7 @@ def train(
 ) -> None:
     """Train; write adapter, history, predictions and record. Goes on from a checkpoint of the same run."""
     started, clock = datetime.now(UTC), time.perf_counter()
-    import json
-
-    from frod import files
+    from frod import artefacts, files
     from frod.config import Rates, Run
     from frod.training import launch
     from frod.tuners import trained
@@ -57,7 +55,7 @@ def train(
             raise ValueError(
                 "--rates is missing: the run has no rates of its own, so `frod tune` must have chosen them"
             )
-        chosen = json.loads(rates.read_text())
+        chosen = artefacts.read_json(rates, keys=("rates", "trials", "seed", "index"))
         run = run.model_copy(update={"rates": Rates(**chosen["rates"])})
     job = Job.open(run, backbone, task, basis, rates=rates)
     if launch.start(processes, threads):

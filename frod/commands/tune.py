@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+TRIAL = ("rates", "seed", "metric", "validation", "diverged", "budget", "train_seconds")
+
 
 def tune(
     trial: Annotated[list[Path], typer.Option(help="File of a trial; one option each, in the grid's order.")],
     out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")],
 ) -> None:
     """Write the best trial's rates, and all trials beside them."""
-    import json
-
-    from frod import files
+    from frod import artefacts, files
     from frod.training.tune import choose
 
-    chosen = choose([json.loads(path.read_text()) for path in trial])
+    chosen = choose([artefacts.read_json(path, keys=TRIAL) for path in trial])
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     if chosen["validation"] is None:
         print(f"none of the {len(trial)} trials has a figure on validation: the first one's rates, {chosen['rates']}")

@@ -7,11 +7,12 @@ that they did, and not taken from what the suite asked for.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from frod import artefacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +72,7 @@ def summarise(run_dirs: Iterable[Path]) -> pd.DataFrame:
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         raise ValueError(f"{path} is not there; the run has not finished, or its outputs were not pulled")
-    content = path.read_bytes()
-    try:
-        return json.loads(content), hashlib.sha256(content).hexdigest()
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); run it again") from error
+    return artefacts.read_json(path), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any], digest: str) -> dict[str, Any]:

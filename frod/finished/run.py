@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frod import files
+from frod import artefacts, files
 from frod.config import Run
 from frod.provenance import records
 
@@ -51,10 +50,7 @@ class Finished:
             facts = records.read_record(path)
             code = facts["code"]["hash"]
         else:
-            try:
-                facts = json.loads(path.read_text("utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{path}: is no trial, as it is not JSON ({error})") from error
+            facts = artefacts.read_json(path)
             missing = {"spec", "inputs", "code", "validation"} - set(facts)
             if missing:
                 raise ValueError(f"{path}: is no trial, as it lacks {sorted(missing)}")
@@ -125,7 +121,7 @@ class Finished:
             The record names others.
         """
         rates = self.run.rates.model_dump(exclude_none=True) if self.run.rates else None
-        chosen = json.loads(self.rates.read_text("utf-8"))["rates"] if self.rates else rates
+        chosen = artefacts.read_json(self.rates, keys=["rates"])["rates"] if self.rates else rates
         if rates != chosen:
             raise ValueError(
                 f"{self.path}: spec.rates are {rates}, {self.rates} chose {chosen}: the record was changed"

@@ -24,6 +24,7 @@ from frod.method.identity import file_sha256, update
 ALGORITHM_VERSION = 2
 TENSORS = "basis.safetensors"
 MANIFEST = "manifest.json"
+AGAIN = "extract the basis again (in the workflow: delete its folder and run again)"
 
 # What a basis has to keep to: the largest relative error of W_i = U_i diag(lambda_i) V^T ...
 RECONSTRUCTION_BOUND = 1e-5
@@ -161,7 +162,7 @@ class Basis:
         directory.mkdir(parents=True, exist_ok=True)
         temporary = directory / f".{TENSORS}.{os.getpid()}"
         save_file({name: tensor.contiguous() for name, tensor in self.tensors().items()}, temporary)
-        manifest = {
+        manifest: dict[str, Any] = {
             "algorithm_version": self.algorithm_version,
             "model_hash": self.model_hash,
             "targets": self.targets if isinstance(self.targets, str) else list(self.targets),
@@ -174,6 +175,7 @@ class Basis:
                 for name, category in self.categories.items()
             },
         }
+        manifest["seal"] = _seal(manifest)
         temporary.replace(directory / TENSORS)
         temporary = directory / f".{MANIFEST}.{os.getpid()}"
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
@@ -186,32 +188,51 @@ class Basis:
         Raises
         ------
         ValueError
-            If the directory holds no basis, one of another version, or tensors other than the manifest's.
+            If the directory holds no basis, one of another version, one that was changed or cut short, or tensors other
+            than the manifest's.
         """
         directory = Path(path)
         if not (directory / MANIFEST).is_file():
             raise ValueError(f"path={str(directory)!r} holds no {MANIFEST}: not a basis. Make one with extract_basis.")
-        manifest = json.loads((directory / MANIFEST).read_text())
+        manifest = _read_manifest(directory / MANIFEST)
         if manifest["algorithm_version"] != ALGORITHM_VERSION:
             raise ValueError(
                 f"{directory}: the basis has algorithm_version {manifest['algorithm_version']}, this code has "
                 f"{ALGORITHM_VERSION}. Extract it again."
             )
-        found, expected = file_sha256(directory / TENSORS), manifest["files"][TENSORS]
+        tensors = directory / TENSORS
+        if manifest.get("seal", "") not in ("", _seal(manifest)):  # older ones have none
+            raise ValueError(f"{directory / MANIFEST} was changed: its content does not fit its seal; {AGAIN}.")
+        found, expected = file_sha256(tensors) if tensors.is_file() else "of no file", manifest["files"][TENSORS]
         if found != expected:
             raise ValueError(
-                f"{directory / TENSORS} is not the file its manifest describes: sha256 {found}, manifest {expected}. "
-                "It was changed or cut short; extract the basis again."
+                f"{tensors} is not the file its manifest describes: sha256 {found}, manifest {expected}. It was "
+                f"changed or cut short; {AGAIN}."
             )
-        tensors = load_file(directory / TENSORS)
+        named = load_file(tensors)
         targets = manifest["targets"]
         return cls(
-            categories={name: _category(name, entry, tensors) for name, entry in manifest["categories"].items()},
+            categories={name: _category(name, entry, named) for name, entry in manifest["categories"].items()},
             model_hash=manifest["model_hash"],
             targets=targets if isinstance(targets, str) else tuple(targets),
             ridge=manifest["ridge"],
             part_of=None if manifest["part_of"] is None else tuple(manifest["part_of"]),
         )
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """Hash of a manifest's content but for the seal in it."""
+    content = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        manifest["algorithm_version"], manifest["files"][TENSORS]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read: {error!r}. It was changed or cut short; {AGAIN}.") from None
+    return manifest
 
 
 def _category(name: str, entry: dict[str, Any], tensors: Mapping[str, Tensor]) -> CategoryBasis:

@@ -76,7 +76,10 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"path={str(path)!r} cannot be read as an adapter: {error}") from error
-    settings: dict[str, Any] = json.loads(metadata.get("frod", "{}"))
+    try:
+        settings: dict[str, Any] = json.loads(metadata.get("frod", "{}"))
+    except ValueError as error:
+        raise ValueError(f"path={str(path)!r}: its settings cannot be read, it was changed: {error}") from None
     settings.setdefault("blocks", None)
     if settings.get("format") != FORMAT:
         raise ValueError(f"path={str(path)!r} has the format {settings.get('format')!r}, not {FORMAT!r}.")

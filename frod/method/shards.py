@@ -107,8 +107,11 @@ def _damaged(path: Path, error: Exception) -> str:
 def _files(folder: Path) -> dict[str, Path]:
     """Name of each tensor -> the file it lies in."""
     if (folder / INDEX).is_file():
-        names = json.loads((folder / INDEX).read_text("utf-8"))["weight_map"]
-        return {key: folder / file for key, file in names.items()}
+        try:
+            names = json.loads((folder / INDEX).read_text("utf-8"))["weight_map"]
+            return {key: folder / file for key, file in names.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(_damaged(folder / INDEX, error)) from None
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:

@@ -5,15 +5,15 @@ written, and nothing secret may stand in it.
 """
 
 import importlib.metadata
-import json
 import os
 import platform
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from frod import files, secrets
+from frod import artefacts, files, secrets
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "run": ("suite", "task", "backbone", "method", "seed"),
@@ -145,13 +145,25 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError
         If the file is not JSON or not a record.
     """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); delete it and run the workflow again") from error
-    if not isinstance(record, dict):
-        raise ValueError(
-            f"{path}: expected a table, found {type(record).__name__}; delete it and run the workflow again"
-        )
+    record = artefacts.read_json(Path(path), remedy="delete it and run the workflow again")
     check_record(record, where=str(path))
     return record
+
+
+def verify_outputs(path: str | os.PathLike[str], record: dict[str, Any], names: Iterable[str]) -> None:
+    """Hold outputs of a run, which lie beside its record, against the hashes in it.
+
+    Raises
+    ------
+    ValueError
+        One is missing or changed; with the remedy.
+    """
+    folder = Path(path).parent
+    expected = {Path(name).name: digest for name, digest in record["outputs"].items()}
+    for name in names:
+        found = files.sha256(folder / name) if (folder / name).is_file() else "of no file"
+        if found != expected.get(name):
+            raise ValueError(
+                f"{folder / name}: sha256 is {found}, the run's record says {expected.get(name)}: it was changed or "
+                f"cut short; delete the folder {folder} and run again, which trains the run anew"
+            )

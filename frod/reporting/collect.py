@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from frod import claims, files, secrets
+from frod import artefacts, claims, files, secrets
 from frod.config import Workflow
 from frod.provenance import code, records
 from frod.reporting import page
@@ -107,17 +106,18 @@ def _paths(workflow: Workflow, tasks: Path) -> dict[str, dict[Any, Path]]:
 
 
 def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any, Path]]) -> claims.Evidence:
-    import pandas as pd
-
     methods = {name: method.model_dump() for name, method in workflow.methods.items()}
+    known = {key: records.read_record(path) for key, path in paths["record"].items()}
+    for key, record in known.items():
+        records.verify_outputs(paths["record"][key], record, ["history.parquet"])
     return claims.Evidence(
         suite=workflow.name,
         margin=workflow.suite.margin,
-        summary=pd.read_parquet(summary),
-        histories={key: pd.read_parquet(path) for key, path in paths["history"].items()},
-        records={key: records.read_record(path) for key, path in paths["record"].items()},
-        manifests={pair: json.loads(path.read_text("utf-8")) for pair, path in paths["manifest"].items()},
-        tuning={key: json.loads(path.read_text("utf-8")) for key, path in paths["rates"].items()},
+        summary=artefacts.read_table(summary),
+        histories={key: artefacts.read_table(path) for key, path in paths["history"].items()},
+        records=known,
+        manifests={pair: artefacts.read_manifest(path) for pair, path in paths["manifest"].items()},
+        tuning={key: artefacts.read_json(path, keys=["trials"]) for key, path in paths["rates"].items()},
         spectra=Spectra(paths["spectrum"]),
         labels={name: look.label for name, look in looks(method_order(list(methods), list(methods)), methods).items()},
         kinds={name: method["kind"] for name, method in methods.items()},

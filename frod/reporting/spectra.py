@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod import artefacts
 from frod.reporting.curves import Points
 
 FLOOR = 1e-6
@@ -28,9 +29,7 @@ class Spectra(Mapping):
         self._paths = paths
 
     def __getitem__(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.read_parquet(self._paths[key])
+        return artefacts.read_table(self._paths[key])
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
         return iter(self._paths)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frod import artefacts
 from frod.files import sha256
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) 
 
 
 def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
-    """Hash the files in `folder` and write the manifest: what was given, `splits` and `digest`. Returns it.
+    """Hash the files in `folder` and write the manifest: what was given, `splits` and its own digest. Returns it.
 
     rows : examples, by split
     """
@@ -53,7 +53,7 @@ def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[s
         split: {"rows": rows[split], "files": {n: h for n, h in hashes.items() if n.partition(".")[0] == split}}
         for split in rows
     }
-    sealed = manifest | {"splits": splits, "digest": _digest(splits)}
+    sealed = artefacts.sealed(manifest | {"splits": splits})
     (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     return sealed
 
@@ -71,12 +71,9 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     ValueError
         The folder is not a prepared task, or a file is missing or not the one that was written.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} is not a prepared task ({error}); prepare it with `frod task`") from None
-    if manifest["digest"] != _digest(manifest["splits"]):
-        raise ValueError(f"{folder / MANIFEST}: its digest does not fit its hashes; prepare the task anew")
+    if not (folder / MANIFEST).is_file():
+        raise ValueError(f"{folder} is not a prepared task, it has no {MANIFEST}; prepare it with `frod task`")
+    manifest = artefacts.read_manifest(folder / MANIFEST, remedy=_remedy(folder))
     if verify:
         for split in manifest["splits"].values():
             for name, expected in split["files"].items():
@@ -177,11 +174,10 @@ class Split:
 def _verify(path: Path, expected: str) -> None:
     found = sha256(path) if path.is_file() else None
     if found is None:
-        raise ValueError(f"{path} is missing; prepare the task anew")
+        raise ValueError(f"{path} is missing; {_remedy(path.parent)}")
     if found != expected:
-        raise ValueError(f"{path} has sha256 {found}, its manifest says {expected}; prepare the task anew")
+        raise ValueError(f"{path} has sha256 {found}, its manifest says {expected}; {_remedy(path.parent)}")
 
 
-def _digest(splits: dict[str, Any]) -> str:
-    lines = sorted(f"{name} {digest}\n" for split in splits.values() for name, digest in split["files"].items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _remedy(folder: Path) -> str:
+    return f"delete the folder {folder} and run again, which prepares the task anew"

@@ -45,7 +45,7 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
     if files[0].suffix == ".parquet":
         schema = _checked_schema(files, task, names)
         rows = _mapped(files, schema, scratch / split, columns=names)
-        class_names = _class_names(schema, named.label)
+        class_names = _class_names(files[0], schema, named.label)
     elif named.image:
         raise ValueError(f"{files[0]}: holds no images; lay them in folders, CLASS/*.png, or write a parquet file")
     else:
@@ -98,16 +98,16 @@ def _answers(cells: list[Any]) -> tuple[str, ...]:
 
 def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     """Return the first file's schema, with what datasets wrote beside it, once all files have the columns."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     schemas, rows = [], 0
     for file in files:
         try:
             metadata = pq.read_metadata(file)
-        except (pa.ArrowInvalid, OSError) as error:
+            schemas.append(metadata.schema.to_arrow_schema())
+        except Exception as error:  # damaged metadata lead the library to errors of many kinds
+            _raise_of_system(error)
             raise ValueError(f"{file}: is not a whole parquet file ({_first_line(error)}); fetch it anew") from None
-        schemas.append(metadata.schema.to_arrow_schema())
         rows += metadata.num_rows
         columns.check_there(file, schemas[-1].names, names)
         columns.check_types(file, schemas[-1], task)
@@ -157,17 +157,19 @@ def _all_text(names: list[str]) -> Any:
     return pa.schema([(name, pa.string()) for name in names])
 
 
-def _class_names(schema: Any, label: str) -> list[str] | None:
+def _class_names(file: Path, schema: Any, label: str) -> list[str] | None:
     """Return the names of a label's classes, as datasets writes them into a file."""
-    said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    return said.get("info", {}).get("features", {}).get(label, {}).get("names")
+    try:
+        said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        return said.get("info", {}).get("features", {}).get(label, {}).get("names")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{file}: what is said of its columns cannot be read ({error}); fetch it anew") from None
 
 
 def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> Any:
     """Return a pyarrow table of the columns of `arguments`, mapped into memory from a copy in `scratch`."""
     import pyarrow as pa
     from datasets import Dataset, Features
-    from datasets.exceptions import DatasetGenerationError
 
     read = Dataset.from_parquet
     if "usecols" in arguments:  # a csv; "NA" and "null" are words like others
@@ -178,8 +180,10 @@ def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> 
     with _quiet():
         try:
             data = read([str(file) for file in files], features=features, cache_dir=str(scratch), **arguments)
-        except (DatasetGenerationError, pa.ArrowInvalid) as error:
-            reason = _first_line(error.__cause__ or error)
+        except Exception as error:  # as of damaged metadata
+            cause = error.__cause__ or error
+            _raise_of_system(cause)
+            reason = _first_line(cause)
             raise ValueError(f"{files[0]}: cannot be read to its end ({reason}); fetch or write it anew") from None
     return data.data.table
 
@@ -198,6 +202,12 @@ def _quiet() -> Iterator[None]:
         datasets.logging.set_verbosity(level)
         if not hidden:
             datasets.enable_progress_bars()
+
+
+def _raise_of_system(error: BaseException) -> None:
+    """Raise what is no fault of the file: a full disk, a missing permission."""
+    if isinstance(error, OSError) and error.errno:
+        raise error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What was prepared from a user's own files is stale when their content changes, and only then: a copy has other times."""
+"""What was prepared from a user's own files is stale when their content changes, and not when only their times do."""
 
 import os
 import shutil

@@ -19,6 +19,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from frod import artefacts
 from frod.commands import summarise
 from frod.config import Run
 from frod.files import sha256, write_json
@@ -84,7 +85,7 @@ def _data(project: Path, name: str) -> None:
     folder = project / "data/tasks" / name / BACKBONE
     shutil.copytree(project / "data/tasks" / TASK / BACKBONE, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    write_json(folder / "manifest.json", manifest | {"task": name})
+    write_json(folder / "manifest.json", artefacts.sealed(manifest | {"task": name}))
 
 
 def _inputs(project: Path, inputs: dict[str, str], name: str) -> dict[str, str]:

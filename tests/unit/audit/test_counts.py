@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import frod
-from frod import backbones, tuners
+from frod import artefacts, backbones, tuners
 from frod.audit import counts
 from frod.backbones.loading import create_timm, library_class
 from frod.config import Method
@@ -32,7 +32,7 @@ def bert(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bert")
     (folder / "config.json").write_text(json.dumps(BERT))
     source = {"name": "bert", "library": "transformers", "inputs": {"kind": "text"}, "files": {}}
-    (folder / "source.json").write_text(json.dumps(source))
+    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
     return folder
 
 
@@ -43,7 +43,7 @@ def resnet(tmp_path_factory):
     config = {"architecture": "resnet10t", "pretrained_cfg": {"classifier": "fc"}}
     (folder / "config.json").write_text(json.dumps(config))
     source = {"name": "resnet", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
-    (folder / "source.json").write_text(json.dumps(source))
+    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
     return folder
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_hub import WRITERS
 
 import frod
-from frod import backbones
+from frod import artefacts, backbones
 from frod.backbones import loading
 from frod.method import targets
 
@@ -260,7 +260,7 @@ def rewrite(folder, weights):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     source = json.loads((folder / "source.json").read_text())
     source["files"]["model.safetensors"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    (folder / "source.json").write_text(json.dumps(source))
+    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
 
 
 @pytest.mark.parametrize("fault", ["altered", "truncated", "missing"])

@@ -6,6 +6,7 @@ import json
 import torch
 from safetensors.torch import save_file
 
+from frod import artefacts
 from frod.config import Method, Rates, Run, Training
 from frod.config.workflow import known_methods
 
@@ -40,7 +41,7 @@ def write(architecture, folder):
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     library = "timm" if architecture == "timm" else "transformers"
     source = {"library": library, "inputs": inputs, "files": files}
-    (folder / "source.json").write_text(json.dumps(source))
+    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
 
 
 def run(tuner, seed=3, matched=None):

@@ -118,7 +118,7 @@ def test_a_manifest_that_was_written_into_is_an_error(texts):
     manifest = json.loads(path.read_text())
     manifest["splits"]["train"]["files"]["train.labels.npy"] = "0" * 64
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match="digest does not fit"):
+    with pytest.raises(ValueError, match="does not fit the digest"):
         arrays.load_manifest(texts)
 
 

@@ -1,0 +1,84 @@
+"""Read what a stage of the workflow has written: whole, or one line that says which file it is and what to do.
+
+Files are written whole or not at all (`frod.files`), but disks, copies and editors damage them later. Manifests, which
+name the hashes of what lies beside them, hold a digest of themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGEST = "digest"
+REMEDY = "delete it and run again"
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with the digest of itself in it."""
+    return {**manifest, DIGEST: digest(manifest)}
+
+
+def digest(manifest: Mapping[str, Any]) -> str:
+    """Hash of a manifest's content but for the digest in it."""
+    content = {name: value for name, value in manifest.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> dict[str, Any]:
+    """Read a JSON file of a table.
+
+    Raises
+    ------
+    ValueError
+        It is not there, is not JSON, or lacks one of `keys`; with the remedy.
+    """
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: is not there; {remedy}") from None
+    except (ValueError, RecursionError) as error:  # of UTF-8 or of JSON
+        raise ValueError(f"{path}: cannot be read, it was changed or cut short ({error}); {remedy}") from None
+    missing = [key for key in keys if key not in content] if isinstance(content, dict) else ["a table"]
+    if missing:
+        raise ValueError(f"{path}: lacks {', '.join(missing)}, it was changed or cut short; {remedy}")
+    return content
+
+
+def read_manifest(path: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
+    """Read a manifest and hold it against the digest in it; ValueError as in `read_json`."""
+    content = read_json(path, keys=[DIGEST], remedy=remedy)
+    if content[DIGEST] != digest(content):
+        raise ValueError(f"{path}: its content does not fit the {DIGEST} in it, it was changed; {remedy}")
+    return content
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as parquet with checksums of its pages, which `read_table` holds them against."""
+    table.to_parquet(path, index=False, write_page_checksum=True)
+
+
+def read_table(path: Path, *, remedy: str = REMEDY) -> pd.DataFrame:
+    """Read a parquet file whole.
+
+    Raises
+    ------
+    ValueError
+        It is not there, or it is damaged; with the remedy.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: is not there; {remedy}") from None
+    except Exception as error:  # the libraries raise whatever damaged metadata leads them to
+        if isinstance(error, OSError) and error.errno:  # no fault of the file: a missing permission, say
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path}: cannot be read, it was changed or cut short ({reason}); {remedy}") from None
