@@ -11,3 +11,9 @@ _spec.loader.exec_module(_workflow)
 
 Project, copy_repository, TINY = _workflow.Project, _workflow.copy_repository, _workflow.TINY
 original, finished = _workflow.original, _workflow.finished
+
+_spec = importlib.util.spec_from_file_location("toy_projects", ROOT / "tests" / "workflow" / "small_project.py")
+_toy = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_toy)
+
+ToyProject = _toy.Project
