@@ -43,44 +43,47 @@ def check(study: Study, key: RunKey, findings: Findings) -> None:
         findings.checked["divergences"] += 1
 
 
-def first_broken(table: pa.Table) -> int | None:
-    """Row of the first loss or gradient that is not finite."""
-    columns = [table[name].to_pylist() for name in ("loss", "grad_norm")]
-    rows = zip(*columns)
-    return next((row for row, values in enumerate(rows) if not all(map(_finite, values))), None)
+Step = tuple[int, float, float]
+"""Number from 1, loss, gradient norm."""
 
 
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def first_broken(table: pa.Table) -> Step | None:
+    """The first step whose loss or gradient is not finite."""
+    # pandas writes nan as null
+    losses, norms = (
+        [math.nan if value is None else value for value in table[name].to_pylist()] for name in ("loss", "grad_norm")
+    )
+    steps = enumerate(zip(losses, norms), start=1)
+    return next(((step, *values) for step, values in steps if not all(map(math.isfinite, values))), None)
 
 
 def _check_ended(path: Any, table: pa.Table, findings: Findings) -> None:
-    row = first_broken(table)
-    if row is not None:
-        loss, norm = (table[name][row].as_py() for name in ("loss", "grad_norm"))
-        what = f"loss and gradient norm of step {row + 1}; {ENDED}"
+    broken = first_broken(table)
+    if broken is not None:
+        step, loss, norm = broken
+        what = f"loss and gradient norm of step {step}; {ENDED}"
         findings.add(path, what, "finite numbers", f"{loss}, {norm}", remedy=AGAIN)
 
 
 def _check_diverged(study: Study, key: RunKey, said: str, table: pa.Table, findings: Findings) -> None:
     """The history ends with what the record tells: a loss that is not finite, or the look at scores that were not."""
     folder, planned = study.folder(key), budget(study, study.runs[key])
-    path, row, last = folder / "record.json", first_broken(table), table.num_rows - 1
-    if row is not None:
-        loss, norm = (table[name][row].as_py() for name in ("loss", "grad_norm"))
-        expected = f"step {row + 1} of {planned['steps']}: loss {loss}, gradient norm {norm}"
+    path, broken, steps = folder / "record.json", first_broken(table), table.num_rows
+    if broken is not None:
+        step, loss, norm = broken
+        expected = f"step {step} of {planned['steps']}: loss {loss}, gradient norm {norm}"
         if not said.startswith(expected):
             findings.add(path, "diverged, by history.parquet", expected, said, remedy=AGAIN)
-        findings.equal(folder / "history.parquet", "steps, by the first that is not finite", row, last, remedy=AGAIN)
+        findings.equal(folder / "history.parquet", "steps, by the first that is not finite", step, steps, remedy=AGAIN)
         return
-    looked = last + 1 == planned["steps"] or (last + 1) % planned["steps_per_epoch"] == 0
+    looked = steps == planned["steps"] or steps % planned["steps_per_epoch"] == 0
     if not (said.startswith(SCORES) and looked):
-        what = f"diverged, by history.parquet, whose {last + 1} losses are all finite"
+        what = f"diverged, by history.parquet, whose {steps} losses are all finite"
         findings.add(path, what, None, said, remedy=AGAIN)
         return
     watched = next(name for name in table.column_names if name.startswith(("validation_", "test_")))
-    split, figure = watched.partition("_")[0], table[watched][last].as_py()
-    if said.startswith(f"{SCORES}{split} ") and _finite(figure):
+    split, figure = watched.partition("_")[0], table[watched][-1].as_py()
+    if said.startswith(f"{SCORES}{split} ") and figure is not None and math.isfinite(figure):
         findings.add(path, f"diverged, by {watched} in history.parquet", None, said, remedy=AGAIN)
 
 

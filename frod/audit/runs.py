@@ -134,21 +134,24 @@ def budget(study: Study, run: Run) -> dict[str, Any]:
 def _check_evaluations(study: Study, run: Run, path: Path, record: Mapping[str, Any], findings: Findings) -> None:
     """Test is read once, at the end; only the released protocol looks at it after every epoch."""
     tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
-    watched = looks(budget(study, run))
-    split = "test" if run.protocol == "released" else "validation"
-    found, diverged = dict(record["evaluations"]), record.get("diverged")
-    read = tests if diverged is None else _read_until(diverged, tests)
-    expected = {name: int(name in read) for name in tests} | {split: watched}
-    often = found.get(split)
-    least = 0 if diverged is not None else 1 if record.get("resumed_from_step") else watched
-    if isinstance(often, int) and least <= often < watched:
-        expected |= {split: often}  # as it ended early, or is counted since the resumption
-    findings.equal(path, "evaluations", expected, found, remedy=AGAIN)
+    watched, planned = "test" if run.protocol == "released" else "validation", budget(study, run)
+    expected, diverged = dict.fromkeys(tests, 1) | {watched: looks(planned)}, record.get("diverged")
+    if diverged is not None:
+        expected = _until(diverged, path.with_name("history.parquet"), planned["steps_per_epoch"], expected, watched)
+    findings.equal(path, "evaluations", expected, dict(record["evaluations"]), remedy=AGAIN)
 
 
-def _read_until(diverged: str, tests: list[str]) -> list[str]:
-    """Tests that a run predicted although it diverged: where that was in their scores, those up to it."""
-    return next((tests[: i + 1] for i, name in enumerate(tests) if diverged.startswith(f"scores on {name} ")), [])
+def _until(said: str, history: Path, per_epoch: int, whole: Mapping[str, int], watched: str) -> dict[str, int]:
+    """How often a run that diverged had read each split by then."""
+    import pyarrow.parquet as pq
+
+    steps = pq.read_metadata(history).num_rows
+    tests = [name for name in whole if name != watched]
+    lost = next((name for name in whole if said.startswith(f"scores on {name} ")), None)
+    if lost in tests:  # after the last step, when tests are read one after the other
+        return dict(whole) | dict.fromkeys(tests[tests.index(lost) + 1 :], 0)
+    looked = (steps - 1) // per_epoch if lost is None else -(-steps // per_epoch)
+    return dict.fromkeys(tests, 0) | {watched: looked}
 
 
 def looks(budget: Mapping[str, Any]) -> int:

@@ -122,10 +122,8 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
     if missing:
         raise ValueError(f"{', '.join(missing)}: missing; let the workflow finish the run (frod train, frod evaluate)")
     adapter, predictions, history, metrics = pairs
-    facts = ["budget", "parameters", "seeds", "best_epoch"]
+    facts = ["budget", "parameters", "seeds", "best_epoch", "evaluations"]
     diverged = finished.facts.get("diverged"), outcome.diverged
-    if not finished.facts["resumed_from_step"]:  # what was predicted before an interruption is not counted
-        facts.append("evaluations")
     return [
         _as_recorded(finished),
         *(comparison.exactly(f"record: {name}", finished.facts[name], getattr(outcome, name)) for name in facts),

@@ -55,6 +55,26 @@ def test_each_suite_and_protocol_has_its_experiment_its_curve_and_its_trials(tmp
     assert "tuning" not in " ".join(runs["tiny/released"].data.params)
 
 
+def test_a_training_that_diverged_stands_as_failed_without_infinities(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.delenv("FROD_TRACKING", raising=False)
+    write_run(tmp_path, "tiny", "validation", None)
+    (folder,) = tmp_path.glob("tiny/*/*/*/seed-0")
+    said = "step 2 of 2: loss inf, gradient norm nan"
+    for name, change in (("record.json", {"diverged": said}), ("metrics.json", {"diverged": said, "metrics": {}})):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | change))
+    pd.read_parquet(folder / "history.parquet").assign(loss=[2.0, math.inf]).to_parquet(folder / "history.parquet")
+    track(tmp_path / "tiny")
+    client = MlflowClient(store)
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert (run.info.status, run.data.tags["frod.diverged"]) == ("FAILED", said)
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 2.0)]
+    assert not [name for name in run.data.metrics if name.startswith("test_")]
+
+
 @pytest.mark.parametrize(("steps", "logged"), [(500, 500), (501, 251), (100_000, 500)])
 def test_a_long_curve_is_thinned_and_keeps_its_last_point(steps, logged):
     """Each run's share of the store is bounded, whatever its length; the whole curve stays in history.parquet."""
