@@ -1,0 +1,153 @@
+"""The workflow on a real SLURM of one node: what jobs ask for, a GPU shared or not, a training that is cancelled."""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import slurm_on_loopback
+from filelock import FileLock
+
+from frod.files import sha256
+
+# About two minutes on an idle machine, of which jobs of seconds wait most for Snakemake to start in them.
+pytestmark = pytest.mark.timeout(2400)
+
+# GPUs are asked for, and there is none but /dev/null: the trainings run on the processor, as on a laptop.
+CUT = """\
+title: Cut
+description: One method, one seed, two trials.
+rates_chosen: by hand, for tests
+seeds: [0]
+training: { epochs: 3, batch_size: 32 }
+methods: { full_ft: { kind: full_ft } }
+experiments:
+  - tasks: [digits]
+    backbone: digit_vit
+    grid: { full_ft: [{ lr: 1.0e-3, lr_head: 1.0e-3 }, { lr: 2.0e-3, lr_head: 1.0e-3 }] }
+"""
+SETTINGS = [
+    ("suite: tiny", "suite: cut"),
+    ("  gpu: 0", "  gpu: 1"),
+    ("mem_mb: 4000", "mem_mb: 3000"),
+    ("runtime: 240", "runtime: 50"),
+    (" partition: null", " partition: cpu"),
+    ("gpu_partition: null", "gpu_partition: gpu"),
+    ("gpu_slots: 1", "gpu_slots: 2"),
+]
+METHOD = "results/cut/digits/digit_vit/full_ft"
+RUN = f"{METHOD}/seed-0"
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """A SLURM, the only one on this machine; after it no daemon is left."""
+    reason = slurm_on_loopback.obstacle()
+    if reason:
+        pytest.skip(reason)
+    with FileLock(Path(tempfile.gettempdir()) / "slurm-on-loopback.lock"):
+        with slurm_on_loopback.cluster():
+            yield
+        running = subprocess.run(["ps", "-e", "-o", "stat=,comm="], capture_output=True, text=True, check=True).stdout
+        alive = [name for state, name in map(str.split, running.splitlines()) if not state.startswith("Z")]
+        assert not {"slurmctld", "slurmd"} & set(alive)
+        assert not slurm_on_loopback.CONFIGURATION.exists()
+
+
+@pytest.fixture(scope="module")
+def through_slurm(slurm, finished):
+    """A project whose cut suite has gone through SLURM to its report, from nothing but a model."""
+    for name in ("data/tasks", "data/bases", "results", "reports"):
+        shutil.rmtree(finished.path(name))
+    finished.path("workflow/suites/cut.yaml").write_text(CUT)
+    for old, new in SETTINGS:
+        finished.edit("params.yaml", old, new)
+    finished.said = submit(finished)
+    finished.jobs = jobs()
+    return finished
+
+
+def submit(project, *arguments, **environment):
+    """Run Snakemake with the profile, but for its patience with jobs of seconds."""
+    return project.run(*command(*arguments), **environment).stdout
+
+
+def command(*arguments):
+    soon = "--slurm-init-seconds-before-status-checks=1"
+    return ["snakemake", "--workflow-profile", "profiles/slurm", soon, *arguments]
+
+
+def jobs(since=0):
+    """What SLURM knows of its jobs, in the order they were submitted."""
+    lines = subprocess.run(["scontrol", "show", "job", "--oneliner"], capture_output=True, text=True, check=True).stdout
+    found = [dict(word.partition("=")[::2] for word in line.split() if "=" in word) for line in lines.splitlines()]
+    return sorted((job for job in found if int(job["JobId"]) > since), key=lambda job: int(job["JobId"]))
+
+
+def of_rule(name, among):
+    return [job for job in among if re.match(rf"rule_{name}(_|$)", job.get("Comment", ""))]
+
+
+def test_the_suite_goes_through_slurm_to_its_report(through_slurm):
+    assert "Suite cut" in through_slurm.said
+    assert through_slurm.path("reports/cut/index.html").exists()
+    states = {job["JobState"] for job in through_slurm.jobs}
+    assert states == {"COMPLETED"}
+    assert "Nothing to be done" in submit(through_slurm, "--dry-run")
+
+
+def test_each_job_asks_for_what_the_parameters_say(through_slurm):
+    (task,), (spectrum,) = (of_rule(rule, through_slurm.jobs) for rule in ("task", "spectrum"))
+    assert (task["Partition"], task["MinMemoryNode"], task["TimeLimit"]) == ("cpu", "3000M", "00:50:00")
+    assert "TresPerNode" not in task
+    assert (spectrum["Partition"], spectrum["MinMemoryNode"], spectrum["TimeLimit"]) == ("gpu", "3000M", "00:50:00")
+    assert spectrum["TresPerNode"] == "gres:gpu:1"
+    names = " ".join(job.get("Comment", "") for job in through_slurm.jobs)
+    assert not re.search("tune|evaluate|summarise|report", names)  # of seconds, here
+
+
+def test_two_trials_share_one_job_and_its_gpu(through_slurm):
+    (pack,) = [job for job in through_slurm.jobs if "trial" in job["Comment"]]
+    assert (pack["TresPerNode"], pack["NumCPUs"], pack["MinMemoryNode"]) == ("gres:gpu:1", "2", "6000M")
+    assert {path.name for path in through_slurm.path(f"{METHOD}/tune").iterdir()} >= {"trial-0.json", "trial-1.json"}
+    logs = through_slurm.path("logs/slurm")
+    assert list(logs.rglob(f"{pack['JobId']}.log")), sorted(logs.rglob("*"))
+
+
+def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_training_goes_on_from_its_checkpoint(through_slurm):
+    """The node has processors for both trials at once; only the GPU lets them run one after the other."""
+    project = through_slurm
+    results = [project.path(f"{RUN}/{name}") for name in ("adapter.safetensors", "predictions.parquet")]
+    undisturbed = [sha256(path) for path in results]
+    rates = json.loads(project.path(f"{METHOD}/tune/rates.json").read_text())["rates"]
+    shutil.rmtree(project.path(METHOD))
+    project.edit("params.yaml", "gpu_slots: 2", "gpu_slots: 1")
+    before = int(project.jobs[-1]["JobId"])
+    process = subprocess.Popen(
+        command(f"{RUN}/record.json"),
+        cwd=project.folder,
+        env=project.environment(FROD_CHECKPOINT_SECONDS="0.01"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 1200
+    while not project.path(f"{RUN}/checkpoint.pt").exists():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (training,) = of_rule("train", jobs(before))
+    subprocess.run(["scancel", training["JobId"]], check=True)
+    said, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, said
+
+    first, second = of_rule("trial", jobs(before))
+    assert first["EndTime"] <= second["StartTime"]
+    assert [job["JobState"] for job in of_rule("train", jobs(before))] == ["CANCELLED", "COMPLETED"], said
+    assert json.loads(project.path(f"{METHOD}/tune/rates.json").read_text())["rates"] == rates
+    assert json.loads(project.path(f"{RUN}/record.json").read_text())["resumed_from_step"] > 0
+    assert [sha256(path) for path in results] == undisturbed
