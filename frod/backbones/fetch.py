@@ -11,7 +11,8 @@ from frod import hub
 from frod.backbones.registry import Hub, Local, Package
 from frod.files import sha256
 
-REFUSED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".npz", ".py")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+REFUSED = (*PICKLES, ".h5", ".msgpack", ".npz", ".py")
 
 
 def from_hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> str | None:
@@ -66,10 +67,16 @@ def copy_matching(folder: Path, needed: Iterable[str], out: Path, *, what: str, 
     """Copy the files that match; ValueError where a needed pattern matches none, or where there are no safetensors."""
     found = {pattern: sorted(p for p in folder.glob(pattern) if p.is_file()) for pattern in needed}
     missing = [pattern for pattern, files in found.items() if not files]
+    files = [file for files in found.values() for file in files]
+    pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{what}: {folder} has no safetensors, only {', '.join(pickles)}; a pickle may run code and is not read. "
+            "Where you trust it, write it anew: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW), and name NEW"
+        )
     if missing:
         raise ValueError(f"{what}: {folder} has no {', '.join(missing)}; the copy is not whole")
-    files = [file for files in found.values() for file in files]
     if not any(file.suffix == ".safetensors" for file in files):
-        raise ValueError(f"{what}: {folder} has no safetensors; weights in pickle are not read")
+        raise ValueError(f"{what}: {folder} has no safetensors, and other weights are not read")
     for file in [*files, *(p for pattern in optional for p in folder.glob(pattern))]:
         shutil.copyfile(file, out / file.name)  # of a link (the Hub's cache has links) the file itself

@@ -14,11 +14,13 @@ from frod.backbones import fetch, own_names
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
 from frod.files import sha256, whole_directory
+from frod.plain import shown
 
 if TYPE_CHECKING:
     from frod.backbones import pretrain
 
-CONFIG = "config.json"
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+CODED = (CONFIG, TOKENIZER_CONFIG)
 # PIL's numbers of interpolations, as the Hub's preprocessor files have them.
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
@@ -59,7 +61,7 @@ def materialise(
             facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:
             facts |= _fetched(name, spec.source, folder, mirror)
-            facts |= _in_own_names(folder, spec)
+            facts |= _in_own_names(name, folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
         facts = artefacts.sealed(facts)
@@ -78,20 +80,47 @@ def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Pat
     return {"source": f"path {source.path.name}", "revision": None}
 
 
-def _in_own_names(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
+def _in_own_names(name: str, folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     """Lay the registry's settings over config.json, rename weights; return what files were before, if they changed."""
     before = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     differing = getattr(spec.source, "config", {})
     if differing:
         config = _laid_over(json.loads((folder / CONFIG).read_text("utf-8")), differing)
+        if config.get("auto_map") is None:  # transformers looks into it wherever it stands
+            config.pop("auto_map", None)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    _check_no_code(name, folder)
     renamed = own_names.rewrite(folder, spec.library, "text" if spec.max_length else "images")
     return {"fetched": before} if differing or renamed else {}
 
 
+def _check_no_code(name: str, folder: Path) -> None:
+    """Refuse a model that is Python code of its own: it would run with all that the user may do.
+
+    Where transformers has a class for the model's type it would take that in place of the code, which may be another
+    architecture: so the suite has to say that it is the same.
+    """
+    named = {file: json.loads((folder / file).read_text("utf-8")) for file in CODED if (folder / file).is_file()}
+    if code := named.get(CONFIG, {}).get("auto_map"):
+        raise ValueError(
+            f"backbone {name}: {CONFIG}: auto_map names Python code of the model's own ({_classes(code)}), and such is "
+            "not run here. If transformers has the same model, say so in its source: config: { auto_map: null }"
+        )
+    code = named.get(TOKENIZER_CONFIG, {}).get("auto_map")
+    if code and not (folder / "tokenizer.json").is_file():
+        raise ValueError(
+            f"backbone {name}: {TOKENIZER_CONFIG}: auto_map names Python code of the tokenizer's own "
+            f"({_classes(code)}), and such is not run here; take a model that has a tokenizer.json"
+        )
+
+
+def _classes(auto_map: Any) -> str:
+    return shown(", ".join(map(str, auto_map.values())) if isinstance(auto_map, dict) else auto_map)
+
+
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    both = {key: _laid_over(below[key], above[key]) for key in above if isinstance(below.get(key), dict)}
-    return below | above | both
+    nested = [key for key in above if isinstance(above[key], dict) and isinstance(below.get(key), dict)]
+    return below | above | {key: _laid_over(below[key], above[key]) for key in nested}
 
 
 def _pretrained(
