@@ -183,11 +183,14 @@ def _misdated(path: str, root: Path, ledger: Ledger) -> bool:
     """Whether the times of an output and its inputs say something else than their contents.
 
     Snakemake takes an output for stale if an input is newer. Has the clock been set back in between, it repeats for
-    ever what is right, or keeps what was made from something else.
+    ever what is right, or keeps what was made from something else; and as long as an input's time has not come, it
+    throws away what was made from it.
     """
     if not (root / path).exists() or not ledger.settled(path):
         return False
     made = metadata.modification_time(str(root / path))
+    if made > time.time() + LATENCY_SECONDS:
+        return True
     for name, digest in ledger.entries[path].inputs.items():
         if digest is None or not (root / name).exists():
             continue

@@ -311,7 +311,6 @@ def all_ahead(place):
     ahead(place, BASIS, "basis a", inputs=(DATA,))
     ahead(place, RUN, "run a", inputs=(DATA, BASIS))
     place.save()
-    assert not place.restore()
 
 
 def test_what_is_made_after_the_clock_was_set_back_is_not_made_again(here):
