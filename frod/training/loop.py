@@ -168,7 +168,7 @@ class Trainer:
     def _flush(self) -> None:
         """Read the pending losses from the device and stop at the first that is not finite."""
         steps, losses, norms = zip(*self.pending) if self.pending else ((), (), ())
-        losses = self.processes.total(torch.stack(losses).double()).tolist() if losses else []
+        losses = self.processes.total(torch.stack(losses).cpu().double()).tolist() if losses else []
         for step, loss, norm in zip(steps, losses, map(float, norms)):
             self.history[step]["loss"], self.history[step]["grad_norm"] = loss, norm
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -211,6 +211,9 @@ class Trainer:
 
     def _resume(self) -> int:
         state = checkpoints.load(self.checkpoint, self.fingerprint, self.processes)
+        steps = self.processes.gather(torch.tensor(state["step"] if state else 0))
+        if len(set(map(int, steps))) > 1:
+            raise OSError(f"{self.checkpoint}: could not be read by all processes; train again")
         if state is None:
             return 0
         here = trained_state(self.plain)

@@ -137,11 +137,12 @@ class Processes:
 
     def facts(self) -> dict[str, Any]:
         """What a record says of them; threads are those of each."""
+        cuda = torch.cuda.is_available()
         return {
             "count": self.count,
             "sharded": self.sharded,
-            "backend": distributed.get_backend() if self.count > 1 else None,
-            "gpus": self.count if torch.cuda.is_available() else 0,
+            "backend": None if self.count == 1 else "nccl" if cuda else "gloo",
+            "gpus": self.count if cuda else 0,
             "threads": torch.get_num_threads(),
         }
 

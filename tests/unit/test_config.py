@@ -111,6 +111,8 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
             {"checkpoint_seconds": 9},
             "resources.checkpoint_seconds: is alike for all; set it in params.yaml",
         ),
+        ("resources", {"processes": 4, "gpu": 2}, "processes is 4, gpu is 2: each process takes a GPU of its own"),
+        ("resources", {"sharded": True}, "sharded is true, processes is 1: give the processes"),
         ("resources", {"gpus": 1}, "small.yaml: resources.gpus: unknown key; did you mean 'gpu'"),
         ("methods.full_ft", {"kind": "full_ft", "sparse_rate": 0.1}, "sparse_rate is 0.1, kind is full_ft"),
         ("methods.full_ft", {"kind": "full_ft", "plan": "auto"}, "plan is auto, kind is full_ft"),

@@ -108,6 +108,7 @@ def test_run_again_nothing_is_to_be_done(finished):
         (TINY, "lr_rotation: 5.0e-3", "lr_rotation: 4.0e-3", {}),  # of the other protocol
         (TINY, "title: Tiny", "title: Small", {"report": 1}),
         ("params.yaml", "checkpoint_seconds: 120", "checkpoint_seconds: 60", {}),
+        ("params.yaml", "processes: 1 #", "processes: 2 #", {}),
         ("params.yaml", "mirror: null", "mirror: /nowhere", {}),
     ],
 )

@@ -1,0 +1,68 @@
+"""The launcher: its processes end with it however it ends, and it ends with the first of them that fails."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from frod.training import launch
+
+SECONDS = 120  # on a machine that is busy
+SLEEPERS = """
+import sys, time
+from frod.training import launch
+if launch.is_worker():
+    launch.start(2, 2)
+    print("up", flush=True)
+    time.sleep(1000)
+launch.look_after([sys.executable, __file__], 2, 2)
+"""
+
+
+def in_two(code):
+    launch.look_after([sys.executable, "-c", f"import os, sys, time; rank = os.environ['RANK']; {code}"], 2, 2)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_launcher(tmp_path, ending):
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPERS)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as launcher:
+        assert launcher.stdout.readline() == b"up\n"
+        workers = psutil.Process(launcher.pid).children()
+        assert len(workers) == 2
+        launcher.send_signal(ending)
+        _, alive = psutil.wait_procs(workers, timeout=SECONDS)
+        assert not alive
+        assert launcher.wait(SECONDS) != 0
+
+
+def test_the_first_to_fail_ends_all_and_is_quoted():
+    began = time.monotonic()
+    with pytest.raises(ChildProcessError, match=r"^process 1 of 2 ended with status 1:\n  the basis is broken$"):
+        in_two("sys.exit('the basis is broken') if rank == '1' else time.sleep(1000)")
+    assert time.monotonic() - began < SECONDS
+
+
+def test_a_process_that_was_killed_is_named():
+    with pytest.raises(ChildProcessError, match=r"^process 1 of 2 was killed by signal 9$"):
+        in_two("os.kill(os.getpid(), 9) if rank == '1' else time.sleep(1000)")
+
+
+def test_only_the_first_process_prints(capfd):
+    in_two("print('this is', rank)")
+    assert capfd.readouterr().out == "this is 0\n"
+
+
+def test_threads_are_shared_out(capfd):
+    in_two("print(os.environ['OMP_NUM_THREADS'], os.environ['WORLD_SIZE'])")
+    assert capfd.readouterr().out == "1 2\n"
+
+
+def test_one_process_is_this_one(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # nothing is chosen for the test's own process
+    assert launch.start(1, 1) is False
+    assert not launch.is_worker()
