@@ -137,7 +137,10 @@ class Finished:
         """
         problems = changed_outputs(self)
         if problems:
-            raise ValueError(f"{self.path}: not the files that the run left: {'; '.join(problems)}")
+            raise ValueError(
+                f"{self.path}: not the files that the run left: {'; '.join(problems)}. Bring them back (dvc checkout), "
+                f"or delete the folder {self.path.parent} and run again, which trains the run anew"
+            )
 
 
 def changed_outputs(finished: Finished) -> list[str]:

@@ -29,6 +29,7 @@ class Hub:
         self.repositories = repositories
         self.gets = []  # (name of the file, its Range header)
         self.stall_after = None  # bytes of a download after which nothing more comes
+        self.refusals = 0  # how many requests are still to be answered with 503
         self.drop_after = None  # bytes of the next download after which the connection ends
         self.stalled, self.released = threading.Event(), threading.Event()
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -56,6 +57,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, body):
+        if self.hub.refusals:
+            self.hub.refusals -= 1
+            self.error(503, "Busy", "Try again")
+            return
         path = unquote(urlsplit(self.path).path).strip("/")
         if path.startswith("api/"):
             self.api(path.removeprefix("api/"))

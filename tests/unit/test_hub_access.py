@@ -110,6 +110,13 @@ def test_without_a_network_the_error_names_the_way_out(snapshot, hub, tmp_path):
     assert "no mirror is set" in snapshot(revision=None, HF_HUB_OFFLINE="1")["error"]
 
 
+def test_a_hub_that_fails_for_a_moment_is_asked_again(snapshot, hub):
+    """By its own library: so the rule `backbone` needs no retries, which would repeat mistakes of the user, too."""
+    hub.refusals = 2
+    assert snapshot()["revision"] == COMMIT
+    assert hub.refusals == 0
+
+
 def test_a_gated_repository(snapshot, hub):
     hub.repositories["datasets/someone/texts"].gated = True
     error = snapshot()["error"]
