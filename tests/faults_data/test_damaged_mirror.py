@@ -1,4 +1,4 @@
-"""A file of a mirror that is not the one `frod fetch` brought is refused as it is read, not by `fetch --check` alone."""
+"""A file of a mirror that is not the one `frod fetch` brought is refused as it is read, not by `fetch --check` only."""
 
 import hashlib
 import json
