@@ -81,7 +81,12 @@ def read_stash(path: Path) -> dict[str, Entry]:
 
 def write_stash(path: Path, entries: Mapping[str, Entry]) -> None:
     """Write a stash, unless the file already says the same: DVC need not hash it again then."""
-    text = json.dumps(_pack(entries), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+    _write_if_changed(
+        path, json.dumps(_pack(entries), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+    )
+
+
+def _write_if_changed(path: Path, text: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.read_text(encoding="utf-8") == text:
             return
@@ -125,7 +130,7 @@ class Ledger:
     def write(self) -> None:
         """Write the ledger, if the working directory has Snakemake's folder or may have it."""
         more = {"unknown": self._unknown, "stashes": self._stashes, "hashes": self._hashes, "ends": self.ends}
-        files.write_text(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
+        _write_if_changed(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
 
     def signature(self, path: str) -> str:
         """Size and time of a file, or of all files in a directory: equal as long as nobody has written to it."""

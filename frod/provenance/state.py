@@ -100,10 +100,11 @@ def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "resul
         try:
             kept = stages(suites_here(root, suite, **paths), **paths)
             save(kept, root=root, ancient=metadata.ancient_inputs(workflow), required=required)
-        except Exception:
+        except Exception as error:
             # Raised any further it would be printed and forgotten; DVC goes by the exit status.
-            traceback.print_exc()
-            _say("what was made could not be recorded; run the same command again")
+            if not isinstance(error, OSError):
+                traceback.print_exc()
+            _say(f"what was made could not be recorded ({error}); run the same command again")
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
