@@ -10,24 +10,27 @@ import pytest
 
 
 @contextlib.contextmanager
-def full_disk(folder, megabytes):
-    """A file system of so many megabytes; where none may be mounted, a limit on each file's size in its place."""
-    mounted = (
-        os.getuid() == 0
-        and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
-        ).returncode
-        == 0
-    )
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if not mounted:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes << 20, before[1]))
+def small_disk(folder, megabytes):
+    """A file system of so many megabytes in memory; yields None where none may be mounted."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    mounted = os.getuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
     try:
-        yield folder
+        yield folder if mounted else None
     finally:
         if mounted:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
-        else:
+
+
+@contextlib.contextmanager
+def full_disk(folder, megabytes):
+    """A small disk; where none may be mounted, a limit on each file's size in its place."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with small_disk(folder, megabytes) as mounted:
+        if mounted is None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes << 20, before[1]))
+        try:
+            yield folder
+        finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 

@@ -52,11 +52,17 @@ class Try:
     """Seconds from the start of the command."""
     checkpoint: int
     """Step of the last checkpoint at the kill; 0: none."""
-    equal: bool
+    differs: tuple[str, ...]
+    """What is not as in an undisturbed run."""
     said: bool
     """Whether the second command told of the first one's end, where it found a lock."""
     resumed: int
     """Step that the second command went on from."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether it came to the same."""
+        return not self.differs
 
     @property
     def lost(self) -> int:
@@ -77,11 +83,14 @@ def result_of(project, target: str) -> dict[str, str]:
     record = json.loads((folder / "record.json").read_text())
     history = pd.read_parquet(folder / "history.parquet")
     timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
-    facts = ("run", "spec", "inputs", "budget", "evaluations", "parameters", "seeds", "diverged")
-    return {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")} | {
-        "history.parquet": history[timeless].to_csv(),
-        "record.json": json.dumps([record[name] for name in facts], sort_keys=True),
-    }
+    facts = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "diverged")
+    return (
+        {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
+        | {
+            "history.parquet": history[timeless].to_csv(),
+        }
+        | {name: json.dumps(record[name], sort_keys=True) for name in facts}
+    )
 
 
 def rule_of(target: str) -> str:
@@ -202,10 +211,11 @@ def kill(project, victim: str, target: str, wait: Callable[[psutil.Popen, str], 
     resumed = re.findall(r"going on from the checkpoint after step (\d+)", log.read_text())
     last = max(saved, default=0)
     finished = log.read_text() == before  # it was not trained again
+    found = result_of(project, target)
     return Try(
         after=after,
         checkpoint=last,
-        equal=result_of(project, target) == result,
+        differs=tuple(name for name in result if found.get(name) != result[name]),
         said=not locked or "a Snakemake was killed here" in (project.folder / "said.txt").read_text(),
         resumed=last if finished else int(resumed[0]) if resumed else 0,
     )

@@ -3,12 +3,18 @@
 Here once each, in the middle of a training; at ten random moments each by `python tests/faults/kills.py --tries 10`.
 """
 
+import contextlib
+import os
 import random
+import shutil
 import subprocess
 import time
 
 import pytest
-from kills import DEADLINE, RUN, TRIAL, environment, kill, log_of, result_of, ticks
+from closed_disks import small_disk
+from kills import DEADLINE, RUN, TRIAL, environment, kill, log_of, remove, result_of, start, ticks
+
+OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet", "record.json")
 
 # Trainings are short here: the moment is drawn from the first seconds after the first checkpoint.
 MOMENTS = random.Random(6)
@@ -48,3 +54,31 @@ def test_a_second_workflow_is_told_of_the_first_and_takes_over_when_that_is_kill
     one = kill(finished, "Snakemake", RUN, refused, result_of(finished, RUN))
     assert one.equal and one.said
     assert one.checkpoint > 0 and one.lost <= 1  # the job, which ends a moment later, may save once more
+
+
+def test_a_disk_that_fills_up_costs_no_finished_work(finished):
+    """The training goes on without checkpoints until it cannot write its result; then the same command goes on."""
+    result, folder = result_of(finished, RUN), finished.path(RUN)
+    remove(finished, RUN)
+    folder.mkdir()
+    with small_disk(folder, megabytes=16) as mounted:
+        if mounted is None:
+            pytest.skip("no right to mount a small disk")
+        process = start(finished, RUN)
+        when_saved(finished)(process, RUN)
+        with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        assert process.wait(DEADLINE) == 1
+        log = log_of(finished, RUN).read_text()
+        assert "no checkpoint now, the training goes on" in log
+        assert f"No space left on device: {RUN}/adapter.safetensors was not written; free space" in log
+        assert "Traceback" not in log
+        (folder / "ballast").unlink()
+        assert start(finished, RUN).wait(DEADLINE) == 0
+        assert "going on from the checkpoint after step" in log_of(finished, RUN).read_text()
+        assert result_of(finished, RUN) == result
+        assert sorted(os.listdir(folder)) == sorted(OUTPUTS)
+        shutil.copytree(folder, finished.path("results/kept"))
+    shutil.rmtree(folder)
+    finished.path("results/kept").rename(folder)  # for the tests that follow
