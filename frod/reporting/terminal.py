@@ -55,7 +55,7 @@ def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]
     lost = [f"{c.task}/{c.backbone}/{r.method} seed {s}" for c in comparisons for r in c.results for s in r.diverged]
     if lost:
         named = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
-        table.caption = Text(f"{table.caption}\n† without runs that diverged: {named}")
+        table.caption = Text(f"{table.caption}\ndiverged, and in no figure (†: a mean without them): {named}")
     for comparison in comparisons:
         of_task = summary[(summary["task"] == comparison.task) & (summary["backbone"] == comparison.backbone)]
         # Text, not markup: a name in square brackets is a name.

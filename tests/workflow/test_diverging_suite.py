@@ -1,0 +1,118 @@
+"""A suite in which FRoD diverges, its only trial included, goes on to its report; the audit agrees, and finds a lie.
+
+A rate near the largest there may be, with weight decay, makes weights grow eightfold a step; no test's own trick.
+"""
+
+import contextlib
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from alterations import change, kept
+
+from frod.audit import audit as walk
+
+RESULTS, REPORT = Path("results/unstable/digits/digit_vit"), Path("reports/unstable")
+RUN, HELD = RESULTS / "frod/seed-0", RESULTS / "full_ft/seed-0"
+SUITE = """\
+title: Unstable
+description: One task, three methods, one seed; FRoD's only rates are absurd.
+seeds: [0]
+training: { epochs: 1, batch_size: 32, weight_decay: 1.0 }
+methods:
+  full_ft: {}
+  frod: {}
+  lora: {}
+experiments:
+  - tasks: [digits]
+    backbone: digit_vit
+    grid:
+      full_ft: [{ lr: 1.0e-3, lr_head: 1.0e-3 }]
+      frod: [{ lr_scale: 1.0e-2, lr_rotation: 9.9, lr_head: 9.9 }]
+      lora: [{ lr: 1.0e-3, lr_head: 1.0e-3 }]
+"""
+
+
+@pytest.fixture(scope="module")
+def unstable(finished):
+    """The tiny project with this suite run to its report; to fail here is to fail to go on."""
+    finished.path("workflow/suites/unstable.yaml").write_text(SUITE)
+    finished.edit("params.yaml", "suite: tiny", "suite: unstable")
+    finished.git("add", "--all")
+    finished.git("commit", "--quiet", "--message", "an unstable suite")
+    finished.said = finished.snakemake()
+    return finished
+
+
+def audited(project):
+    with contextlib.chdir(project.folder):
+        _, findings = walk.audit(REPORT)
+    return findings
+
+
+def test_the_report_names_the_run_and_the_others_have_their_figures(unstable):
+    assert re.search(r"FRoD +diverged +0 ", unstable.said) and "digits/digit_vit/frod seed 0" in unstable.said
+    record = json.loads(unstable.path(RUN / "record.json").read_text())
+    said = re.match(r"step (\d+) of \d+: loss \S+, gradient norm (inf|nan)", record["diverged"])
+    history = pd.read_parquet(unstable.path(RUN / "history.parquet"))
+    assert len(history) == int(said.group(1)) < record["budget"]["steps"]
+    metrics = json.loads(unstable.path(RUN / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert (metrics["metrics"], metrics["diverged"]) == ({}, record["diverged"])
+    assert pd.read_parquet(unstable.path(RUN / "predictions.parquet")).empty
+    assert pd.read_parquet(unstable.path(RESULTS / "frod/spectrum.parquet")).empty
+    assert not pd.read_parquet(unstable.path(RESULTS / "lora/spectrum.parquet")).empty
+    rates = json.loads(unstable.path(RESULTS / "frod/tune/rates.json").read_text())
+    assert (rates["index"], rates["validation"]) == (0, None) and rates["trials"][0]["diverged"]
+    page = unstable.path(REPORT / "index.html").read_text()
+    assert page.index("1 run of 3 diverged") < page.index("What the paper claims") and record["diverged"][:40] in page
+    table = pd.read_csv(unstable.path(REPORT / "results.csv")).set_index("method")
+    assert table["diverged"].notna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
+    assert table["test"].isna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
+    verdicts = {of["id"]: of for of in json.loads(unstable.path(REPORT / "claims.json").read_text())["claims"]}
+    for name in ("matches_full_ft", "converges_faster", "more_robust", "full_rank"):
+        assert verdicts[name]["verdict"] == "not_supported" and "diverged" in verdicts[name]["reason"].lower(), name
+    assert verdicts["same_budget"]["verdict"] == "supported"
+
+
+def test_the_audit_agrees_with_mlflow_too(unstable):
+    findings = audited(unstable)
+    assert [finding.line() for finding in findings.found] == []
+    assert findings.checked["divergences"] == 1 and findings.checked["MLflow runs"] == 3
+
+
+def test_a_divergence_that_was_none_and_one_that_is_not_named_are_found(unstable):
+    def lines():
+        return [finding.line() for finding in audited(unstable).found]
+
+    def starts(path, what):
+        return [line for line in lines() if line.startswith(f"{path}: {what}")]
+
+    said = json.loads(unstable.path(RUN / "record.json").read_text())["diverged"]
+    with kept(unstable.folder, str(RUN), str(HELD)):
+        change(unstable.path(RUN / "record.json"), lambda record: record.update(diverged=None))
+        assert starts(RUN / "history.parquet", "loss and gradient norm of step")
+        change(unstable.path(HELD / "record.json"), lambda record: record.update(diverged=said))
+        found = lines()
+        assert [line for line in found if line.startswith(f"{HELD}/record.json: diverged, by history.parquet, whose")]
+        assert [line for line in found if line.startswith(f"{HELD}/predictions.parquet: rows, as the record")]
+        assert [line for line in found if line.startswith(f"{HELD}/adapter.safetensors: tensor ")]
+    with kept(unstable.folder, str(RUN)):
+        change(unstable.path(RUN / "record.json"), lambda record: record.update(diverged=f"step 1 of{said[9:]}"))
+        assert starts(RUN / "record.json", "diverged, by history.parquet: expected step ")
+
+
+def test_it_replays_to_the_bit_packs_and_compares(unstable):
+    assert "the same, bit for bit" in unstable.run("python", "-m", "frod", "replay", RUN).stdout
+    compared = unstable.run("python", "-m", "frod", "compare", "reports/tiny", REPORT).stdout
+    assert re.search(r"FRoD .* diverged ", compared)
+    unstable.run("python", "-m", "frod", "crate", REPORT, "--out", "unstable.zip")
+    with zipfile.ZipFile(unstable.path("unstable.zip")) as packed:
+        (metadata,) = [json.loads(packed.read(name)) for name in packed.namelist() if name == "ro-crate-metadata.json"]
+    told = [one["name"] for one in metadata["@graph"] if "; diverged: step" in str(one.get("description"))]
+    assert sorted(told) == [
+        "train unstable/digits/digit_vit/frod/seed-0",
+        "trial unstable/digits/digit_vit/frod/trial-0",
+    ]
