@@ -63,22 +63,26 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     table.to_parquet(path, index=False, write_page_checksum=True)
 
 
-def read_table(path: Path, *, remedy: str = REMEDY) -> pd.DataFrame:
+def read_table(path: Path, *, columns: Iterable[str] = (), remedy: str = REMEDY) -> pd.DataFrame:
     """Read a parquet file whole.
 
     Raises
     ------
     ValueError
-        It is not there, or it is damaged; with the remedy.
+        It is not there, is damaged, or lacks one of `columns`; with the remedy.
     """
     import pandas as pd
 
+    if not path.is_file():
+        raise ValueError(f"{path}: is {'no file' if path.exists() else 'not there'}; {remedy}")
     try:
-        return pd.read_parquet(path, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: is not there; {remedy}") from None
+        table = pd.read_parquet(path, page_checksum_verification=True)
     except Exception as error:  # the libraries raise whatever damaged metadata leads them to
         if isinstance(error, OSError) and error.errno:  # no fault of the file: a missing permission, say
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path}: cannot be read, it was changed or cut short ({reason}); {remedy}") from None
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(f"{path}: lacks the columns {', '.join(missing)}; {remedy}")
+    return table

@@ -23,7 +23,7 @@ def main() -> None:
     try:
         _app()()
     except Exception as error:
-        ours = isinstance(error, ValueError | OSError) and _raised_by_us(error)
+        ours = (isinstance(error, ValueError | OSError) and _raised_by_us(error)) or _of_a_file(error)
         if os.environ.get("FROD_TRACEBACK") or not ours:
             print(secrets.removed_from(traceback.format_exc()), file=sys.stderr, end="")
         name = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
@@ -35,6 +35,11 @@ def _raised_by_us(error: BaseException) -> bool:
     """Whether the error was raised in this package (a message for the user) rather than inside a library."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+
+
+def _of_a_file(error: BaseException) -> bool:
+    """Whether the system refused a file, which the error's own words name: no permission, no space, a folder there."""
+    return isinstance(error, OSError) and error.errno is not None and error.filename is not None
 
 
 def _app():

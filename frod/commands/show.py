@@ -17,6 +17,7 @@ def show(
     from rich.console import Console
 
     from frod import artefacts
+    from frod.evaluation.summary import KEY
     from frod.reporting.terminal import summary_table
 
-    Console(width=WIDTH).print(summary_table(artefacts.read_table(summary)))
+    Console(width=WIDTH).print(summary_table(artefacts.read_table(summary, columns=KEY)))

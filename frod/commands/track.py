@@ -14,16 +14,14 @@ def track(
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; default: each run's suite.")] = None,
 ) -> None:
     """Log every finished run below a folder: after a time without a tracking server, or to another one."""
-    import json
-
-    from frod import tracking
+    from frod import artefacts, tracking
 
     runs = sorted(path.parent for path in results.rglob("metrics.json") if (path.parent / "record.json").exists())
     if not runs:
         raise ValueError(f"results: there is no finished run below {results}")
     groups: dict[str, list[Path]] = {}
     for run in runs:
-        suite = json.loads((run / "record.json").read_text())["run"]["suite"]
+        suite = artefacts.read_json(run / "record.json", keys=["run"])["run"]["suite"]
         groups.setdefault(experiment or suite, []).append(run)
     if not all([tracking.log_or_say(group, name) for name, group in groups.items()]):
         sys.exit(1)

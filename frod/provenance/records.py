@@ -145,8 +145,12 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError
         If the file is not JSON or not a record.
     """
-    record = artefacts.read_json(Path(path), remedy="delete it and run the workflow again")
-    check_record(record, where=str(path))
+    remedy = "delete it and run the workflow again"
+    record = artefacts.read_json(Path(path), remedy=remedy)
+    try:
+        check_record(record, where=str(path))
+    except ValueError as error:
+        raise ValueError(f"{error}; {remedy}") from None
     return record
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from frod import artefacts, claims, files, secrets
 from frod.config import Workflow
+from frod.evaluation.summary import KEY
 from frod.provenance import code, records
 from frod.reporting import page
 from frod.reporting.naming import RunKey, looks, method_order
@@ -113,8 +114,8 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
     return claims.Evidence(
         suite=workflow.name,
         margin=workflow.suite.margin,
-        summary=artefacts.read_table(summary),
-        histories={key: artefacts.read_table(path) for key, path in paths["history"].items()},
+        summary=artefacts.read_table(summary, columns=KEY),
+        histories={key: artefacts.read_table(path, columns=["step", "loss"]) for key, path in paths["history"].items()},
         records=known,
         manifests={pair: artefacts.read_manifest(path) for pair, path in paths["manifest"].items()},
         tuning={key: artefacts.read_json(path, keys=["trials"]) for key, path in paths["rates"].items()},

@@ -29,7 +29,7 @@ class Spectra(Mapping):
         self._paths = paths
 
     def __getitem__(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        return artefacts.read_table(self._paths[key])
+        return artefacts.read_table(self._paths[key], columns=["seed", "layer", "singular_values"])
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
         return iter(self._paths)
