@@ -69,13 +69,13 @@ def measure(project: Path, tasks: int, rounds: int, *, run: bool) -> dict[str, f
     snakemake = ["snakemake", "--quiet", "all", "--config", f"suite={name}", "--cores", "2"]
     planning = [*snakemake, "--dry-run", "runs"]
     found: dict[str, float] = {"tasks": tasks, "runs": tasks * len(METHODS) * SEEDS}
-    found["plan_seconds"] = median(_seconds(project, planning) for _ in range(rounds))
+    found |= _timed("plan", project, planning, rounds)
     found |= _paper(project, name)
     if run:
         before, logs = _files(project), len(list((project / "logs").rglob("*.log")))
-        found["run_seconds"] = _seconds(project, [*snakemake, "runs"])
+        found |= _timed("run", project, [*snakemake, "runs"], 1)
         found["jobs"] = len(list((project / "logs").rglob("*.log"))) - logs
-        found["nothing_to_do_seconds"] = median(_seconds(project, planning) for _ in range(rounds))
+        found |= _timed("nothing_to_do", project, planning, rounds)
         found["files"] = _files(project) - before
     return found
 
@@ -108,12 +108,24 @@ def mlflow_rows(steps: int) -> int:
     return len(tracking.curves(history.rename(columns={"validation": "validation_accuracy"})))
 
 
-def _seconds(project: Path, command: list[str]) -> float:
-    began = time.perf_counter()
-    done = subprocess.run(command, cwd=project, env=_environment(project), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-    return time.perf_counter() - began
+def _timed(what: str, project: Path, command: list[str], rounds: int) -> dict[str, float]:
+    """Medians of a command's seconds, and of its processor's, which other work on the machine disturbs less."""
+    took = []
+    for _ in range(rounds):
+        began, used = time.perf_counter(), _processor_seconds()
+        done = subprocess.run(
+            command, cwd=project, env=_environment(project), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        took.append((time.perf_counter() - began, _processor_seconds() - used))
+    wall, processor = zip(*took)
+    return {f"{what}_seconds": median(wall), f"{what}_processor_seconds": median(processor)}
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _environment(project: Path) -> dict[str, str]:
