@@ -124,7 +124,7 @@ def test_spectra_are_read_when_they_are_asked_for(tmp_path):
     keys = [("digits", "digit_vit", method) for method in ("frod", "lora")]
     spectra = Spectra({key: tmp_path / f"{key[2]}.parquet" for key in keys})
     assert list(spectra) == keys and len(spectra) == 2
-    table = pd.DataFrame({"seed": [0], "singular_values": [[2.0, 1.0]]})
+    table = pd.DataFrame({"seed": [0], "layer": ["a"], "singular_values": [[2.0, 1.0]]})
     table.to_parquet(tmp_path / "lora.parquet")
     assert spectra[keys[1]]["singular_values"][0].tolist() == [2.0, 1.0]
     with pytest.raises(FileNotFoundError):
