@@ -127,7 +127,7 @@ def test_spectra_are_read_when_they_are_asked_for(tmp_path):
     table = pd.DataFrame({"seed": [0], "layer": ["a"], "singular_values": [[2.0, 1.0]]})
     table.to_parquet(tmp_path / "lora.parquet")
     assert spectra[keys[1]]["singular_values"][0].tolist() == [2.0, 1.0]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"frod\.parquet: is not there"):
         spectra[keys[0]]
 
 
