@@ -59,9 +59,11 @@ def obstacle() -> str | None:
     missing = [name for name in DAEMONS if shutil.which(name, path=_path()) is None]
     if missing:
         return f"no {', '.join(missing)} here: apt-get install slurm-wlm munge"
-    if CONFIGURATION.exists() and MARK not in CONFIGURATION.read_text():
-        return f"this machine has a SLURM of its own ({CONFIGURATION})"
-    return None
+    if CONFIGURATION.exists():
+        taken = MARK not in CONFIGURATION.read_text()
+    else:  # a cluster may give it over the network
+        taken = subprocess.run(["scontrol", "ping"], capture_output=True, check=False).returncode == 0
+    return "this machine belongs to a SLURM already" if taken else None
 
 
 @contextlib.contextmanager
