@@ -106,6 +106,12 @@ def _check_no_code(name: str, folder: Path) -> None:
             f"backbone {name}: {CONFIG}: auto_map names Python code of the model's own ({_classes(code)}), and such is "
             "not run here. If transformers has the same model, say so in its source: config: { auto_map: null }"
         )
+    for key in ("attn_implementation", "_attn_implementation", "experts_implementation"):
+        if "/" in str(named.get(CONFIG, {}).get(key)):
+            raise ValueError(
+                f"backbone {name}: {CONFIG}: {key}: is {shown(named[CONFIG][key])}, a kernel of the Hub: code, "
+                f"which is not run here; say in its source: config: {{ {key}: null }}"
+            )
     code = named.get(TOKENIZER_CONFIG, {}).get("auto_map")
     if code and not (folder / "tokenizer.json").is_file():
         raise ValueError(

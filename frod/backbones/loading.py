@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from frod import artefacts
 from frod.backbones.heads import belongs_to_head, head_modules, initialise
+from frod.backbones.registry import Architecture
+from frod.entries import validate
 from frod.files import sha256
 
 if TYPE_CHECKING:
@@ -206,9 +208,9 @@ def create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
     import timm
 
     config = json.loads((directory / "config.json").read_text("utf-8"))
-    return timm.create_model(
-        config["architecture"], pretrained=False, num_classes=num_classes, **config.get("model_args", {})
-    )
+    said = {"name": config["architecture"], "arguments": config.get("model_args", {})}
+    known = validate(Architecture, said, f"{directory}/config.json")
+    return timm.create_model(known.name, pretrained=False, num_classes=num_classes, **known.arguments)
 
 
 def library_class(kind: str) -> Any:

@@ -31,6 +31,13 @@ MAYBE = (
 )
 
 
+FURTHER = {
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "auto_map",
+    "attn_implementation", "experts_implementation", "trust_remote_code",
+}  # fmt: skip
+"""Arguments of the libraries by which weights or code would come from elsewhere."""
+
+
 class Hub(Entry):
     """A model of the Hugging Face Hub."""
 
@@ -86,9 +93,17 @@ class Local(Entry):
 
 
 class Architecture(Entry):
-    name: str
-    """Of the library: timm's model, transformers' model type."""
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
+    """Of the library: timm's model, transformers' model type; no address that timm would fetch from."""
     arguments: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _shape_alone(self) -> Architecture:
+        """Weights come from the source, whose hashes are kept, and code from the libraries."""
+        further = sorted(FURTHER & self.arguments.keys())
+        if further:
+            raise ValueError(f"arguments: {further} are not of a model's shape; leave them out")
+        return self
 
 
 class Settings(Entry):

@@ -195,6 +195,36 @@ def test_a_suite_may_say_that_the_librarys_class_is_the_same_model(tmp_path, mar
     assert type(loading.load(tmp_path / "out", num_classes=2, seed=0)).__name__ == "BertForSequenceClassification"
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+def test_a_kernel_of_the_hub_is_not_fetched(tmp_path, sources, key):
+    folder, specs = sources
+    bert(folder, **{key: "someone/kernel"})
+    with pytest.raises(
+        ValueError, match=rf"backbone own: config\.json: {key}: is 'someone/kernel', a kernel of the Hub"
+    ):
+        materialise("own", specs[0], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"model_args": {"checkpoint_path": "evil.pth"}},
+            r"arguments: \['checkpoint_path'\] are not of a model's shape",
+        ),
+        ({"model_args": {"pretrained_cfg": {"file": "evil.pth"}}}, r"\['pretrained_cfg'\] are not of a model's shape"),
+        ({"architecture": "hf-hub:someone/model"}, "name: String should match pattern"),
+        ({"architecture": "local-dir:/somewhere"}, "name: String should match pattern"),
+    ],
+)
+def test_a_timm_model_is_built_from_its_shape_alone(tmp_path, mark, config, said):
+    """timm takes weights of any file, and models of any address, by what a config.json may say."""
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Mark(mark)))
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_tiny_patch16_224"} | config))
+    with pytest.raises(ValueError, match=said):
+        loading.create_timm(tmp_path, num_classes=2)
+
+
 def test_a_tokenizer_that_is_code_is_refused(tmp_path, mark, sources):
     folder, specs = sources
     bert(folder)
