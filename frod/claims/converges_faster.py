@@ -86,7 +86,7 @@ def _lacking(evidence: Evidence, kin: dict[str, Overall]) -> str | None:
     if SUBJECT not in evidence.methods or not evidence.kin:
         return f"No run of {'FRoD' if evidence.kin else 'LoRA or its kin'}."
     if not kin:
-        return "No task has a run of FRoD and one of LoRA or its kin on a shared seed."
+        return "No task has finite losses of FRoD and of LoRA or its kin on a shared seed."
     if all(over.deciding.n < 2 for over in kin.values()):
         return "One task with one seed leaves nothing to judge chance by."
     return None

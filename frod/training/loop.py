@@ -173,7 +173,8 @@ class Trainer:
             self.history[step]["loss"], self.history[step]["grad_norm"] = loss, norm
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 del self.history[step + 1 :]
-                rates = {k: v for k, v in self.history[step].items() if k.startswith("lr_")}
+                row = self.history[step]
+                rates = ", ".join(f"{name} {row[name]:.3g}" for name in row if name.startswith("lr_"))
                 raise Diverged(
                     f"step {step + 1} of {self.budget.steps}: loss {loss}, gradient norm {norm}, "
                     f"rates {rates}. Lower this method's rates in the suite, or clip gradients (training.clip)."

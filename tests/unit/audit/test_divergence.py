@@ -16,7 +16,7 @@ from frod.reporting.naming import RunKey
 
 KEY = RunKey("t", "b", "linear_probe", 0)
 NAN, INF = math.nan, math.inf
-AT_STEP = "step 13 of 40: loss nan, gradient norm inf, rates {'lr_head': 9.0}. Lower this method's rates"
+AT_STEP = "step 13 of 40: loss nan, gradient norm inf, rates lr_head 9. Lower this method's rates"
 AT_SCORES = "scores on validation are not finite; lower this method's rates in the suite"
 
 

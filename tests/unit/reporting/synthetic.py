@@ -97,9 +97,7 @@ def diverged(found: Results, lost: dict[RunKey, int]) -> Results:
     summary["diverged"] = None
     figures = [name for name in summary if name.startswith(("test", "validation"))]
     for key, step in lost.items():
-        said = (
-            f"step {step} of {STEPS}: loss inf, gradient norm nan, rates {{'lr_head': 9.9}}. Lower this method's rates."
-        )
+        said = f"step {step} of {STEPS}: loss inf, gradient norm nan, rates lr_head 9.9. Lower this method's rates."
         rows = (summary[list(RunKey._fields)] == list(key)).all(axis="columns")
         assert rows.sum() == 1, key
         summary.loc[rows, figures] = math.nan
