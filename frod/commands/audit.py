@@ -22,7 +22,7 @@ def audit(
     """Walk from the page back to the raw data; one line a finding. Exit status 1 on any, 2 where it cannot begin."""
     import contextlib
 
-    from frod import files
+    from frod import files, secrets
     from frod.audit import audit as walk
     from frod.audit.progress import shown
 
@@ -34,7 +34,7 @@ def audit(
             study, findings = walk.audit(place, progress=progress)
             facts = walk.facts(study, findings, started)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(secrets.removed_from(f"error: {error}"), file=sys.stderr)
         sys.exit(2)
     if out:
         files.write_json(out, facts)

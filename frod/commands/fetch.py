@@ -33,6 +33,7 @@ def fetch(
 def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
     from huggingface_hub.utils import disable_progress_bars
 
+    from frod import secrets
     from frod.hub import mirror
 
     if not sys.stderr.isatty():
@@ -56,7 +57,8 @@ def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
         except ValueError as error:
             failed.append(str(error))
     if failed:
-        print("\n".join([f"{len(failed)} of {len(needs)} repositories failed:", *failed]), file=sys.stderr)
+        said = "\n".join([f"{len(failed)} of {len(needs)} repositories failed:", *failed])
+        print(secrets.removed_from(said), file=sys.stderr)  # the Hub's address may hold a password
         raise typer.Exit(1)
     print(f"{out} has all that the suite {suite} needs from the Hub; set FROD_MIRROR={out}")
 

@@ -44,7 +44,7 @@ def said(finished):
         "a hub that is not there": ["fetch", "--suite", "minilm", "--out", "mirror"],
         "a spec with an address": ["train", "--spec", json.dumps({"suite": ENVIRONMENT["HF_ENDPOINT"]})],
         "an error of the library": ["show", f"{RUN}/history.parquet"],
-        "a path": ["audit", f"reports/{ENVIRONMENT['MLFLOW_TRACKING_PASSWORD']}"],
+        "a run that is not there": ["params", "--run", ENVIRONMENT["MLFLOW_TRACKING_URI"]],
     }
     folders = ["--backbone", "x", "--task", "x", "--out", "x"]
     for name, command in commands.items():
