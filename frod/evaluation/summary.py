@@ -113,13 +113,13 @@ def _same_predictions(directory: Path, record: Mapping[str, Any], metrics: Mappi
     if metrics.get("diverged") != record.get("diverged"):
         raise ValueError(
             f"{directory}: diverged is {metrics.get('diverged')!r} in metrics.json, {record.get('diverged')!r} in the "
-            "record; evaluate it again"
+            f"record; delete {directory / 'metrics.json'} and run again"
         )
     written = [sha for path, sha in (record.get("outputs") or {}).items() if Path(path).name == "predictions.parquet"]
     if written and metrics["predictions_sha256"] not in written:
         raise ValueError(
             f"{directory}: metrics.json is of predictions {metrics['predictions_sha256'][:12]}, the run wrote "
-            f"{written[0][:12]}; evaluate it again"
+            f"{written[0][:12]}; delete {directory / 'metrics.json'} and run again"
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, files
+from frod import artefacts, entries, files
 from frod.config import Run
 from frod.provenance import records
 
@@ -56,7 +56,11 @@ class Finished:
                 raise ValueError(f"{path}: is no trial, as it lacks {sorted(missing)}")
             code = facts["code"]
         return cls(
-            path=path, facts=facts, run=Run.model_validate(facts["spec"]), inputs=dict(facts["inputs"]), code=code
+            path=path,
+            facts=facts,
+            run=entries.validate(Run, facts["spec"], str(path), "spec"),
+            inputs=dict(facts["inputs"]),
+            code=code,
         )
 
     @property

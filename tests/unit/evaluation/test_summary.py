@@ -101,7 +101,7 @@ def test_methods_that_read_other_data_are_refused(tmp_path):
 
 def test_metrics_of_other_predictions_are_refused(tmp_path):
     stale = write_run(tmp_path, metrics_change=lambda metrics: metrics.update(predictions_sha256="00" * 32))
-    with pytest.raises(ValueError, match="evaluate it again"):
+    with pytest.raises(ValueError, match=r"delete .*metrics\.json and run again"):
         summarise([stale])
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_diverged_has_a_row_without_figures(tmp_path):
 @pytest.mark.parametrize("changed", ["change", "metrics_change"])
 def test_record_and_metrics_must_agree_on_a_divergence(tmp_path, changed):
     edit = {"change": lambda record: record.update(LOST), "metrics_change": no_figures}[changed]
-    with pytest.raises(ValueError, match=r"diverged is (None|'step 3.*) in metrics.json, .*evaluate it again"):
+    with pytest.raises(ValueError, match=r"diverged is (None|'step 3.*) in metrics.json, .*delete .*metrics.json"):
         summarise([write_run(tmp_path, **{changed: edit})])
 
 
