@@ -7,10 +7,10 @@ import time
 
 import psutil
 import pytest
+from process_ends import SECONDS, wait_until_gone
 
 from frod.training import launch
 
-SECONDS = 120  # on a machine that is busy
 SLEEPERS = """
 import sys, time
 from frod.training import launch
@@ -35,8 +35,7 @@ def test_no_process_outlives_the_launcher(tmp_path, ending):
         workers = psutil.Process(launcher.pid).children()
         assert len(workers) == 2
         launcher.send_signal(ending)
-        _, alive = psutil.wait_procs(workers, timeout=SECONDS)
-        assert not alive
+        wait_until_gone(workers)
         assert launcher.wait(SECONDS) != 0
 
 

@@ -1,0 +1,188 @@
+"""A small BERT, a task of sentences of unlike length, and runs on them, for test_processes.py and what it starts."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import torch
+from process_ends import SECONDS, wait_until_gone
+from safetensors.torch import load_file
+
+import frod
+from frod import artefacts
+from frod.config import Method, Rates, Run, Training
+from frod.tasks import arrays
+from frod.training.processes import ALONE
+from frod.training.seeds import stream
+
+WIDTHS = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 40,
+}
+CLASSES, SEED = 3, 3
+ROWS = {"train": 53, "validation": 21, "test": 33}  # batches of 8: the last of an epoch has 5, and evaluation's 1
+TUNERS = {
+    "full_ft": (Method(kind="full_ft"), Rates(lr=1e-2, lr_head=3e-2)),
+    "frod": (Method(kind="frod", sparse_rate=0.05), Rates(lr_scale=5e-2, lr_rotation=5e-2, lr_head=3e-2)),
+    "lora": (Method(kind="peft", config="LoraConfig", arguments={"r": 2}), Rates(lr=3e-2, lr_head=3e-2)),
+}
+
+
+def make(folder, dropout=0.0):
+    """Write backbone, task and basis."""
+    backbone, task = folder / "backbone", folder / "task"
+    for path in (backbone, task):
+        path.mkdir(parents=True)
+    _backbone(backbone, dropout)
+    rng, rows = np.random.default_rng(0), {}
+    for split, count in ROWS.items():
+        labels = rng.integers(0, CLASSES, count)
+        lengths = rng.integers(3, 13, count)
+        words = [rng.choice([4 + label, rng.integers(7, 40)], n - 1) for n, label in zip(lengths, labels)]
+        tokens = [np.r_[1, sentence] for sentence in words]
+        arrays.write_tokens(task, split, np.concatenate(tokens), np.r_[0, np.cumsum(lengths)])
+        arrays.write_labels(task, split, labels.astype(np.int64), np.arange(count))
+        rows[split] = count
+    facts = {"num_classes": CLASSES, "problem": "classification", "metrics": ["accuracy"]}
+    arrays.seal(task, facts | {"inputs": {"kind": "text", "max_length": 16, "pad_token_id": 0}}, rows)
+    frod.extract_basis(load(folder), None, progress=False).save(folder / "basis")
+
+
+def _backbone(folder, dropout):
+    import transformers
+
+    torch.manual_seed(0)
+    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    config = transformers.BertConfig(**WIDTHS, **rates, initializer_range=0.2)
+    transformers.BertModel(config).save_pretrained(folder)
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    inputs = {"kind": "text", "max_length": 16, "pad_token_id": 0}
+    source = {"library": "transformers", "inputs": inputs, "files": files}
+    (folder / "source.json").write_text(json.dumps(source | {artefacts.DIGEST: artefacts.digest(source)}))
+
+
+def load(folder):
+    from frod import backbones
+
+    return backbones.load(folder / "backbone", num_classes=CLASSES, seed=stream(SEED, "head"))
+
+
+def run(method, **training):
+    tuner, rates = TUNERS[method]
+    return Run(
+        suite="s",
+        task="t",
+        backbone="b",
+        method=method,
+        seed=SEED,
+        protocol="audited",
+        tuner=tuner,
+        matched=None,
+        rates=rates,
+        targets=None,
+        training=Training(**({"epochs": 3, "batch_size": 8} | training)),
+        split_seed=0,
+    )
+
+
+def cases():
+    """Runs that one process and several are compared on; micro-batches of one example leave a process without any."""
+    return {
+        "full_ft": run("full_ft"),
+        "frod": run("frod"),
+        "lora": run("lora"),
+        "frod-accumulated": run("frod", accumulation=4, group_by_length=False),
+        "frod-bfloat16": run("frod", precision="bfloat16"),
+    }
+
+
+def long_run():
+    """A run that is interrupted: 42 steps."""
+    return run("frod", epochs=6)
+
+
+def train(folder, one, out, processes=ALONE, on_step=lambda model, step: None, seconds=1e9):
+    """One training as `frod train` does it, its results left in `out`; the model and what came of it."""
+    from accelerate.state import AcceleratorState
+
+    from frod import backbones
+    from frod.training.run import train as stage
+    from frod.tuners import trained
+
+    AcceleratorState._reset_state()  # accelerate keeps to one precision as long as the process lives
+    out.mkdir(exist_ok=True)  # another process may have made it
+    model = load(folder)
+    outcome = stage(
+        one,
+        model,
+        {split: arrays.load_split(folder / "task", split) for split in ROWS},
+        head=backbones.head_modules(model),
+        basis=frod.Basis.load(folder / "basis") if one.tuner.kind == "frod" else None,
+        metric_names=["accuracy"],
+        regression=False,
+        checkpoint=out / "checkpoint.pt",
+        checkpoint_seconds=seconds,
+        fingerprint="f",
+        processes=processes,
+        on_step=lambda step: on_step(model, step),
+    )
+    trained.save(model, out / "adapter.safetensors", one.tuner.kind)
+    if processes.first:
+        outcome.history.to_parquet(out / "history.parquet")
+        outcome.predictions.to_parquet(out / "predictions.parquet")
+    return model, outcome
+
+
+def adapter(out):
+    return load_file(out / "adapter.safetensors")
+
+
+class Command:
+    """`frod train` with two processes, sharded, on what `make` made in a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def start(self, out, seconds):
+        inputs = [f"--{name}={self.folder / name}" for name in ("backbone", "task", "basis")]
+        spec = json.dumps(long_run().resolved())
+        several = ["--processes=2", "--sharded", "--threads=2", f"--checkpoint-seconds={seconds}"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "frod", "train", f"--spec={spec}", *inputs, f"--out={out}", *several],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        )
+
+    def finish(self, out):
+        said, error = (done := self.start(out, 1e9)).communicate(timeout=SECONDS)
+        assert done.returncode == 0, error
+        return said, error
+
+    def kill(self, out, victim, checkpoints):
+        """Kill -9 the launcher, or the worker of this rank, once there are so many checkpoints.
+
+        Return what was said up to there, and the errors, when all have ended.
+        """
+        command = self.start(out, 1e-9)
+        lines = []
+        while sum(line.startswith("checkpoint") for line in lines) < checkpoints:
+            lines.append(command.stdout.readline())
+            assert lines[-1], command.communicate()[1]
+        workers = psutil.Process(command.pid).children()
+        assert len(workers) == 2
+        processes = {"launcher": command.pid} | {worker.environ()["RANK"]: worker.pid for worker in workers}
+        os.kill(processes[victim], signal.SIGKILL)
+        wait_until_gone(workers)
+        _, error = command.communicate(timeout=SECONDS)
+        assert command.returncode != 0
+        return lines, error

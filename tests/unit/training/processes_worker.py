@@ -1,0 +1,71 @@
+"""What test_processes.py starts in two processes: trainings one after the other, by one strategy and the other.
+
+python processes_worker.py FOLDER
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import processes_project as project
+import torch
+
+from frod.method.wrappers import in_pieces
+from frod.training import launch
+from frod.training.processes import Processes
+from frod.training.run import deterministic
+
+STOP = 9  # steps; an epoch has 7
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop(model, step):
+    if step == STOP:
+        raise Stopped
+
+
+def interrupted(folder, out, team):
+    """A training with dropout, undisturbed and cut in two: the generators of both processes must come back."""
+    one = project.long_run()
+    project.train(folder / "dropout", one, folder / f"{out}-whole", team)
+    try:
+        project.train(folder / "dropout", one, folder / f"{out}-cut", team, on_step=stop, seconds=1e-9)
+    except Stopped:
+        _, outcome = project.train(folder / "dropout", one, folder / f"{out}-cut", team)
+    assert outcome.resumed_from == STOP
+
+
+def diverging(folder, out, team):
+    """One process's weights become nan; what each of them says of it."""
+
+    def poison(model, step):
+        if step == 2 and team.rank == 1:
+            with torch.no_grad():
+                weight = model.classifier.weight
+                (weight.to_local() if in_pieces(weight) else weight).fill_(torch.nan)
+
+    _, outcome = project.train(folder, project.run("full_ft"), folder / out, team, on_step=poison)
+    (folder / out / f"said-{team.rank}.txt").write_text(outcome.diverged)
+
+
+def main(folder):
+    assert not launch.start(2, 2)
+    team = Processes.join(sharded=False)
+    deterministic(1)
+    by_strategy(folder, "ddp", team)
+    by_strategy(folder, "sharded", replace(team, sharded=True))
+
+
+def by_strategy(folder, strategy, team):
+    for case, one in project.cases().items():
+        model, _ = project.train(folder, one, folder / f"{strategy}-{case}", team)
+        assert all(in_pieces(p) == team.sharded for p in model.parameters())
+    interrupted(folder, f"{strategy}-interrupted", team)
+    diverging(folder, f"{strategy}-diverging", team)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
