@@ -102,21 +102,25 @@ def checked(values: Any, source: str) -> dict[str, Any]:
 
 def _check(value: Any, source: str, field: str, *, key: bool = False) -> None:
     """Raise ValueError where a key or a single value is not plain."""
-    fault = None
-    if isinstance(value, str):
-        fault = _fault_of_text(value)
-    elif key:
-        fault = f"the key {shown(value)} is no text; put it in quotes"
-    elif isinstance(value, bool) or value is None:
-        pass
-    elif isinstance(value, float):
-        fault = None if math.isfinite(value) else f"is {value}, no finite number"
-    elif isinstance(value, int):
-        fault = None if abs(value) < 2**63 else "is too large a number"
-    else:
-        fault = f"is {shown(value)}, a {type(value).__name__}; put text in quotes"
+    fault = _fault_of_text(value) if isinstance(value, str) else _fault_of_key(value) if key else _fault_of_other(value)
+    if key and isinstance(value, str) and len(value) > LONGEST:
+        field, fault = field.removesuffix(value).removesuffix("."), f"the key {shown(value)} is too long"
     if fault:
-        raise ValueError(f"{source}: {one_line(field)}: {fault}")
+        raise ValueError(f"{source}: {f'{one_line(field)}: ' if field else ''}{fault}")
+
+
+def _fault_of_key(key: Any) -> str:
+    return f"the key {shown(key)} is no text; put it in quotes"
+
+
+def _fault_of_other(value: Any) -> str | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"is {value}, no finite number"
+    if isinstance(value, int):
+        return None if abs(value) < 2**63 else "is too large a number"
+    return f"is {shown(value)}, a {type(value).__name__}; put text in quotes"
 
 
 def _fault_of_text(text: str) -> str | None:

@@ -26,7 +26,7 @@ _TOKEN = re.compile(
 _HEADER = re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?\w+\s+|\bbearer\s+(?=\S{20}))[^\s\"']+", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s\"'<>]+")
 _QUERY = re.compile(
-    r"([?&](?:[\w-]*(?:token|password|secret|signature|api_?key|access_?key)|sig)=)[^&#\s]+", re.IGNORECASE
+    r"([?&](?:[\w-]*(?:token|password|secret|signature|api_?key|access_?key)|sig)=)[^&#\s\"'<>)]+", re.IGNORECASE
 )
 
 
@@ -69,12 +69,13 @@ def _cleaned(value: Any, known: list[str]) -> Any:
         for secret in known:
             value = value.replace(secret, REMOVED)
         value = _HEADER.sub(rf"\1{REMOVED}", _TOKEN.sub(REMOVED, value))
+        # Also of half an address, as libraries name one in their errors.
+        value = _QUERY.sub(rf"\1{REMOVED}", value)
         return _ADDRESS.sub(lambda match: _without_credentials(match.group()), value)
     return value
 
 
 def _without_credentials(address: str) -> str:
-    address = _QUERY.sub(rf"\1{REMOVED}", address)
     scheme, _, rest = address.partition("://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0]
     return f"{scheme}://{rest.removeprefix(place.rpartition('@')[0] + '@')}" if "@" in place else address

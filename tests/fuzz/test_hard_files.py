@@ -35,6 +35,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"margin: " + b"9" * 5000, "integer string conversion"),
         (b"margin: 99999999999999999999", "margin: is too large a number"),
         (b"1: x", "1: the key 1 is no text; put it in quotes"),
+        (b"tasks: {" + b"a" * 300 + b": x}", "tasks: the key 'aaaa"),
         (b"no: x", "False: the key False is no text"),
         (b"title: \"a\\x1b[2Jb\"", r"title: holds the control character '\x1b'"),
         (b"title: \"\\ud800\"", "is not"),

@@ -11,7 +11,7 @@ import yaml
 from frod import secrets, tracking
 from frod.provenance import records
 
-WORD = "pl4nted"
+WORD = "pl4" + "nted"  # in two, as a copy of this file lies in the project that is searched
 RUN = "results/tiny/digits/digit_vit/linear_probe/seed-0"
 ENVIRONMENT = {
     "HF_TOKEN": f"hf_{WORD}Token{'0' * 20}",
@@ -90,6 +90,7 @@ def test_a_secret_in_the_parameters_is_refused_and_not_repeated(finished):
         (f"sqlite:////home/me/{'x'}.db", "sqlite:////home/me/x.db"),
         (f"s3://bucket/key?X-Amz-Signature={WORD}&a=1", "s3://bucket/key?X-Amz-Signature=(removed)&a=1"),
         (f"https://h/x?api_key={WORD}", "https://h/x?api_key=(removed)"),
+        (f"no answer (url: /path?token={WORD}/api/2.0&name=x)", "no answer (url: /path?token=(removed)&name=x)"),
         (f"Authorization: Bearer {WORD}.{WORD}", "Authorization: Bearer (removed)"),
         (f"'authorization': 'Basic {WORD}=='", "'authorization': 'Basic (removed)'"),
         (f"hf_{WORD}{'A' * 20} and more", "(removed) and more"),
