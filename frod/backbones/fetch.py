@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from importlib import metadata
@@ -80,3 +81,18 @@ def copy_matching(folder: Path, needed: Iterable[str], out: Path, *, what: str, 
         raise ValueError(f"{what}: {folder} has no safetensors, and other weights are not read")
     for file in [*files, *(p for pattern in optional for p in folder.glob(pattern))]:
         shutil.copyfile(file, out / file.name)  # of a link (the Hub's cache has links) the file itself
+        _check_whole(file)
+
+
+def _check_whole(file: Path) -> None:
+    """Raise ValueError where a file cannot be read to its end as what it is: the libraries' own errors name no file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if file.suffix == ".json":
+            json.loads(file.read_text("utf-8"))
+        elif file.suffix == ".safetensors":
+            with safe_open(file, framework="np"):
+                pass  # its head, which is held against its size
+    except (ValueError, RecursionError, SafetensorError) as error:
+        raise ValueError(f"{file}: cannot be read, it was changed or cut short ({error}); fetch it anew") from None

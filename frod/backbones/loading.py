@@ -208,6 +208,8 @@ def create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
     import timm
 
     config = json.loads((directory / "config.json").read_text("utf-8"))
+    if not isinstance(config, dict) or "architecture" not in config:
+        raise ValueError(f"{directory}/config.json: architecture: is missing; timm's save_for_hf writes it")
     said = {"name": config["architecture"], "arguments": config.get("model_args", {})}
     known = validate(Architecture, said, f"{directory}/config.json")
     return timm.create_model(known.name, pretrained=False, num_classes=num_classes, **known.arguments)

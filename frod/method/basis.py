@@ -24,7 +24,6 @@ from frod.method.identity import file_sha256, update
 ALGORITHM_VERSION = 2
 TENSORS = "basis.safetensors"
 MANIFEST = "manifest.json"
-AGAIN = "extract the basis again (in the workflow: delete its folder and run again)"
 
 # What a basis has to keep to: the largest relative error of W_i = U_i diag(lambda_i) V^T ...
 RECONSTRUCTION_BOUND = 1e-5
@@ -202,12 +201,14 @@ class Basis:
             )
         tensors = directory / TENSORS
         if manifest.get("seal", "") not in ("", _seal(manifest)):  # older ones have none
-            raise ValueError(f"{directory / MANIFEST} was changed: its content does not fit its seal; {AGAIN}.")
+            raise ValueError(
+                f"{directory / MANIFEST} was changed: its content does not fit its seal; {_remedy(directory)}."
+            )
         found, expected = file_sha256(tensors) if tensors.is_file() else "of no file", manifest["files"][TENSORS]
         if found != expected:
             raise ValueError(
                 f"{tensors} is not the file its manifest describes: sha256 {found}, manifest {expected}. It was "
-                f"changed or cut short; {AGAIN}."
+                f"changed or cut short; {_remedy(directory)}."
             )
         named = load_file(tensors)
         targets = manifest["targets"]
@@ -218,6 +219,10 @@ class Basis:
             ridge=manifest["ridge"],
             part_of=None if manifest["part_of"] is None else tuple(manifest["part_of"]),
         )
+
+
+def _remedy(directory: Path) -> str:
+    return f"extract the basis again (in the workflow: delete the folder {directory} and run again)"
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:
@@ -231,7 +236,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         manifest["algorithm_version"], manifest["files"][TENSORS]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read: {error!r}. It was changed or cut short; {AGAIN}.") from None
+        raise ValueError(
+            f"{path} cannot be read: {error!r}. It was changed or cut short; {_remedy(path.parent)}."
+        ) from None
     return manifest
 
 

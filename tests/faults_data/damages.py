@@ -102,11 +102,9 @@ def commands(folder):
 
 def remedied(folder, line):
     """Do what an error's line says: delete the file or folder it names; returns which."""
-    of_folder = re.search(r"delete (?:the|its) folder (\S+?)[ ,;]", line)
+    of_folder = re.search(r"delete the folder (\S+?)[ ,;]", line)
     if of_folder:
         named = of_folder[1]
-    elif "delete its folder" in line:
-        named = str(Path(re.search(r"error: (\S+)", line)[1]).parent)
     else:
         assert "delete it" in line, line
         named = re.search(r"error: (\S+?):? ", line)[1]
