@@ -34,7 +34,7 @@ SPECS = {
 
 
 @pytest.mark.parametrize("kind", REGISTRIES, ids=lambda kind: kind.__name__)
-@examples(150)
+@examples(100)
 @given(data=st.data())
 def test_an_entry_with_faults(kind, data):
     registry = REGISTRIES[kind]
@@ -48,7 +48,7 @@ def test_an_entry_with_faults(kind, data):
 
 
 @pytest.mark.parametrize("name", SPECS)
-@examples(80)
+@examples(50)
 @given(data=st.data())
 def test_a_commands_json_with_faults(name, data):
     kind, spec = SPECS[name]

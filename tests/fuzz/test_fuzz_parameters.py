@@ -67,14 +67,14 @@ def check(call, sources):
         assert is_clear(message, sources), message
 
 
-@examples(150)
+@examples(100)
 @given(altered(yaml.safe_load(PARAMS), words=WORDS))
 def test_parameters_with_faults(root, params):
     check(lambda: load_workflow(params, root), ["params.yaml: ", "suite smoke", str(root)])
 
 
 @pytest.mark.parametrize("name", SUITES)
-@examples(100)
+@examples(60)
 @given(data=st.data())
 def test_a_suite_with_faults(root, name, data):
     suite = data.draw(altered(yaml.safe_load(SUITES[name]), words=WORDS))
@@ -95,7 +95,7 @@ def test_a_torn_suite(root, text):
     check(lambda: load_workflow({"suite": "torn"}, root), [str(path), "suite torn"])
 
 
-@examples(60)
+@examples(40)
 @given(torn(PARAMS) | st.binary(max_size=80))
 def test_the_command_line_on_a_torn_file(root, content):
     """As the user sees it: what is wrong ends in exit status 1 and a line on stderr, and in no traceback."""
@@ -126,7 +126,7 @@ class Said(list):
         pass
 
 
-@examples(80)
+@examples(50)
 @given(altered(yaml.safe_load(SUITES["mnist_10k"])))
 def test_what_is_read_is_what_was_written(suite):
     """A document that is taken means what PyYAML's own safe loader says it means."""
