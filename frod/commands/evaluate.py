@@ -27,4 +27,5 @@ def evaluate(
         if diverged:
             print(f"{folder} diverged: {diverged}")
         files.write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, diverged))
+        (folder / "checkpoint.pt").unlink(missing_ok=True)  # the training has ended, to Snakemake's knowledge too
     tracking.log_or_say(run, experiment)

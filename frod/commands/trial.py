@@ -55,8 +55,7 @@ def trial(
         "inputs": job.inputs,
         "code": job.code,
     }
-    files.write_json(out, result)
-    checkpoint.unlink(missing_ok=True)
+    files.write_json(out, result)  # the checkpoint stays until `frod tune`, as that of a training does
 
 
 def _number(value: float) -> float | None:
