@@ -109,7 +109,8 @@ def remove(project, target: str) -> None:
     if project.path(target).is_dir():
         shutil.rmtree(project.path(target))
     else:
-        project.path(target).unlink(missing_ok=True)
+        for path in (project.path(target), project.path(target).with_suffix(".checkpoint.pt")):
+            path.unlink(missing_ok=True)
 
 
 def environment(project) -> dict[str, str]:
