@@ -73,7 +73,7 @@ def test_weights_in_pickle_are_not_read(tmp_path):
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(ValueError, match="no safetensors, only .*; a pickle may run code and is not read"):
+    with pytest.raises(ValueError, match=r"no safetensors, only .*; a pickle may run code and is not read"):
         backbones.materialise("mine", spec(source={"path": str(folder)}), tmp_path / "out")
 
 
