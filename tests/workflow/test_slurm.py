@@ -118,7 +118,7 @@ def test_two_trials_share_one_job_and_its_gpu(through_slurm):
     assert list(logs.rglob(f"{pack['JobId']}.log")), sorted(logs.rglob("*"))
 
 
-def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_training_goes_on_from_its_checkpoint(through_slurm, request):
+def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its_checkpoint(through_slurm, request):
     """The node has processors for both trials at once; only the GPU lets them run one after the other."""
     project = through_slurm
     results = [project.path(f"{RUN}/{name}") for name in ("adapter.safetensors", "predictions.parquet")]
