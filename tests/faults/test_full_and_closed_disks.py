@@ -36,8 +36,9 @@ WRITERS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def small_disk(tmp_path_factory):
+    """A disk of each test's own: a writer that has failed keeps its blocks until it is collected."""
     with full_disk(tmp_path_factory.mktemp("disk"), megabytes=2) as folder:
         yield folder
 

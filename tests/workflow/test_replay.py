@@ -207,7 +207,7 @@ def test_what_is_no_run_is_named(finished):
     status, text = replay(finished, "frod/tune/rates.json")
     assert status == 1 and "is no trial" in text
     status, text = replay(finished, "frod/spectrum.parquet")
-    assert status == 1 and "is no trial, as it is not JSON" in text and "Traceback" not in text
+    assert status == 1 and "spectrum.parquet: cannot be read" in text and "Traceback" not in text
 
 
 @pytest.mark.parametrize("method", METHODS)

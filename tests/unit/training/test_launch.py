@@ -12,8 +12,10 @@ from process_ends import SECONDS, wait_until_gone
 from frod.training import launch
 
 SLEEPERS = """
-import sys, time
+import signal, sys, time
 from frod.training import launch
+# Whoever runs the tests in the background of a script hands down that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if launch.is_worker():
     launch.start(2, 2)
     print("up", flush=True)
