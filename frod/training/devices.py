@@ -1,8 +1,8 @@
 """Which GPUs a training takes where there are more of them than it needs: without a choice, all would take the first.
 
-A scheduler shows a job only its own GPUs, so nothing is chosen there. On a workstation the trainings that run at once
-share them out by locks on files in a temporary folder of the user's; a lock goes with the process that holds it.
-Trainings of other users are not seen.
+The trainings that run at once on a workstation, or inside one SLURM job, share its GPUs out by locks on files in a
+temporary folder of the user's; a lock goes with the process that holds it. Where a scheduler shows a training only the
+GPUs it needs, nothing is chosen. Trainings of other users are not seen.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _held: list = []  # locks, until this process ends: CUDA keeps its device as lon
 def take(count: int) -> None:
     """Choose `count` of the visible GPUs by CUDA_VISIBLE_DEVICES, if there are more; wait until so many are free.
 
-    To be called before CUDA starts. Does nothing where a scheduler of SLURM's kind gave this job its GPUs.
+    To be called before CUDA starts.
     """
     found = visible()
-    if len(found) <= count or "SLURM_JOB_ID" in os.environ:
+    if len(found) <= count:
         return
     slots, said = max(1, int(os.environ.get(SLOTS) or 1)), False
     while (chosen := _free(found, count, slots)) is None:
@@ -72,7 +72,9 @@ def _free(found: list[str], count: int, slots: int) -> list[str] | None:
 
 
 def _folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"frod-gpus-{os.getuid()}"
+    # Two SLURM jobs on one machine may each call another GPU 0.
+    place = "-".join(["frod-gpus", str(os.getuid()), *filter(None, [os.environ.get("SLURM_JOB_ID")])])
+    folder = Path(tempfile.gettempdir()) / place
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
         raise ValueError(f"{folder}: belongs to another user; set TMPDIR to a folder of your own")

@@ -73,12 +73,19 @@ def test_a_training_takes_as_many_as_it_has_processes(workstation):
         (2, {}, "None"),  # all that there are
         (1, {"CUDA_VISIBLE_DEVICES": "1"}, "1"),
         (1, {"CUDA_VISIBLE_DEVICES": ""}, ""),
-        (1, {"SLURM_JOB_ID": "7"}, "None"),
+        (1, {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}, "0"),
     ],
 )
 def test_nothing_is_chosen_where_there_is_no_choice(workstation, tmp_path, count, environment, expected):
     assert workstation(count, **environment)[1] == expected
     assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_in_one_slurm_job_trainings_take_different_gpus_whatever_other_jobs_do(workstation):
+    """A workflow that runs inside a job, as in a container, shares its GPUs out; another job's have like names."""
+    taken = [workstation(SLURM_JOB_ID="7")[1] for _ in range(2)]
+    assert sorted(taken) == ["0", "1"]
+    assert workstation(SLURM_JOB_ID="8")[1] == "0"
 
 
 def test_a_machine_without_nvidia_smi_has_none(monkeypatch):
