@@ -10,7 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from frod import secrets
+from frod import numerics, secrets
 from frod.provenance import workflows
 
 
@@ -21,6 +21,7 @@ def main() -> None:
     """
     workflows.end_with_workflow()
     try:
+        numerics.apply()
         _app()()
     except Exception as error:
         ours = (isinstance(error, ValueError | OSError) and _raised_by_us(error)) or _of_a_file(error)

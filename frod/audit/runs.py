@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from frod import numerics
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import Study, read_json
 from frod.config import Rates, Run
@@ -64,6 +65,8 @@ def check_record(study: Study, key: RunKey, findings: Findings) -> None:
     place = {"suite": study.workflow.name, **key._asdict()}
     findings.equal(path, "run (of another place)", place, record["run"], remedy="put it where it belongs")
     findings.equal(path, "protocol", run.protocol, record.get("protocol"), remedy=AGAIN)
+    setting, planned = numerics.setting_of(record["environment"]), study.workflow.params.numerics
+    findings.equal(path, "environment.numerics", planned, setting, remedy=AGAIN)
     with findings.guard(path, "its parameters"):
         chosen = _chosen(study, run)
         with_rates = run.model_copy(update={"rates": Rates(**chosen["rates"])}) if chosen else run
@@ -171,6 +174,9 @@ def check_comparable(study: Study, findings: Findings) -> None:
             path = study.folder(key) / "record.json"
             findings.equal(path, "differs from the runs it is compared with in", usual, facts[key], remedy=AGAIN)
     findings.checked["groups of compared runs"] += len(groups)
+    kinds = {str((record.get("environment") or {}).get("numerics", "native")) for record in study.records.values()}
+    if len(kinds) > 1:
+        findings.notes.append(f"runs were made under other numerics than others: {'; '.join(sorted(kinds))}")
 
 
 def _compared(record: Mapping[str, Any]) -> dict[str, Any]:

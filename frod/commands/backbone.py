@@ -19,7 +19,7 @@ def backbone(
     threads: Annotated[int, typer.Option(help="CPU threads of a pre-training.")] = 1,
 ) -> None:
     """Write the weights and source.json; what is pre-trained here comes from the user's cache the second time."""
-    from frod import plain
+    from frod import numerics, plain
     from frod.backbones import materialise
     from frod.backbones.registry import Named
     from frod.entries import validate
@@ -32,7 +32,9 @@ def backbone(
     if model.pretrained_on is None:
         materialise(name, model, out, mirror=mirror)
         return
+    numerics.hold(threads)
     what = {"kind": "backbone", "threads": threads, "code": code.code_hash("frod.commands.backbone")}
+    what["numerics"] = numerics.facts()
     key = cache.key_of(what | entries)
     if cache.fetch(key, out):
         print(f"{name} taken from the cache, entry {key}")
@@ -44,14 +46,11 @@ def backbone(
 
 def _pretraining_data(named: Named, mirror: Path | None) -> Any:
     """Unlabelled training data of the task that the backbone is pre-trained on: neither its validation nor its test."""
-    import torch
-
     from frod.entries import validate
     from frod.tasks import pretraining
     from frod.tasks.registry import TaskSpec
 
     task = validate(TaskSpec, named.task, "--spec", "task")
-    torch.set_num_threads(1)
     return pretraining.data(task, seed=named.seed, lines=named.backbone.source.lines, mirror=mirror)
 
 

@@ -12,7 +12,7 @@ def basis(
     spec: Annotated[str, typer.Option(help="ridge, dtype and targets as JSON.")],
     backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(help="Folder of the basis: data/bases/BACKBONE/BASIS.")],
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(help="Kinds of layers that are decomposed side by side.")] = 1,
     join: Annotated[list[Path] | None, typer.Option(help="Folder of `frod basis_part`; once for each.")] = None,
 ) -> None:
     """Extract the basis; the same weights, targets, ridge and algorithm are decomposed once per user."""
@@ -29,7 +29,7 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     import torch
 
     import frod
-    from frod import backbones
+    from frod import backbones, numerics
     from frod.config import Extraction
     from frod.entries import from_json
     from frod.method.basis import ALGORITHM_VERSION
@@ -37,12 +37,13 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     from frod.provenance import cache
 
     settings = from_json(Extraction, spec, "--spec").model_dump()
-    torch.set_num_threads(threads)
+    numerics.hold(1)
     # The weights are read from the files one at a time: a large model need not fit into memory.
     model = backbones.skeleton(backbone)
     names = [layer for category in find(model, settings["targets"]).values() for layer in category]
     weights = frod.model_hash(model, names, checkpoint=backbone)
     made_of = {"kind": "basis", "weights": weights, "layers": names, "algorithm": ALGORITHM_VERSION, "part": part}
+    made_of["numerics"] = numerics.facts()
     key = cache.key_of(settings | made_of)
     if cache.fetch(key, out):
         print(f"basis taken from the cache, entry {key}")
@@ -55,5 +56,6 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
         device="cuda" if torch.cuda.is_available() else "cpu",
         checkpoint=backbone,
         part=part,
+        threads=threads,
     ).save(out)
     cache.store(key, out)

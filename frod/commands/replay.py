@@ -17,8 +17,8 @@ def replay(
         float | None,
         typer.Option(
             min=0,
-            help="Largest share by which results may differ. Default: 0.05 on a GPU, another processor or with other "
-            "packages than the record's, else not by a bit.",
+            help="Largest share by which results may differ. Default: 0.05 on a GPU, with other packages than the "
+            "record's or, where its numerics are not portable, on another processor; else not by a bit.",
         ),
     ] = None,
     other_code: Annotated[bool, typer.Option("--other-code", help="Go on although the code is not the run's.")] = False,
@@ -33,17 +33,20 @@ def replay(
     """
     from rich.console import Console
 
+    from frod import numerics
     from frod.commands.show import WIDTH
-    from frod.commands.train import Job
-    from frod.finished import replay as stage
     from frod.finished.run import Finished
-    from frod.provenance import records
-    from frod.training import launch
 
     finished = Finished.read(run)
     finished.check_inputs()
     finished.check_rates()
     recorded = finished.facts.get("environment")
+    numerics.apply(numerics.setting_of(recorded) if recorded else None)  # before torch and numpy load
+    from frod.commands.train import Job
+    from frod.finished import replay as stage
+    from frod.provenance import records
+    from frod.training import launch
+
     alone = {"count": 1, "sharded": False, "threads": recorded["threads"] if recorded else 1}
     several = finished.facts.get("processes", alone)
     threads = threads or several["threads"] * several["count"]

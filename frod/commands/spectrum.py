@@ -15,14 +15,13 @@ def spectrum(
 ) -> None:
     """Restore each run's model from its files, and decompose W' - W of its target layers in float64."""
     import pyarrow
-    import torch
     from pyarrow import parquet
 
-    from frod import files
+    from frod import files, numerics
     from frod.finished import spectrum as stage
     from frod.finished.run import Finished
 
-    torch.set_num_threads(threads)
+    numerics.hold(threads)
     rows = list(stage.of_runs([Finished.read(folder) for folder in run]))
     with files.path_for(out) as partial:
         table = pyarrow.Table.from_pylist(rows, schema=stage.schema())

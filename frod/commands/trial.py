@@ -25,6 +25,7 @@ def trial(
     from frod import files
     from frod.commands.train import Job
     from frod.config import Run
+    from frod.provenance import records
     from frod.training import launch
 
     run = Run.of(spec)
@@ -51,6 +52,7 @@ def trial(
         "evaluations": outcome.evaluations,
         "train_seconds": outcome.train_seconds,
         "processes": team.facts(),
+        "environment": records.environment(),
         "spec": run.resolved(),
         "inputs": job.inputs,
         "code": job.code,

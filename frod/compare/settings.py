@@ -13,7 +13,7 @@ from frod.compare.reading import Side
 from frod.reporting.flat import flat
 
 BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")
-MACHINE = ("python", "platform", "processor", "accelerator", "threads")
+MACHINE = ("python", "platform", "processor", "numerics", "accelerator", "threads")
 
 
 @dataclass(frozen=True, kw_only=True)

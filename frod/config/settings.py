@@ -154,6 +154,8 @@ class Params(Entry):
     protocol: Protocol = "audited"
     """audited: rates from the suite's grid by validation, test read once, at the end. released: as the authors' scripts
     do, with the suite's rates, and test looked at after every epoch; its results are labelled so."""
+    numerics: Literal["portable", "native"] = "portable"
+    """portable: the same digits on every x86 processor with AVX2. native: what is quickest on the one at hand."""
     paths: Paths = Paths()
     basis: Basis = Basis()
     split: Split = Split()

@@ -1,8 +1,8 @@
 """Whether a run that was done again gave the same, and by which standard that is judged.
 
-On the processor and with the packages that it was trained with, a run is repeatable to the last bit, so a single bit
-that differs is a finding. On another machine sums are added in another order, and training carries the last digit
-forward; then what counts is how far the two trainings end from each other.
+With the packages that it was trained with, a run is repeatable to the last bit: under portable numerics everywhere,
+else on its own processor. There a single bit that differs is a finding. Otherwise sums are added in another order, and
+training carries the last digit forward; then what counts is how far the two trainings end from each other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frod import numerics
 from frod.finished import comparison
 from frod.finished.comparison import Compared
 from frod.finished.run import Finished, changed_outputs
@@ -46,9 +47,10 @@ class Standard:
         """Choose by two environments of `frod.provenance.records`; a tolerance that was asked for is taken."""
         reasons = [
             f"{name}: {here[name]} here, {recorded[name]} recorded"
-            for name in ("processor", "accelerator", "threads")
+            for name in ("accelerator", "threads")
             if here[name] != recorded[name]
         ]
+        reasons += filter(None, [numerics.differing(recorded, here)])
         if here["accelerator"] is not None and here["accelerator"] == recorded["accelerator"]:
             reasons.append(f"trained on a GPU ({here['accelerator']}), where sums may come in another order")
         changed = any(note.split()[0] in COMPUTING for note in package_notes(recorded, here))

@@ -3,7 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
@@ -37,11 +38,12 @@ def extract_basis(
     progress: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
     part: tuple[int, int] | None = None,
+    threads: int | None = None,
 ) -> Basis:
     """Decompose the target weights of a model, category by category.
 
-    Peak memory is a category's largest weight in float64 and about six n x n matrices; the decomposition reads each
-    weight three times.
+    Peak memory is a category's largest weight in float64 and about six n x n matrices, for each of the categories that
+    are decomposed side by side; the decomposition reads each weight three times.
 
     Parameters
     ----------
@@ -66,6 +68,9 @@ def extract_basis(
     part : (int, int), optional
         (i, k): extract the i-th of k parts, to run them side by side; `Basis.join` puts the parts together. The
         categories are dealt out so that the parts take about the same time.
+    threads : int, optional
+        Categories decomposed side by side on the CPU, by default as many as torch has threads. Each is computed on one
+        thread, so that the basis does not depend on their number. On a GPU it is one after the other.
 
     Returns
     -------
@@ -86,14 +91,19 @@ def extract_basis(
     sources: dict[str, Source] = dict(bind(targets_by_name, checkpoint)) if checkpoint else dict(targets_by_name)
     _refuse_meta(sources)
     chosen = list(found) if part is None else _dealt(found, *part)
-    result: dict[str, CategoryBasis] = {}
     with torch.no_grad(), without_autocast(), _progress(progress, len(chosen)) as report:
-        for category in chosen:
+
+        def extract(category: str) -> CategoryBasis:
             layers = {names[name]: (target, sources[name]) for name, target in found[category].items()}
             with report(f"{category}, {len(layers)} layers"):
-                result[category] = _extract_category(layers, ridge=ridge, dtype=dtype, device=device)
+                return _extract_category(layers, ridge=ridge, dtype=dtype, device=device)
+
+        on_cpu = all(_device(source, device).type == "cpu" for source in sources.values())
+        side_by_side = (threads or torch.get_num_threads()) if on_cpu else 1
+        dearest_first = sorted(chosen, key=lambda category: -_cost(found[category]))
+        result = _side_by_side(extract, dearest_first if side_by_side > 1 else chosen, side_by_side)
         basis = Basis(
-            categories=result,
+            categories={category: result[category] for category in chosen},
             model_hash=weights_hash({names[name]: source for name, source in sources.items()}),
             targets=resolve(model, targets),
             ridge=ridge,
@@ -116,7 +126,7 @@ def _dealt(found: dict[str, dict[str, Target]], i: int, k: int) -> list[str]:
     """Categories of the i-th of k parts: the dearest first, each to the part that has least to do."""
     if not 0 <= i < k:
         raise ValueError(f"part=({i}, {k}) must be (i, k) with 0 <= i < k.")
-    cost = {name: sum(_cost(layer) for layer in layers.values()) for name, layers in found.items()}
+    cost = {name: _cost(layers) for name, layers in found.items()}
     load, owner = [0] * k, {}
     for name in sorted(cost, key=lambda name: -cost[name]):
         owner[name] = load.index(min(load))
@@ -124,9 +134,35 @@ def _dealt(found: dict[str, dict[str, Target]], i: int, k: int) -> list[str]:
     return [name for name in found if owner[name] == i]
 
 
-def _cost(layer: Target) -> int:
-    m, n = out_features(layer), in_features(layer)
-    return m * n * n
+def _cost(layers: dict[str, Target]) -> int:
+    return sum(out_features(layer) * in_features(layer) ** 2 for layer in layers.values())
+
+
+def _device(source: Source, device: torch.device | str | None) -> torch.device:
+    """Where a layer is decomposed."""
+    if device is None:
+        return torch.device("cpu") if isinstance(source, Stored) else cast(Tensor, source.weight).device
+    return torch.device(device)
+
+
+def _side_by_side(
+    extract: Callable[[str], CategoryBasis], categories: Sequence[str], count: int
+) -> dict[str, CategoryBasis]:
+    """Extract so many categories at a time, each on one thread of the CPU: sums of several come in another order."""
+
+    def alone(category: str) -> CategoryBasis:
+        torch.set_num_threads(1)  # of the thread that this runs in; the same holds for the modes of torch
+        with torch.no_grad(), without_autocast():
+            return extract(category)
+
+    before, count = torch.get_num_threads(), min(count, len(categories))
+    try:
+        if count <= 1:  # here, where Ctrl-C need not wait for the end of a category
+            return {category: alone(category) for category in categories}
+        with ThreadPoolExecutor(count) as pool:
+            return dict(zip(categories, pool.map(alone, categories)))
+    finally:
+        torch.set_num_threads(before)
 
 
 def _extract_category(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, files, secrets
+from frod import artefacts, files, numerics, secrets
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "run": ("suite", "task", "backbone", "method", "seed"),
@@ -39,7 +39,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def environment() -> dict[str, Any]:
-    """What runs this process: Python, packages, processor, accelerator, threads, determinism flags.
+    """What runs this process: Python, packages, processor, numerics, accelerator, threads, determinism flags.
 
     torch is asked only if it is imported already: a stage that does without it must not pay seconds for its record.
 
@@ -60,6 +60,7 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "packages": packages,
         "processor": processor_name(),
+        "numerics": numerics.facts(),
         "accelerator": None,
         "threads": None,
         "deterministic": None,

@@ -19,6 +19,7 @@ def environment(report: Report) -> list[tuple[str, list[str]]]:
         ("python", lambda r: r["environment"].get("python")),
         ("platform", lambda r: r["environment"].get("platform")),
         ("processor", lambda r: r["environment"].get("processor")),
+        ("numerics", lambda r: r["environment"].get("numerics") or "native"),
         ("accelerator", lambda r: r["environment"].get("accelerator") or "none"),
         ("threads", lambda r: r["environment"].get("threads")),
         ("deterministic", lambda r: r["environment"].get("deterministic")),

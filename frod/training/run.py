@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from frod import tuners
+from frod import numerics, tuners
 from frod.config import Run
 from frod.evaluation import metrics
 from frod.training import order, seeds, sharding
@@ -51,9 +51,9 @@ class Outcome:
 
 
 def deterministic(threads: int) -> None:
-    """Make this process repeatable: fixed number of threads, algorithms that do not depend on timing."""
+    """Make this process repeatable: numerics, number of threads, algorithms that do not depend on timing."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads)
+    numerics.hold(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 

@@ -23,6 +23,7 @@ rule basis_part:
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
         parts=WORKFLOW.params.basis.parts,
+        numerics=NUMERICS,
         code=CODE["basis_part"],
     message:
         "shared basis of {wildcards.backbone}, part {wildcards.part}"
@@ -52,6 +53,7 @@ rule basis:
     params:
         spec=lambda wildcards: spec_of_basis(wildcards.backbone),
         join=lambda wildcards, input: [f"--join {part}" for part in input.parts],
+        numerics=NUMERICS,
         code=CODE["basis"],
     message:
         "shared basis of {wildcards.backbone}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from frod import numerics
 from frod.commands.params import load_workflow
 from frod.provenance import own_files, state
 from frod.provenance.code import code_hash
@@ -65,6 +66,9 @@ CODE = {
         "report",
     ]
 }
+
+# The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
+NUMERICS = os.environ[numerics.VARIABLE] = WORKFLOW.params.numerics
 
 # Where things are found and how often they are saved: no result depends on these, so they must not make a finished
 # job stale. The jobs inherit them; what the user's environment says comes first.

@@ -17,6 +17,7 @@ rule backbone:
     params:
         spec=lambda wildcards: json.dumps(spec_of_backbone(wildcards.backbone)),
         own=lambda wildcards: state_of_backbone(wildcards.backbone),
+        numerics=NUMERICS,
         code=CODE["backbone"],
     message:
         "weights of {wildcards.backbone}"
@@ -44,6 +45,7 @@ rule task:
         seed=WORKFLOW.params.split.seed,
         protocol=PROTOCOL,
         own=lambda wildcards: state_of_own_files(TASKS[wildcards.task]),
+        numerics=NUMERICS,
         code=CODE["task"],
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"

@@ -16,6 +16,7 @@ rule evaluate:
     params:
         runs=lambda wildcards, output: [option("run", file, parent=True) for file in output.metrics],
         experiment=WORKFLOW.name,
+        numerics=NUMERICS,
         code=CODE["evaluate"],
     message:
         "metrics of {wildcards.task} {wildcards.method}"
@@ -47,6 +48,7 @@ rule spectrum:
         slurm_account=ACCOUNT,
     params:
         runs=lambda wildcards, input: [option("run", file, parent=True) for file in input.records],
+        numerics=NUMERICS,
         code=CODE["spectrum"],
     message:
         "spectrum of {wildcards.task} {wildcards.method}"
@@ -66,6 +68,7 @@ rule summarise:
         "../envs/frod.yaml"
     params:
         config=lambda wildcards: json.dumps(config),
+        numerics=NUMERICS,
         code=CODE["summarise"],
     message:
         "table of all runs"

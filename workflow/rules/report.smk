@@ -64,6 +64,7 @@ rule report:
         config=lambda wildcards: json.dumps(config),
         suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
         tasks=TASK_DATA,
+        numerics=NUMERICS,
         code=CODE["report"],
     message:
         "report of the suite"

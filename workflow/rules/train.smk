@@ -31,6 +31,7 @@ rule trial:
     params:
         spec=lambda wildcards: json.dumps(trials_of(wildcards)[int(wildcards.index)].run.resolved()),
         basis=lambda wildcards, input: option("basis", input.basis, parent=True),
+        numerics=NUMERICS,
         code=CODE["trial"],
     message:
         "trial {wildcards.index} of {wildcards.task} {wildcards.method}"
@@ -51,6 +52,7 @@ rule tune:
         "../envs/frod.yaml"
     params:
         trials=lambda wildcards, input: [option("trial", file) for file in input.trials],
+        numerics=NUMERICS,
         code=CODE["tune"],
     message:
         "rates of {wildcards.task} {wildcards.method}"
@@ -90,6 +92,7 @@ rule train:
         spec=lambda wildcards: json.dumps(run_of(wildcards).resolved()),
         basis=lambda wildcards, input: option("basis", input.basis, parent=True),
         rates=lambda wildcards, input: option("rates", input.rates),
+        numerics=NUMERICS,
         code=CODE["train"],
     message:
         "training {wildcards.task} {wildcards.method} seed {wildcards.seed}"

@@ -148,3 +148,18 @@ def test_progress_is_a_line_per_category_where_there_is_no_terminal(make_model, 
     frod.extract_basis(make_model(), TARGETS)
     lines = capsys.readouterr().err.strip().splitlines()  # rich 13 ends in an empty one
     assert [line.split(":")[0] for line in lines] == [f"shared basis of blocks.*.{name}, 3 layers" for name in TARGETS]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_basis_does_not_depend_on_the_number_of_threads(dtype):
+    """Digest for digest: in one thread, in several, with torch's own number of threads at one or two."""
+    torch.manual_seed(0)
+    kinds = ("up", "gate", "down")
+    blocks = [torch.nn.ModuleDict({kind: torch.nn.Linear(96, 130) for kind in kinds}) for _ in range(4)]
+    model, digests, before = torch.nn.ModuleList(blocks), set(), torch.get_num_threads()
+    for torch_threads, threads in ((1, None), (2, None), (1, 3), (2, 1), (2, 2)):
+        torch.set_num_threads(torch_threads)
+        digests.add(frod.extract_basis(model, list(kinds), dtype=dtype, progress=False, threads=threads).digest())
+        assert torch.get_num_threads() == torch_threads
+    torch.set_num_threads(before)
+    assert len(digests) == 1
