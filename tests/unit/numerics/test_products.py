@@ -6,17 +6,18 @@ import torch
 
 from frod.numerics import products
 
+
+def normal(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
 SIZES = [(1, 64, 64), (7, 5, 3), (33, 64, 1), (1, 1, 1), (4, 0, 3), (0, 4, 3), (130, 70, 90)]
 LAYOUTS = {
-    "rows": lambda *shape: normal(*shape),
+    "rows": normal,
     "columns": lambda *shape: normal(*shape).transpose(-1, -2).contiguous().transpose(-1, -2),
     "strided": lambda *shape: normal(*shape[:-1], 2 * shape[-1] + 1)[..., : 2 * shape[-1] : 2],
     "broadcast": lambda *shape: normal(*shape[:-2], 1, shape[-1]).expand(*shape),
 }
-
-
-def normal(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 @pytest.fixture(autouse=True)
