@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod.commands.params import load_workflow
-from frod.provenance import own_files, state
+from frod.provenance import own_files, sources, state
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 
@@ -49,6 +49,9 @@ state.keep(
 )
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
+# Only modules that have changed are parsed again.
+PARSED = Path(".snakemake/frod-code.json")
+sources.recall(PARSED)
 CODE = {
     name: code_hash(f"frod.commands.{name}")
     for name in [
@@ -65,6 +68,7 @@ CODE = {
         "report",
     ]
 }
+sources.keep(PARSED)
 
 # Where things are found and how often they are saved: no result depends on these, so they must not make a finished
 # job stale. The jobs inherit them; what the user's environment says comes first.
