@@ -159,6 +159,14 @@ def resources_of_basis(wildcards):
     return next(WORKFLOW.resources[run.folder] for run in WORKFLOW.runs if run.backbone == wildcards.backbone)
 
 
+def urgency(wildcards):
+    """What the longest trainings wait for starts first: the runtime of those on the backbone, in minutes.
+
+    What nothing but the report waits for has no priority, and fills the processors that are left.
+    """
+    return max(WORKFLOW.resources[run.folder].runtime for run in WORKFLOW.runs if run.backbone == wildcards.backbone)
+
+
 def trials_of(wildcards):
     return WORKFLOW.trials_of(wildcards.task, wildcards.backbone, wildcards.method)
 
