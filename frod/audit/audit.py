@@ -30,16 +30,21 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study
 
 Progress = Callable[[str, int, int], None]
-PARALLEL_FROM = 64  # runs; a second process takes seconds to import what it needs
+PARALLEL_FROM = 64  # runs; each further process takes seconds to import what it needs
+WORKERS = min(os.cpu_count() or 1, 8)
 
 
-def audit(report: Path, *, progress: Progress = lambda what, done, all: None) -> tuple[Study, Findings]:
+def audit(
+    report: Path, *, workers: int = 1, progress: Progress = lambda what, done, all: None
+) -> tuple[Study, Findings]:
     """Hold a report against the files it was made from, and those against each other, down to the raw data.
 
     Parameters
     ----------
     report : Path
         reports/SUITE, relative to the working directory, which is the folder of params.yaml.
+    workers : int
+        Processes beside this one, where there are many runs; one, for the report, where there are few.
     progress : callable
         Called with what is being looked at, how many are done, and of how many.
 
@@ -57,12 +62,12 @@ def audit(report: Path, *, progress: Progress = lambda what, done, all: None) ->
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
     study.digests = Digests(md5=dvc_lock.LOCK.is_file())
-    workers = min(os.cpu_count() or 1, 8)
-    if len(study.runs) < PARALLEL_FROM or workers == 1:
+    if workers == 1:
         return study, _walk(study, map, partial(report_files.again, study.report), progress)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        again = pool.submit(report_files.again, study.report)
-        return study, _walk(study, pool.map, again.result, progress)
+    many = len(study.runs) >= PARALLEL_FROM
+    with ProcessPoolExecutor(workers if many else 1, mp_context=get_context("spawn")) as pool:
+        again = pool.submit(report_files.again, study.report)  # while this process loads the libraries of the models
+        return study, _walk(study, pool.map if many else map, again.result, progress)
 
 
 def _walk(study: Study, each: Callable[..., Any], again: Callable[[], Findings], progress: Progress) -> Findings:

@@ -31,7 +31,7 @@ def audit(
     try:
         root, place = find_root(report)
         with contextlib.chdir(root), shown() as progress:
-            study, findings = walk.audit(place, progress=progress)
+            study, findings = walk.audit(place, workers=walk.WORKERS, progress=progress)
             facts = walk.facts(study, findings, started)
     except ValueError as error:
         print(secrets.removed_from(f"error: {error}"), file=sys.stderr)

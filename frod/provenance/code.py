@@ -5,21 +5,22 @@ module, without importing anything, and goes into the rule's ``params``.
 
 What counts is the syntax tree: comments, docstrings, blank lines and layout do not change the hash, because retraining
 a cluster's worth of runs over a comment would teach people not to write any. Every literal, name and operator does
-count. The tree is written down by `_normal_form` rather than ``ast.dump``, whose text differs between Python versions.
+count. The tree is written down by `frod.provenance.sources` rather than ``ast.dump``, whose text differs between
+Python versions.
 
 Imports are over-counted on purpose, never under-counted: those inside functions and under ``if TYPE_CHECKING`` count,
 and so does every string that names one of our modules (tables for late imports). An import computed from anything but
 such a table takes in everything beneath its package.
 """
 
-import ast
-import functools
 import hashlib
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+
+from frod.provenance.sources import Source, parsed
 
 PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
 
@@ -29,17 +30,6 @@ EXCLUDED = ("frod.config", "frod.tracking", "tasks/registry.yaml", "backbones/re
 
 # Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
 GENERATED = ("reports", "results", "data", "logs", "dvc.lock")
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One parsed module: digest of its syntax tree, and the names through which it may reach others."""
-
-    digest: str
-    imports: frozenset[str]  # dotted, absolute; ``a.b.c`` may be name c of module a.b
-    imports_on_load: frozenset[str]  # those outside functions
-    strings: frozenset[str]
-    computed: bool  # imports something whose name is not a literal
 
 
 def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None) -> str:
@@ -79,7 +69,7 @@ def reached(
             raise ValueError(f"{name!r} is neither a module of {directory} nor a file in it: correct the name")
     banned = {name for name in modules if any(name == bad or name.startswith(bad + ".") for bad in exclude)}
     whole, loaded = _walk(entry, modules, banned)
-    found = {name: _source(modules[name]).digest for name in whole | loaded}
+    found = {name: parsed(modules[name]).digest for name in whole | loaded}
     for path in _data_files(whole | loaded, modules):
         name = path.relative_to(directory).as_posix()
         if name not in exclude:
@@ -97,7 +87,7 @@ def _walk(entry: str, modules: dict[str, Path], banned: set[str]) -> tuple[set[s
         if name in banned or name in whole or (name in loaded and not used):
             continue
         (whole if used else loaded).add(name)
-        source = _source(modules[name])
+        source = parsed(modules[name])
         names = set(source.imports if used else source.imports_on_load)
         if used:
             names |= _named_by_strings(name, source, modules)
@@ -111,7 +101,7 @@ def _walk(entry: str, modules: dict[str, Path], banned: set[str]) -> tuple[set[s
     return whole, loaded - whole
 
 
-def _named_by_strings(name: str, source: _Source, modules: dict[str, Path]) -> set[str]:
+def _named_by_strings(name: str, source: Source, modules: dict[str, Path]) -> set[str]:
     home = name if modules[name].name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for text in source.strings:
@@ -144,8 +134,11 @@ def _data_files(names: set[str], modules: dict[str, Path]) -> Iterator[Path]:
     A file that some module of its folder names in a string belongs to that module; a file that none names may be read
     by any of them. Otherwise a new entry in a registry would retrain what merely lives beside it.
     """
-    for folder in sorted({modules[name].parent for name in names}):
-        beside = {name: _source(path) for name, path in modules.items() if path.parent == folder}
+    folders: dict[Path, dict[str, Source]] = {modules[name].parent: {} for name in names}
+    for name, path in modules.items():
+        if path.parent in folders:
+            folders[path.parent][name] = parsed(path)
+    for folder, beside in sorted(folders.items(), key=itemgetter(0)):
         for path in _not_python(folder):
             parts = path.relative_to(folder).parts
             owners = {
@@ -166,121 +159,6 @@ def _not_python(folder: Path) -> Iterator[Path]:
             path.suffix not in {".py", ".pyc", ".pyi"} and not path.name.startswith(".") and not path.name.endswith("~")
         ):
             yield path
-
-
-def _source(path: Path) -> _Source:
-    """Parse once per content: size and time change when the content does, except within one tick of the clock."""
-    stat = path.stat()
-    return _parsed(path, stat.st_size, stat.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4096)
-def _parsed(path: Path, size: int, mtime_ns: int) -> _Source:
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    package, tables = _package_of(path), _tables(tree)
-    imports: set[str] = set()
-    on_load: set[str] = set()
-    strings: set[str] = set()
-    computed = False
-    stack: list[tuple[ast.AST, bool]] = [(tree, False)]
-    while stack:
-        node, inside = stack.pop()
-        names = ()
-        if isinstance(node, ast.Import):
-            names = tuple(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            names = _from_names(node, package)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            strings.add(node.value)
-        elif isinstance(node, ast.Call):
-            computed |= _computes_import(node, tables)
-        imports.update(names)
-        if not inside:
-            on_load.update(names)
-        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        stack += [(child, inside) for child in ast.iter_child_nodes(node)]
-    digest = hashlib.sha256("\x00".join(_normal_form(tree)).encode("utf-8", "surrogatepass")).hexdigest()
-    return _Source(digest, frozenset(imports), frozenset(on_load), frozenset(strings), computed)
-
-
-def _package_of(path: Path) -> list[str]:
-    """Parts of the dotted name of the package that holds the file, for relative imports."""
-    parts: list[str] = []
-    folder = path.parent
-    while (folder / "__init__.py").exists() or not parts:
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return parts
-
-
-def _from_names(node: ast.ImportFrom, package: list[str]) -> tuple[str, ...]:
-    base = package[: len(package) - node.level + 1] if node.level else []
-    module = ".".join([*base, *([node.module] if node.module else [])])
-    return (module, *(f"{module}.{alias.name}" for alias in node.names if alias.name != "*"))
-
-
-def _tables(tree: ast.Module) -> frozenset[str]:
-    """Names of the module's dictionaries of plain strings: what they may hold is read off them."""
-    return frozenset(
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
-        if all(isinstance(value, ast.Constant) and isinstance(value.value, str) for value in node.value.values)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    )
-
-
-def _computes_import(node: ast.Call, tables: frozenset[str]) -> bool:
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    if name not in {"import_module", "__import__"}:
-        return False
-    match node.args:
-        case [ast.Constant(), *_]:
-            return False
-        case [ast.Subscript(value=ast.Name(id=table)), *_]:
-            return table not in tables
-    return True
-
-
-def _normal_form(tree: ast.AST) -> list[str]:
-    """The tree as a flat list of texts, unambiguous, without docstrings, positions and empty fields.
-
-    Leaving empty fields out keeps the form when a Python version adds one (``type_params`` in 3.12).
-    """
-    out: list[str] = []
-    stack: list[object] = [tree]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, ast.AST):
-            stack.append(")")
-            for field in reversed(item._fields):
-                value = getattr(item, field, None)
-                if field == "body" and isinstance(value, list) and _has_docstring(item):
-                    value = value[1:]
-                if value is None and not isinstance(item, ast.Constant | ast.MatchSingleton):
-                    continue
-                if value == [] or field in {"ctx", "kind", "type_comment"}:
-                    continue
-                stack += [value if isinstance(value, ast.AST | list) else _Leaf(repr(value)), field]
-            stack.append(f"({type(item).__name__}")
-        elif isinstance(item, list):
-            stack += ["]", *(part if isinstance(part, ast.AST) else _Leaf(repr(part)) for part in reversed(item)), "["]
-        else:
-            out.append(item.text if isinstance(item, _Leaf) else str(item))
-    return out
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    text: str
-
-
-def _has_docstring(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
-        return False
-    first = node.body[0]
-    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
 def git_state(directory: str | os.PathLike[str] | None = None) -> dict[str, str | bool | None]:

@@ -12,9 +12,10 @@ rule basis_part:
     wildcard_constraints:
         basis="[^/]+",
         part="[0-9]+",
+    priority: urgency
     conda:
         "../envs/frod.yaml"
-    threads: lambda wildcards: max(2, resources_of_basis(wildcards).threads)
+    threads: lambda wildcards: resources_of_basis(wildcards).threads
     resources:
         mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
@@ -42,9 +43,10 @@ rule basis:
         "logs/basis/{backbone}/{basis}.log",
     wildcard_constraints:
         basis="[^/]+",
+    priority: urgency
     conda:
         "../envs/frod.yaml"
-    threads: lambda wildcards: max(2, resources_of_basis(wildcards).threads)
+    threads: lambda wildcards: resources_of_basis(wildcards).threads
     resources:
         mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
         runtime=lambda wildcards: resources_of_basis(wildcards).runtime,

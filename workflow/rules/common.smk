@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from frod import numerics
 from frod.commands.params import load_workflow
-from frod.provenance import own_files, state
+from frod.provenance import own_files, sources, state
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 
@@ -50,6 +50,9 @@ state.keep(
 )
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
+# Only modules that have changed are parsed again.
+PARSED = Path(".snakemake/frod-code.json")
+sources.recall(PARSED)
 CODE = {
     name: code_hash(f"frod.commands.{name}")
     for name in [
@@ -66,6 +69,7 @@ CODE = {
         "report",
     ]
 }
+sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
 NUMERICS = os.environ[numerics.VARIABLE] = WORKFLOW.params.numerics
@@ -157,6 +161,14 @@ def shared_job(rule, wildcards):
 def resources_of_basis(wildcards):
     """What a training on the backbone may use, which is more than the extraction needs."""
     return next(WORKFLOW.resources[run.folder] for run in WORKFLOW.runs if run.backbone == wildcards.backbone)
+
+
+def urgency(wildcards):
+    """What the longest trainings wait for starts first: the runtime of those on the backbone, in minutes.
+
+    What nothing but the report waits for has no priority, and fills the processors that are left.
+    """
+    return max(WORKFLOW.resources[run.folder].runtime for run in WORKFLOW.runs if run.backbone == wildcards.backbone)
 
 
 def trials_of(wildcards):

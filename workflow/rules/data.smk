@@ -6,6 +6,7 @@ rule backbone:
         source=f"{PATHS.data}/models/{{backbone}}/source.json",
     log:
         "logs/backbone/{backbone}.log",
+    priority: urgency
     conda:
         "../envs/frod.yaml"
     threads: 1
@@ -32,6 +33,7 @@ rule task:
         manifest=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
     log:
         "logs/task/{task}/{backbone}.log",
+    priority: urgency
     conda:
         "../envs/frod.yaml"
     threads: 1

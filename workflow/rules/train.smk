@@ -13,6 +13,7 @@ rule trial:
         f"logs/trial/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}/trial-{{index}}.log",
     wildcard_constraints:
         index="[0-9]+",
+    priority: urgency
     group:
         lambda wildcards: shared_job("trial", wildcards)
     conda:
@@ -48,6 +49,7 @@ rule tune:
         rates=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/tune/rates.json",
     log:
         f"logs/tune/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}.log",
+    priority: urgency
     conda:
         "../envs/frod.yaml"
     params:
@@ -73,6 +75,7 @@ rule train:
         record=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/record.json",
     log:
         f"logs/train/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}.log",
+    priority: urgency
     group:
         lambda wildcards: shared_job("train", wildcards)
     conda:

@@ -3,12 +3,13 @@
 Each case builds a small package, because the hash must follow imports without importing anything.
 """
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from frod.provenance import code
+from frod.provenance import code, sources
 
 PACKAGE = {
     "__init__.py": 'def __getattr__(name):\n    import importlib\n    return importlib.import_module(f"toy.{name}")\n',
@@ -213,3 +214,45 @@ def test_git_missing(tmp_path, monkeypatch):
 
 def test_a_new_command_does_not_change_what_the_other_stages_run():
     assert not {"frod.command_line", "frod.commands.report"} & set(code.reached("frod.commands.train"))
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """What a new process knows of sources: nothing."""
+
+    def forget():
+        for name in ("_parsed", "_recalled"):
+            monkeypatch.setattr(sources, name, {})
+
+    forget()
+    return forget
+
+
+def test_what_is_kept_is_not_parsed_again_and_gives_the_same_hash(toy, tmp_path, monkeypatch, forgetful):
+    file, before = tmp_path / "kept.json", _hash(toy)
+    sources.keep(file)
+    forgetful()
+    sources.recall(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_parse", None)
+        assert _hash(toy) == before
+    (toy / "training/schedule.py").write_text("def warm(n):\n    return n + 2\n")
+    changed = _hash(toy)
+    assert changed != before
+    forgetful()
+    assert _hash(toy) == changed  # as without anything kept
+
+
+def test_what_is_kept_is_of_one_parser_and_of_what_is_there(toy, tmp_path, forgetful):
+    file, before = tmp_path / "kept.json", _hash(toy)
+    sources.keep(file)
+    kept = json.loads(file.read_text())
+    for values in kept["modules"].values():
+        values[0] = "0" * 64
+    for text in (json.dumps(kept | {"parser": "another"}), "{", "[]", json.dumps({"parser": kept["parser"]})):
+        file.write_text(text)
+        forgetful()
+        sources.recall(file)
+        assert _hash(toy) == before
+    sources.keep(file)
+    assert len(json.loads(file.read_text())["modules"]) == len(kept["modules"])
