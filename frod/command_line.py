@@ -10,7 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from frod import secrets
+from frod import numerics, secrets
 from frod.provenance import workflows
 
 
@@ -19,6 +19,7 @@ def main() -> None:
 
     What is printed here is kept: the workflow writes it to a log and shows the log.
     """
+    numerics.apply()
     workflows.end_with_workflow()
     try:
         _app()()

@@ -9,12 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
-    {"command_line"},
+    {"command_line", "warm"},
     {"commands"},
     {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files", "artefacts", "entries", "hub", "plain", "secrets"},
+    {"files", "artefacts", "entries", "hub", "plain", "secrets", "numerics"},
 ]
 # Neighbours on one floor that may be used.
 ALONGSIDE = {
