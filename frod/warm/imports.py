@@ -37,11 +37,11 @@ class Imported:
             return f"an import has started threads ({', '.join(threads)})"
         return f"an import has printed: {self.said}" if self.said else ""
 
-    def unchanged(self) -> bool:
-        """Whether all files are as they were when they were imported."""
-        return self._package == _states_of_package() and all(
-            state == _state(file) for file, state in self._modules.items()
-        )
+    def changed(self) -> str:
+        """A file that is not as it was when it was imported; empty where there is none."""
+        now = _states_of_package() | {file: _state(file) for file in self._modules}
+        then = self._package | self._modules
+        return next((file for file in now | then if now.get(file) != then.get(file)), "")
 
 
 def _import_all() -> None:

@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 from frod.warm import alike
@@ -25,8 +24,16 @@ from frod.warm.imports import Imported
 LONGEST = 1 << 21  # bytes of a request
 
 
-def serve(descriptor: int, folder: Path) -> None:
-    """Serve until the workflow ends; return in the children only, which carry out the command in sys.argv."""
+def serve(descriptor: str, folder: str) -> None:
+    """Serve until the workflow ends; return in the children only, which are to carry out the command in sys.argv.
+
+    Parameters
+    ----------
+    descriptor
+        Of the socket, which listens already.
+    folder
+        The socket's; it goes with this process.
+    """
     mine = json.loads(json.dumps(alike.of_this_process()))
     imported = Imported()
     if fault := imported.fault():
@@ -34,14 +41,14 @@ def serve(descriptor: int, folder: Path) -> None:
         _leave(folder)
     gc.collect()
     gc.freeze()  # what is shared with the children stays shared
-    server = _Server(mine, imported, socket.socket(fileno=descriptor))
+    server = _Server(mine, imported, socket.socket(fileno=int(descriptor)))
     if request := server.run():
         _become(*request)
         return
     _leave(folder)
 
 
-def _leave(folder: Path) -> None:
+def _leave(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # the workflow may have removed it
     os._exit(0)
 
@@ -110,7 +117,8 @@ class _Server:
         """Return a request that a child of this process may carry out."""
         if not text or len(descriptors) != 3 or alike.user_of(connection) != os.getuid():
             return None
-        if not self.imported.unchanged():
+        if file := self.imported.changed():
+            print(f"frod: {file} was changed: from now on every job imports for itself", file=sys.stderr)
             self.end()
             return None
         request = json.loads(text)
