@@ -68,7 +68,10 @@ def _follow(connection: socket.socket, child: int, descriptor: int) -> None:
         _end(int(said))
     for number, handler in earlier.items():
         signal.signal(number, handler)
-    for kill in (lambda: os.killpg(child, signal.SIGKILL), lambda: signal.pidfd_send_signal(descriptor, signal.SIGKILL)):
+    for kill in (
+        lambda: os.killpg(child, signal.SIGKILL),
+        lambda: signal.pidfd_send_signal(descriptor, signal.SIGKILL),
+    ):
         with contextlib.suppress(ProcessLookupError):
             kill()
     select.select([descriptor], [], [])

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from frod.provenance import code
@@ -18,6 +19,7 @@ LIBRARIES = (
     "torch", "transformers", "timm", "accelerate", "pandas", "pyarrow.parquet", "sklearn.metrics", "scipy.stats",
     "safetensors.torch", "typer.main", "psutil", "yaml", "jinja2", "filelock",
 )  # fmt: skip
+State = tuple[int, ...]
 # pyarrow's allocator would start a thread when it is loaded.
 NO_THREAD = ("JE_ARROW_MALLOC_CONF", "background_thread:false")
 
@@ -28,7 +30,7 @@ class Imported:
     def __init__(self) -> None:
         self._package = _states_of_package()
         self.said = _said_by(_import_all)
-        self._modules = {file: _state(file) for file in _files_of_modules()}
+        self._modules = _states_of_modules(_files_of_modules())
 
     def fault(self) -> str:
         """Why no job may be forked from this process; empty if one may."""
@@ -39,7 +41,7 @@ class Imported:
 
     def changed(self) -> str:
         """A file that is not as it was when it was imported; empty where there is none."""
-        now = _states_of_package() | {file: _state(file) for file in self._modules}
+        now = _states_of_package() | _states_of_modules(self._modules)
         then = self._package | self._modules
         return next((file for file in now | then if now.get(file) != then.get(file)), "")
 
@@ -79,7 +81,7 @@ def _said_by(function) -> str:
         return file.read().decode(errors="replace").strip()
 
 
-def _states_of_package() -> dict[str, tuple[int, ...] | None]:
+def _states_of_package() -> dict[str, State]:
     found = {}
     for folder, folders, names in os.walk(code.PACKAGE_DIRECTORY):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -87,13 +89,18 @@ def _states_of_package() -> dict[str, tuple[int, ...] | None]:
     return found
 
 
+def _states_of_modules(files: Iterable[str]) -> dict[str, State]:
+    """Without the last number: an installation beside this one may link a library's file, which changes that time."""
+    return {file: _state(file)[:-1] for file in files if not file.startswith(f"{code.PACKAGE_DIRECTORY}/")}
+
+
 def _files_of_modules() -> set[str]:
     return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
 
 
-def _state(file: str) -> tuple[int, ...] | None:
+def _state(file: str) -> State:
     try:
         found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    except OSError:  # it is gone
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
