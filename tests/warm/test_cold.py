@@ -3,9 +3,10 @@
 import os
 import resource
 import signal
+from pathlib import Path
 
 import pytest
-from conftest import DEADLINE, gone, until
+from small_jobs import DEADLINE, gone, until
 
 from frod.provenance import code
 from frod.warm import imports, start
@@ -55,23 +56,48 @@ def test_several_processes(warm, option):
     assert warm.said("state", "--processes", "1")[0].split()[2] == "warm"
 
 
-def test_another_user_is_refused_on_both_sides(warm):
-    if os.getuid() != 0:
-        pytest.skip("only root can be another user")
-    folder = warm.folder.parents
-    assert oct(os.stat(os.path.dirname(warm.socket)).st_mode)[-3:] == "700"
-    question = (
-        "import os, socket, sys; from frod.warm import client; place = sys.argv[1]\n"
-        "with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:\n"
-        "    one.connect(place); os.seteuid(65534) if sys.argv[2] == 'client' else None\n"
-        "    os.setresuid(65534, 65534, 65534) if sys.argv[2] == 'client' else None\n"
-        "    print(client._ask(one, place) if False else client.alike.user_of(one) == os.getuid())\n"
-    )
-    assert folder and question
+KNOCK = """\
+import json, os, socket, sys
+from frod.warm import alike
+who, place = sys.argv[1:]
+request = {"alike": alike.of_this_process(), "arguments": ["", "exit", "0"], "environment": dict(os.environ)}
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
+    os.seteuid(int(who))
+    one.connect(place)
+    os.seteuid(0)
+    socket.send_fds(one, [json.dumps(request).encode()], [0, 1, 2])
+    print("a child" if one.recv(99) else "refused")
+"""
+IMPOSTOR = """\
+import os, socket, sys
+from frod.warm import client
+who, place = sys.argv[1:]
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+    os.seteuid(int(who))
+    listening.bind(place)
+    listening.listen()
+    os.seteuid(0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
+        one.settimeout(1)
+        try:
+            print(client._ask(one, place))
+        except TimeoutError:
+            print("has asked")
+"""
 
 
-def test_the_workflow_says_off(warm):
-    assert not warm.is_warm(warm=False)
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_user_is_refused_on_both_sides(fresh):
+    fresh.start()
+    folder = Path(fresh.socket).parent
+    assert folder.stat().st_mode & 0o777 == 0o700  # which alone keeps others out
+    for path in (folder, Path(fresh.socket), *folder.parents[:5]):
+        path.chmod(0o777)
+    asked = {who: fresh.said(who, fresh.socket, command=("python", "-c", KNOCK))[0] for who in ("0", "65534")}
+    assert asked == {"0": "a child\n", "65534": "refused\n"}
+    for who, said in (("0", "has asked\n"), ("65534", "None\n")):
+        place = str(folder / f"impostor-{who}")
+        assert fresh.said(who, place, command=("python", "-c", IMPOSTOR))[0] == said
 
 
 def test_no_gpu_no_small_workflow_and_not_where_it_is_switched_off(fresh):
@@ -113,9 +139,11 @@ def test_any_change_of_a_file_is_seen(fresh, change):
 
 @pytest.mark.parametrize(
     ("statement", "fault"),
-    [("import threading; threading.Thread(target=lambda: __import__('time').sleep(60), daemon=True).start()", "started threads"),
-     ("print('hello')", "has printed: hello")],
-)  # fmt: skip
+    [
+        ("import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", "started threads"),
+        ("print('hello')", "has printed: hello"),
+    ],
+)
 def test_imports_that_leave_threads_or_print_end_the_warm_process(fresh, statement, fault):
     fresh.edit("frod/command_line.py", "import numpy\n", f"import numpy\n{statement}\n")
     fresh.start()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import DEADLINE, gone, until
+from small_jobs import DEADLINE, gone, until
 
 
 @pytest.mark.parametrize("how", ["end", "kill"])
@@ -48,7 +48,9 @@ def test_a_job_whose_warm_process_is_killed_does_its_work_itself(fresh):
 
 
 def test_a_job_that_waits_for_the_imports_can_be_ended(fresh):
-    fresh.edit("frod/command_line.py", "import numpy\n", "import time\nif sys.argv[1] == '--warm-process': time.sleep(600)\n")
+    fresh.edit(
+        "frod/command_line.py", "import numpy\n", "import time\nif sys.argv[1] == '--warm-process': time.sleep(600)\n"
+    )
     fresh.start()
     job = fresh.job("state")
     until(lambda: any("socket" in str(one) or one.type for one in job.net_connections("unix")))

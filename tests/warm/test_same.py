@@ -1,26 +1,25 @@
 """A job that the warm process carries out prints, ends and can be ended exactly as one that does its work itself."""
 
+import contextlib
 import os
 import signal
 import subprocess
 
+import psutil
 import pytest
-from conftest import DEADLINE, gone, until
+from small_jobs import DEADLINE, gone, until
 
 
 @pytest.mark.parametrize("command", ["report", "unflushed", "exit none", "exit 0", "exit 3", "exit text", "raise"])
 def test_the_same_bytes_in_the_same_order_and_the_same_status(warm, tmp_path, command):
-    logs = {}
+    given, found = tmp_path / "given", []
+    given.write_text("what it reads")
     for how in (True, False):
-        with (tmp_path / f"{how}.log").open("w") as log, (tmp_path / f"{how}.in").open("w+") as given:
-            given.write("what it reads")
-            given.seek(0)
-            # PYTHONHASHSEED: the environment of both may hold what it likes, as long as it is the workflow's.
-            job = warm.job(*command.split(), "--word=ä", warm=how, stdout=log, stdin=given, environment={"FROD_OWN": "1"})
-            logs[how] = job.wait(DEADLINE), (tmp_path / f"{how}.log").read_bytes() if job.wait(DEADLINE) is None else None
-        logs[how] = logs[how][0], (tmp_path / f"{how}.log").read_bytes()
-    assert logs[True] == logs[False]
-    assert logs[True][1] or command.startswith("exit")
+        with (tmp_path / "log").open("w") as log, given.open() as reading:
+            job = warm.job(*command.split(), "--word=ä", warm=how, stdout=log, stdin=reading)
+            found.append((job.wait(DEADLINE), (tmp_path / "log").read_bytes()))
+    assert found[0] == found[1]
+    assert found[0][1] or command.startswith("exit")
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"])
@@ -38,12 +37,13 @@ def test_a_signal_ends_job_and_work_as_it_would_the_job_alone(warm, name):
 
 def _rest(job, below):
     """What a job printed until its end; the process that it started holds the pipe, too."""
-    below.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        below.kill()
     return job.stdout.read()
 
 
 def test_a_signal_that_the_work_handles_reaches_it_once(warm):
-    job, worker, below, said = warm.waiting("SIGUSR1", "SIGHUP")
+    job, _, below, said = warm.waiting("SIGUSR1", "SIGHUP")
     job.send_signal(signal.SIGUSR1)
     assert said == "warm" and job.stdout.readline() == f"got {int(signal.SIGUSR1)}\n"
     job.send_signal(signal.SIGHUP)
@@ -91,7 +91,7 @@ def test_each_job_has_random_numbers_of_its_own(warm):
 
 
 def test_jobs_side_by_side_do_not_wait_for_one_another(warm):
-    job, worker, below, _ = warm.waiting()
+    job, worker, _, _ = warm.waiting()
     assert warm.is_warm()
     job.kill()
     until(lambda: gone(worker))
