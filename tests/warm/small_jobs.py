@@ -29,7 +29,8 @@ def main():
     if command == "state":
         say("parent", os.getppid(), "warm" if "frod.warm.server" in sys.modules else "cold")
     elif command == "report":
-        print(sys.argv, os.getcwd(), os.environ.get("FROD_OWN"), sys.stdin.read(), sys.modules["__main__"].__spec__.name)
+        print(sys.argv, os.getcwd(), os.environ.get("FROD_OWN"), sys.stdin.read())
+        print(sys.modules["__main__"].__spec__.name)
         for i in range(3000):
             print("out", i, file=sys.stderr if i % 7 == 0 else sys.stdout)
     elif command == "exit":
@@ -132,6 +133,12 @@ class Warm:
 
     def leftovers(self):
         return [path.name for path in self.temporary.iterdir() if path.name.startswith("frod-warm")]
+
+    def snakemake(self, *arguments, **options):
+        """Start a workflow of one job, with the hook of the repository's own."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True} | options
+        command = [sys.executable, "-m", "snakemake", "--show-failed-logs", *(arguments or ["--cores", "1"])]
+        return psutil.Popen(command, cwd=self.folder, env=self.environment(), text=True, **options)
 
     def end(self):
         if self.workflow is not None and self.workflow.poll() is None:
