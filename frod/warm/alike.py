@@ -14,7 +14,7 @@ from typing import Any
 from frod import numerics
 
 # Variables that no import reads: the shell's own. Those of this project are read when they are needed, but for one.
-HARMLESS = ("PWD", "OLDPWD", "SHLVL", "_")
+HARMLESS = ("PWD", "OLDPWD", "SHLVL", "_", "PS1", "PS2")
 OWN = "FROD_"
 
 

@@ -14,7 +14,7 @@ from frod.warm import imports, start
 
 def test_a_job_like_the_workflow_is_warm(warm):
     assert warm.is_warm()
-    assert warm.is_warm(environment={"SHLVL": "9", "FROD_CACHE": "/elsewhere"})  # what no import reads
+    assert warm.is_warm(environment={"SHLVL": "9", "PS1": ">", "FROD_CACHE": "/elsewhere"})  # what no import reads
 
 
 @pytest.mark.parametrize(
