@@ -7,6 +7,8 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from frod.commands.params import check_file
+from frod.provenance import metadata
+from frod.warm import start as warm
 
 min_version("9.27")
 
@@ -49,6 +51,11 @@ rule runs:
     input:
         rules.summarise.output,
         files_of_spectra(),
+
+
+onstart:
+    if metadata.is_main(workflow) and metadata.is_local(workflow):
+        warm.start(jobs=metadata.jobs_due(workflow))
 
 
 onsuccess:

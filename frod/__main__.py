@@ -1,6 +1,37 @@
-"""`python -m frod`."""
+"""`python -m frod`: a command, which a workflow's warm process may carry out (frod/warm), or that process itself."""
 
-from frod.command_line import main
+import atexit
+import os
+import sys
+import threading
+
+from frod.warm import client
+
+
+def end(code: int) -> None:
+    """End as Python does, but for taking all modules apart: with torch's that takes longer than many a job."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [client.SERVE]:
+        from frod.warm.server import serve
+
+        serve(*sys.argv[2:])  # returns in a child, which is to carry out a command
+    else:
+        client.hand_over()
+    from frod.command_line import main
+
+    try:
+        main()
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):  # a text, which Python prints
+            raise
+        code = ended.code or 0
+    else:
+        code = 0
+    end(code)

@@ -40,7 +40,7 @@ CURVES = {  # MLflow's name of each column of the history
 
 def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
     """Log runs; on a store that cannot be had say so on stderr and go on. Returns whether all were logged."""
-    if _off():
+    if off():
         print("tracking is off")
         return True
     try:
@@ -53,7 +53,8 @@ def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
     return True
 
 
-def _off() -> bool:
+def off() -> bool:
+    """Whether runs are not mirrored."""
     return os.environ.get("FROD_TRACKING") == "off"
 
 
@@ -67,10 +68,7 @@ def _say(error: Exception, results: Path) -> None:
 
 def _open(experiment: str) -> tuple[Any, str]:
     """Connect to the store and return its client and the experiment's number; both are made where they are missing."""
-    # A server that is down should cost seconds, not the minutes of MLflow's default of seven retries.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    set_defaults()
     from filelock import FileLock
     from mlflow import MlflowClient
 
@@ -81,6 +79,14 @@ def _open(experiment: str) -> tuple[Any, str]:
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(experiment)
         return client, found.experiment_id if found else client.create_experiment(experiment)
+
+
+def set_defaults() -> None:
+    """Set what MLflow reads from the environment when it is imported; what the user has set there stays."""
+    # A server that is down should cost seconds, not the minutes of MLflow's default of seven retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def _log(client: Any, experiment_id: str, directory: Path) -> None:

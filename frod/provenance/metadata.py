@@ -163,6 +163,11 @@ def is_local(workflow: Any) -> bool:
     return workflow.resource_settings.nodes is None
 
 
+def jobs_due(workflow: Any) -> int:
+    """How many jobs this run is going to start."""
+    return sum(1 for _ in workflow.dag.needrun_jobs())
+
+
 def has_run(workflow: Any) -> bool:
     """Whether the workflow was executed: not only listed, linted, drawn, or tried with ``-n`` or ``--touch``."""
     return workflow.executor_plugin is not None and not workflow.dryrun and not workflow.touch

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
-    {"command_line"},
+    {"command_line", "warm"},
     {"commands"},
     {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims"},

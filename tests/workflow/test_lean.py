@@ -1,0 +1,46 @@
+"""Each stage imports the heavy libraries that it uses, and no other: without a warm process every job pays for them.
+
+What timm and transformers import themselves is theirs.
+"""
+
+import json
+import sys
+
+import pytest
+
+HEAVY = {
+    "torch", "torch._dynamo", "transformers", "timm", "peft", "accelerate", "pandas", "pyarrow", "sklearn", "scipy",
+    "mlflow", "datasets", "matplotlib", "snakemake", "dvc", "jinja2", "PIL",
+}  # fmt: skip
+TOLD = f"""\
+import atexit, sys
+import frod.command_line
+atexit.register(lambda: print("loaded:", *sorted({HEAVY!r} & set(sys.modules))))
+frod.command_line.main()
+"""
+RUN = "results/tiny/digits/digit_vit/frod"
+TASK = "data/tasks/digits/digit_vit"
+
+
+def commands(project):
+    """Command lines of stages over finished results, and what they may load."""
+    record = json.loads(project.path(f"{RUN}/seed-0/record.json").read_text())
+    trials = [word for i in (0, 1) for word in ("--trial", f"{RUN}/tune/trial-{i}.json")]
+    train = ["train", "--spec", json.dumps(record["spec"]), "--backbone", "data/models/digit_vit", "--task", TASK]
+    for name in record["inputs"]:
+        train += ["--basis", name.rpartition("/")[0]] if "bases" in name else []
+        train += ["--rates", name] if name.endswith("rates.json") else []
+    return {
+        "tune": (["tune", *trials, "--out", "lean/rates.json"], set()),
+        "evaluate": (["evaluate", "--run", f"{RUN}/seed-0", "--task", TASK], {"pandas", "pyarrow"}),
+        "train": ([*train, "--out", "lean/run"], {"torch", "torch._dynamo", "timm", "accelerate", "pandas", "pyarrow", "PIL"}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["tune", "evaluate", "train"])
+def test_a_stage_loads_what_it_uses(finished, stage):
+    command, may = commands(finished)[stage]
+    finished.path("lean").mkdir(exist_ok=True)
+    said = finished.run(sys.executable, "-c", TOLD, *command, FROD_TRACKING="off").stdout
+    loaded = set(said.splitlines()[-1].removeprefix("loaded:").split())
+    assert loaded <= may, sorted(loaded - may)
