@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SU
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help reproduce test check lint format bench bench-gpu dag schema dvc-commit clean
+.PHONY: help reproduce test check lint format bench bench-gpu dag schema dvc-commit ship clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -65,6 +65,9 @@ dag: $(VENV)/workflow.installed ## Draw docs/dag.svg anew
 
 schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
 	$(BIN)/frod schema
+
+ship: $(VENV)/workflow.installed ## Train the backbones that the package ships anew, by their recipes
+	$(BIN)/frod ship
 
 clean: ## Remove data, results and logs; not reports (git has them), the environment or the cache
 	rm -rf results data/models data/tasks data/bases logs .snakemake mlflow.db*

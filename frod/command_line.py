@@ -61,6 +61,7 @@ def _app():
         replay,
         report,
         schema,
+        ship,
         show,
         spectrum,
         summarise,
@@ -101,6 +102,7 @@ def _app():
         cost,
         schema,
         dag,
+        ship,
     ):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, files, secrets
+from frod import artefacts, files, numerics, secrets
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "run": ("suite", "task", "backbone", "method", "seed"),
@@ -63,6 +63,7 @@ def environment() -> dict[str, Any]:
         "accelerator": None,
         "threads": None,
         "deterministic": None,
+        "numerics": numerics.facts(),
     }
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -76,6 +77,12 @@ def environment() -> dict[str, Any]:
             "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
         }
     return found
+
+
+def machine(environment: dict[str, Any]) -> dict[str, Any]:
+    """Of an environment what decides whether a training can come out the same bit for bit elsewhere."""
+    found = {name: environment.get(name) for name in ("processor", "accelerator", "threads", "numerics")}
+    return found | {"torch": (environment.get("packages") or {}).get("torch")}
 
 
 def processor_name() -> str:
