@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SU
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help reproduce test check lint format bench bench-gpu dag schema dvc-commit clean
+.PHONY: help reproduce publish test check lint format bench bench-gpu dag schema dvc-commit ship clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -57,6 +57,12 @@ bench: $(VENV)/dev.installed ## Methods side by side on the CPU, 40 minutes on 2
 bench-gpu: ## The same on CUDA; installs nothing: PYTHON needs torch, transformers, timm, peft, accelerate
 	$(PYTHON) -m bench --device cuda $(BENCH)
 
+publish: ## Replace reports/published/SUITE, which git keeps, by reports/SUITE: make publish SUITE=smoke
+	@case "$(SUITE)" in ''|*[!a-z0-9_]*) echo "SUITE: is '$(SUITE)'; name a suite, as in make publish SUITE=smoke" >&2; exit 1;; esac
+	@test -f reports/$(SUITE)/report.json || { echo "reports/$(SUITE)/report.json: is not there; run make reproduce SUITE=$(SUITE) first" >&2; exit 1; }
+	rm -rf reports/published/$(SUITE)
+	cp -R reports/$(SUITE) reports/published/$(SUITE)
+
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
 	$(BIN)/python -m frod.provenance.commit
 
@@ -66,5 +72,8 @@ dag: $(VENV)/workflow.installed ## Draw docs/dag.svg anew
 schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
 	$(BIN)/frod schema
 
-clean: ## Remove data, results and logs; not reports (git has them), the environment or the cache
-	rm -rf results data/models data/tasks data/bases logs .snakemake mlflow.db*
+ship: $(VENV)/workflow.installed ## Train the backbones that the package ships anew, by their recipes
+	$(BIN)/frod ship
+
+clean: ## Remove data, results, reports and logs; not reports/published, the environment or the cache
+	rm -rf results data/models data/tasks data/bases logs .snakemake mlflow.db* $(filter-out %/published,$(wildcard reports/*))

@@ -63,6 +63,7 @@ def _app():
         replay,
         report,
         schema,
+        ship,
         show,
         spectrum,
         summarise,
@@ -103,6 +104,7 @@ def _app():
         cost,
         schema,
         dag,
+        ship,
     ):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))

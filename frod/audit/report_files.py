@@ -57,7 +57,6 @@ def again(report: Path) -> Findings:
                 summary=study.summary,
                 dag=Path(study.written["dag"]),
                 out=out,
-                place=report,
             )
             findings.checked["report files written once more"] += _compare(report, out, findings)
     return findings

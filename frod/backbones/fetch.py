@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from frod import hub
+from frod import artefacts, hub
 from frod.backbones.registry import Hub, Local, Package
 from frod.files import sha256
 
@@ -54,6 +55,28 @@ def package(name: str, source: Package, out: Path) -> str:
                 f"{expected}; install the package anew"
             )
     return distribution.version
+
+
+def shipped(name: str, source: Path, out: Path) -> dict[str, Any]:
+    """Copy weights that this package ships into `out`, each file's sha256 checked; return what source.json says.
+
+    Raises
+    ------
+    ValueError
+        A file is missing or changed.
+    """
+    remedy = "install the package anew, or train the model by its recipe: `frod backbone --train`"
+    facts = artefacts.read_manifest(source / "source.json", remedy=remedy)
+    for file, expected in facts["files"].items():
+        if (source / file).is_file():
+            shutil.copyfile(source / file, out / file)
+        found = sha256(out / file) if (out / file).is_file() else "of no file"
+        if found != expected:
+            raise ValueError(
+                f"backbone {name}: {source / file} has sha256 {found}, its source.json says {expected}; {remedy}"
+            )
+    made = facts["source"].removeprefix("pre-trained here ")
+    return {"source": f"shipped with frod, pre-trained {made}"} | {k: facts[k] for k in ("revision", "pretraining")}
 
 
 def local(name: str, source: Local, out: Path) -> None:

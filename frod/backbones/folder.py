@@ -32,6 +32,7 @@ def materialise(
     *,
     seed: int = 0,
     mirror: Path | None = None,
+    pretrained: Path | None = None,
     pretraining_data: Any = None,
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> dict[str, Any]:
@@ -45,6 +46,8 @@ def materialise(
         Of the pre-training, where the model is trained here.
     mirror : Path, optional
         Folder with models/ID/, looked up before the Hub.
+    pretrained : Path, optional
+        Where the model is trained here: folder of an earlier training by the same recipe, to be copied instead.
     pretraining_data : ndarray or list of str, optional
         Where `spec.pretrained_on` names a task: its unlabelled training data, as frod.tasks.pretraining gives them.
     progress : callable
@@ -57,7 +60,9 @@ def materialise(
     """
     facts: dict[str, Any] = {"name": name, "title": spec.title, "library": spec.library, "licence": spec.licence}
     with whole_directory(out) as folder:
-        if isinstance(spec.source, Pretrained):
+        if pretrained is not None:
+            facts |= fetch.shipped(name, pretrained, folder)
+        elif isinstance(spec.source, Pretrained):
             facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:
             facts |= _fetched(name, spec.source, folder, mirror)

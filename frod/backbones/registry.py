@@ -123,6 +123,8 @@ class Pretrained(Entry):
     """Lines of generated text."""
     architecture: Architecture
     settings: Settings
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Of the pre-training; null: the split's."""
 
 
 class BackboneSpec(Entry):
@@ -164,6 +166,13 @@ class Named(Entry):
     task: dict[str, Any] | None = None
     """Of a model that is pre-trained here, what it learns from."""
     seed: int | None = None
+    """Of the split: the model learns from what is training data under it."""
+
+    @property
+    def pretraining_seed(self) -> int | None:
+        """Of the pre-training: the model's own, where it has one."""
+        own = getattr(self.backbone.source, "seed", None)
+        return self.seed if own is None else own
 
     @model_validator(mode="after")
     def _whole(self) -> Named:

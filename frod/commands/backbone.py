@@ -17,10 +17,17 @@ def backbone(
     spec: Annotated[str, typer.Option(help="The registry's entries as JSON: name, backbone, and the task it learns.")],
     out: Annotated[Path, typer.Option(help="Folder to write: data/models/BACKBONE.")],
     threads: Annotated[int, typer.Option(help="CPU threads of a pre-training.")] = 1,
+    train: Annotated[
+        bool, typer.Option("--train", help="Pre-train by the recipe, even where package or cache have the result.")
+    ] = False,
 ) -> None:
-    """Write the weights and source.json; what is pre-trained here comes from the user's cache the second time."""
+    """Write the weights and source.json.
+
+    What is pre-trained here comes with the package where it ships the recipe's result, else from the user's cache the
+    second time.
+    """
     from frod import numerics, plain
-    from frod.backbones import materialise
+    from frod.backbones import materialise, shipped
     from frod.backbones.registry import Named
     from frod.entries import validate
     from frod.provenance import cache, code
@@ -32,15 +39,19 @@ def backbone(
     if model.pretrained_on is None:
         materialise(name, model, out, mirror=mirror)
         return
+    if not train and (weights := shipped.find(entries)) is not None:
+        materialise(name, model, out, pretrained=weights)
+        print(f"{name}: the weights that the package ships")
+        return
     numerics.hold(threads)
     what = {"kind": "backbone", "threads": threads, "code": code.code_hash("frod.commands.backbone")}
     what["numerics"] = numerics.facts()
     key = cache.key_of(what | entries)
-    if cache.fetch(key, out):
+    if not train and cache.fetch(key, out):
         print(f"{name} taken from the cache, entry {key}")
         return
     data = _pretraining_data(named, mirror)
-    materialise(name, model, out, seed=named.seed, pretraining_data=data, progress=_progress)
+    materialise(name, model, out, seed=named.pretraining_seed, pretraining_data=data, progress=_progress)
     cache.store(key, out)
 
 

@@ -9,7 +9,9 @@ import typer
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="Folder of a report, reports/SUITE; of a git revision: REV:reports/SUITE.")],
+    a: Annotated[
+        str, typer.Argument(help="Folder of a report, reports/SUITE; of a git revision: REV:reports/published/SUITE.")
+    ],
     b: Annotated[str, typer.Argument(help="The other; differences are B - A.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as for a pull request.")] = False,
     json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write everything to this file, too.")] = None,

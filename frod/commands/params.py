@@ -46,6 +46,17 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     return workflow, known_backbones, known_tasks
 
 
+def spec_of_backbone(name: str, backbones: dict[str, Any], tasks: dict[str, Any], split_seed: int) -> dict[str, Any]:
+    """What `frod backbone --spec` takes: the entry, and of a model that is pre-trained here the task it learns."""
+    entry = backbones[name]
+    # Its shape is for estimates; the weights bring their own.
+    spec = {"name": name, "backbone": entry.model_dump(mode="json", by_alias=True, exclude={"architecture"})}
+    if entry.pretrained_on:
+        task = tasks[entry.pretrained_on].model_dump(mode="json", by_alias=True)
+        spec |= {"task": task, "seed": split_seed}
+    return spec
+
+
 def check_file(file: Path) -> dict[str, Any]:
     """Read a file of parameters as plain values, before Snakemake takes it for a template and runs what it says.
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from frod.compare import digests
+from frod.compare.digests import Digests
 from frod.compare.reading import Side
 from frod.compare.settings import Setting, settings
 from frod.evaluation.statistics import over_seeds, paired_difference
@@ -76,14 +78,20 @@ class Comparison:
     only_b: list[str]
     rows: list[Row]
     claims: list[Verdict]
+    files: Digests | None
+    """Adapters and predictions; None where a side does not say."""
     settings: list[Setting]
     unknown: list[str]
     """What could not be looked at, in sentences."""
 
     @property
     def differ(self) -> bool:
-        """Whether results differ: runs, test metrics, numbers of parameters or verdicts."""
-        return not all(row.same for row in self.rows) or any(claim.a != claim.b for claim in self.claims)
+        """Whether results differ: runs, test metrics, numbers of parameters, verdicts, or files that should not.
+
+        Neither times, hosts, memory nor commits: these show among the settings, or not at all.
+        """
+        verdicts = any(claim.a != claim.b for claim in self.claims)
+        return verdicts or not all(row.same for row in self.rows) or (self.files is not None and self.files.differ)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -101,6 +109,7 @@ def compare(a: Side, b: Side) -> Comparison:
         only_b=[run for run in runs_b if run not in set(runs_a)],
         rows=[_row(key, groups_a.get(key), groups_b.get(key)) for key in dict.fromkeys([*groups_a, *groups_b])],
         claims=_verdicts(a.claims, b.claims),
+        files=digests.compare(a.runs, b.runs),
         settings=settings(a, b),
         unknown=list(dict.fromkeys(_unknown(a, b))),
     )
@@ -219,5 +228,7 @@ def _unknown(a: Side, b: Side) -> Iterable[str]:
             yield f"{side.name} has no report.json: parameters and data are not compared."
         if side.claims is None:
             yield f"{side.name} has no claims.json: verdicts are not compared."
+        if side.runs is None:
+            yield f"{side.name} has no runs.json: adapters and predictions are not compared."
         if side.report is not None and not side.records:
             yield f"The runs of {side.name} do not lie here as it read them: packages are not compared."

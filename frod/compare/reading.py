@@ -37,6 +37,8 @@ class Side:
     """Of report.json: settings, inputs, code; None where the report is older than that."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """Those of the runs that still lie where the report read them, unchanged."""
+    runs: dict[str, dict[str, Any]] | None = None
+    """Of runs.json: by run the sha256 of its files and what made them; None where the report is older than that."""
     suite: dict[str, Any] | None = None
     """The suite's file: of the revision, or as it lies here now; None where it is not among the project's own."""
 
@@ -68,13 +70,14 @@ def read(given: str) -> Side:
     lacking = [name for name in NEEDED if name not in results]
     if lacking:
         raise ValueError(f"{given}/{RESULTS}: lacks {', '.join(lacking)}; it was not written by `frod report`")
-    claims, report = _json(reader, given, "claims.json"), _json(reader, given, "report.json")
+    claims, report, runs = (_json(reader, given, f"{name}.json") for name in ("claims", "report", "runs"))
     return Side(
         name=given,
         results=results,
         claims=None if claims is None else claims["claims"],
         report=report,
         records=_records(report) if report else [],
+        runs=None if runs is None else runs["runs"],
         suite=_suite(project, report) if report else None,
     )
 
@@ -109,7 +112,8 @@ def _readers(given: str) -> tuple[Reader, Reader]:
     revision, colon, path = given.partition(":")
     if not colon:
         raise ValueError(
-            f"{given}: there is no such folder; give that of a report, such as reports/smoke, or REVISION:reports/smoke"
+            f"{given}: there is no such folder; give that of a report, such as reports/smoke, or "
+            "REVISION:reports/published/smoke"
         )
     return _git_readers(given, revision, path.strip("/"))
 

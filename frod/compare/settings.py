@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.compare.digests import FILES
 from frod.compare.reading import Side
 from frod.reporting.flat import flat
 
@@ -90,7 +91,7 @@ def _code(a: Side, b: Side) -> list[Setting]:
 
 def _environment(a: Side, b: Side) -> list[Setting]:
     if not a.records or not b.records:
-        return []
+        return _machines(a, b)
     sides = []
     for side in (a, b):
         of_runs = [record["environment"] for record in side.records]
@@ -98,6 +99,18 @@ def _environment(a: Side, b: Side) -> list[Setting]:
         packages = [one.get("packages") or {} for one in of_runs]
         names = sorted({name for one in packages for name in one})
         sides.append(seen | {name: _values([one.get(name) for one in packages]) for name in names})
+    return _differing("environment", *sides)
+
+
+def _machines(a: Side, b: Side) -> list[Setting]:
+    """The part of the environment that runs.json has, where the records themselves are not here."""
+    if a.runs is None or b.runs is None:
+        return []
+    sides = []
+    for runs in (a.runs, b.runs):
+        machines = [{name: value for name, value in flat(run).items() if name not in FILES} for run in runs.values()]
+        names = dict.fromkeys(name for one in machines for name in one)
+        sides.append({name: _values([one.get(name) for one in machines]) for name in names})
     return _differing("environment", *sides)
 
 

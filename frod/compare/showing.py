@@ -39,7 +39,7 @@ def sentences(found: Comparison) -> list[str]:
     for side, runs in (("A", found.only_a), ("B", found.only_b)):
         if runs:
             lines.append(f"Only in {side}: {_listed(runs)}")
-    return lines + found.unknown
+    return lines + ([found.files.sentence()] if found.files else []) + found.unknown
 
 
 def _listed(runs: Sequence[str]) -> str:

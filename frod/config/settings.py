@@ -14,6 +14,9 @@ from frod.plain import shown
 _NAME = "^[A-Za-z0-9_.-]+$"
 _PARTITION = "^[A-Za-z0-9_.,-]+$"
 
+PUBLISHED = "published"
+"""Folder of the reports that git keeps, beside those that a run writes."""
+
 Protocol = Literal["audited", "released"]
 
 
@@ -24,6 +27,8 @@ def _fit_for_a_shell(folder: str) -> str:
             f"is {shown(folder)}; a folder's name here has letters, digits and ./@%+=:,-_, at most 200 of them, and "
             "begins with no hyphen"
         )
+    if PUBLISHED in folder.split("/"):
+        raise ValueError(f"is {shown(folder)}; {PUBLISHED} holds the reports that git keeps: choose another folder")
     return folder
 
 
@@ -36,7 +41,7 @@ class Paths(Entry):
     results: Folder = "results"
     """Folder of runs: results/SUITE/TASK/BACKBONE/METHOD/seed-N."""
     reports: Folder = "reports"
-    """Folder of reports: reports/SUITE."""
+    """Folder of reports: reports/SUITE. Those that git keeps lie in reports/published/SUITE."""
     mirror: str | None = None
     """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
 

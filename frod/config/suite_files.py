@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from frod import plain
-from frod.config.settings import Resources, Training
+from frod.config.settings import PUBLISHED, Resources, Training
 from frod.config.suite import Experiment, Suite
 from frod.entries import Entry, Name, meant, validate
 
@@ -27,7 +27,10 @@ def find(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str
         raise ValueError(
             f"{where}: there is no {plain.one_line(str(path))}{meant(suite, known)} (suites: {', '.join(known)})"
         )
-    return validate(_SuiteName, {"suite": path.stem}, str(path)).suite, path
+    name = validate(_SuiteName, {"suite": path.stem}, str(path)).suite
+    if name == PUBLISHED:
+        raise ValueError(f"{where}: {name} is the folder of the reports that git keeps; give the suite another name")
+    return name, path
 
 
 class _SuiteName(Entry):

@@ -95,12 +95,32 @@ def setting_of(environment: Mapping[str, Any]) -> str:
 
 
 def differing(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Say why two environments of `frod.provenance.records` need not give the same digits; None: they have to."""
+    """Say why numbers need not have the same digits on both sides; None: they have to.
+
+    Parameters
+    ----------
+    recorded, here : mapping
+        `numerics` and `processor` of an environment of `frod.provenance.records`.
+    """
     if recorded.get("numerics") != here.get("numerics"):
         return f"numerics: {here.get('numerics')} here, {recorded.get('numerics', 'native')} recorded"
     if here.get("numerics") != SAME and here["processor"] != recorded["processor"]:
         return f"processor: {here['processor']} here, {recorded['processor']} recorded"
     return None
+
+
+def comparable(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    """Say why two trainings need not be the same to the bit; None: they have to.
+
+    Parameters
+    ----------
+    recorded, here : mapping
+        As `frod.provenance.records.machine` gives them: also accelerator, threads and torch.
+    """
+    for name in ("accelerator", "threads", "torch"):
+        if recorded.get(name) != here.get(name):
+            return f"{name}: {here.get(name)} here, {recorded.get(name)} recorded"
+    return differing(recorded, here)
 
 
 @cache

@@ -25,8 +25,14 @@ from frod.provenance.sources import Source, parsed
 PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
 
 # What `frod.config` resolves to, and a registry's entry, are in a job's own params: a new entry must not make other
-# tasks' runs stale. Tracking mirrors results and alters none.
-EXCLUDED = ("frod.config", "frod.tracking", "tasks/registry.yaml", "backbones/registry.yaml")
+# tasks' runs stale. Tracking mirrors results and alters none; a README is for people.
+EXCLUDED = (
+    "frod.config",
+    "frod.tracking",
+    "tasks/registry.yaml",
+    "backbones/registry.yaml",
+    "backbones/shipped/README.md",
+)
 
 # Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
 GENERATED = ("reports", "results", "data", "logs", "dvc.lock")

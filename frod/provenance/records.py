@@ -64,6 +64,7 @@ def environment() -> dict[str, Any]:
         "accelerator": None,
         "threads": None,
         "deterministic": None,
+        "numerics": numerics.facts(),
     }
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -77,6 +78,12 @@ def environment() -> dict[str, Any]:
             "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
         }
     return found
+
+
+def machine(environment: dict[str, Any]) -> dict[str, Any]:
+    """Of an environment what decides whether a training can come out the same bit for bit elsewhere."""
+    found = {name: environment.get(name) for name in ("processor", "accelerator", "threads", "numerics")}
+    return found | {"torch": (environment.get("packages") or {}).get("torch")}
 
 
 def processor_name() -> str:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from frod import files
+from frod.config.settings import PUBLISHED
 from frod.provenance import metadata, workflows
 from frod.provenance.ledger import VOLATILE, Entry, Ledger, read_stash, write_stash
 from frod.provenance.metadata import Metadata
@@ -120,7 +121,7 @@ def suites_here(
     found = {suite}
     for folder in (root / results, root / reports):
         if folder.is_dir():
-            found |= {path.name for path in folder.iterdir() if path.is_dir()}
+            found |= {path.name for path in folder.iterdir() if path.is_dir() and path.name != PUBLISHED}
     for path in (root / data / "state").glob("r*-*.json"):
         found.add(path.stem.partition("-")[2])
     return sorted(found)

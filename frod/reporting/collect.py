@@ -27,7 +27,6 @@ def build(
     summary: Path,
     dag: Path,
     out: Path,
-    place: Path | None = None,
 ) -> None:
     """Read the runs of a suite and write its report.
 
@@ -43,9 +42,8 @@ def build(
     dag : Path
         Picture of the workflow.
     out : Path
-        Folder of the report. Paths are relative to the working directory, as in the workflow.
-    place : Path, optional
-        Where the report is to be read, if not in `out`: its links lead from there.
+        Folder of the report. Paths are relative to the working directory, as in the workflow. Links to runs lead from
+        the suite's own folder of reports, so that a copy anywhere is the same to the byte.
 
     Raises
     ------
@@ -74,7 +72,7 @@ def build(
         tuning=evidence.tuning,
         spectra=evidence.spectra,
         dag=dag.read_text("utf-8"),
-        results=os.path.relpath(workflow.params.paths.results, place or out),
+        results=os.path.relpath(workflow.params.paths.results, Path(workflow.params.paths.reports) / workflow.name),
     )
     manifest = {
         "layout": LAYOUT,

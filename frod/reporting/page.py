@@ -118,6 +118,7 @@ def _contents(report: Report, dag: str | None) -> dict[str, str]:
         "summary.md": markdown.summary_md(report),
         "claims.json": tables.claims_json(report.claims),
         "metrics.json": tables.metrics_json(report.comparisons, report.headline, report.claims, **counts),
+        "runs.json": tables.runs_json(report.records),
         "curves.csv": tables.curves_csv(report.histories),
         **{f"figures/{name}.svg": text for name, text in svg.items()},
         **run_pages.pages(report, templates),

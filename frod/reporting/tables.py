@@ -1,4 +1,4 @@
-"""The report's tables for machines: results.csv, metrics.json, curves.csv, claims.json."""
+"""The report's tables for machines: results.csv, metrics.json, curves.csv, claims.json, runs.json."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.provenance.records import machine
 from frod.reporting.comparison import Comparison, Headline
 from frod.reporting.curves import thin
 from frod.reporting.naming import RunKey
 
 CURVE_POINTS = 100
+DIGESTS = ("adapter.safetensors", "predictions.parquet")
 
 
 def results_csv(summary: pd.DataFrame) -> str:
@@ -40,6 +43,20 @@ def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
 def claims_json(claims: Mapping[str, Any]) -> str:
     """The claims with their verdicts and figures, as `frod.claims.assess` gives them."""
     return json.dumps(claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def runs_json(records: Mapping[RunKey, Mapping[str, Any]]) -> str:
+    """Of every run, a line each, the sha256 of adapter and predictions and what they were made on.
+
+    What a second run of the suite is held against where the records themselves are not there.
+    """
+    lines = []
+    for key in sorted(records):
+        outputs = {PurePath(path).name: digest for path, digest in (records[key].get("outputs") or {}).items()}
+        facts = {PurePath(name).stem: outputs[name] for name in DIGESTS if name in outputs}
+        facts |= machine(records[key]["environment"])
+        lines.append(f"    {json.dumps(key.path)}: {json.dumps(facts, ensure_ascii=False, allow_nan=False)}")
+    return '{\n  "layout": 1,\n  "runs": {\n' + ",\n".join(lines) + "\n  }\n}\n"
 
 
 def metrics_json(

@@ -81,6 +81,14 @@ def test_every_method_of_a_seed_has_the_same_training(tmp_path):
         ({"training": {"batch_size": 32, "accumulation": 5}}, "training: batch_size 32 is not a multiple"),
         ({"suite": "smal"}, "did you mean 'small'"),
         ({"basis": None}, "params.yaml: basis"),
+        (
+            {"paths": {"reports": "reports/published"}},
+            "params.yaml: paths.reports: is 'reports/published'; pub",
+        ),
+        (
+            {"paths": {"results": "published"}},
+            "paths.results: is 'published'; published holds the reports",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_named(tmp_path, params, message):
@@ -211,6 +219,18 @@ def test_what_a_training_may_use_is_merged_as_its_budget_is(tmp_path):
     suite["experiments"][0]["resources"] = {"gpu": 2}
     (found,) = {one.model_dump_json() for one in load(tmp_path, suite=suite).resources.values()}
     assert json.loads(found) | {"gpu": 2, "threads": 2, "mem_mb": 4000} == json.loads(found)
+
+
+@pytest.mark.parametrize("name", ["published", "workflow/suites/published.yaml", "elsewhere/published.yaml"])
+def test_no_suite_takes_the_folder_of_the_published_reports(tmp_path, name):
+    for folder in ("workflow/suites", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "published.yaml").write_text(yaml.safe_dump(SUITE))
+    with pytest.raises(ValueError, match=r"^params\.yaml: suite: published is the folder of the reports"):
+        load(tmp_path, {"suite": name})
+    including = {key: value for key, value in SUITE.items() if key != "experiments"} | {"include": ["published"]}
+    with pytest.raises(ValueError, match=r"small\.yaml: include: published is the folder"):
+        load(tmp_path, suite=including)
 
 
 def test_a_run_that_the_suite_does_not_have_is_named_with_the_nearest():

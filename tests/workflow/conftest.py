@@ -94,6 +94,12 @@ def clone(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def fresh(clone, tmp_path_factory):
+    """The same with an empty cache, and the commands that a user would type."""
+    return Project(clone, tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def original(tmp_path_factory, worker_id):
     """A project in which the tiny suite has run to its report: once for all test processes, and never altered."""

@@ -14,24 +14,31 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for two runs of the workflow
+BEFORE, AFTER = "HEAD~1:reports/published/tiny", "HEAD:reports/published/tiny"
 OLD, NEW = "full_ft: [{ lr: 1.0e-3, lr_head: 1.0e-3 }", "full_ft: [{ lr: 3.0e-3, lr_head: 1.0e-3 }"
 
 
 @pytest.fixture(scope="module")
 def changed(finished):
-    """The finished project with its reports committed under two learning rates of full fine-tuning."""
-    finished.git("add", "--force", "reports")
-    finished.git("commit", "--quiet", "--allow-empty", "--message", "first")
+    """The finished project, committed under two learning rates of full fine-tuning."""
+    commit(finished, "first")
     finished.edit("workflow/suites/tiny.yaml", OLD, NEW)
     finished.snakemake()
-    finished.git("add", "--all")
-    finished.git("commit", "--quiet", "--message", "second")
+    commit(finished, "second")
     return finished
+
+
+def commit(project, message):
+    """DVC records what was made, the report is published, git has both."""
+    project.run("python", "-m", "frod.provenance.commit")
+    project.run("make", "publish", "SUITE=tiny")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", message)
 
 
 def metric(project, revision):
     """Full fine-tuning's accuracy, and FRoD's, as a revision has them."""
-    content = json.loads(project.git("show", f"{revision}:reports/tiny/metrics.json"))
+    content = json.loads(project.git("show", f"{revision}:reports/published/tiny/metrics.json"))
     return [content[f"digits/digit_vit/{method}/test_accuracy"] for method in ("full_ft", "frod")]
 
 
@@ -39,7 +46,7 @@ def test_compare_shows_what_changed_and_only_that(changed, tmp_path):
     before, after = metric(changed, "HEAD~1"), metric(changed, "HEAD")
     assert before[0] != after[0] and before[1] == after[1]
     out = tmp_path / "compared.json"
-    command = ("python", "-m", "frod", "compare", "HEAD~1:reports/tiny", "reports/tiny", "--json", out, "--exit-code")
+    command = ("python", "-m", "frod", "compare", BEFORE, "reports/tiny", "--json", out, "--exit-code")
     done = changed.run(*command, check=False)
     assert done.returncode == 1, done.stdout
     found = json.loads(out.read_text())
@@ -47,16 +54,20 @@ def test_compare_shows_what_changed_and_only_that(changed, tmp_path):
     assert by_method["full_ft"]["difference"] == pytest.approx(after[0] - before[0], abs=1e-6)
     assert [row["same"] for row in by_method.values()] == [method != "full_ft" for method in by_method]
     assert {row["how"] for row in found["rows"]} == {"paired"}
+    # Files that differ are told from those that do not, and the first of them is named.
+    assert found["files"]["runs"] == 3 and found["files"]["excuse"] is None
+    assert found["files"]["differing"] == ["digits/digit_vit/full_ft/seed-0 (adapter, predictions)"]
     rate = {one["name"]: (one["a"], one["b"]) for one in found["settings"] if one["group"] == "suite file"}
     assert rate == {"experiments.0.grid.full_ft.0.lr": ("0.001", "0.003")}
     assert f"{100 * before[0]:.1f}" in done.stdout and f"{100 * after[0]:.1f}" in done.stdout
 
 
 def test_a_revision_against_itself_does_not_differ(changed):
-    done = changed.run("python", "-m", "frod", "compare", "HEAD:reports/tiny", "reports/tiny", "--exit-code")
+    done = changed.run("python", "-m", "frod", "compare", AFTER, "reports/tiny", "--exit-code")
     assert "Nothing differs." in done.stdout
+    assert "the same sha256 in all 3 runs" in done.stdout
     wrong = changed.run("python", "-m", "frod", "compare", "HEAD:reports/none", "reports/tiny", check=False)
-    assert wrong.returncode == 1 and "it has reports/tiny" in wrong.stdout and "Traceback" not in wrong.stdout
+    assert wrong.returncode == 1 and "it has reports/published/tiny" in wrong.stdout and "Traceback" not in wrong.stdout
 
 
 def test_dvc_metrics_diff_has_the_change(changed):

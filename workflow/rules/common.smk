@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod import numerics
-from frod.commands.params import load_workflow
+from frod.commands.params import load_workflow, spec_of_backbone
 from frod.provenance import own_files, sources, state
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
@@ -244,18 +244,3 @@ def state_of_backbone(backbone):
 
 def spec_of_task(task):
     return {"name": task, "task": TASKS[task].model_dump(mode="json", by_alias=True)}
-
-
-def spec_of_backbone(backbone):
-    spec = BACKBONES[backbone]
-    entries = {
-        "name": backbone,
-        # Its shape is for estimates; the weights bring their own.
-        "backbone": spec.model_dump(mode="json", by_alias=True, exclude={"architecture"}),
-    }
-    if spec.pretrained_on:
-        entries |= {
-            "task": spec_of_task(spec.pretrained_on)["task"],
-            "seed": WORKFLOW.params.split.seed,
-        }
-    return entries

@@ -16,7 +16,9 @@ rule backbone:
         slurm_partition=PARTITION,
         slurm_account=ACCOUNT,
     params:
-        spec=lambda wildcards: json.dumps(spec_of_backbone(wildcards.backbone)),
+        spec=lambda wildcards: json.dumps(
+            spec_of_backbone(wildcards.backbone, BACKBONES, TASKS, WORKFLOW.params.split.seed)
+        ),
         own=lambda wildcards: state_of_backbone(wildcards.backbone),
         numerics=NUMERICS,
         code=CODE["backbone"],

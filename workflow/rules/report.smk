@@ -41,6 +41,7 @@ rule report:
         ),
         metrics=f"{REPORTS}/metrics.json",
         curves=f"{REPORTS}/curves.csv",
+        digests=f"{REPORTS}/runs.json",
         manifest=f"{REPORTS}/report.json",
         figures=report(
             directory(f"{REPORTS}/figures"),

@@ -25,13 +25,15 @@ def results(tests, *, method="frod", order="order", **changed):
     return pd.DataFrame([row | {"order_sha256": f"{order} {row['seed']}"} for row in rows])
 
 
-def report(folder, table, *, claims=None, params=None, inputs=None):
+def report(folder, table, *, claims=None, params=None, inputs=None, runs=None):
     """A report's folder, as far as a comparison reads it."""
     folder.mkdir(parents=True)
     table.to_csv(folder / "results.csv", index=False)
     if claims is not None:
         listed = [{"id": name, "title": name.title(), "verdict": verdict} for name, verdict in claims.items()]
         (folder / "claims.json").write_text(json.dumps({"layout": 1, "claims": listed}))
+    if runs is not None:
+        (folder / "runs.json").write_text(json.dumps({"layout": 1, "runs": runs}))
     if params is not None:
         content = {"params": params, "inputs": inputs or {}, "code": {"hash": "f" * 64}}
         (folder / "report.json").write_text(json.dumps(content))
@@ -136,6 +138,59 @@ def test_seconds_alone_are_none(tmp_path):
     found = compared(tmp_path, results({0: 0.5}), results({0: 0.5}, train_seconds=9.0))
     assert not found.differ and not found.settings
     assert "Nothing differs." in showing.markdown(found)
+
+
+MACHINE = {"processor": "p", "accelerator": None, "threads": 1, "torch": "2.9"}
+MACHINE |= {"numerics": {"setting": "portable", "instructions": "AVX2"}}
+
+
+def of_files(tmp_path, **changed):
+    """Two reports with the same results, the second with other files or another machine in its first run."""
+    same = {f"digits/vit/frod/seed-{seed}": {"adapter": "a", "predictions": "p", **MACHINE} for seed in (0, 1)}
+    other = same | {"digits/vit/frod/seed-0": same["digits/vit/frod/seed-0"] | changed}
+    sides = [
+        report(tmp_path / name, results({0: 0.5, 1: 0.5}), params={}, claims={}, runs=runs)
+        for name, runs in (("a", same), ("b", other))
+    ]
+    return differences.compare(*map(reading.read, sides))
+
+
+@pytest.mark.parametrize(
+    ("changed", "files"),
+    [
+        ({"adapter": "b"}, "adapter"),
+        ({"predictions": "b"}, "predictions"),
+        ({"adapter": "b", "predictions": "b"}, "adapter, predictions"),
+    ],
+)
+def test_other_bytes_of_an_adapter_or_of_predictions_are_a_difference(tmp_path, changed, files):
+    found = of_files(tmp_path, **changed)
+    assert found.differ and all(row.same for row in found.rows)
+    assert found.files.differing == [f"digits/vit/frod/seed-0 ({files})"]
+    assert f"1 of 2 runs differ, first digits/vit/frod/seed-0 ({files})." in "\n".join(showing.sentences(found))
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_another_machine_alone_is_no_difference_and_is_named(tmp_path):
+    found = of_files(tmp_path, processor="q")
+    assert not found.differ and found.files.differing == []
+    assert "the same sha256 in all 2 runs" in "\n".join(showing.sentences(found))
+    assert [(one.name, one.a, one.b) for one in found.settings] == [("processor", "p", "p, q")]
+
+
+def test_where_the_same_bytes_are_not_to_be_expected_the_reason_is_said(tmp_path):
+    numerics = {"setting": "portable", "instructions": "DEFAULT"}
+    found = of_files(tmp_path, adapter="b", numerics=numerics)
+    assert not found.differ and found.files.differing == ["digits/vit/frod/seed-0 (adapter)"]
+    said = "\n".join(showing.sentences(found))
+    assert "not to be expected (instructions: AVX2 there, DEFAULT here)" in said and "Nothing differs." not in said
+
+
+def test_without_hashes_files_are_not_compared_and_it_is_said(tmp_path):
+    a = report(tmp_path / "a", results({0: 0.5}), runs={"digits/vit/frod/seed-0": {"adapter": "a"}})
+    found = differences.compare(reading.read(a), reading.read(report(tmp_path / "b", results({0: 0.5}))))
+    assert found.files is None and not found.differ
+    assert any(sentence.startswith(f"{tmp_path / 'b'} has no runs.json") for sentence in found.unknown)
 
 
 def test_claims_settings_budgets_and_data_stand_side_by_side(tmp_path):

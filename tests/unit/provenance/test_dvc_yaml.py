@@ -1,6 +1,7 @@
 """dvc.yaml and `frod.provenance.state` speak of the same stages, folders and stashes: one forgotten is unguarded."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def test_every_output_persists_and_every_stage_sees_all_parameters_and_code(dvc_
         assert stage["params"] == [{"params.yaml": None}], name
         assert {"Snakefile", "frod", "workflow"} <= set(stage["deps"]), name
         assert stage["cmd"] == f"snakemake {name}"
+
+
+def test_every_output_is_dvc_s_to_keep_and_not_git_s(dvc_stages):
+    """An output that git tracks would change in git with every run."""
+    outputs = [path for stage in dvc_stages.values() for path in _outputs(stage)]
+    assert all(options.get("cache", True) for stage in dvc_stages.values() for options in _outputs(stage).values())
+    for path in outputs:
+        asked = subprocess.run(["git", "check-ignore", "--quiet", f"{path}/x"], cwd=ROOT, check=False)
+        assert asked.returncode == 0, path
+    kept = subprocess.run(["git", "check-ignore", "--quiet", "reports/published/smoke/x"], cwd=ROOT, check=False)
+    assert kept.returncode == 1
 
 
 def test_stashes_are_kept_by_dvc_and_not_by_git(dvc_stages):

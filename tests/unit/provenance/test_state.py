@@ -94,6 +94,12 @@ class Place:
         return {metadata.modification_time(str(self.root / path)) for path in (DATA, BASIS, RUN)}
 
 
+def test_published_reports_are_no_suite_s_outputs(tmp_path):
+    for folder in ("reports/published/smoke", "reports/minilm", "results/other"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert state.suites_here(tmp_path, "smoke") == ["minilm", "other", "smoke"]
+
+
 @pytest.fixture
 def here(tmp_path):
     (tmp_path / "here").mkdir()

@@ -84,12 +84,31 @@ def read(html):
 def test_files_are_all_there(results, built):
     names = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
     assert {"index.html", "results.csv", "results.tex", "summary.md", "curves.csv", "figures/difference.svg"} <= names
-    assert {"metrics.json", "claims.json", "runs/digits/digit_vit/frod.html"} <= names
+    assert {"metrics.json", "claims.json", "runs.json", "runs/digits/digit_vit/frod.html"} <= names
     assert {"figures/pareto-cola-minilm.svg", "figures/spectrum-digits-digit_vit.svg"} <= names
     assert "figures/spectrum-cola-minilm.svg" not in names, "there is none of it"
     assert {"figures/seeds-digits-digit_vit.svg", "figures/loss-sums-micro_llama.svg"} <= names
     assert "figures/validation-sums-micro_llama.svg" not in names, "sums was not validated during training"
     assert not [name for name in names if ".tmp-" in name]
+
+
+def test_the_hashes_of_every_run_are_there_with_what_made_it(tmp_path):
+    results = synthetic.results()
+    for key, record in results.records.items():
+        for name, digit in (("adapter.safetensors", "a"), ("history.parquet", "c"), ("predictions.parquet", "b")):
+            record["outputs"][f"results/smoke/{key.path}/{name}"] = digit * 64
+        record["environment"]["numerics"] = {"setting": "portable", "instructions": "AVX2"}
+    build(results, tmp_path)
+    written = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert list(written) == [key.path for key in sorted(results.records)]
+    for key, record in results.records.items():
+        environment = record["environment"]
+        assert written[key.path] == {
+            "adapter": "a" * 64,
+            "predictions": "b" * 64,
+            **{name: environment[name] for name in ("processor", "accelerator", "threads", "numerics")},
+            "torch": environment["packages"]["torch"],
+        }
 
 
 def test_no_coordinate_is_nan(built):
