@@ -64,7 +64,6 @@ def environment() -> dict[str, Any]:
         "accelerator": None,
         "threads": None,
         "deterministic": None,
-        "numerics": numerics.facts(),
     }
     torch = sys.modules.get("torch")
     if torch is not None:

@@ -33,7 +33,10 @@ def commands(project):
     return {
         "tune": (["tune", *trials, "--out", "lean/rates.json"], set()),
         "evaluate": (["evaluate", "--run", f"{RUN}/seed-0", "--task", TASK], {"pandas", "pyarrow"}),
-        "train": ([*train, "--out", "lean/run"], {"torch", "torch._dynamo", "timm", "accelerate", "pandas", "pyarrow", "PIL"}),
+        "train": (
+            [*train, "--out", "lean/run"],
+            {"torch", "torch._dynamo", "timm", "accelerate", "pandas", "pyarrow", "PIL"},
+        ),
     }  # fmt: skip
 
 

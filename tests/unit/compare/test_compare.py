@@ -141,7 +141,7 @@ def test_seconds_alone_are_none(tmp_path):
 
 
 MACHINE = {"processor": "p", "accelerator": None, "threads": 1, "torch": "2.9"}
-MACHINE |= {"numerics": {"setting": "portable", "instructions": "AVX2"}}
+MACHINE |= {"numerics": "portable, AVX2"}
 
 
 def of_files(tmp_path, **changed):
@@ -179,11 +179,14 @@ def test_another_machine_alone_is_no_difference_and_is_named(tmp_path):
 
 
 def test_where_the_same_bytes_are_not_to_be_expected_the_reason_is_said(tmp_path):
-    numerics = {"setting": "portable", "instructions": "DEFAULT"}
+    numerics = "portable, DEFAULT"
     found = of_files(tmp_path, adapter="b", numerics=numerics)
     assert not found.differ and found.files.differing == ["digits/vit/frod/seed-0 (adapter)"]
     said = "\n".join(showing.sentences(found))
-    assert "not to be expected (instructions: AVX2 there, DEFAULT here)" in said and "Nothing differs." not in said
+    assert (
+        "not to be expected (numerics: portable, DEFAULT here, portable, AVX2 recorded)" in said
+        and "Nothing differs." not in said
+    )
 
 
 def test_without_hashes_files_are_not_compared_and_it_is_said(tmp_path):
