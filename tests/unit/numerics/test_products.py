@@ -1,5 +1,8 @@
 """Products by numpy's BLAS are what torch's own are: for every operator, layout, dtype and scale, and backwards."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -20,9 +23,16 @@ LAYOUTS = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _installed():
-    products.install()
+    """Only here: other tests compute as a program does that imports the library."""
+    library = products.install.__wrapped__()
+    yield
+    library._destroy()
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
     torch.manual_seed(0)
 
 
@@ -81,3 +91,13 @@ def test_what_computes_is_not_mkl():
     assert np.array_equal(y.detach().numpy(), given @ W.T + bias)
     assert np.array_equal(x.grad.numpy(), there @ W)
     assert np.array_equal(layer.weight.grad.numpy(), there.T @ given)
+
+
+def test_afterwards_torch_computes_again():
+    """What the other tests of this process rely on."""
+    code = (
+        "import torch; from frod.numerics import products; library = products.install.__wrapped__(); library._destroy()"
+    )
+    code += "; print((torch.ones(2, 3) @ torch.ones(3, 2)).sum().item(), products.product.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "12.0 product\n" and not done.stderr
