@@ -61,7 +61,9 @@ publish: ## Replace reports/published/SUITE, which git keeps, by reports/SUITE: 
 	@case "$(SUITE)" in ''|*[!a-z0-9_]*) echo "SUITE: is '$(SUITE)'; name a suite, as in make publish SUITE=smoke" >&2; exit 1;; esac
 	@test -f reports/$(SUITE)/report.json || { echo "reports/$(SUITE)/report.json: is not there; run make reproduce SUITE=$(SUITE) first" >&2; exit 1; }
 	rm -rf reports/published/$(SUITE)
+	mkdir -p reports/published
 	cp -R reports/$(SUITE) reports/published/$(SUITE)
+	find reports/published/$(SUITE) -name .snakemake_timestamp -delete
 
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
 	$(BIN)/python -m frod.provenance.commit

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 
+import psutil
 import pytest
 from closed_disks import small_disk
 from kills import DEADLINE, RUN, TRIAL, environment, kill, log_of, remove, result_of, start, ticks
@@ -43,6 +44,9 @@ def test_the_same_command_ends_in_the_same_result(finished, victim, target):
 def test_a_second_workflow_is_told_of_the_first_and_takes_over_when_that_is_killed(finished):
     def refused(process, target):
         when_saved(finished)(process, target)
+        jobs = psutil.Process(process.pid).children(recursive=True)
+        for job in jobs:  # the training must not end meanwhile
+            job.suspend()
         second = subprocess.run(
             ["snakemake", "--cores", "1", f"{RUN}/record.json"],
             cwd=finished.folder, env=environment(finished), capture_output=True, text=True, check=False,
@@ -50,6 +54,8 @@ def test_a_second_workflow_is_told_of_the_first_and_takes_over_when_that_is_kill
         assert second.returncode != 0 and "cannot be locked" in second.stderr
         assert f"another Snakemake works in this folder (process {process.pid} on" in second.stderr
         assert process.poll() is None
+        for job in jobs:
+            job.resume()
 
     one = kill(finished, "Snakemake", RUN, refused, result_of(finished, RUN))
     assert one.equal and one.said

@@ -214,12 +214,15 @@ def test_what_is_no_run_is_named(finished):
 def test_a_restored_model_predicts_what_the_run_did(finished, method):
     """So the spectrum is of the model whose figures are reported."""
     code = f"""
+from frod import numerics
+numerics.apply()
 import numpy as np, pandas as pd, frod
 from pathlib import Path
 from frod.finished import restore
 from frod.finished.run import Finished
 from frod.tasks import arrays
 from frod.training.predict import predict
+numerics.hold(1)
 run = Finished.read(Path("{RUNS}/{method}/seed-0"))
 basis = frod.Basis.load(run.basis) if run.basis else None
 model = restore.start(run.run, run.backbone, arrays.load_manifest(run.task), basis)

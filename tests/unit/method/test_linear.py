@@ -125,7 +125,8 @@ def test_autocast_does_what_it_does_to_a_frozen_layer(make_model, make_adapted, 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad.dtype == torch.float32
-            assert (parameter.grad - exact[name]).norm() < 0.2 * exact[name].norm(), name
+            # Eight bits of a mantissa; processors that multiply in them (AMX) have been seen 0.29 away.
+            assert (parameter.grad - exact[name]).norm() < 0.4 * exact[name].norm(), name
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
