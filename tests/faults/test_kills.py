@@ -21,6 +21,19 @@ OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet", "rec
 MOMENTS = random.Random(6)
 
 
+@contextlib.contextmanager
+def stopped_jobs(process):
+    """Stop what a workflow has started: no training ends meanwhile."""
+    jobs = psutil.Process(process.pid).children(recursive=True)
+    for job in jobs:
+        job.suspend()
+    try:
+        yield
+    finally:
+        for job in jobs:
+            job.resume()
+
+
 def when_saved(project):
     """A moment a little after the target's first checkpoint."""
 
@@ -44,18 +57,14 @@ def test_the_same_command_ends_in_the_same_result(finished, victim, target):
 def test_a_second_workflow_is_told_of_the_first_and_takes_over_when_that_is_killed(finished):
     def refused(process, target):
         when_saved(finished)(process, target)
-        jobs = psutil.Process(process.pid).children(recursive=True)
-        for job in jobs:  # the training must not end meanwhile
-            job.suspend()
-        second = subprocess.run(
-            ["snakemake", "--cores", "1", f"{RUN}/record.json"],
-            cwd=finished.folder, env=environment(finished), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        with stopped_jobs(process):
+            second = subprocess.run(
+                ["snakemake", "--cores", "1", f"{RUN}/record.json"],
+                cwd=finished.folder, env=environment(finished), capture_output=True, text=True, check=False,
+            )  # fmt: skip
         assert second.returncode != 0 and "cannot be locked" in second.stderr
         assert f"another Snakemake works in this folder (process {process.pid} on" in second.stderr
         assert process.poll() is None
-        for job in jobs:
-            job.resume()
 
     one = kill(finished, "Snakemake", RUN, refused, result_of(finished, RUN))
     assert one.equal and one.said
@@ -72,7 +81,11 @@ def test_a_disk_that_fills_up_costs_no_finished_work(finished):
             pytest.skip("no right to mount a small disk")
         process = start(finished, RUN)
         when_saved(finished)(process, RUN)
-        with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+        with (
+            stopped_jobs(process),
+            contextlib.suppress(OSError),
+            (folder / "ballast").open("wb", buffering=0) as ballast,
+        ):
             while True:
                 ballast.write(bytes(4096))
         assert process.wait(DEADLINE) == 1

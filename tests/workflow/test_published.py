@@ -60,7 +60,7 @@ def published(finished):
 
 def test_a_published_report_is_the_whole_report_and_no_more(published):
     own, copy = (
-        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
         for folder in (published.path("reports/tiny"), published.path("reports/published/tiny"))
     )
     assert own == copy and Path("runs.json") in own
