@@ -77,7 +77,7 @@ class Warm:
             "_said_by(_import_all)",
             "_said_by(lambda: importlib.import_module('frod.command_line'))",
         )
-        self.workflow, self.snakemakes = None, []
+        self.workflow, self.snakemakes, self.jobs = None, [], []
 
     def edit(self, name, old, new):
         text = (self.folder / name).read_text()
@@ -110,9 +110,9 @@ class Warm:
         options.setdefault("stderr", subprocess.STDOUT)
         options.setdefault("stdin", subprocess.DEVNULL)
         environment = self.environment(FROD_WARM=place) | ONE_THREAD | options.pop("environment", {})
-        return psutil.Popen(
-            [*command, *arguments], cwd=cwd or self.folder, env=environment, text=True, **options
-        )  # fmt: skip
+        one = psutil.Popen([*command, *arguments], cwd=cwd or self.folder, env=environment, text=True, **options)
+        self.jobs.append(one)
+        return one
 
     def said(self, *arguments, **options):
         job = self.job(*arguments, **options)
@@ -147,6 +147,9 @@ class Warm:
         for snakemake in self.snakemakes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(snakemake.pid, signal.SIGKILL)
+        for job in self.jobs:
+            if job.poll() is None:
+                job.kill()
         if self.workflow is not None and self.workflow.poll() is None:
             self.workflow.stdin.close()
             self.workflow.wait(DEADLINE)
