@@ -111,8 +111,10 @@ def end_with_workflow() -> None:
 def _watch(process: str) -> None:
     while _lives(process):
         time.sleep(LOOK_SECONDS)
-    _say("the workflow of this job was killed, so the job ends, too; the same command goes on from here")
-    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        _say("the workflow of this job was killed, so the job ends, too; the same command goes on from here")
+    finally:  # also where its log cannot be written any more
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _lives(process: str) -> bool:

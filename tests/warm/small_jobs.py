@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -76,7 +77,7 @@ class Warm:
             "_said_by(_import_all)",
             "_said_by(lambda: importlib.import_module('frod.command_line'))",
         )
-        self.workflow = None
+        self.workflow, self.snakemakes, self.jobs = None, [], []
 
     def edit(self, name, old, new):
         text = (self.folder / name).read_text()
@@ -109,9 +110,9 @@ class Warm:
         options.setdefault("stderr", subprocess.STDOUT)
         options.setdefault("stdin", subprocess.DEVNULL)
         environment = self.environment(FROD_WARM=place) | ONE_THREAD | options.pop("environment", {})
-        return psutil.Popen(
-            [*command, *arguments], cwd=cwd or self.folder, env=environment, text=True, **options
-        )  # fmt: skip
+        one = psutil.Popen([*command, *arguments], cwd=cwd or self.folder, env=environment, text=True, **options)
+        self.jobs.append(one)
+        return one
 
     def said(self, *arguments, **options):
         job = self.job(*arguments, **options)
@@ -138,9 +139,17 @@ class Warm:
         """Start a workflow of one job, with the hook of the repository's own."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True} | options
         command = [sys.executable, "-m", "snakemake", "--show-failed-logs", *(arguments or ["--cores", "1"])]
-        return psutil.Popen(command, cwd=self.folder, env=self.environment(), text=True, **options)
+        self.snakemakes.append(psutil.Popen(command, cwd=self.folder, env=self.environment(), text=True, **options))
+        return self.snakemakes[-1]
 
     def end(self):
+        """End what a test has started, also where it has failed."""
+        for snakemake in self.snakemakes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(snakemake.pid, signal.SIGKILL)
+        for job in self.jobs:
+            if job.poll() is None:
+                job.kill()
         if self.workflow is not None and self.workflow.poll() is None:
             self.workflow.stdin.close()
             self.workflow.wait(DEADLINE)

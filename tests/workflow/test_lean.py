@@ -30,14 +30,12 @@ def commands(project):
     for name in record["inputs"]:
         train += ["--basis", name.rpartition("/")[0]] if "bases" in name else []
         train += ["--rates", name] if name.endswith("rates.json") else []
+    trained = {"torch", "torch._dynamo", "timm", "accelerate", "pandas", "pyarrow", "PIL"}
     return {
         "tune": (["tune", *trials, "--out", "lean/rates.json"], set()),
         "evaluate": (["evaluate", "--run", f"{RUN}/seed-0", "--task", TASK], {"pandas", "pyarrow"}),
-        "train": (
-            [*train, "--out", "lean/run"],
-            {"torch", "torch._dynamo", "timm", "accelerate", "pandas", "pyarrow", "PIL"},
-        ),
-    }  # fmt: skip
+        "train": ([*train, "--out", "lean/run"], trained),
+    }
 
 
 @pytest.mark.parametrize("stage", ["tune", "evaluate", "train"])
