@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+sys.path.append(str(Path(__file__).parent))  # tests of other folders load this file, too
+import forks
+
 ROOT = Path(__file__).parents[2]
 TINY = """\
 title: Tiny
@@ -49,15 +52,7 @@ class Project:
 
     def run(self, *command, check=True, **environment):
         """Run a command; its output, and on a failure all of it in the message."""
-        done = subprocess.run(
-            [*map(str, command)],
-            cwd=self.folder,
-            env=self.environment(**environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = forks.run([*map(str, command)], self.folder, self.environment(**environment), own=environment)
         assert not check or done.returncode == 0, f"{command}\n{done.stdout}"
         return done
 
