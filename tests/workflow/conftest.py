@@ -11,6 +11,7 @@ from filelock import FileLock
 
 sys.path.append(str(Path(__file__).parent))  # tests of other folders load this file, too
 import forks
+from holds import Hold  # noqa: F401 - for them
 
 ROOT = Path(__file__).parents[2]
 TINY = """\
@@ -46,7 +47,9 @@ class Project:
         self.folder, self.cache = folder, cache
 
     def environment(self, **extra):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FROD_", "MLFLOW_", "DVC_", "GIT_"))}
+        # Byte code is kept: each job would else compile the project's own modules.
+        dropped = ("FROD_", "MLFLOW_", "DVC_", "GIT_", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         kept |= {"FROD_CACHE": str(self.cache), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
         return kept | {"GIT_CONFIG_GLOBAL": "/dev/null"} | extra
 
