@@ -34,7 +34,7 @@ reproduce: $(VENV)/workflow.installed ## Install, then run the whole workflow; e
 	@[ -t 1 ] && bars="--logger rich"; $(SNAKEMAKE) $$bars
 
 test: $(VENV)/dev.installed ## Install, then run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: lint test ## Linters, types, then the tests
 

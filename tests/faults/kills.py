@@ -118,13 +118,13 @@ def environment(project) -> dict[str, str]:
     return project.environment(**EAGER, PYTHONPATH=str(project.folder))
 
 
-def start(project, target: str) -> psutil.Popen:
+def start(project, target: str, around: dict[str, str] | None = None) -> psutil.Popen:
     """Begin the command in a process group of its own."""
     wanted = target if target == TRIAL else f"{target}/record.json"
     return psutil.Popen(
         ["snakemake", "--cores", "2", wanted],
         cwd=project.folder,
-        env=environment(project),
+        env=around or environment(project),
         stdout=subprocess.DEVNULL,
         stderr=(project.folder / "said.txt").open("w"),
         start_new_session=True,
@@ -175,28 +175,31 @@ def undisturbed(project, target: str) -> Undisturbed:
     return Undisturbed(result_of(project, target), begins, ends, time.monotonic() - began)
 
 
-def at(share: float, calm: Undisturbed, victim: str) -> Callable[[psutil.Popen, str], None]:
+Moment = Callable[[psutil.Popen], psutil.Process | None]
+"""Waits for the moment to kill, and returns the job's process, if the job is to be killed."""
+
+
+def at(share: float, calm: Undisturbed, victim: str, target: str) -> Moment:
     """A moment: when so much of the victim's time has gone as it takes undisturbed."""
 
-    def wait(process: psutil.Popen, target: str) -> None:
-        if victim == "job":
-            wait_for(process, rule_of(target))
-            time.sleep(share * (calm.ends - calm.begins))
-        else:
-            time.sleep(share * calm.whole)
+    def wait(process: psutil.Popen) -> psutil.Process | None:
+        job = wait_for(process, rule_of(target)) if victim == "job" else None
+        time.sleep(share * (calm.ends - calm.begins if job else calm.whole))
+        return job
 
     return wait
 
 
-def kill(project, victim: str, target: str, wait: Callable[[psutil.Popen, str], None], result: dict[str, str]) -> Try:
+def kill(
+    project, victim: str, target: str, wait: Moment, result: dict[str, str], around: dict[str, str] | None = None
+) -> Try:
     """Start the command, kill -9 the victim when `wait` returns, and give the same command once more."""
     remove(project, target)
     began = time.monotonic()
-    process = start(project, target)
-    wait(process, target)
+    process = start(project, target, around)
+    job = wait(process)
     if victim == "job":
-        if job := job_of(process, rule_of(target)):
-            end(job)
+        end(job)
         process.wait(DEADLINE)
     elif victim == "group":
         end_group(process)
@@ -273,7 +276,7 @@ def main() -> None:
     tries: dict[str, list[Try]] = {name: [] for name in VICTIMS}
     for _ in range(given.tries):
         for name, (victim, target) in VICTIMS.items():
-            moment = at(draw.random(), calm[target], victim)
+            moment = at(draw.random(), calm[target], victim, target)
             tries[name].append(kill(project, victim, target, moment, calm[target].result))
             print(name, tries[name][-1], flush=True)
         rows = [row(name, of_one) for name, of_one in tries.items()]

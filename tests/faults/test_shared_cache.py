@@ -8,13 +8,15 @@ import sys
 
 # What each clone does: take an entry from the cache or make it and put it there, over and over.
 CLONE = """
-import hashlib, random, shutil, sys
+import hashlib, itertools, random, shutil, sys
 from pathlib import Path
 from frod.provenance import cache
 
-out, keys, rounds, draw = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]), random.Random(sys.argv[1])
+out, keys, end, draw = Path(sys.argv[1]), sys.argv[2].split(","), Path(sys.argv[3]), random.Random(sys.argv[1])
 print("here", flush=True)
-for _ in range(rounds):
+for done in itertools.count():
+    if done >= 40 and end.exists():
+        break
     key = draw.choice(keys)
     if not cache.fetch(key, out):
         shutil.rmtree(out, ignore_errors=True)
@@ -33,21 +35,23 @@ KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 def test_clones_that_share_a_cache_and_are_killed(tmp_path):
     environment = os.environ | {"FROD_CACHE": str(tmp_path / "cache")}
 
-    def clone(number, rounds):
-        command = [sys.executable, "-c", CLONE, str(tmp_path / f"clone-{number}/bases"), ",".join(KEYS), str(rounds)]
+    def clone(number):
+        given = [str(tmp_path / f"clone-{number}/bases"), ",".join(KEYS), str(tmp_path / "end")]
+        command = [sys.executable, "-c", CLONE, *given]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "here\n"
         return process
 
     draw = random.Random(0)
-    lasting = [clone(number, 40) for number in range(2)]
+    lasting = [clone(number) for number in range(2)]
     for number in range(2, 8):
-        killed = clone(number, 10_000)
+        killed = clone(number)
         try:
             killed.wait(draw.uniform(0, 0.2))
         except subprocess.TimeoutExpired:
             killed.kill()
         assert killed.wait() == -9, killed.stderr.read()  # none has found anything wrong
+    (tmp_path / "end").touch()
     for process in lasting:
         said = process.communicate()[1]
         assert process.returncode == 0, said

@@ -48,13 +48,13 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_a_suite_that_is_no_plain_yaml(tmp_path, monkeypatch, content, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.yaml").write_bytes(content)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError) as error:
         load({"suite": "own.yaml"}, tmp_path)
     message = str(error.value)
     assert message.startswith(f"{tmp_path}/own.yaml: ") and said in message and "\n" not in message, message
     assert "opensesame" not in message
-    assert time.monotonic() - began < 60, "a small file takes minutes"
+    assert time.process_time() - began < 60, "a small file takes minutes"
     assert os.listdir(tmp_path) == ["own.yaml"], "something in the file has run"
 
 

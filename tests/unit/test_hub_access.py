@@ -48,7 +48,7 @@ def snapshot(hub, tmp_path):
         arguments = json.dumps(["datasets", id, revision, ["plain/test-*"], mirror and str(mirror), gated])
         command = [sys.executable, "-c", SCRIPT, arguments]
         done = subprocess.run(
-            command, check=False, env=clean | settings | environment, capture_output=True, text=True, timeout=120
+            command, check=False, env=clean | settings | environment, capture_output=True, text=True, timeout=600
         )
         return json.loads(done.stdout) if done.returncode == 0 else pytest.fail(done.stderr)
 

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+sys.path.append(str(Path(__file__).parent))  # tests of other folders load this file, too
+import forks
+from holds import Hold  # noqa: F401 - for them
+
 ROOT = Path(__file__).parents[2]
 TINY = """\
 title: Tiny
@@ -43,21 +47,15 @@ class Project:
         self.folder, self.cache = folder, cache
 
     def environment(self, **extra):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FROD_", "MLFLOW_", "DVC_", "GIT_"))}
+        # Byte code is kept: each job would else compile the project's own modules.
+        dropped = ("FROD_", "MLFLOW_", "DVC_", "GIT_", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         kept |= {"FROD_CACHE": str(self.cache), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
         return kept | {"GIT_CONFIG_GLOBAL": "/dev/null"} | extra
 
     def run(self, *command, check=True, **environment):
         """Run a command; its output, and on a failure all of it in the message."""
-        done = subprocess.run(
-            [*map(str, command)],
-            cwd=self.folder,
-            env=self.environment(**environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = forks.run([*map(str, command)], self.folder, self.environment(**environment), own=environment)
         assert not check or done.returncode == 0, f"{command}\n{done.stdout}"
         return done
 

@@ -7,6 +7,7 @@ PROJECT is a copy of a checkout in which the tiny suite of conftest.py has run.
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import forks
 import pandas as pd
 import yaml
 from safetensors import safe_open
@@ -62,10 +64,14 @@ def finish(project: Path, runs: list[Path], *, track: bool) -> None:
         summarise.summarise(params, summary)
     # By the project's own package, whose commit the report names.
     options = {"params": params, "tasks": "data/tasks", "summary": summary, "dag": "docs/dag.svg", "out": report}
-    command = [sys.executable, "-m", "frod", "report", *(f"--{name}={value}" for name, value in options.items())]
-    subprocess.run(command, cwd=project, check=True)
+    _frod(project, "report", *(f"--{name}={value}" for name, value in options.items()))
     if track:  # apart: MLflow keeps what it has opened under a relative name
-        subprocess.run([sys.executable, "-m", "frod", "track", "results/tiny"], cwd=project, check=True)
+        _frod(project, "track", "results/tiny")
+
+
+def _frod(project: Path, *arguments: str) -> None:
+    done = forks.run(["python", "-m", "frod", *arguments], project, dict(os.environ))
+    assert done.returncode == 0, done.stdout
 
 
 def _suite(project: Path, names: list[str], seeds: int) -> str:

@@ -7,9 +7,10 @@ inputs. So a wrong result can be told from a right one by reading it (`Project.i
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+import forks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -136,15 +137,7 @@ class Project:
         }
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         environment |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        done = forks.run([*command], self.root, environment)
         assert (done.returncode != 0) == fails, f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}"
         return done.stdout
 

@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from holds import Hold
 
 from frod.evaluation import metrics
 from frod.files import sha256
@@ -84,9 +84,13 @@ def test_metrics_follow_from_the_predictions(finished):
 
 
 def test_run_again_nothing_is_to_be_done(finished):
-    began = time.monotonic()
-    assert "Nothing to be done" in finished.snakemake()
-    assert time.monotonic() - began < 10
+    """In seconds of the processor: those of the clock are many where the machine is busy."""
+    began = os.times()
+    place = {"cwd": finished.folder, "env": finished.environment()}
+    said = subprocess.run(["snakemake", "--cores", "2"], **place, capture_output=True, text=True, check=True).stderr
+    ended = os.times()
+    assert "Nothing to be done" in said
+    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 10
 
 
 @pytest.mark.parametrize(
@@ -132,27 +136,23 @@ def test_snakemakes_own_report_has_the_figures_and_the_runs(finished, tmp_path):
     assert {"index.html", "claims.json", "results.csv", "spectrum-digits-digit_vit.svg", "frod.html"} <= names
 
 
-def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished):
+def test_after_ctrl_c_the_same_command_ends_in_the_same_result(finished, tmp_path):
     """Interrupted inside a training; the adapter must be what it was, bit for bit."""
     folder = finished.path(RUN.format("full_ft"))
     before = {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
     shutil.rmtree(folder)
-    eager = {"FROD_CHECKPOINT_SECONDS": "0.01"}
+    hold = Hold.of_training(tmp_path / "hold", checkpoints=3)
     process = subprocess.Popen(
         ["python", "-c", HEEDING_CTRL_C, "snakemake", "--cores", "1", f"{RUN.format('full_ft')}/record.json"],
         cwd=finished.folder,
-        env=finished.environment(**eager),
+        env=hold.environment(finished.environment()),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
-    while not (folder / "checkpoint.pt").exists():
-        assert process.poll() is None, "it ended before there was a checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    hold.wait(process)
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(timeout=60)
+    process.wait()
     assert not (folder / "record.json").exists()
     finished.snakemake(f"{RUN.format('full_ft')}/record.json")
     assert json.loads((folder / "record.json").read_text())["resumed_from_step"] > 0

@@ -5,13 +5,12 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from holds import Hold
 from safetensors.torch import load_file
 
 METHODS = ("full_ft", "frod", "linear_probe")
@@ -130,22 +129,22 @@ def test_a_record_of_another_seed_is_found(finished, copied):
     assert "record: seeds" in text and "adapter" in text
 
 
-def test_a_run_that_was_resumed_is_the_same(finished, copied):
+def test_a_run_that_was_resumed_is_the_same(finished, copied, tmp_path):
     """Interrupted after its first checkpoint and gone on with, as Snakemake does it."""
     record = json.loads((copied / "record.json").read_text())
     inputs = {name.rpartition("/")[2]: name for name in record["inputs"]}
     basis = [name for name in record["inputs"] if "/bases/" in name]
     task = next(name for name in record["inputs"] if "/tasks/" in name)
     options = {"--spec": json.dumps(record["spec"] | {"rates": None}), "--backbone": inputs["source.json"]}
-    options |= {"--task": task, "--basis": basis[0], "--rates": inputs["rates.json"], "--checkpoint-seconds": "0.01"}
+    options |= {"--task": task, "--basis": basis[0], "--rates": inputs["rates.json"]}
     for name in ("--backbone", "--task", "--basis"):
         options[name] = options[name].rpartition("/")[0]
-    command = [sys.executable, "-m", "frod", "train", "--out", f"{RUNS}/altered/seed-0"]
+    command = ["python", "-m", "frod", "train", "--out", f"{RUNS}/altered/seed-0"]
     command += [text for pair in options.items() for text in pair]
-    training = subprocess.Popen(command, cwd=finished.folder, env=finished.environment(), stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not (copied / "checkpoint.pt").exists() and time.monotonic() < deadline and training.poll() is None:
-        time.sleep(0.01)
+    hold = Hold.of_training(tmp_path / "hold", checkpoints=2)
+    around = hold.environment(finished.environment())
+    training = subprocess.Popen(command, cwd=finished.folder, env=around, stdout=subprocess.DEVNULL)
+    hold.wait(training)
     training.kill()
     training.wait()
     finished.run(*command)

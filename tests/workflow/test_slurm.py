@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 import slurm_on_loopback
 from filelock import FileLock
+from holds import Hold
 
 from frod.files import sha256
 
@@ -118,7 +118,9 @@ def test_two_trials_share_one_job_and_its_gpu(through_slurm):
     assert list(logs.rglob(f"{pack['JobId']}.log")), sorted(logs.rglob("*"))
 
 
-def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its_checkpoint(through_slurm, request):
+def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its_checkpoint(
+    through_slurm, request, tmp_path
+):
     """The node has processors for both trials at once; only the GPU lets them run one after the other."""
     project = through_slurm
     results = [project.path(f"{RUN}/{name}") for name in ("adapter.safetensors", "predictions.parquet")]
@@ -127,22 +129,23 @@ def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its
     shutil.rmtree(project.path(METHOD))
     project.edit("params.yaml", "gpu_slots: 2", "gpu_slots: 1")
     before = int(project.jobs[-1]["JobId"])
+    hold = Hold(
+        tmp_path / "hold", "tempfile.mkstemp", r"seed-0/\.tmp-[^/]*\.pt'", after=3
+    )  # checkpoints, not of trials
     process = subprocess.Popen(
         command(f"{RUN}/record.json"),
         cwd=project.folder,
-        env=project.environment(FROD_CHECKPOINT_SECONDS="0.01"),
+        env=hold.environment(project.environment()),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     request.addfinalizer(process.kill)
-    deadline = time.monotonic() + 1200
-    while not project.path(f"{RUN}/checkpoint.pt").exists():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    held = hold.wait(process)
     (training,) = of_rule("train", jobs(before))
     subprocess.run(["scancel", training["JobId"]], check=True)
+    held.wait()
+    hold.release()  # of the next one
     said, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, said
 

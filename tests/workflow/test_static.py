@@ -1,9 +1,9 @@
 """The workflow's own files: they lint, plan, and agree with what they are generated from."""
 
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -53,14 +53,15 @@ def test_a_fresh_clone_plans_every_run(clone):
 
 @pytest.mark.parametrize(("protocol", "trials"), [("audited", 24 * 8 * 4), ("released", None)])
 def test_the_paper_s_suite_plans_every_run_in_seconds(clone, protocol, trials):
-    """24 tasks, 8 methods, 5 seeds; about 9 seconds on an idle machine."""
-    began = time.monotonic()
+    """24 tasks, 8 methods, 5 seeds; about 9 seconds of a processor, whatever else the machine does."""
+    began = os.times()
     done = snakemake(clone, "-n", "--quiet", "rules", "--config", "suite=paper", f"protocol={protocol}")
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
     assert (jobs["train"], jobs.get("trial")) == (str(24 * 8 * 5), str(trials) if trials else None)
     assert (jobs["task"], jobs["basis"]) == ("24", "3")
-    assert time.monotonic() - began < 60
+    ended = os.times()
+    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 60
 
 
 @pytest.mark.parametrize(

@@ -4,31 +4,30 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from frod.provenance import metadata, workflows
 
-# A workflow: enters, starts a job that sleeps if asked to, and waits to be killed.
+# A workflow: enters, starts a job that tells its number if asked to, and waits to be killed.
 WORKFLOW = """
-import subprocess, sys, time
+import signal, subprocess, sys
 from pathlib import Path
 from frod.provenance import workflows
 workflows.enter(Path.cwd(), local={local})
 Path(".snakemake/locks").mkdir(exist_ok=True)
 Path(".snakemake/locks/0.output.lock").touch()
+print("here", flush=True)
 if {job}:
     job = subprocess.Popen([sys.executable, "-c", {sleeper!r}])
-print("here", flush=True)
-time.sleep(600)
+signal.pause()
 """
 JOB = """
-import os, time
+import os, signal
 from frod.provenance import workflows
 workflows.end_with_workflow()
-open("job.txt", "w").write(str(os.getpid()))
-time.sleep(600)
+print(os.getpid(), flush=True)
+signal.pause()
 """
 ENTER = "from pathlib import Path; from frod.provenance import workflows; workflows.enter(Path.cwd(), local=True)"
 
@@ -96,11 +95,7 @@ def test_a_lock_from_before_there_were_such_notes_is_left_to_a_person(tmp_path):
 
 def test_a_job_ends_with_its_workflow_and_the_next_one_waits_for_it(tmp_path, start):
     one = start(job=True)
-    until = time.monotonic() + 60
-    while not ((tmp_path / "job.txt").exists() and (tmp_path / "job.txt").read_text()):
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    job = int((tmp_path / "job.txt").read_text())
+    job = int(one.stdout.readline())
     os.kill(job, signal.SIGSTOP)  # it cannot end yet
     one.kill()
     one.wait()
@@ -109,7 +104,7 @@ def test_a_job_ends_with_its_workflow_and_the_next_one_waits_for_it(tmp_path, st
     assert "waiting for the jobs of a killed Snakemake" in following.stderr.readline()
     assert locked(tmp_path) and following.poll() is None
     os.kill(job, signal.SIGCONT)
-    assert following.wait(60) == 0 and not locked(tmp_path)
+    assert following.wait() == 0 and not locked(tmp_path)
 
 
 def test_a_command_by_hand_belongs_to_no_workflow(monkeypatch):
