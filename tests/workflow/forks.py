@@ -49,8 +49,10 @@ def run(command, folder, environment, own=()):
 
     `own` names the variables of the environment that were set for this command.
     """
+    from frod import numerics  # not in the process that forks: its forks import their own project's
+
     name = command[2] if command[:2] == ["python", "-m"] else command[0]
-    if name in LIBRARIES and all(one.startswith(PREFIXES) for one in own):
+    if name in LIBRARIES and all(one.startswith(PREFIXES) and one != numerics.VARIABLE for one in own):
         return _forked(name, command, folder, environment)
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **both)
@@ -69,7 +71,10 @@ def _forked(name, command, folder, environment):
 
 @functools.cache
 def _process():
+    from frod import numerics
+
     clean = {name: value for name, value in os.environ.items() if not name.startswith((*PREFIXES, "DVC_", "GIT_"))}
+    clean |= numerics.PORTABLE if numerics.has_avx2() else {}  # which libraries read as they load
     return subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean
     )
