@@ -158,8 +158,8 @@ def _until(said: str, history: Path, per_epoch: int, whole: Mapping[str, int], w
 
 
 def looks(budget: Mapping[str, Any]) -> int:
-    """How often a training predicts the split it watches: after each epoch, the last may be a part, and at the end."""
-    return -(-budget["steps"] // budget["steps_per_epoch"]) + 1
+    """How often a training predicts the split it watches: after each epoch, the last of which may be a part."""
+    return -(-budget["steps"] // budget["steps_per_epoch"])
 
 
 def check_comparable(study: Study, findings: Findings) -> None:

@@ -208,13 +208,13 @@ def _job(
 
 
 def evaluated(run: Run, sizes: dict[str, int], *, test: bool) -> int:
-    """Examples that are predicted: those watched after each epoch, and all at the end."""
+    """Examples that are predicted: those watched after each epoch, and the tests at the end."""
     epochs = math.ceil(run.training.epochs)
     tests = sum(size for split, size in sizes.items() if split.startswith("test"))
     if run.protocol == "released":
-        return epochs * sizes["test"] + tests
+        return (epochs - 1) * sizes["test"] + tests
     watched = min(sizes["validation"], run.training.max_validation or sizes["validation"])
-    return (epochs + 1) * watched + (tests if test else 0)
+    return epochs * watched + (tests if test else 0)
 
 
 def _memory(run: Run, skeleton: Skeleton, measured: Measured, shape: dict, *, trained: int, head: int) -> int:

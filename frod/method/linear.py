@@ -274,18 +274,21 @@ class FrodLinear(nn.Module):
             left, right = right.T, left.T
         return torch.addmm(self.weight.detach(), left, right)
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
     def formed_Ut(self) -> Tensor:
         """U^T = (W V^-T diag(1/lambda_0))^T, (n, m), in W's dtype; kept from the first call on."""
         if self.Ut is None:
-            W = self.weight.detach().T if self.transposed else self.weight.detach()
-            if self.solve:
-                Bt = torch.linalg.solve(self.shared.Vt.T.double(), W.T.double())
-            else:
-                Bt = self.shared.V_inv_t.T @ W.T.to(self.shared.V_inv_t.dtype)
-            self.Ut = Bt.mul_(self.lambda_0_inverse()[:, None]).to(W.dtype).contiguous()
+            self.Ut = self._form_Ut()
         return self.Ut
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _form_Ut(self) -> Tensor:
+        W = self.weight.detach().T if self.transposed else self.weight.detach()
+        if self.solve:
+            Bt = torch.linalg.solve(self.shared.Vt.T.double(), W.T.double())
+        else:
+            Bt = self.shared.V_inv_t.T @ W.T.to(self.shared.V_inv_t.dtype)
+        return Bt.mul_(self.lambda_0_inverse()[:, None]).to(W.dtype).contiguous()
 
     def lambda_0_inverse(self) -> Tensor:
         """1 / lambda_0, with 1/0 read as 0: where lambda_0 is 0, U's column is, and what is trained has no effect."""

@@ -103,6 +103,7 @@ class Trainer:
         """
         self.started_at = start = self._resume()
         saved = time.monotonic()
+        self.model.train()
         for step in range(start, self.budget.steps):
             self._step(step)
             last = step + 1 == self.budget.steps
@@ -112,6 +113,7 @@ class Trainer:
                 self._progress(step + 1, start)
             if epoch_ends:
                 self.history[-1]["validation"] = self.validate(self.model)
+                self.model.train()  # not every step: it visits each module
             if not last and self.processes.agreed(time.monotonic() - saved >= self.checkpoint_seconds):
                 self._save(step + 1)
                 saved = time.monotonic()
@@ -119,7 +121,6 @@ class Trainer:
 
     def _step(self, step: int) -> None:
         began = time.perf_counter()
-        self.model.train()
         scale = factor(step, self.budget.steps, self.training)
         for group, rate in zip(self.optimiser.param_groups, self.rates):
             group["lr"] = rate * scale

@@ -55,6 +55,8 @@ def deterministic(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     numerics.hold(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # No operation reads memory that nothing has been written to; filling it took some percent of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def train(
@@ -112,18 +114,18 @@ def train(
         some = seeds.subset(splits["validation"].labels, training.max_validation, run.split_seed)
         positions = {"validation": some} | positions
     evaluations = dict.fromkeys(positions, 0)
+    latest: dict[str, pd.DataFrame] = {}
     best = BestEpoch(partial(as_table, splits["test"], positions["test"], split="test")) if released else None
 
     def predictions(model: torch.nn.Module, split: str, chosen: np.ndarray) -> pd.DataFrame:
         evaluations[split] += 1
-        many = EVALUATION_FACTOR * training.batch_size
         with engine.autocast():
             table = predict(
                 model,
                 splits[split],
                 chosen,
                 split=split,
-                batch_size=many,
+                batch_size=EVALUATION_FACTOR * training.batch_size,
                 device=engine.device,
                 processes=processes,
             )
@@ -132,7 +134,7 @@ def train(
         return table
 
     def after_epoch(model: torch.nn.Module) -> float:
-        table = predictions(model, watched, positions[watched])
+        latest[watched] = table = predictions(model, watched, positions[watched])
         value = metrics.compute(table, metric_names[:1])[metric_names[0]]
         if best:
             best.offer(value, table)
@@ -160,7 +162,11 @@ def train(
     diverged = None
     try:
         trainer.run()
-        tables = [predictions(model, split, chosen) for split, chosen in positions.items()]
+        # The last epoch's predictions are the trained model's: they are not made twice.
+        tables = [
+            latest[split] if split in latest else predictions(model, split, chosen)
+            for split, chosen in positions.items()
+        ]
         tables += [best.table] if best else []
     except Diverged as error:
         print(f"diverged: {error}", flush=True)

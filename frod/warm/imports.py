@@ -17,7 +17,7 @@ STAGES = (
 )  # fmt: skip
 LIBRARIES = (
     "torch", "transformers", "timm", "accelerate", "pandas", "pyarrow.parquet", "sklearn.metrics", "scipy.stats",
-    "safetensors.torch", "typer.main", "psutil", "yaml", "jinja2", "filelock",
+    "safetensors.torch", "typer.main", "psutil", "yaml", "jinja2", "filelock", "transformers.models.auto.modeling_auto",
 )  # fmt: skip
 State = tuple[int, ...]
 # pyarrow's allocator would start a thread when it is loaded.
@@ -56,7 +56,7 @@ def _import_all() -> None:
         importlib.import_module("peft")
     if not tracking.off():
         tracking.set_defaults()
-        importlib.import_module("mlflow")
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")  # what it opens the usual store with
     reached = {name for stage in STAGES for name in code.reached(f"frod.commands.{stage}") if "/" not in name}
     for name in sorted(reached - {"frod.__main__"}):
         importlib.import_module(name)

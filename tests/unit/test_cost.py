@@ -112,9 +112,9 @@ def test_released_watches_test_and_a_trial_never_opens_it():
     given |= {"rates": None, "targets": None, "training": training, "split_seed": 0}
     audited, released = (Run(**given, protocol=protocol) for protocol in ("audited", "released"))
     sizes = {"train": 1000, "validation": 100, "test": 200, "test_more": 30}
-    assert evaluated(audited, sizes, test=True) == 5 * 50 + 230
-    assert evaluated(audited, sizes, test=False) == 5 * 50
-    assert evaluated(released, sizes, test=True) == 4 * 200 + 230
+    assert evaluated(audited, sizes, test=True) == 4 * 50 + 230
+    assert evaluated(audited, sizes, test=False) == 4 * 50
+    assert evaluated(released, sizes, test=True) == 3 * 200 + 230
 
 
 def test_a_model_without_an_architecture_names_the_field(tmp_path):

@@ -254,9 +254,9 @@ def test_the_released_protocol_has_its_own_arrays_runs_and_report(finished):
     assert sha256(finished.path("reports/tiny/index.html")) == before
     assert "Nothing to be done" in finished.snakemake("--dry-run")
     assert audited(finished, "reports/tiny") == audited(finished, "reports/tiny/released") == []
-    record["evaluations"]["test"] = 1
+    record["evaluations"]["test"] = 2
     finished.path(f"{method}/record.json").write_text(json.dumps(record))
-    assert any("evaluations.test: expected 2, found 1" in line for line in audited(finished, "reports/tiny/released"))
+    assert any("evaluations.test: expected 1, found 2" in line for line in audited(finished, "reports/tiny/released"))
 
 
 def audited(project, report):
