@@ -96,7 +96,7 @@ def lines(record: dict[str, Any]) -> list[str]:
     result = [f"  {rule:12}{row['jobs']:5} jobs{row['seconds']:9,.0f} s" for rule, row in run["rules"].items()]
     result.append(f"on {run['cores']} cores, idle for {run['idle_seconds']:,.0f} core-seconds")
     for what, limit in LIMITS.items():
-        seconds = record[what].get("median", record[what].get("seconds"))
+        seconds = record[what]["seconds" if what == "last_run" else "median"]
         met = "yes" if seconds <= limit else "no"
         result.append(f"{what.replace('_', ' ')}: {seconds:.2f} s, goal {limit:g} s, met: {met}")
     return result

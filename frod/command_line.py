@@ -19,7 +19,6 @@ def main() -> None:
 
     What is printed here is kept: the workflow writes it to a log and shows the log.
     """
-    numerics.apply()
     workflows.end_with_workflow()
     try:
         numerics.apply()

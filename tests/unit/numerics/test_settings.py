@@ -47,6 +47,14 @@ def test_an_unknown_setting_is_refused_by_name():
         numerics.apply("quick")
 
 
+def test_a_command_refuses_it_in_one_line():
+    command = [sys.executable, "-m", "frod", "plan"]
+    done = subprocess.run(
+        command, env=os.environ | {"FROD_NUMERICS": "quick"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "error: FROD_NUMERICS: 'quick' is none of portable, native\n")
+
+
 def test_importing_it_loads_no_library():
     code = "import sys; print(json.dumps([m for m in ('numpy', 'torch', 'threadpoolctl') if m in sys.modules]))"
     assert python(code) == []
