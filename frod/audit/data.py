@@ -19,7 +19,7 @@ def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
     for backbone in study.workflow.backbones():
         folder = study.model(backbone)
         yield from _named(folder / MODEL, lambda content: content["files"])
-        if _uses_basis(study, backbone):
+        if study.uses_basis(backbone):
             yield from _named(study.basis(backbone) / BASIS, lambda content: content["files"])
     for task, backbone in study.workflow.pairs():
         yield from _named(
@@ -37,16 +37,12 @@ def _named(manifest: Path, pick: Any) -> Iterator[tuple[Path, Path, str]]:
     yield from named
 
 
-def _uses_basis(study: Study, backbone: str) -> bool:
-    return any(run.backbone == backbone and run.tuner.kind == "frod" for run in study.workflow.runs)
-
-
 def check(study: Study, findings: Findings) -> None:
     """Hold every file against the manifest that names it, and the manifests against the plan and each other."""
     named: dict[Path, set[str]] = {}
     for manifest, path, expected in files(study):
         named.setdefault(manifest, set()).add(path.name)
-        study.digests.compare(findings, path, expected, by=manifest.name, remedy=_remedy(path))
+        study.digests.compare(findings, path, expected, by=manifest.name, remedy=remedy(path))
     for task, backbone in study.workflow.pairs():
         manifest = study.tasks / task / backbone / TASK
         with findings.guard(manifest, "the prepared task"):
@@ -57,18 +53,13 @@ def check(study: Study, findings: Findings) -> None:
         with findings.guard(manifest, "the weights"):
             _check_model(study, manifest, backbone, findings)
             findings.checked["backbones"] += 1
-        if _uses_basis(study, backbone):
-            manifest = study.basis(backbone) / BASIS
-            with findings.guard(manifest, "the basis"):
-                _check_basis(study, manifest, backbone, findings)
-                findings.checked["bases"] += 1
     for manifest, names in named.items():
         for path in sorted(manifest.parent.iterdir()):
             if path.is_file() and path.name not in names | {manifest.name} and not path.name.startswith("."):
                 findings.add(path, f"a file that {manifest.name} does not name", remedy="remove it")
 
 
-def _remedy(path: Path) -> str:
+def remedy(path: Path) -> str:
     return f"remove {path.parent} and run `snakemake`, or `dvc checkout`"
 
 
@@ -85,7 +76,7 @@ def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Fi
     }
     found = {name: manifest[name] for name in expected}
     found["parameters"] = {name: found["parameters"][name] for name in expected["parameters"]}
-    findings.equal(path, "", expected, found, remedy=_remedy(path))
+    findings.equal(path, "", expected, found, remedy=remedy(path))
     for split in manifest["splits"]:
         study.split(task, backbone, split)  # labels and ids as many as the manifest says, or an error
     _check_disjoint(study, path, task, backbone, manifest, findings)
@@ -105,7 +96,7 @@ def _check_disjoint(
             shared = np.intersect1d(train, study.split(task, backbone, split).ids)
             if len(shared):
                 what = f"example {shared[0]} is in train and in {split} ({len(shared)} shared)"
-                findings.add(path.with_name(f"{split}.ids.npy"), what, remedy=_remedy(path))
+                findings.add(path.with_name(f"{split}.ids.npy"), what, remedy=remedy(path))
 
 
 def _check_model(study: Study, path: Path, backbone: str, findings: Findings) -> None:
@@ -114,34 +105,13 @@ def _check_model(study: Study, path: Path, backbone: str, findings: Findings) ->
 
     source = json.loads(path.read_text("utf-8"))
     spec = registered(study, backbone, registry.load(), study.workflow.suite.backbones, registry.BackboneSpec)
-    findings.equal(path, "name", backbone, source["name"], remedy=_remedy(path))
+    findings.equal(path, "name", backbone, source["name"], remedy=remedy(path))
     pinned = getattr(spec.source, "revision", None)
     if pinned is not None and source["revision"] is not None:
-        findings.equal(path, "revision, by the registry", pinned, source["revision"], remedy=_remedy(path))
+        findings.equal(path, "revision, by the registry", pinned, source["revision"], remedy=remedy(path))
     fetched = source.get("fetched", source["files"])
     for name, expected in (getattr(spec.source, "sha256", None) or {}).items():
         findings.equal(path.with_name(name), "sha256 (by the registry)", expected, fetched.get(name))
-
-
-def _check_basis(study: Study, path: Path, backbone: str, findings: Findings) -> None:
-    """The basis is of these weights, of the planned settings, whole, and within the bounds of its errors."""
-    import frod
-    from frod import backbones
-    from frod.method.targets import find
-
-    manifest = json.loads(path.read_text("utf-8"))
-    settings, targets = study.workflow.params.basis, study.workflow.targets_of(backbone)
-    findings.equal(path, "ridge", settings.ridge, manifest["ridge"], remedy=_remedy(path))
-    findings.equal(path, "part_of", None, manifest["part_of"], remedy=_remedy(path))
-    with findings.guard(path.with_name("basis.safetensors"), "the basis"):
-        basis = frod.Basis.load(path.parent)
-        findings.equal(path, "digest, by basis.safetensors", basis.digest(), manifest["digest"], remedy=_remedy(path))
-        basis.check()
-    with findings.guard(study.model(backbone) / MODEL, "that the basis is of these weights"):
-        model = backbones.skeleton(study.model(backbone))
-        names = [layer for category in find(model, targets).values() for layer in category]
-        weights = frod.model_hash(model, names, checkpoint=study.model(backbone))
-        findings.equal(path, "model_hash, by the weights", weights, manifest["model_hash"], remedy=_remedy(path))
 
 
 def registered(study: Study, name: str, known: Mapping[str, Any], own: Mapping[str, Any], kind: type) -> Any:

@@ -67,10 +67,10 @@ class Findings:
         except Exception as error:
             self.add(file, f"{what} cannot be checked: {type(error).__name__}: {_first_line(error)}")
 
-    def merge(self, first: Findings) -> None:
-        """Put what another look has found before what is here: it comes first in the walk."""
-        self.found[:0] = first.found
-        self.checked += first.checked
+    def merge(self, other: Findings) -> None:
+        """Put what another look has found behind what is here."""
+        self.found += other.found
+        self.checked += other.checked
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for audit.json."""

@@ -41,15 +41,16 @@ def _files(report: Path) -> Iterator[str]:
             yield name
 
 
-def again(report: Path) -> Findings:
+def check_again(study: Study, findings: Findings) -> None:
     """Write the report once more from the runs' files, elsewhere, and compare file by file."""
-    study, findings = Study.open(report), Findings()
     now, then = code.code_hash("frod.commands.report"), study.written["code"]["hash"]
     if now != then:
-        findings.add(report / collect.FILE, "code.hash: written by other code than this", now, then, remedy=REMEDY)
+        findings.add(
+            study.report / collect.FILE, "code.hash: written by other code than this", now, then, remedy=REMEDY
+        )
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
         out = Path(folder) / "report"
-        with findings.guard(report, "that the runs' files give this report"):
+        with findings.guard(study.report, "that the runs' files give this report"):
             collect.build(
                 study.workflow,
                 study.written["params"],
@@ -58,8 +59,7 @@ def again(report: Path) -> Findings:
                 dag=Path(study.written["dag"]),
                 out=out,
             )
-            findings.checked["report files written once more"] += _compare(report, out, findings)
-    return findings
+            findings.checked["report files written once more"] += _compare(study.report, out, findings)
 
 
 def _compare(report: Path, written: Path, findings: Findings) -> int:

@@ -123,6 +123,10 @@ class Study:
         """Folder of a backbone's basis."""
         return Path(self.workflow.params.paths.data) / "bases" / backbone / self.workflow.basis_of(backbone)
 
+    def uses_basis(self, backbone: str) -> bool:
+        """Whether a run of this backbone is FRoD's."""
+        return any(run.backbone == backbone and run.tuner.kind == "frod" for run in self.workflow.runs)
+
     def inputs(self, run: Run, *, tuned: bool) -> dict[str, str | None]:
         """What a run reads, by path, with the sha256 that the files have now; `tuned`: the chosen rates, too."""
         paths = [self.model(run.backbone) / "source.json", self.tasks / run.task / run.backbone / "manifest.json"]

@@ -38,7 +38,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"tasks: {" + b"a" * 300 + b": x}", "tasks: the key 'aaaa"),
         (b"no: x", "False: the key False is no text"),
         (b"title: \"a\\x1b[2Jb\"", r"title: holds the control character '\x1b'"),
-        (b"title: \"\\ud800\"", "is not"),
+        (b"title: \"\\ud800\"", "line 1: found invalid Unicode character escape"),
         (b"- a\n- b", "it should be a mapping of names to values, is a list"),
         (b"title: 'a", "line 1: found unexpected end of stream"),
         (b"a" * 2_000_000, "has 2000000 bytes"),
