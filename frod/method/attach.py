@@ -51,7 +51,8 @@ def attach(
 ) -> nn.Module:
     """Replace the target layers by adapted ones, in place; only the adapter and the modules in `train` train.
 
-    The outputs of the model do not change by a bit. Move and cast the model before, not after: adapter numbers are
+    The outputs of the model do not change by a bit, but for a fused q, k and v: there three products take the place of
+    one, and the platform may add in another order. Move and cast the model before, not after: adapter numbers are
     float32 beside half-precision weights, and a later `model.half()` would round them.
 
     Called again with another `name`, it adds a second adapter and makes it the active one; `set_adapter` switches.

@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from frod.method.linear import FrodLinear
+from frod.method.waiting import Step
 from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
 
 
@@ -207,7 +208,8 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
 
     The weights are then formed once a step, and their gradients summed and projected once, in the last micro-batch,
     which runs outside. It goes together with `no_sync` of a distributed wrapper, and does nothing to a model without
-    adapters. The gradients are those of the joined batch, up to the order of summation.
+    adapters. The gradients are those of the joined batch, up to the order of summation, also of a layer that the last
+    micro-batch does not use.
 
     Parameters
     ----------
@@ -215,9 +217,18 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
         With an adapter, or a wrapper of one.
     micro_batches : int
         How many there are in the step, the last one included: the planner counts their tokens together.
+
+    Raises
+    ------
+    ValueError
+        If a layer had no part in the last micro-batch of the step before and its gradient could not be taken up: with
+        reentrant gradient checkpointing, and, at the end of that micro-batch, with FSDP2.
     """
     layers = all_layers(model)
+    for before in {layer.step for layer in layers if layer.step is not None}:
+        before.check_over()
     for layer in layers:
+        layer.step = None
         layer.accumulating, layer.micro_batches = True, micro_batches
     try:
         yield
@@ -226,8 +237,9 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
             layer.forget()
         raise
     finally:
+        step = Step(layers) if any(layer.waits for layer in layers) else None
         for layer in layers:
-            layer.accumulating, layer.micro_batches = False, 1
+            layer.accumulating, layer.micro_batches, layer.step = False, 1, step
 
 
 def shared_bases(layers: Sequence[FrodLinear]) -> dict[tuple[Any, ...], Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frod.method.hooks import hand_over, stand_in
 from frod.method.linear import FrodLinear
 from frod.method.targets import ROLES, Part, is_fused, part_of
 
@@ -23,6 +24,17 @@ class FrodFused(nn.Module):
     def __init__(self, base: nn.Linear) -> None:
         super().__init__()
         self.base = base
+
+    @property
+    def weight(self) -> Tensor:
+        """W' (3 m, n) of q, k and v, for code that reads it instead of calling the layer: see `FrodLinear.weight`."""
+        adapted = [self._modules.get(role) or part_of(self.base, role) for role in ROLES]
+        return torch.cat([cast(Tensor, layer.weight) for layer in adapted])
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The frozen bias (3 m,)."""
+        return cast("Tensor | None", self.base.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x of shape (..., n)."""
@@ -39,12 +51,14 @@ class FrodFused(nn.Module):
 def install(model: nn.Module, name: str, layer: FrodLinear) -> None:
     """Put an adapted layer in the place of the target it was made from."""
     if not isinstance(layer.base, Part):
+        stand_in(layer.base, layer, name)
         model.set_submodule(name, layer.train(layer.base.training))
         return
     outer, _, role = name.rpartition(".")
     fused = model.get_submodule(outer)
     if not isinstance(fused, FrodFused):
         fused = FrodFused(layer.base.layer).train(fused.training)
+        stand_in(fused.base, fused, outer)
         model.set_submodule(outer, fused)
     fused.add_module(role, layer.train(fused.training))
 
@@ -54,9 +68,12 @@ def remove(model: nn.Module, name: str) -> None:
     outer = name.rpartition(".")[0]
     fused = model.get_submodule(outer)
     if isinstance(fused, FrodFused):
+        hand_over(fused, fused.base)
         model.set_submodule(outer, fused.base.train(fused.training))
     if isinstance(fused, FrodFused) or is_fused(outer, fused):
         return  # with the first of its parts, all of a fused layer went
     layer = model.get_submodule(name)
     if isinstance(layer, FrodLinear):
-        model.set_submodule(name, cast(nn.Module, layer.base).train(layer.training))
+        base = cast(nn.Module, layer.base)
+        hand_over(layer, base)
+        model.set_submodule(name, base.train(layer.training))

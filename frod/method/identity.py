@@ -68,6 +68,11 @@ def weights_hash(targets: Mapping[str, Target | Stored]) -> str:
 
 def update_weight(digest: "hashlib._Hash", name: str, target: Target | Stored) -> None:
     """Feed a target's weight as it is kept into a digest; of a quantised one, its packed numbers and scales."""
+    if not isinstance(target, Stored) and cast(Tensor, target.weight).is_meta:
+        raise ValueError(
+            f"layer {name!r} is on the meta device: its weights were offloaded, or not loaded yet. Load the model "
+            "whole, without offloading (device_map, cpu_offload), and attach then."
+        )
     if isinstance(target, nn.Module) and is_quantised(target):
         for part, tensor in stored(target):
             update(digest, f"{name}.{part}", tensor)

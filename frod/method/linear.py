@@ -13,24 +13,23 @@ weights), whatever the dtype of the weights.
 
 import warnings
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frod.method import ways
-from frod.method.adapter import Adapter
 from frod.method.plan import WAYS, Plan, Way, choose
-from frod.method.products import SharedBasis, SparsePattern, on_device_only
-from frod.method.quantised import follow, is_quantised
-from frod.method.targets import Target, in_features, is_conv1d, out_features
+from frod.method.products import SharedBasis
+from frod.method.targets import Target
+from frod.method.weights import AdaptedWeight
 
 # A smallest lambda_0 below this share of the median is too far from the rest for half precision.
 EVEN = 1 / 64
 
 
-class FrodLinear(nn.Module):
+class FrodLinear(AdaptedWeight):
     """A frozen linear layer with FRoD's trainable lambda (`scale`) and S (`rotation`).
 
     Parameters
@@ -55,9 +54,6 @@ class FrodLinear(nn.Module):
         By name; `active` is the one that is used, None for the frozen layer alone.
     """
 
-    Ut: Tensor | None
-    lambda_0: Tensor
-
     def __init__(
         self,
         base: Target,
@@ -68,69 +64,11 @@ class FrodLinear(nn.Module):
         plan: Plan = "auto",
         solve: bool = False,
     ) -> None:
-        super().__init__()
-        self.base = base
-        self.shared = shared
-        self.category = category
-        self.quantised = is_quantised(base)
+        super().__init__(base, shared, category=category, lambda_0=lambda_0, solve=solve)
         self.plan: Plan = "input_side" if self.quantised else plan
-        self.solve = solve
         used = lambda_0[lambda_0 > 0]
         self.even = used.numel() == 0 or bool(used.min() >= EVEN * used.median())
-        self.in_features, self.out_features = in_features(base), out_features(base)
-        self.transposed = is_conv1d(base)
-        # U takes as much room as W, so it takes W's dtype; V and lambda_0 are small and stay exact.
-        self.register_buffer("Ut", None, persistent=False)
-        self.register_buffer("lambda_0", lambda_0.to(shared.Vt), persistent=False)
-        self.adapters = nn.ModuleDict()
-        self.active: str | None = None
-        self.accumulating, self.micro_batches = False, 1  # set by frod.accumulating
-        self._formed: tuple[tuple[Any, ...], Tensor] | None = None
-        self._dW: Tensor | None = None
-
-    def add_adapter(self, name: str, pattern: SparsePattern) -> None:
-        """Add an adapter at its start and make it the active one."""
-        self.adapters[name] = Adapter(self.lambda_0, pattern)
-        self.use(name)
-
-    def use(self, name: str | None) -> None:
-        """Make one adapter the active one; None, or a name this layer has no adapter of, leaves the frozen layer."""
-        self.active = name if name is not None and name in self.adapters else None
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop the weight that was formed, and the gradient that waits for the last micro-batch of its step."""
-        self._formed = self._dW = None
-
-    @property
-    def adapter(self) -> Adapter:
-        """The active adapter."""
-        assert self.active is not None
-        return cast(Adapter, self.adapters[self.active])
-
-    def pattern_places(self) -> tuple[Tensor, Tensor]:
-        """Rows and columns of S's entries (k,), in the order of `rotation`."""
-        return self.adapter.pattern.places()
-
-    @property
-    def scale(self) -> Tensor:
-        """Lambda of the active adapter, (n,)."""
-        return self.adapter.scale
-
-    @property
-    def rotation(self) -> Tensor:
-        """Values of S of the active adapter, (k,)."""
-        return self.adapter.rotation
-
-    @property
-    def weight(self) -> Tensor:
-        """The frozen weight, for code that asks a layer for its dtype or device."""
-        return cast(Tensor, self.base.weight)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The frozen bias."""
-        return cast("Tensor | None", self.base.bias)
+        self.micro_batches = 1  # set by frod.accumulating
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply x W'^T + bias to x of shape (..., n)."""
@@ -143,7 +81,7 @@ class FrodLinear(nn.Module):
     def compute(self, x: Tensor) -> Tensor:
         """What `forward` does, whether or not the model around it is compiled."""
         if self.active is not None:
-            self._check_lambda()
+            self.check_lambda()
         if self.quantised:
             return self._forward_over_quantised(x)
         # What autocast would do to the operands of the frozen layer is done by hand: inside a Function it would also
@@ -214,7 +152,7 @@ class FrodLinear(nn.Module):
             m=self.out_features,
             n=self.in_features,
             k=self.rotation.numel(),
-            device=self.weight.device.type,
+            device=self.frozen.device.type,
             itemsize=itemsize,
             ways=WAYS if self.input_side_serves(itemsize) else ("materialised", "factored"),
         )
@@ -227,127 +165,21 @@ class FrodLinear(nn.Module):
         """
         return not self.solve and (itemsize > 2 or self.even)
 
-    def training_weight(self) -> Tensor:
-        """W' for a training step: formed anew, but once for all its micro-batches.
-
-        It is kept until the last one's gradient is there, as checkpointing computes that one's forward again. Within a
-        step nothing changes it; where a parameter lies does not matter then, and FSDP moves it between micro-batches.
-        """
-        key = ("step", *(source._version for source in self._sources() if not source.is_inference()))
-        formed = self._formed[1] if self._formed is not None and self._formed[0] == key else self.form_weight()
-        self._formed = (key, formed) if self.accumulating or self._dW is not None else None
-        return formed
-
-    @torch.inference_mode(False)  # what is kept has to serve training, too
-    @torch.no_grad()
-    def effective_weight(self) -> Tensor:
-        """W' in the layout and dtype of the base layer.
-
-        In evaluation it is formed once and kept until a parameter changes. Changes are told by the version counters
-        of the tensors, which writes through `.data`, and to what FSDP2 keeps in pieces, escape; a forward with
-        gradients, every call of `train()` or `eval()`, and `load_adapter` forget it, too.
-        """
-        if self.training or any(source.is_inference() for source in self._sources()):
-            return self.form_weight()
-        key = self._key()
-        if self._formed is None or self._formed[0] != key:
-            self._formed = (key, self.form_weight())
-        return self._formed[1]
-
-    def _key(self) -> tuple[Any, ...]:
-        return tuple((source.data_ptr(), source._version) for source in self._sources())
-
-    def _sources(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.weight, self.scale, self.rotation
-
-    def form_weight(self) -> Tensor:
-        """Compute W' = W + U (diag + S) V^T in the layout and dtype of the base layer.
-
-        The sparse factor goes to the side with fewer rows; the dense product adds to W in the same stroke.
-        """
-        Ut, shared, pattern, values = self.formed_Ut(), self.shared, self.adapter.pattern, self.change()
-        if self._pattern_on_U:
-            left, right = pattern.transposed_times(values, Ut).T, shared.Vt
-        else:
-            left, right = Ut.T, pattern.times(values, shared.Vt).to(Ut.dtype)
-        if self.transposed:
-            left, right = right.T, left.T
-        return torch.addmm(self.weight.detach(), left, right)
-
-    def formed_Ut(self) -> Tensor:
-        """U^T = (W V^-T diag(1/lambda_0))^T, (n, m), in W's dtype; kept from the first call on."""
-        if self.Ut is None:
-            self.Ut = self._form_Ut()
-        return self.Ut
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def _form_Ut(self) -> Tensor:
-        W = self.weight.detach().T if self.transposed else self.weight.detach()
-        if self.solve:
-            Bt = torch.linalg.solve(self.shared.Vt.T.double(), W.T.double())
-        else:
-            Bt = self.shared.V_inv_t.T @ W.T.to(self.shared.V_inv_t.dtype)
-        return Bt.mul_(self.lambda_0_inverse()[:, None]).to(W.dtype).contiguous()
-
-    def lambda_0_inverse(self) -> Tensor:
-        """1 / lambda_0, with 1/0 read as 0: where lambda_0 is 0, U's column is, and what is trained has no effect."""
-        return torch.where(self.lambda_0 > 0, 1 / self.lambda_0, 0)
-
-    def change(self) -> Tensor:
-        """diag(lambda - lambda_0) + S, its values at the places of the pattern (p,)."""
-        return self.adapter.pattern.values(self.scale.detach() - self.lambda_0, self.rotation.detach())
-
-    def project(self, dW: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of lambda (n,) and S (k,) from that of the weight (m, n): U^T dW V, at the pattern only."""
-        Ut, Vt, pattern = self.formed_Ut(), self.shared.Vt, self.adapter.pattern
-        dW = dW.to(Ut.dtype)
-        if self._pattern_on_U:
-            return pattern.sample(Ut, Vt @ dW.T)
-        return pattern.sample((Ut @ dW).to(Vt.dtype), Vt)
-
-    def gradient(self, dy_Tm: Tensor, x_Tn: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """Gradients of lambda and S from a micro-batch; None for all of a step's micro-batches but the last.
-
-        Meanwhile dW is summed, in the adapter's precision, so that it is projected once a step.
-        """
-        dW = dy_Tm.T @ x_Tn
-        if self.accumulating:
-            self._dW = dW.to(self.lambda_0.dtype) if self._dW is None else self._dW.add_(dW)
-            return None, None
-        if self._dW is not None:
-            dW, self._dW, self._formed = self._dW.add_(dW), None, None
-        return self.project(dW)
-
-    @property
-    def _pattern_on_U(self) -> bool:
-        # In half precision only V is kept exactly, so the sparse sums are taken over V.
-        return self.out_features < self.in_features and self.weight.dtype == self.shared.Vt.dtype
-
-    def _check_lambda(self) -> None:
-        """Refuse a lambda that a wrapper rounded on its way here: what it learns is below half precision's steps."""
-        if self.scale.dtype != self.lambda_0.dtype:
-            raise ValueError(
-                f"lambda arrives in {self.scale.dtype} and is kept in {self.lambda_0.dtype}: the wrapper of the model "
-                "rounds its parameters. Leave that off (fully_shard: mp_policy=MixedPrecisionPolicy(); accelerate: "
-                "mixed_precision='no') and cast the frozen model before `attach`, or use torch.autocast."
-            )
-
     def _operand_dtype(self, x: Tensor) -> torch.dtype:
         """The dtype the frozen layer would multiply in, as autocast (which leaves float64 alone) or x has it."""
-        if torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, self.weight.dtype):
+        if torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, self.frozen.dtype):
             return torch.get_autocast_dtype(x.device.type)
-        if x.dtype != self.weight.dtype and not self.quantised:
+        if x.dtype != self.frozen.dtype and not self.quantised:
             raise ValueError(
-                f"the input is {x.dtype}, the weight {self.weight.dtype}; cast one of them, or use autocast."
+                f"the input is {x.dtype}, the weight {self.frozen.dtype}; cast one of them, or use autocast."
             )
         return x.dtype
 
     def apply_base(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """What the frozen layer computes, with another weight if one is given."""
         if self.quantised:
-            return cast(Tensor, cast(nn.Module, self.base)(x))
-        weight = self.weight.to(x.dtype) if weight is None else weight
+            return cast(Tensor, cast(nn.Module, self.base).forward(x))
+        weight = self.frozen.to(x.dtype) if weight is None else weight
         bias = None if self.bias is None else self.bias.to(x.dtype)
         if not self.transposed:
             return F.linear(x, weight, bias)
@@ -355,23 +187,10 @@ class FrodLinear(nn.Module):
         flat = torch.addmm(cast(Tensor, bias), x.view(-1, x.size(-1)), weight)
         return flat.view(*x.shape[:-1], self.out_features)
 
-    def train(self, mode: bool = True) -> "FrodLinear":
+    def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation; forgets the weight formed for evaluation."""
         self._formed = None
         return super().train(mode)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FrodLinear":
-        self.forget()
-        if recurse:
-            for child in self.children():
-                child._apply(fn)
-            if self.quantised:
-                follow(cast(nn.Module, self.base))
-        keep = on_device_only(fn)
-        return super()._apply(lambda tensor: (fn if tensor is self.Ut else keep)(tensor), recurse=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_formed": None, "_dW": None}
 
     def extra_repr(self) -> str:
         """Sizes and plan, for `print(model)`."""

@@ -6,15 +6,18 @@ import torch
 from torch import nn
 
 from frod.method.attachment import Attached, attached_to, frod_layers, own_buffers, required_attachment
+from frod.method.basis import without_autocast
 from frod.method.fused import remove
 from frod.method.wrappers import ddp_leaves_alone, in_pieces, set_ddp_leaves_alone, unwrapped
 
 
 @torch.no_grad()
+@without_autocast()
 def merge(model: nn.Module) -> nn.Module:
     """Fold the adapter in use into the weights, in place, and put the plain layers back; other adapters are dropped.
 
-    The outputs equal those of the adapted model in evaluation bit for bit (with plan="input_side", to rounding).
+    The outputs equal those of the adapted model in evaluation bit for bit; to rounding with plan="input_side", and of
+    a fused q, k and v, where one product takes the place of three.
     Gradients are required again of the parameters of which they were before `attach`.
 
     Returns
@@ -29,7 +32,8 @@ def merge(model: nn.Module) -> nn.Module:
     """
     required_attachment(model)
     for canonical, layer in frod_layers(model):
-        if in_pieces(layer.weight):
+        layer.check_lambda()
+        if in_pieces(layer.frozen):
             raise ValueError(
                 f"layer {canonical!r} is in pieces (FSDP2); save the adapter, load it into the plain model, and merge "
                 "there."
@@ -40,7 +44,7 @@ def merge(model: nn.Module) -> nn.Module:
                 "adapter beside it, or load the model in half precision, load the adapter's numbers, and merge there."
             )
     for _, layer in frod_layers(model):
-        layer.weight.copy_(layer.form_weight())
+        layer.frozen.copy_(layer.form_weight())
     return detach(model)
 
 

@@ -16,6 +16,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from frod.method.fitness import refuse_unfit
 from frod.method.quantised import is_quantised
 
 Targets = Sequence[str] | str | None
@@ -194,7 +195,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
     Raises
     ------
     ValueError
-        If a target matches nothing, or something that cannot be adapted, or a weight that is shared.
+        If a target matches nothing, or something that cannot be adapted, or a weight that is shared or computed.
     """
     wanted = resolve(model, targets)
     unused = {wanted} if isinstance(wanted, str) else set(wanted)
@@ -209,6 +210,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
     if unused:
         raise ValueError(f"targets {sorted(unused)} match no linear layer of {type(model).__name__}; check the names.")
     _refuse_shared(model, found)
+    refuse_unfit(model, {name: target.layer if isinstance(target, Part) else target for name, target in found.items()})
     return _by_category(found)
 
 

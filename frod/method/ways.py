@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def materialised(layer: "FrodLinear", x: Tensor) -> Tensor:
     """Form W', use it as any weight, and project its gradient once."""
-    return cast(Tensor, _Materialised.apply(x, layer.scale, layer.rotation, layer))
+    return cast(Tensor, _Materialised.apply(x, *layer.in_graph(), layer))
 
 
 def factored(layer: "FrodLinear", x: Tensor) -> Tensor:
     """Add U (diag + S) V^T x to the frozen layer's own output; W' is never formed."""
-    return cast(Tensor, _Factored.apply(x, layer.scale, layer.rotation, layer))
+    return cast(Tensor, _Factored.apply(x, *layer.in_graph(), layer))
 
 
 def input_side(layer: "FrodLinear", x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def input_side(layer: "FrodLinear", x: Tensor) -> Tensor:
 
 def changed_input(layer: "FrodLinear", x: Tensor, dtype: torch.dtype) -> Tensor:
     """What the frozen layer is given: x + V^-T diag(1/lambda_0) (diag + S) V^T x, as x; dense products are in dtype."""
-    return cast(Tensor, _InputSide.apply(x, layer.scale, layer.rotation, layer, dtype))
+    return cast(Tensor, _InputSide.apply(x, *layer.in_graph(), layer, dtype))
 
 
 class _Materialised(torch.autograd.Function):
@@ -53,7 +53,7 @@ class _Materialised(torch.autograd.Function):
             dx = dy @ (weight.T if layer.transposed else weight)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             try:
-                d_scale, d_rotation = layer.gradient(_rows(dy), _rows(x))
+                d_scale, d_rotation = layer.gradient(_rows(dy).T @ _rows(x))
             except torch.OutOfMemoryError as error:
                 error.add_note(layer.lighter())
                 raise
@@ -82,7 +82,7 @@ class _Factored(torch.autograd.Function):
         dx = d_scale = d_rotation = None
         if ctx.needs_input_grad[0]:
             dz_nT = pattern.transposed_times(values, da_nT).to(dy.dtype)
-            weight = layer.weight.to(dy.dtype)
+            weight = layer.frozen.to(dy.dtype)
             base = _rows(dy) @ (weight.T if layer.transposed else weight)
             dx = base.addmm_(dz_nT.T, layer.shared.Vt.to(dy.dtype)).view(ctx.x_shape)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:

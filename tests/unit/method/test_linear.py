@@ -43,7 +43,7 @@ def dense(layer, x, places, scale, rotation):
     """W + U (diag(scale - lambda_0) + S) V^T written out, for autograd, with U = W V^-T diag(1 / lambda_0)."""
     S = torch.zeros(layer.in_features, layer.in_features, dtype=rotation.dtype).index_put(places, rotation)
     M = torch.diag(scale - layer.lambda_0) + S
-    W = layer.weight.T if layer.transposed else layer.weight
+    W = layer.frozen.T if layer.transposed else layer.frozen
     U = W @ torch.linalg.inv(layer.shared.Vt) / layer.lambda_0
     return nn.functional.linear(x, W + U @ M @ layer.shared.Vt, layer.bias)
 

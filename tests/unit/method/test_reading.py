@@ -1,0 +1,284 @@
+"""Code that reads `layer.weight` instead of calling the layer works with W', and its gradients reach lambda and S."""
+
+import copy
+from collections import Counter
+from contextlib import nullcontext
+
+import pytest
+import timm
+import torch
+import torchvision
+from test_linear import KINDS, PLANS, adapted, dense
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+import frod
+from frod.method.linear import FrodLinear
+
+VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_classes": 5}
+SWIN = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 12, "depths": (2, 2), "num_heads": (2, 4)}
+IMAGE, SENTENCE = (2, 3, 32, 32), (2, 5, 16)
+# Each reads the weights of these targets itself: of some in every forward, of torch's encoder in evaluation only.
+LIBRARIES = {
+    "torchvision Swin": (
+        lambda: torchvision.models.SwinTransformer([4, 4], 12, [2, 2], [2, 2], [4, 4], num_classes=5),
+        ["attn.qkv", "attn.proj"],
+        IMAGE,
+    ),
+    "torchvision Swin V2": (
+        lambda: torchvision.models.SwinTransformer(
+            [4, 4],
+            12,
+            [2, 2],
+            [2, 2],
+            [4, 4],
+            num_classes=5,
+            block=torchvision.models.swin_transformer.SwinTransformerBlockV2,
+            downsample_layer=torchvision.models.swin_transformer.PatchMergingV2,
+        ),
+        ["attn.qkv", "attn.proj"],
+        IMAGE,
+    ),
+    "timm BEiT": (lambda: timm.create_model("beit_base_patch16_224", **VIT), ["attn.qkv"], IMAGE),
+    "timm EVA": (lambda: timm.create_model("eva_giant_patch14_224", **VIT), ["attn.qkv"], IMAGE),
+    "timm Swin V2": (lambda: timm.create_model("swinv2_tiny_window8_256", **SWIN), ["attn.qkv"], IMAGE),
+    "torch's encoder": (
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True), 2, enable_nested_tensor=False
+        ),
+        ["linear1", "linear2"],
+        SENTENCE,
+    ),
+}
+
+
+class Reader(nn.Module):
+    """Calls one layer of each block and reads the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.ModuleDict({"a": nn.Linear(8, 8), "b": nn.Linear(8, 8)}) for _ in range(2))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = torch.tanh(block["a"](x))
+            x = x + torch.tanh(F.linear(x, block["b"].weight, block["b"].bias))
+        return x
+
+
+class Caller(Reader):
+    """The same function, by calls alone."""
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = torch.tanh(block["a"](x))
+            x = x + torch.tanh(block["b"](x))
+        return x
+
+
+def disturb(model, by=0.3):
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(by * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def make(kind, plan="auto"):
+    torch.manual_seed(0)
+    model = kind()
+    frod.attach(model, frod.extract_basis(model, ["a", "b"], progress=False), sparse_rate=0.1, plan=plan)
+    return disturb(model)
+
+
+def gradients(model):
+    found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    assert all(gradient is not None and gradient.any() for gradient in found.values())
+    model.zero_grad()
+    return found
+
+
+def equal(ours, theirs, **tolerance):
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often weights are formed and gradients projected."""
+    counts = Counter()
+
+    def count(name):
+        method = getattr(FrodLinear, name)
+
+        def counted(self, *args):
+            counts[name] += 1
+            return method(self, *args)
+
+        monkeypatch.setattr(FrodLinear, name, counted)
+
+    count("form_weight")
+    count("project")
+    return counts
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_read_is_the_dense_formula_s_weight_and_so_are_its_gradients(kind, plan):
+    layer, x, places = adapted(kind, plan)
+    W = layer.weight
+    y = F.linear(x, W.T if layer.transposed else W, layer.bias)
+    reference = dense(layer, x, places, layer.scale, layer.rotation)
+    torch.testing.assert_close(y, reference, rtol=1e-12, atol=1e-12)
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(9), dtype=y.dtype)
+    trained = [layer.scale, layer.rotation]
+    for ours, theirs in zip(
+        torch.autograd.grad(y, trained, dy), torch.autograd.grad(reference, trained, dy), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_models_that_read_weights_train_evaluate_and_merge_alike(name):
+    build, targets, shape = LIBRARIES[name]
+    torch.manual_seed(0)
+    model = build().eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)  # as timm starts them, branches hide what their layers do
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    basis = frod.extract_basis(model, targets, progress=False)
+    with torch.no_grad():
+        expected = model(x)
+        frod.attach(model, basis, sparse_rate=0.1)
+        torch.testing.assert_close(model(x), expected)  # torch's encoder takes its other path with gradients
+    trained = model(x)
+    trained.square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    disturb(model)
+    trained = model(x).detach()
+    with torch.no_grad():
+        evaluated = model(x)
+        assert (evaluated - expected).abs().max() > 1e-2
+        torch.testing.assert_close(evaluated, trained, rtol=1e-4, atol=1e-4)
+        assert torch.equal(frod.merge(model)(x), evaluated)
+
+
+def test_asking_for_dtype_device_or_shape_forms_nothing(monkeypatch):
+    """transformers' T5 asks in every forward."""
+    layer, _, _ = adapted("tall")
+    monkeypatch.setattr(FrodLinear, "form_weight", lambda self: pytest.fail("formed"))
+    for mode in (nullcontext(), torch.no_grad()):
+        with mode:
+            W = layer.weight
+            assert isinstance(W, torch.Tensor)
+            assert (W.dtype, W.device, W.shape) == (torch.float64, torch.device("cpu"), (9, 5))
+            assert (W.dim(), W.numel(), W.stride(), W.is_contiguous()) == (2, 45, (5, 1), True)
+
+
+def test_a_layer_that_is_both_asked_and_called_keeps_to_its_plan(calls):
+    import transformers
+
+    config = transformers.T5Config(vocab_size=30, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
+    torch.manual_seed(0)
+    model = transformers.T5EncoderModel(config).eval()
+    basis = frod.extract_basis(model, ["wi", "wo"], progress=False)
+    frod.attach(model, basis, sparse_rate=0.1, plan="input_side")
+    model(torch.arange(10).view(2, 5)).last_hidden_state.square().sum().backward()
+    gradients(model)
+    assert not calls
+
+
+def test_evaluation_forms_once_what_it_reads(calls, x):
+    model = make(Reader).eval()
+    with torch.no_grad():
+        first = model(x)
+        assert torch.equal(model(x), first)
+        assert calls["form_weight"] == 4
+        model.blocks[0]["b"].scale.add_(1)
+        assert not torch.equal(model(x), first)
+    assert calls["form_weight"] == 5
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_reading_is_calling(plan, x):
+    reader, caller = make(Reader, plan), make(Caller, plan)
+    for model in (reader, caller):
+        model(x).square().sum().backward()
+    equal(gradients(reader), gradients(caller), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_checkpointing_gives_the_same_gradients(x, use_reentrant):
+    model = make(Reader)
+    x.requires_grad_()
+    model(x).square().sum().backward()
+    expected = gradients(model)
+    checkpoint(model, x, use_reentrant=use_reentrant).square().sum().backward()
+    equal(gradients(model), expected)
+
+
+def test_accumulation_forms_and_projects_once(calls, x):
+    model = make(Reader, "materialised")
+    model(x).square().sum().backward()
+    expected = gradients(model)
+    calls.clear()
+    for i in range(3):
+        with frod.accumulating(model, 3) if i < 2 else nullcontext():
+            model(x[2 * i : 2 * i + 2]).square().sum().backward()
+    equal(gradients(model), expected, rtol=1e-4, atol=1e-5)
+    assert calls == {"form_weight": 4, "project": 4}
+
+
+def test_autocast_rounds_it_as_any_weight(x):
+    model = make(Reader).eval()
+    with torch.no_grad():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = model(x)
+        frod.merge(model)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(model(x), y)
+    assert y.dtype == torch.bfloat16
+
+
+def test_compiled_models_read_it_too(x):
+    torch._dynamo.reset()
+    eager = make(Reader)
+    compiled = torch.compile(copy.deepcopy(eager), backend="aot_eager")
+    for _ in range(2):
+        results = []
+        for model in (eager, compiled):
+            y = model.train()(x)
+            y.square().sum().backward()
+            with torch.no_grad():
+                results.append([y.detach(), model.eval()(x)])
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs)
+        expected = gradients(eager)
+        found = {name.removeprefix("_orig_mod."): g for name, g in gradients(compiled).items()}
+        equal(found, expected)
+        disturb(eager)
+        disturb(compiled)
+    torch._dynamo.reset()
+
+
+def test_of_a_layer_without_an_adapter_in_use_it_is_the_frozen_weight():
+    layer, _, _ = adapted("square")
+    layer.use(None)
+    assert layer.weight is layer.base.weight
+
+
+def test_writing_to_it_is_refused():
+    """Nothing would come of it: the weight is computed anew."""
+    layer, _, _ = adapted("square")
+    with torch.no_grad(), pytest.raises(ValueError, match="writes to the weight of an adapted layer"):
+        layer.weight.mul_(2)
+    with pytest.raises(ValueError, match="writes to the weight of an adapted layer"):
+        nn.init.normal_(layer.weight)

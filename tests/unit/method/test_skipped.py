@@ -1,0 +1,120 @@
+"""Gradient accumulation over a model that skips layers (LayerDrop, experts): the gradients are the joined batch's."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import frod
+
+PLANS = ["materialised", "factored", "input_side", "auto"]
+N = 8
+
+
+class Skipping(nn.Module):
+    """Blocks, of which a forward uses some; it may compute others and drop what comes out, or checkpoint them."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(N, N) for _ in range(3))
+        self.head = nn.Linear(N, N)
+
+    def forward(self, x, use=(0, 1, 2), dropped=(), reentrant=None):
+        for i, block in enumerate(self.blocks):
+            if i in dropped:
+                block(x)
+            if i in use:
+                y = block(x) if reentrant is None else checkpoint(block, x, use_reentrant=reentrant)
+                x = x + torch.tanh(y)
+        return self.head(x)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(3, 4, N, generator=torch.Generator().manual_seed(1))
+
+
+def make(plan):
+    torch.manual_seed(0)
+    model = Skipping()
+    basis = frod.extract_basis(model, r"blocks\.\d", progress=False)
+    frod.attach(model, basis, sparse_rate=0.1, plan=plan, train=["head"])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def gradients(model):
+    found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    return found
+
+
+def equal(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        assert (ours[name] is None) == (expected is None), name
+        if expected is not None:
+            torch.testing.assert_close(ours[name], expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def accumulate(model, x, uses):
+    for i, use in enumerate(uses):
+        with frod.accumulating(model, len(uses)) if i < len(uses) - 1 else nullcontext():
+            model(x[i], **use).square().sum().backward()
+    return gradients(model)
+
+
+ALL, FIRST, NONE = (0, 1, 2), (0,), ()
+STEPS = [
+    [{"use": ALL}, {"use": ALL}, {"use": FIRST}],
+    [{"use": ALL}, {"use": FIRST}, {"use": (0, 2)}],
+    [{"use": (1,)}, {"use": FIRST}, {"use": (2,)}],
+    [{"use": ALL}, {"use": ALL}, {"use": FIRST, "dropped": (1, 2)}],
+]
+
+
+@pytest.mark.parametrize("uses", STEPS)
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_gradients_are_those_of_the_joined_batch_and_nothing_is_left_for_the_next_step(x, plan, uses):
+    model = make(plan)
+    sum(model(x[i], **use).square().sum() for i, use in enumerate(uses)).backward()
+    expected = gradients(model)
+    model(x[0]).square().sum().backward()
+    of_the_next = gradients(model)
+    equal(accumulate(model, x, uses), expected)
+    model(x[0]).square().sum().backward()
+    equal(gradients(model), of_the_next)
+    equal(accumulate(model, x, uses), expected)
+
+
+def test_checkpointing_without_reentry_loses_nothing(x):
+    model = make("materialised")
+    uses = [{"use": ALL, "reentrant": False}, {"use": FIRST, "reentrant": False}]
+    expected = accumulate(make("factored"), x, [{"use": ALL}, {"use": FIRST}])
+    equal(accumulate(model, x.requires_grad_(), uses), expected)
+
+
+def test_reentrant_checkpointing_is_refused_where_it_would_lose_a_gradient(x):
+    """Its graphs are within the backward: no node of them comes behind all others."""
+    model, x = make("materialised"), x.requires_grad_()
+    accumulate(model, x, [{"reentrant": True}, {"reentrant": True}])
+    accumulate(model, x, [{"reentrant": True}, {"use": FIRST, "reentrant": True}])
+    with pytest.raises(ValueError, match=r"'blocks\.1' .* use_reentrant=False"), frod.accumulating(model):
+        pass
+
+
+def test_a_failing_micro_batch_leaves_nothing_behind(x):
+    model = make("materialised")
+    model(x[0]).square().sum().backward()
+    expected = gradients(model)
+    with pytest.raises(RuntimeError, match="no such batch"), frod.accumulating(model):
+        model(x[0]).square().sum().backward()
+        raise RuntimeError("no such batch")
+    model.zero_grad()
+    model(x[0]).square().sum().backward()
+    equal(gradients(model), expected)
