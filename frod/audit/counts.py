@@ -66,7 +66,8 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
         matched = (record["parameters"].get("matched") or {}) if run.matched else {}
         trained = _trained(study, run, matched.get("value"))
         known = trained.body | trained.head | trained.saved
-        given = {name for name in shapes if name.startswith("pattern.")} if run.tuner.kind == "frod" else set()
+        # What stands there or not by what was given, or by whether training changed it.
+        given = {n for n in shapes if n.startswith(("pattern.", "buffer."))} if run.tuner.kind == "frod" else set()
         for names, expected, found in (
             (known - set(shapes), "there", NOTHING),
             (set(shapes) - known - given, NOTHING, "there"),

@@ -1,7 +1,6 @@
 """Put adapters on a model, and group what trains for an optimiser."""
 
-import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -23,6 +22,7 @@ from frod.method.attachment import (
     use,
 )
 from frod.method.basis import Basis, CategoryBasis
+from frod.method.blocks import block_indices
 from frod.method.fused import install
 from frod.method.identity import describe, model_hash, without_zeros
 from frod.method.linear import FrodLinear
@@ -57,6 +57,8 @@ def attach(
     float32 beside half-precision weights, and a later `model.half()` would round them.
 
     Called again with another `name`, it adds a second adapter and makes it the active one; `set_adapter` switches.
+    `summary` says in a line which layers were taken. Buffers that training changes outside the head (batch norm's
+    statistics) belong to the adapter, too.
 
     Parameters
     ----------
@@ -103,10 +105,10 @@ def attach(
     given, model = model, unwrapped(model)
     attached = attached_to(model)
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
-    adapted = _in_blocks(names, layers)
+    adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
     places = _patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
-    prefixes = heads.check(model, _found_head(model, names) if train is None else train, names)
+    prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     prepare(model)
     if attached is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
@@ -152,11 +154,12 @@ def _check_adapter(attached: Attached, basis: Basis, name: str) -> dict[str, str
     return attached.layers
 
 
-def _in_blocks(names: dict[str, str], layers: Sequence[int] | None) -> dict[str, str]:
-    """The layers in the blocks asked for, by the first index in their canonical names."""
+def _in_blocks(names: dict[str, str], layers: Sequence[int] | None, basis: Basis) -> dict[str, str]:
+    """The layers in the blocks asked for."""
     if layers is None:
         return names
-    index = {n: next((int(part) for part in c.split(".") if part.isdigit()), None) for n, c in names.items()}
+    blocks = block_indices({c: (m, n) for part in basis.categories.values() for c, (m, n, _) in part.layers.items()})
+    index = {name: blocks[canonical] for name, canonical in names.items()}
     known = sorted({i for i in index.values() if i is not None})
     wrong = sorted(set(layers) - set(known))
     if wrong or not layers:
@@ -211,17 +214,6 @@ def _matching_layers(model: nn.Module, basis: Basis) -> dict[str, str]:
             "shapes, other weights. Extract a basis from this model, or load the weights it was extracted from."
         )
     return names
-
-
-def _found_head(model: nn.Module, layers: Collection[str]) -> tuple[str, ...]:
-    found = heads.find(model, layers)
-    if found:
-        warnings.warn(
-            f"{list(found)} is taken for the head and trains in full beside the adapter; name what does, train=[...], "
-            "or train=[] for nothing.",
-            stacklevel=3,
-        )
-    return found
 
 
 def _check_plan(model: nn.Module, plan: Plan, adapted: Iterable[str]) -> None:

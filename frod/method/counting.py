@@ -1,11 +1,12 @@
 """How many numbers train, under every convention in which such shares are quoted."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import nn
 
 from frod.method import heads, pattern
-from frod.method.attachment import attachment_of, frod_layers, head_tensors
+from frod.method.attachment import attachment_of, frod_layers, head_tensors, required_attachment
 from frod.method.identity import without_zeros
 from frod.method.quantised import is_quantised, numel
 from frod.method.targets import Targets, find, in_features
@@ -28,6 +29,21 @@ def count_parameters(model: nn.Module) -> Counts:
     in_full = {id(tensor): tensor.numel() for tensor in head_tensors(model).values()}
     head = sum(size for tensor, size in in_full.items() if tensor in parameters)
     return _conventions(adapter=adapter, head=head, everything=_numel(model) - adapter)
+
+
+def summary(model: nn.Module) -> str:
+    """One line on the adapter in use: categories and their layers, sparse rate, seed, what trains in full, counts."""
+    attachment = required_attachment(model)
+    categories = Counter(layer.category for _, layer in frod_layers(model))
+    counts = count_parameters(model)
+    return (
+        "FRoD on "
+        + ", ".join(f"{name} ({count})" for name, count in categories.items())
+        + f"; sparse rate {attachment.sparse_rate:g}, seed {attachment.seed}; in full: "
+        + (", ".join(attachment.train) or "nothing")
+        + f"; {counts['trainable']:,} numbers train, {counts['adapter']:,} of them outside the head, which is "
+        f"{counts['adapter/base %']:.3g} % of the frozen model's"
+    )
 
 
 def predict_parameters(

@@ -133,7 +133,9 @@ def _refuse_meta(sources: dict[str, Source]) -> None:
 def _without_zeros(sources: dict[str, Source]) -> dict[str, Source]:
     zero = [name for name, source in sources.items() if is_zero(source)]
     if len(zero) == len(sources):
-        raise ValueError(f"all target layers, {zero[0]!r} for one, have weights of zeros: there is nothing to decompose.")
+        raise ValueError(
+            f"all target layers, {zero[0]!r} for one, have weights of zeros: there is nothing to decompose."
+        )
     if zero:
         warnings.warn(
             f"{len(zero)} of {len(sources)} target layers have weights of zeros, through which an adapter could change "
@@ -148,8 +150,8 @@ def _warn_of_unshared(found: dict[str, dict[str, Target]]) -> None:
     if all(len(layers) == 1 for layers in found.values()):
         one = next(iter(found))
         warnings.warn(
-            f"none of the {len(found)} categories ({one!r} for one) has more than one layer: no basis is shared. Blocks "
-            "are told by an index in their names, and have to hold layers of the same names and shapes.",
+            f"none of the {len(found)} categories ({one!r} for one) has more than one layer: no basis is shared. "
+            "Blocks are told by an index in their names, and have to hold layers of the same names and shapes.",
             stacklevel=3,
         )
 

@@ -1,5 +1,6 @@
 """What trains in full beside the adapter: the head that is found, and which modules cannot be one."""
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 
 from torch import nn
@@ -34,6 +35,18 @@ def find(model: nn.Module, layers: Collection[str] = ()) -> tuple[str, ...]:
     drawn = _drawn(model)
     found = named(model) if drawn is None else drawn
     return tuple(name for name in found if _can_train(model, name, layers))
+
+
+def taken(model: nn.Module, layers: Collection[str]) -> tuple[str, ...]:
+    """`find`, and a warning that says what was found, on behalf of the function that calls this one."""
+    found = find(model, layers)
+    if found:
+        warnings.warn(
+            f"{list(found)} is taken for the head and trains in full beside the adapter; name what does, train=[...], "
+            "or train=[] for nothing.",
+            stacklevel=3,
+        )
+    return found
 
 
 def named(model: nn.Module) -> list[str]:
@@ -132,7 +145,7 @@ def _tie(model: nn.Module, train: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _spans(model: nn.Module) -> Iterator[tuple[str, int, int, str, nn.Parameter]]:
-    """Where each parameter lies: device, first byte, the one after the last; and its name. A module may be there twice."""
+    """Where each parameter lies: device, first byte, the one after the last; and its name, each of its names."""
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if type(parameter) is nn.Parameter and not parameter.is_meta and parameter.numel():
             reach = sum((size - 1) * stride for size, stride in zip(parameter.shape, parameter.stride())) + 1
