@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from frod.method import heads, pattern
-from frod.method.attachment import attachment_of, frod_layers, head_tensors, required_attachment
+from frod.method.attachment import all_layers, attachment_of, frod_layers, head_tensors, required_attachment
 from frod.method.identity import without_zeros
 from frod.method.quantised import is_quantised, numel
 from frod.method.targets import Targets, find, in_features
@@ -28,7 +28,8 @@ def count_parameters(model: nn.Module) -> Counts:
     parameters = {id(parameter) for parameter in model.parameters()}
     in_full = {id(tensor): tensor.numel() for tensor in head_tensors(model).values()}
     head = sum(size for tensor, size in in_full.items() if tensor in parameters)
-    return _conventions(adapter=adapter, head=head, everything=_numel(model) - adapter)
+    of_all = sum(p.numel() for layer in all_layers(model) for p in layer.adapters.parameters())
+    return _conventions(adapter=adapter, head=head, everything=_numel(model) - of_all)
 
 
 def summary(model: nn.Module) -> str:

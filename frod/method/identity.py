@@ -32,8 +32,9 @@ def without_zeros(found: Mapping[str, Target]) -> dict[str, Target]:
 
 def is_zero(target: Target | Stored) -> bool:
     """Whether all of the weight is zero."""
-    weight = cast(Tensor, target.weight)
-    return not weight.is_meta and not bool(weight_of(target).any())
+    if not isinstance(target, Stored) and cast(Tensor, target.weight).is_meta:
+        return False
+    return not bool(weight_of(target).any())
 
 
 def describe(target: Target) -> tuple[int, int, str]:
