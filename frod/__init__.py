@@ -23,6 +23,7 @@ _HOMES = {
     "predict_parameters": "frod.method.counting",
     "save_adapter": "frod.method.checkpoint",
     "set_adapter": "frod.method.attachment",
+    "summary": "frod.method.counting",
     "to_peft": "frod.method.interchange",
 }
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from frod.method.attachment import accumulating, set_adapter
     from frod.method.basis import Basis
     from frod.method.checkpoint import load_adapter, save_adapter
-    from frod.method.counting import count_parameters, predict_parameters
+    from frod.method.counting import count_parameters, predict_parameters, summary
     from frod.method.extraction import extract_basis
     from frod.method.identity import model_hash
     from frod.method.interchange import basis_from_peft, from_peft, to_peft
@@ -52,6 +53,7 @@ __all__ = [
     "predict_parameters",
     "save_adapter",
     "set_adapter",
+    "summary",
     "to_peft",
 ]
 

@@ -1,8 +1,8 @@
 """Numbers that a run trained, counted in its adapter file.
 
-The file holds more than what trains: persistent buffers (VeRA's and RandLoRA's projections, a norm's running means) and
-given patterns of FRoD. Which tensors train is read off the model: built on the meta device, with names, shapes and no
-numbers, and adapted by the run's own method.
+The file holds more than what trains: persistent buffers (VeRA's and RandLoRA's projections, a norm's running means; of
+FRoD those that training changed) and given patterns of FRoD. Which tensors train is read off the model: built on the
+meta device, with names, shapes and no numbers, and adapted by the run's own method.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Trained:
     """Of the head."""
     base: int
     """Numbers of the frozen model without its head."""
+    may: frozenset[str] = frozenset()
+    """Buffers that the file of FRoD holds where training has changed them."""
 
 
 def read_header(path: Path) -> tuple[Shapes, dict[str, str]]:
@@ -69,7 +71,7 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
         given = {name for name in shapes if name.startswith("pattern.")} if run.tuner.kind == "frod" else set()
         for names, expected, found in (
             (known - set(shapes), "there", NOTHING),
-            (set(shapes) - known - given, NOTHING, "there"),
+            (set(shapes) - known - trained.may - given, NOTHING, "there"),
         ):
             if names:
                 what = f"tensor {min(names)}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
@@ -118,11 +120,17 @@ def _trained(study: Study, run: Run, size: Any) -> Trained:
         tuner = tuner.model_copy(update={"arguments": tuner.arguments | {tuner.size_argument: size}})
     key = (run.backbone, tuner.model_dump_json(exclude={"label"}), json.dumps(run.targets))
     if key not in study.trained:
-        study.trained[key] = trained_by(study.model(run.backbone), tuner, run.targets)
+        layers = None
+        if tuner.kind == "frod":
+            manifest = json.loads((study.basis(run.backbone) / "manifest.json").read_text("utf-8"))
+            layers = [name for category in manifest["categories"].values() for name in category["layers"]]
+        study.trained[key] = trained_by(study.model(run.backbone), tuner, run.targets, layers)
     return study.trained[key]
 
 
-def trained_by(model_folder: Path, tuner: Method, targets: list[str] | None) -> Trained:
+def trained_by(
+    model_folder: Path, tuner: Method, targets: list[str] | None, layers: Collection[str] | None = None
+) -> Trained:
     """What a method trains of a model, from the model's config.json alone.
 
     Parameters
@@ -133,6 +141,8 @@ def trained_by(model_folder: Path, tuner: Method, targets: list[str] | None) -> 
         At its size, where that is matched to another method's.
     targets : list of str or None
         Layers to adapt; None: the architecture's.
+    layers : collection of str, optional
+        Those in the basis, by canonical name: weights of zeros are left out of it, and a config.json does not tell.
     """
     import torch
 
@@ -144,23 +154,36 @@ def trained_by(model_folder: Path, tuner: Method, targets: list[str] | None) -> 
     model = empty(model_folder, source["library"], source["inputs"]["kind"])
     head = backbones.head_modules(model)
     base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
+    may: set[str] = set()
     if tuner.kind == "frod":
-        body, inside, saved = _frod_names(model, targets, head)
+        body, inside, saved = _frod_names(model, targets, head, layers)
+        parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+        may = {f"buffer.{name}" for name in model.state_dict() if name not in parameters and not in_head(name, head)}
     else:
         with torch.device("meta"):  # PiSSA's decomposition, too, is of shapes only
             tuners.of_kind(tuner.kind).apply(model, tuner, targets=targets, head=head, basis=None, seed=0)
         training = {name for name, p in model.named_parameters() if p.requires_grad}
         inside = {name for name in training if in_head(name, head)}
         body, saved = training - inside, set(trained_state(model)) - training
-    return Trained(body=frozenset(body), head=frozenset(inside), saved=frozenset(saved), modules=tuple(head), base=base)
+    return Trained(
+        body=frozenset(body),
+        head=frozenset(inside),
+        saved=frozenset(saved),
+        modules=tuple(head),
+        base=base,
+        may=frozenset(may),
+    )
 
 
-def _frod_names(model: Any, targets: list[str] | None, head: list[str]) -> tuple[set[str], set[str], set[str]]:
+def _frod_names(
+    model: Any, targets: list[str] | None, head: list[str], in_basis: Collection[str] | None
+) -> tuple[set[str], set[str], set[str]]:
     """Names in FRoD's own format: adapter.LAYER.scale and .rotation, head.NAME."""
     from frod.method.targets import canonical_names, find
 
-    layers = canonical_names(name for category in find(model, targets).values() for name in category)
-    body = {f"adapter.{name}.{part}" for name in layers.values() for part in ("scale", "rotation")}
+    layers = canonical_names(name for category in find(model, targets).values() for name in category).values()
+    adapted = [name for name in layers if in_basis is None or name in in_basis]
+    body = {f"adapter.{name}.{part}" for name in adapted for part in ("scale", "rotation")}
     inside, saved = set(), set()
     for module in head:
         part = model.get_submodule(module)

@@ -107,6 +107,8 @@ def rows(model: nn.Module, kind: str, before: Mapping[str, Mapping[str, Stored]]
     trained = {"frod": _frod, "peft": _peft, "full_ft": _full}[kind]
     for category, layers in before.items():
         for name, stored in layers.items():
+            if kind == "frod" and not isinstance(get(model, name), FrodLinear):
+                continue  # weights of zeros, which FRoD leaves alone
             after = trained(model, name, stored)
             W = stored.weight.to(after)
             values = torch.linalg.svdvals(after - W)

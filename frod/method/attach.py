@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from frod.method import pattern
+from frod.method import heads, pattern, statistics
 from frod.method.attachment import (
     Attached,
     Attachment,
@@ -14,15 +14,17 @@ from frod.method.attachment import (
     attached_to,
     frod_layers,
     head_parameters,
-    put_heads_away,
+    put_away,
+    refuse_other_heads,
     remember_heads,
     required_attachment,
     shared_bases,
     use,
 )
 from frod.method.basis import Basis, CategoryBasis
+from frod.method.blocks import block_indices
 from frod.method.fused import install
-from frod.method.identity import describe, model_hash
+from frod.method.identity import describe, model_hash, without_zeros
 from frod.method.linear import FrodLinear
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
@@ -44,7 +46,7 @@ def attach(
     sparse_rate: float = 0.01,
     seed: int = 0,
     plan: str = "auto",
-    train: Sequence[str] = (),
+    train: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
     name: str = "default",
     patterns: Patterns | None = None,
@@ -56,6 +58,8 @@ def attach(
     float32 beside half-precision weights, and a later `model.half()` would round them.
 
     Called again with another `name`, it adds a second adapter and makes it the active one; `set_adapter` switches.
+    `summary` says in a line which layers were taken. Buffers that training changes outside the head (batch norm's
+    statistics) belong to the adapter, too.
 
     Parameters
     ----------
@@ -69,8 +73,11 @@ def attach(
     plan : {"auto", "materialised", "factored", "input_side"}
         How training steps are computed; "auto" takes the cheapest for the shapes at hand. "input_side" takes the least
         memory, and is the only one over quantised layers. Layers that an earlier adapter uses keep theirs.
-    train : sequence of str
-        Names of modules (the head) that stay trainable in full. They are saved with the adapter.
+    train : sequence of str, optional
+        Names of modules (the head) that stay trainable in full. They are saved with the adapter. By default the head
+        that is found, which a warning names: what transformers drew anew when it loaded the model, timm's
+        `get_classifier`, or a module beside the body that is called as heads are; [] trains none. Of tied modules all
+        have to be named.
     layers : sequence of int, optional
         Blocks to adapt, by their index in the model; by default all.
     name : str
@@ -99,15 +106,16 @@ def attach(
     given, model = model, unwrapped(model)
     attached = attached_to(model)
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
-    adapted = _in_blocks(names, layers)
+    adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
     places = _patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
-    prefixes = _check_train(model, train, names)
+    prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     prepare(model)
     if attached is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
-        attached = Attached(layers=names, required_grad=required_grad)
-    put_heads_away(model, attached)
+        attached = Attached(layers=names, required_grad=required_grad, buffers=statistics.remembered(model))
+    refuse_other_heads(attached, prefixes)
+    put_away(model, attached)
     remember_heads(model, attached, prefixes)
     real = {canonical: n for n, canonical in adapted.items()}
     for category_name, category in basis.categories.items():
@@ -147,11 +155,12 @@ def _check_adapter(attached: Attached, basis: Basis, name: str) -> dict[str, str
     return attached.layers
 
 
-def _in_blocks(names: dict[str, str], layers: Sequence[int] | None) -> dict[str, str]:
-    """The layers in the blocks asked for, by the first index in their canonical names."""
+def _in_blocks(names: dict[str, str], layers: Sequence[int] | None, basis: Basis) -> dict[str, str]:
+    """The layers in the blocks asked for."""
     if layers is None:
         return names
-    index = {n: next((int(part) for part in c.split(".") if part.isdigit()), None) for n, c in names.items()}
+    blocks = block_indices({c: (m, n) for part in basis.categories.values() for c, (m, n, _) in part.layers.items()})
+    index = {name: blocks[canonical] for name, canonical in names.items()}
     known = sorted({i for i in index.values() if i is not None})
     wrong = sorted(set(layers) - set(known))
     if wrong or not layers:
@@ -182,9 +191,11 @@ def _check_patterns(basis: Basis, patterns: Patterns) -> Patterns:
 def _matching_layers(model: nn.Module, basis: Basis) -> dict[str, str]:
     """Names of the target layers -> canonical names, after checking that they are those of the basis."""
     found = {name: layer for layers in find(model, basis.targets).values() for name, layer in layers.items()}
+    there = {name: size for category in basis.categories.values() for name, size in category.layers.items()}
+    if len(found) > len(there):  # the basis has none of those that are zero; the others are looked at for nothing
+        found = without_zeros(found)
     names = canonical_names(found)
     here = {names[name]: describe(layer) for name, layer in found.items()}
-    there = {name: size for category in basis.categories.values() for name, size in category.layers.items()}
     if here.keys() != there.keys():
         raise ValueError(
             "the model's target layers are not the basis's: "
@@ -215,27 +226,6 @@ def _check_plan(model: nn.Module, plan: Plan, adapted: Iterable[str]) -> None:
                 f"plan={plan!r} needs the weight itself, and layer {name!r} is quantised; take plan='auto' or "
                 "'input_side'."
             )
-
-
-def _check_train(model: nn.Module, train: Sequence[str], layers: dict[str, str]) -> tuple[str, ...]:
-    if isinstance(train, str):
-        raise ValueError(f"train={train!r} must be a list of module names: train=[{train!r}].")
-    modules = dict(model.named_modules())
-    for prefix in train:
-        if prefix not in modules or not prefix:
-            raise ValueError(f"train names {prefix!r}, which is no module of {type(model).__name__}.")
-        packed = [name for name, module in modules[prefix].named_modules() if is_quantised(module)]
-        if packed:
-            raise ValueError(
-                f"train names {prefix!r}, whose layer {packed[0]!r} is quantised and cannot train in full. Keep it "
-                "from being quantised (BitsAndBytesConfig: llm_int8_skip_modules), or leave it out."
-            )
-        inside = [name for name in layers if name == prefix or name.startswith(prefix + ".")]
-        if inside:
-            raise ValueError(
-                f"train names {prefix!r}, which holds the target layer {inside[0]!r}; that one stays frozen."
-            )
-    return tuple(train)
 
 
 def _attach_category(

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from frod.method import statistics
 from frod.method.linear import FrodLinear
 from frod.method.waiting import Step
 from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
@@ -56,6 +57,10 @@ class Attached:
         Modules that train in full, of the adapters that are not in use: adapter -> name of the module -> module.
     original : dict of str to nn.Module
         Those modules as they were before the first adapter trained them.
+    buffers : dict of str to Tensor
+        The model's persistent buffers as they were before the first adapter, in main memory.
+    statistics : dict
+        Of the adapters that are not in use, the buffers that their training changed: adapter -> name -> values.
     """
 
     layers: dict[str, str]
@@ -64,6 +69,8 @@ class Attached:
     active: str = ""
     heads: dict[str, dict[str, nn.Module]] = field(default_factory=dict)
     original: dict[str, nn.Module] = field(default_factory=dict)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def attached_to(model: nn.Module) -> Attached | None:
@@ -113,8 +120,14 @@ def head_tensors(model: nn.Module) -> dict[str, Tensor]:
     return result
 
 
+def changed_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers outside the head that training changed with the adapter in use, by their names in the plain model."""
+    attached = cast(Attached, attached_to(model))
+    return statistics.changed(unwrapped(model), attached.buffers, required_attachment(model).train)
+
+
 def set_adapter(model: nn.Module, name: str) -> nn.Module:
-    """Use another of the model's adapters, in place: its lambda and S, its head, and only these train.
+    """Use another of the model's adapters, in place: its lambda and S, its head and statistics; only these train.
 
     Parameters
     ----------
@@ -144,9 +157,10 @@ def set_adapter(model: nn.Module, name: str) -> nn.Module:
                 f"name={name!r}: the model is wrapped for several processes to train {attached.active!r}. Set the "
                 "adapter before it is wrapped, or, under DistributedDataParallel and to evaluate, on its `module`."
             )
-        put_heads_away(inner, attached)
+        put_away(inner, attached)
         for prefix, module in attached.heads.pop(name).items():
             _place(inner, prefix, module)
+        statistics.set_to(inner, attached.statistics.pop(name))
         attached.active = name
     use(inner, attached)
     return model
@@ -175,23 +189,32 @@ def own_buffers(model: nn.Module) -> set[str]:
     return names
 
 
-def put_heads_away(model: nn.Module, attached: Attached) -> None:
-    """Keep the active adapter's head aside and put the original modules in its place."""
+def put_away(model: nn.Module, attached: Attached) -> None:
+    """Keep the active adapter's head and statistics aside, and put the original ones in their place."""
     if not attached.active:
         return
     train = attached.adapters[attached.active].train
+    changed = statistics.changed(model, attached.buffers, train)
+    attached.statistics[attached.active] = {name: tensor.detach().clone() for name, tensor in changed.items()}
+    statistics.set_to(model, attached.buffers, train)
     attached.heads[attached.active] = {prefix: model.get_submodule(prefix) for prefix in train}
-    for prefix in train:
-        _place(model, prefix, copy.deepcopy(attached.original[prefix]))
+    # Copied together: modules that are tied to each other stay so.
+    for prefix, module in copy.deepcopy({prefix: attached.original[prefix] for prefix in train}).items():
+        _place(model, prefix, module)
 
 
-def remember_heads(model: nn.Module, attached: Attached, train: Sequence[str]) -> None:
-    """Keep the modules that are going to train as they are, in main memory."""
+def refuse_other_heads(attached: Attached, train: Sequence[str]) -> None:
+    """Refuse modules that lie within, or around, those that another adapter trains."""
     for prefix in train:
         for other in attached.original:
             if other != prefix and (other + ".").startswith(prefix + ".") | (prefix + ".").startswith(other + "."):
                 raise ValueError(f"train names {prefix!r}, another adapter of this model {other!r}: name the same.")
-        attached.original[prefix] = copy.deepcopy(model.get_submodule(prefix)).to("cpu")
+
+
+def remember_heads(model: nn.Module, attached: Attached, train: Sequence[str]) -> None:
+    """Keep the modules that are going to train as they are, in main memory."""
+    here = copy.deepcopy({prefix: model.get_submodule(prefix) for prefix in train})  # together: see `put_away`
+    attached.original |= {prefix: module.to("cpu") for prefix, module in here.items()}
 
 
 def _place(model: nn.Module, prefix: str, module: nn.Module) -> None:

@@ -1,7 +1,8 @@
 """An adapter on disk: one safetensors file with what was trained, and what it was trained on.
 
 Tensors: ``LAYER.scale`` (n,) and ``LAYER.rotation`` (k,) per adapted layer, by canonical name, under ``adapter.``; what
-trains in full under ``head.``, by its name in the model. The pattern follows from the seed and is not stored; one that
+trains in full under ``head.``, by its name in the model; buffers that training changed besides (running statistics)
+under ``buffer.``, by theirs in the plain model. The pattern follows from the seed and is not stored; one that
 was given instead is, as ``pattern.CATEGORY`` (2, k), rows and columns.
 """
 
@@ -9,18 +10,27 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from frod.method import statistics
 from frod.method.attach import attach
-from frod.method.attachment import attached_to, frod_layers, head_tensors, required_attachment, set_adapter
+from frod.method.attachment import (
+    Attached,
+    attached_to,
+    changed_buffers,
+    frod_layers,
+    head_tensors,
+    required_attachment,
+    set_adapter,
+)
 from frod.method.basis import Basis
 from frod.method.merge import detach
-from frod.method.wrappers import fill, in_pieces, whole
+from frod.method.wrappers import fill, in_pieces, unwrapped, whole
 
 FORMAT = "frod adapter 1"
 # What has to be the same in the file and in a model that has an adapter already.
@@ -28,7 +38,7 @@ _SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "tra
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """All that was trained, under its names on disk; the tensors of the model itself, not copies."""
+    """All that was trained, under its names on disk; the tensors of the model itself, not copies, tied ones once."""
     result: dict[str, Tensor] = {}
     for name, layer in frod_layers(model):
         if layer.scale.shape != layer.lambda_0.shape:
@@ -38,7 +48,8 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
                 "(fully_shard; accelerate: fsdp_version=2)."
             )
         result |= {f"adapter.{name}.scale": layer.scale, f"adapter.{name}.rotation": layer.rotation}
-    return result | {f"head.{name}": tensor for name, tensor in head_tensors(model).items()}
+    heads = {id(tensor): (f"head.{name}", tensor) for name, tensor in reversed(head_tensors(model).items())}
+    return result | dict(reversed(heads.values()))
 
 
 def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -51,7 +62,7 @@ def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
     attachment = required_attachment(model)
     settings: dict[str, Any] = {key: getattr(attachment, key) for key in _SETTINGS}
     settings |= {"format": FORMAT, "targets": attachment.targets}
-    everything = trained_tensors(model) | _given_patterns(model)
+    everything = trained_tensors(model) | _statistics(model) | _given_patterns(model)
     shared = any(in_pieces(tensor) for tensor in everything.values())
     tensors = {name: whole(tensor).cpu().contiguous() for name, tensor in everything.items()}
     if shared and torch.distributed.get_rank() != 0:
@@ -93,6 +104,10 @@ def _given_patterns(model: nn.Module) -> dict[str, Tensor]:
     return {f"pattern.{layer.category}": torch.stack(layer.pattern_places()) for _, layer in frod_layers(model)}
 
 
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    return {f"buffer.{name}": tensor for name, tensor in changed_buffers(model).items()}
+
+
 def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *, name: str = "default") -> nn.Module:
     """Put a saved adapter on a model, in place.
 
@@ -128,7 +143,7 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
         )
     with safe_open(path, framework="pt") as file:
         stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    patterns = {key.removeprefix("pattern."): stored.pop(key) for key in list(stored) if key.startswith("pattern.")}
+    patterns, buffers = _popped(stored, "pattern."), _popped(stored, "buffer.")
     attached = attached_to(model)
     fresh = attached is None or name not in attached.adapters
     if fresh:
@@ -146,7 +161,9 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
         set_adapter(model, name)
         _check_settings(model, settings, path)
     try:
+        _check_alike(statistics.buffers(unwrapped(model)), buffers, path)
         _copy(trained_tensors(model), stored, path)
+        _set_statistics(model, buffers)
         for _, layer in frod_layers(model):
             layer.forget()
     except ValueError:
@@ -154,6 +171,16 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
             detach(model)
         raise
     return model
+
+
+def _popped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take out the tensors whose names begin so; without that beginning."""
+    return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+
+
+def _set_statistics(model: nn.Module, stored: Mapping[str, Tensor]) -> None:
+    base, train = cast(Attached, attached_to(model)).buffers, required_attachment(model).train
+    statistics.set_to(unwrapped(model), {**base, **stored}, train)
 
 
 def _check_settings(model: nn.Module, settings: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -171,12 +198,18 @@ def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | 
             f"{path} and the model do not hold the same tensors: only in the file "
             f"{sorted(stored.keys() - here.keys())[:4]}, only in the model {sorted(here.keys() - stored.keys())[:4]}."
         )
+    _check_alike(here, stored, path)
     for name, tensor in stored.items():
+        fill(here[name], tensor)
+
+
+def _check_alike(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    for name, tensor in stored.items():
+        if name not in here:
+            raise ValueError(f"{path} has values for {name!r}, a buffer that the model does not have.")
         mine = here[name]
         if (tuple(tensor.shape), tensor.dtype) != (tuple(mine.shape), mine.dtype):
             raise ValueError(
                 f"{path}: {name!r} has shape {tuple(tensor.shape)} and {tensor.dtype} in the file, "
                 f"{tuple(mine.shape)} and {mine.dtype} in the model."
             )
-    for name, tensor in stored.items():
-        fill(here[name], tensor)

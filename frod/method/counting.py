@@ -1,12 +1,13 @@
 """How many numbers train, under every convention in which such shares are quoted."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import cast
 
 from torch import nn
 
-from frod.method import pattern
-from frod.method.attachment import attachment_of, frod_layers, head_tensors
+from frod.method import heads, pattern
+from frod.method.attachment import all_layers, attachment_of, frod_layers, head_tensors, required_attachment
+from frod.method.identity import without_zeros
 from frod.method.quantised import is_quantised, numel
 from frod.method.targets import Targets, find, in_features
 
@@ -25,22 +26,41 @@ def count_parameters(model: nn.Module) -> Counts:
     """
     adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))
     parameters = {id(parameter) for parameter in model.parameters()}
-    head = sum(tensor.numel() for tensor in head_tensors(model).values() if id(tensor) in parameters)
-    return _conventions(adapter=adapter, head=head, everything=_numel(model) - adapter)
+    in_full = {id(tensor): tensor.numel() for tensor in head_tensors(model).values()}
+    head = sum(size for tensor, size in in_full.items() if tensor in parameters)
+    of_all = sum(p.numel() for layer in all_layers(model) for p in layer.adapters.parameters())
+    return _conventions(adapter=adapter, head=head, everything=_numel(model) - of_all)
+
+
+def summary(model: nn.Module) -> str:
+    """One line on the adapter in use: categories and their layers, sparse rate, seed, what trains in full, counts."""
+    attachment = required_attachment(model)
+    categories = Counter(layer.category for _, layer in frod_layers(model))
+    counts = count_parameters(model)
+    return (
+        "FRoD on "
+        + ", ".join(f"{name} ({count})" for name, count in categories.items())
+        + f"; sparse rate {attachment.sparse_rate:g}, seed {attachment.seed}; in full: "
+        + (", ".join(attachment.train) or "nothing")
+        + f"; {counts['trainable']:,} numbers train, {counts['adapter']:,} of them outside the head, which is "
+        f"{counts['adapter/base %']:.3g} % of the frozen model's"
+    )
 
 
 def predict_parameters(
-    model: nn.Module, targets: Targets = None, *, sparse_rate: float = 0.01, train: Sequence[str] = ()
+    model: nn.Module, targets: Targets = None, *, sparse_rate: float = 0.01, train: Sequence[str] | None = None
 ) -> Counts:
     """Count what an adapter on a plain model would train: as `count_parameters`, from the shapes alone.
 
-    The model may live on the meta device; no basis is needed.
+    The model may live on the meta device; no basis is needed. Without `train`, the head is the one that `attach` takes.
     """
     if attachment_of(model) is not None:
         raise ValueError("the model has a FRoD adapter already; count_parameters counts it.")
-    widths = [in_features(layer) for layers in find(model, targets).values() for layer in layers.values()]
-    adapter = sum(n + pattern.entries(n, sparse_rate) for n in widths)
-    head = sum(_numel(cast(nn.Module, model.get_submodule(prefix))) for prefix in train)
+    found = without_zeros({name: layer for layers in find(model, targets).values() for name, layer in layers.items()})
+    adapter = sum(n + pattern.entries(n, sparse_rate) for n in map(in_features, found.values()))
+    prefixes = heads.find(model, found) if train is None else heads.check(model, train, found)
+    in_full = {id(p): p.numel() for prefix in prefixes for p in model.get_submodule(prefix).parameters()}
+    head = sum(in_full.values())
     return _conventions(adapter=adapter, head=head, everything=_numel(model))
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from frod.method import decomposition
 from frod.method.basis import EIGENVECTOR_BOUND, Basis, CategoryBasis, without_autocast
-from frod.method.identity import describe, weight_of, weights_hash
+from frod.method.identity import describe, is_zero, weight_of, weights_hash
 from frod.method.shards import Stored, bind
 from frod.method.targets import Target, Targets, canonical_names, find, in_features, out_features, resolve
 
@@ -41,6 +42,9 @@ def extract_basis(
     threads: int | None = None,
 ) -> Basis:
     """Decompose the target weights of a model, category by category.
+
+    A layer whose weight is all zeros is left out, with a warning: there is no U through which an adapter could change
+    it. So is a warning given where no category has more than one layer: then nothing is shared.
 
     Peak memory is a category's largest weight in float64 and about six n x n matrices, for each of the categories that
     are decomposed side by side; the decomposition reads each weight three times.
@@ -79,17 +83,21 @@ def extract_basis(
     Raises
     ------
     ValueError
-        For targets that match nothing or cannot be adapted, weights on the meta device, or with NaN in them.
+        For targets that match nothing or cannot be adapted, weights on the meta device, with NaN in them, or all zeros.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
     if getattr(model, "_frod", None) is not None:
         raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
     found = find(model, targets)
-    names = canonical_names(name for layers in found.values() for name in layers)
     targets_by_name = {name: target for layers in found.values() for name, target in layers.items()}
     sources: dict[str, Source] = dict(bind(targets_by_name, checkpoint)) if checkpoint else dict(targets_by_name)
     _refuse_meta(sources)
+    sources = _without_zeros(sources)
+    found = {category: {n: t for n, t in layers.items() if n in sources} for category, layers in found.items()}
+    found = {category: layers for category, layers in found.items() if layers}
+    _warn_of_unshared(found)
+    names = canonical_names(sources)
     chosen = list(found) if part is None else _dealt(found, *part)
     with torch.no_grad(), without_autocast(), _progress(progress, len(chosen)) as report:
 
@@ -120,6 +128,32 @@ def _refuse_meta(sources: dict[str, Source]) -> None:
                 f"{name!r} is on the meta device and has no weights to decompose; load them first, or name the folder "
                 "of their safetensors files: checkpoint=..."
             )
+
+
+def _without_zeros(sources: dict[str, Source]) -> dict[str, Source]:
+    zero = [name for name, source in sources.items() if is_zero(source)]
+    if len(zero) == len(sources):
+        raise ValueError(
+            f"all target layers, {zero[0]!r} for one, have weights of zeros: there is nothing to decompose."
+        )
+    if zero:
+        warnings.warn(
+            f"{len(zero)} of {len(sources)} target layers have weights of zeros, through which an adapter could change "
+            f"nothing, and are left out: {', '.join(zero[:8])}{', ...' if len(zero) > 8 else ''}. To train them, name "
+            "them in train=[...] of attach.",
+            stacklevel=3,
+        )
+    return {name: source for name, source in sources.items() if name not in zero}
+
+
+def _warn_of_unshared(found: dict[str, dict[str, Target]]) -> None:
+    if all(len(layers) == 1 for layers in found.values()):
+        one = next(iter(found))
+        warnings.warn(
+            f"none of the {len(found)} categories ({one!r} for one) has more than one layer: no basis is shared. "
+            "Blocks are told by an index in their names, and have to hold layers of the same names and shapes.",
+            stacklevel=3,
+        )
 
 
 def _dealt(found: dict[str, dict[str, Target]], i: int, k: int) -> list[str]:

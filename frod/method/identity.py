@@ -22,6 +22,21 @@ def weight_of(target: Target | Stored) -> Tensor:
     return weight.T if is_conv1d(target) else weight
 
 
+def without_zeros(found: Mapping[str, Target]) -> dict[str, Target]:
+    """The targets but for those whose weight is all zeros: W' = U (diag(lambda) + S) V^T has no U there to change.
+
+    On the meta device there is nothing to see, and all stay.
+    """
+    return {name: target for name, target in found.items() if not is_zero(target)}
+
+
+def is_zero(target: Target | Stored) -> bool:
+    """Whether all of the weight is zero."""
+    if not isinstance(target, Stored) and cast(Tensor, target.weight).is_meta:
+        return False
+    return not bool(weight_of(target).any())
+
+
 def describe(target: Target) -> tuple[int, int, str]:
     """(m, n, dtype) of a target's weight as it is kept."""
     dtype = str(cast(Tensor, target.weight).dtype).removeprefix("torch.")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from frod.method import peft_basis
 from frod.method.attach import attach
-from frod.method.attachment import required_attachment
+from frod.method.attachment import changed_buffers, head_tensors, required_attachment
 from frod.method.basis import Basis, CategoryBasis
 from frod.method.checkpoint import trained_tensors
 from frod.method.identity import describe, model_hash, weight_of
@@ -57,7 +57,7 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     ------
     ValueError
         If peft could not rebuild the adapter: more entries are needed, peft groups the layers otherwise, weights are
-        quantised or parts of a fused one.
+        quantised or parts of a fused one, or training changed buffers outside the head.
     ImportError
         Without peft.
     """
@@ -68,6 +68,11 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
         )
     model = unwrapped(model)
     attachment = required_attachment(model)
+    if moved := list(changed_buffers(model)):
+        raise ValueError(
+            f"training changed {moved[0]!r}, which is no parameter, and peft's checkpoints have no place for it. Train "
+            "with that module in eval(), or name it in train=[...]."
+        )
     crossings = [
         Crossing(
             name=name,
@@ -81,7 +86,7 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     tensors: dict[str, Tensor] = {}
     for crossing in crossings:
         tensors |= _category_tensors(crossing, rate)
-    heads, head_tensors = _heads(model, attachment.train)
+    heads, in_full = _heads(model, attachment.train)
     config = config_class(
         base_model_name_or_path=getattr(model, "name_or_path", None),
         target_modules=sorted(name for crossing in crossings for name in crossing.targets),
@@ -92,7 +97,7 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
         inference_mode=True,
     )
     architecture = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__}
-    write(directory, config, tensors | head_tensors, architecture)
+    write(directory, config, tensors | in_full, architecture)
 
 
 def _peft() -> tuple[Any, Callable[[list[Tensor], float], Tensor]]:
@@ -180,7 +185,9 @@ def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "
         if sizes != (stored.V[category].shape[:1], stored.places[category].shape[1:]):
             raise ValueError(f"{stored.path}: {layer!r} has lambda and S of other sizes than {category!r}: {sizes}.")
     attach(model, basis, sparse_rate=stored.config["sparse_rate"], train=heads, patterns=places, name=name)
-    here, canonical = trained_tensors(model), canonical_names(stored.scale)
+    # Tied modules are one here, and apart in a checkpoint of peft's.
+    here = trained_tensors(model) | {f"head.{key}": tensor for key, tensor in head_tensors(model).items()}
+    canonical = canonical_names(stored.scale)
     values = {f"adapter.{canonical[layer]}.scale": tensor for layer, tensor in stored.scale.items()}
     values |= {f"adapter.{canonical[layer]}.rotation": tensor for layer, tensor in stored.rotation.items()}
     values |= {f"head.{key}": tensor for key, tensor in stored.heads.items()}

@@ -1,8 +1,8 @@
 """Which layers of a model are adapted, and which of them play the same role.
 
-A *category* is a role: the dotted name of a layer with the indices of its blocks replaced by ``*``. All layers of a
-category share one basis. Names are made *canonical* first (what wraps the block list is dropped), so that a basis taken
-from a bare encoder fits the same encoder inside a classifier.
+A *category* is a role: the dotted name of a layer with the indices of its blocks replaced by ``*`` (see
+`frod.method.blocks`). All layers of a category share one basis. Names are made *canonical* first (what wraps the block
+list is dropped), so that a basis taken from a bare encoder fits the same encoder inside a classifier.
 
 A layer named ``qkv`` holds three roles in one weight (timm's attention): its thirds are targets of their own,
 ``....qkv.q``, ``.k`` and ``.v``, with a basis each, as the layers of models that keep them apart.
@@ -10,12 +10,14 @@ A layer named ``qkv`` holds three roles in one weight (timm's attention): its th
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor, nn
 
+from frod.method import heads
+from frod.method.blocks import canonical_names, starred
 from frod.method.fitness import refuse_unfit
 from frod.method.quantised import is_quantised
 
@@ -35,6 +37,8 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "timm.VisionTransformer": ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"),
 }
 
+# As peft spells it: every linear layer but those of the head, and of the output embedding.
+ALL_LINEAR = "all-linear"
 
 FUSED = "qkv"
 ROLES = ("q", "k", "v")
@@ -150,9 +154,12 @@ def resolve(model: nn.Module, targets: Targets) -> tuple[str, ...] | str:
             known = ", ".join(sorted(DEFAULT))
             raise ValueError(
                 f"targets=None, but model type {kind!r} has no default targets (known: {known}). Name the layers: "
-                "targets=['q_proj', 'v_proj'] for all names that end so, or one regular expression for the full name."
+                "targets=['q_proj', 'v_proj'] for all names that end so, one regular expression for the full name, or "
+                f"{ALL_LINEAR!r}."
             )
         return DEFAULT[kind]
+    if (targets if isinstance(targets, str) else "".join(targets)).lower() == ALL_LINEAR:
+        return ALL_LINEAR
     if isinstance(targets, str):
         return targets
     if not targets:
@@ -164,6 +171,22 @@ def _matches(name: str, wanted: tuple[str, ...] | str) -> list[str]:
     if isinstance(wanted, str):
         return [wanted] if re.fullmatch(wanted, name) else []
     return [suffix for suffix in wanted if name == suffix or name.endswith("." + suffix)]
+
+
+def _all_linear(model: nn.Module) -> str:
+    """A regular expression for the full names of what "all-linear" means."""
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    owners = Counter(map(id, (parameter for _, parameter in model.named_parameters(remove_duplicate=False))))
+    without = tuple(f"{name}." for name in heads.named(model))
+    names = [
+        re.escape(name)
+        for name, module in model.named_modules()
+        if is_adaptable(module) and module is not output and not f"{name}.".startswith(without)
+        if owners[id(module.weight)] == 1  # tied to an embedding: not to be changed in one of its uses
+    ]
+    if not names:
+        raise ValueError(f"targets={ALL_LINEAR!r}: {type(model).__name__} has no linear layer but its head.")
+    return "|".join(names)
 
 
 def _roles(name: str, module: nn.Module) -> Iterator[tuple[str, Target]]:
@@ -184,7 +207,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
         Any model; its target layers are ``nn.Linear``, transformers' ``Conv1D``, or bitsandbytes' quantised ones.
     targets : list of str, str, or None
         A list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression that
-        the full name has to match, as in peft; None takes the default of the architecture.
+        the full name has to match, as in peft, or "all-linear"; None takes the default of the architecture.
 
     Returns
     -------
@@ -198,6 +221,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
         If a target matches nothing, or something that cannot be adapted, or a weight that is shared or computed.
     """
     wanted = resolve(model, targets)
+    wanted = _all_linear(model) if wanted == ALL_LINEAR else wanted
     unused = {wanted} if isinstance(wanted, str) else set(wanted)
     found: dict[str, Target] = {}
     for module_name, module in model.named_modules():
@@ -241,40 +265,16 @@ def _refuse_shared(model: nn.Module, found: dict[str, Target]) -> None:
             )
 
 
-def canonical_names(names: Iterable[str]) -> dict[str, str]:
-    """Drop what all names have in common before the block list: ``bert.encoder.layer.0.x`` -> ``layer.0.x``.
-
-    The same encoder then has the same names whether it stands alone or inside a classifier.
-    """
-    split = {name: name.split(".") for name in names}
-    if not split:
-        return {}
-    shared = list(next(iter(split.values())))[:-1]
-    for parts in split.values():
-        while shared != parts[: len(shared)]:
-            shared.pop()
-    first_index = next((at for at, part in enumerate(shared) if part.isdigit()), len(shared))
-    drop = min(first_index, len(shared))
-    # Keep the name of the block list itself: "layer.0.x" reads better than "0.x".
-    if drop and all(parts[drop].isdigit() for parts in split.values()):
-        drop -= 1
-    return {name: ".".join(parts[drop:]) for name, parts in split.items()}
-
-
-def category_of(canonical_name: str) -> str:
-    """Replace the block indices; a number at the very end is a place in an nn.Sequential, so it is part of the role."""
-    *path, last = canonical_name.split(".")
-    return ".".join([*("*" if part.isdigit() else part for part in path), last])
-
-
 def _by_category(found: dict[str, Target]) -> dict[str, dict[str, Target]]:
     canonical = canonical_names(found)
-    widths: dict[str, Counter[int]] = {}
-    for name, target in found.items():
-        widths.setdefault(category_of(canonical[name]), Counter())[in_features(target)] += 1
+    shapes = {canonical[name]: (out_features(target), in_features(target)) for name, target in found.items()}
+    roles = starred(shapes)
+    widths: dict[str, set[int]] = {}
+    for name, (_, n) in shapes.items():
+        widths.setdefault(roles[name], set()).add(n)
     categories: dict[str, dict[str, Target]] = {}
     for name, target in found.items():
-        category = category_of(canonical[name])
+        category = roles[canonical[name]]
         if len(widths[category]) > 1:
             # Stages of different width (hierarchical vision models) cannot share a basis.
             category = f"{category}@{in_features(target)}"

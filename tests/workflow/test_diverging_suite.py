@@ -24,7 +24,7 @@ seeds: [0]
 training: { epochs: 1, batch_size: 32, weight_decay: 1.0 }
 methods:
   full_ft: {}
-  frod: {}
+  frod: { sparse_rate: 0.02 }
   lora: {}
 experiments:
   - tasks: [digits]

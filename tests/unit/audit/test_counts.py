@@ -87,6 +87,34 @@ def test_running_means_are_in_the_file_and_not_counted(resnet, tmp_path, kind):
     assert set(shapes) == known.body | known.head | known.saved
 
 
+def test_of_frod_they_are_there_where_training_changed_them(tmp_path):
+    config = {"architecture": "levit_128s", "pretrained_cfg": {"classifier": ["head.linear", "head_dist.linear"]}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    source = {"name": "levit", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
+    (tmp_path / "source.json").write_text(json.dumps(artefacts.sealed(source)))
+    model, method, targets = create_timm(tmp_path, num_classes=4), Method(kind="frod", sparse_rate=0.01), ["ln1.linear"]
+    torch.nn.init.zeros_(model.stages[0].blocks[0].mlp.ln1.linear.weight)
+    head = backbones.head_modules(model)
+    with pytest.warns(UserWarning, match="left out: stages.0.blocks.0.mlp.ln1.linear"):
+        basis = frod.extract_basis(model, targets, progress=False)
+    tuners.of_kind("frod").apply(model, method, targets=targets, head=head, basis=basis, seed=7)
+    layers = [name for category in basis.categories.values() for name in category.layers]
+    known = counts.trained_by(tmp_path, method, targets, layers)
+
+    def saved():
+        trained.save(model, tmp_path / "adapter.safetensors", "frod")
+        shapes, _ = counts.read_header(tmp_path / "adapter.safetensors")
+        assert counts.count(shapes, known) == trained.count(model, head)
+        return set(shapes)
+
+    assert saved() == known.body | known.head | known.saved
+    with torch.no_grad():
+        model.train()(torch.randn(2, 3, 224, 224))
+    changed = saved() - known.body - known.head - known.saved
+    assert changed <= known.may
+    assert {"buffer.head.bn.running_mean", "buffer.stages.0.blocks.0.mlp.ln1.bn.running_var"} <= changed
+
+
 def test_a_tensor_that_is_cut_or_added_changes_the_count(bert, tmp_path):
     known = counts.trained_by(bert, Method(kind="linear_probe"), None)
     assert counts.count({"classifier.weight": (5, 32), "classifier.bias": (5,)}, known)["head"] == 165

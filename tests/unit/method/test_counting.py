@@ -64,6 +64,14 @@ def test_prediction_is_what_attaching_gives(make_model, make_adapted):
     assert counts["adapter/(base+head) %"] == pytest.approx(100 * a / (b + h))
 
 
+def test_another_adapter_is_no_part_of_the_base(make_model, make_adapted):
+    model, basis = make_adapted(sparse_rate=0.1)
+    alone = frod.count_parameters(model)
+    frod.attach(model, basis, sparse_rate=0.2, train=["head"], name="second")
+    assert frod.count_parameters(model)["base"] == alone["base"]
+    assert frod.count_parameters(frod.set_adapter(model, "default")) == alone
+
+
 def test_counting_needs_the_right_kind_of_model(make_model, make_adapted):
     with pytest.raises(ValueError, match="no FRoD adapter"):
         frod.count_parameters(make_model())

@@ -1,9 +1,11 @@
 """Which layers are found, how they are grouped, and what is refused with a reason."""
 
+import copy
+
 import pytest
 from torch import nn
 
-from frod.method import targets
+from frod.method import blocks, targets
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,88 @@ def test_stages_of_different_width_do_not_share_a_basis():
     stages = [nn.ModuleDict({"fc": nn.Linear(n, n)}) for n in (4, 4, 8)]
     found = targets.find(nn.ModuleDict({"stages": nn.ModuleList(stages)}), ["fc"])
     assert {category: len(layers) for category, layers in found.items()} == {"stages.*.fc@4": 2, "stages.*.fc@8": 1}
+
+
+def of(*shapes, **children):
+    """A module of the children named, or of layers of such shapes by the names w1, w3."""
+    layers = {f"w{2 * i + 1}": nn.Linear(n, m) for i, (m, n) in enumerate(shapes)}
+    return nn.ModuleDict(layers | children)
+
+
+def test_an_index_may_stand_within_a_name():
+    for name in ("encoder_layer_{}", "h_{}", "layer{}", "block{}_gpu"):
+        blocks = {name.format(i): of((4, 4), (4, 4)) for i in (0, 1, 10)}
+        found = targets.find(nn.ModuleDict({"encoder": nn.ModuleDict(blocks)}), ["w1", "w3"])
+        star = name.format("*")
+        assert {k: list(v) for k, v in found.items()} == {
+            f"{star}.{w}": [f"encoder.{name.format(i)}.{w}" for i in (0, 1, 10)] for w in ("w1", "w3")
+        }
+
+
+def test_a_number_in_a_name_is_a_role_where_the_layers_below_are_others():
+    model = of(fc1=of((8, 4)), fc2=of((4, 8)), fc3=of((8, 4), (4, 4)))
+    assert set(targets.find(model, ["w1", "w3"])) == {"fc1.w1", "fc2.w1", "fc3.w1", "fc3.w3"}
+
+
+def test_within_a_block_a_number_in_a_name_is_a_role():
+    def block():
+        return of(attn1=of((4, 4)), attn2=of((4, 4)))
+
+    expected = {"attn1.w1", "attn2.w1"}
+    listed = nn.ModuleDict({"blocks": nn.ModuleList(block() for _ in "ab")})
+    assert set(targets.find(listed, ["w1"])) == {f"blocks.*.{role}" for role in expected}
+    named = of(h_0=block(), h_1=block())
+    assert set(targets.find(named, ["w1"])) == {f"h_*.{role}" for role in expected}
+    # A number that all have in common, such as a place in a wrapper, is no block's.
+    wrapped = nn.Sequential(nn.ModuleDict({f"h_{i}": of((4, 4)) for i in "01"}))
+    assert set(targets.find(wrapped, ["w1"])) == {"*.h_*.w1"}
+
+
+def test_stages_by_name_share_where_their_widths_agree():
+    model = nn.ModuleDict({f"layer{i}": nn.Sequential(of((n, n)), of((n, n))) for i, n in enumerate((4, 4, 8), 1)})
+    found = targets.find(model, ["w1"])
+    assert {category: len(layers) for category, layers in found.items()} == {"layer*.*.w1": 4, "layer3.*.w1": 2}
+
+
+def test_blocks_are_counted_by_their_index_wherever_it_stands():
+    names = {
+        "encoder_layer_0.mlp.0": 0,
+        "encoder_layer_0.mlp.3": 0,
+        "encoder_layer_11.mlp.0": 11,
+        "encoder_layer_11.mlp.3": 11,
+    }
+    assert blocks.block_indices(dict.fromkeys(names, (4, 4))) == names
+    names = {"layer1.0.fc": 0, "layer1.1.fc": 1, "layer2.0.fc": 0, "pool.fc2": None, "2": 2}
+    assert blocks.block_indices(dict.fromkeys(names, (4, 4))) == names
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "gpt2", "causal", "tied"])
+def test_all_linear_means_what_it_means_to_peft(build, name):
+    import peft
+    import transformers as t
+
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    if name in ("causal", "tied"):
+        config = t.LlamaConfig(**sizes, vocab_size=10, tie_word_embeddings=name == "tied")
+        model, task = t.LlamaForCausalLM(config), "CAUSAL_LM"
+    else:
+        model, task = build(name, "cpu"), "SEQ_CLS"
+    expected = peft.LoraConfig(target_modules="all-linear", task_type=task, fan_in_fan_out=name == "gpt2")
+    adapted = peft.get_peft_model(copy.deepcopy(model), expected)
+    for given in ("all-linear", "All-Linear", ["all-linear"]):
+        found = {name for layers in targets.find(model, given).values() for name in layers}
+        assert found == set(adapted.targeted_module_names)
+    assert targets.resolve(model, ["all-linear"]) == "all-linear"
+
+
+def test_all_linear_serves_an_encoder_and_the_same_with_a_head(build):
+    model = build("timm")
+    found = targets.find(model, "all-linear")
+    assert set(found) == set(targets.find(model))  # all four kinds of a block are timm's defaults
+    bert = build("bert")
+    assert set(targets.find(bert.bert, "all-linear")) == set(targets.find(bert, "all-linear"))
+    with pytest.raises(ValueError, match="no linear layer but its head"):
+        targets.find(nn.ModuleDict({"head": nn.Linear(2, 2)}), "all-linear")
 
 
 def test_an_unknown_architecture_is_named():

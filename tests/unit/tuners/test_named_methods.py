@@ -90,7 +90,7 @@ def test_frod_counts_as_in_its_paper(architecture):
     tuners.of_kind("frod").apply(model, tuner, targets=None, head=HEADS[architecture], basis=basis, seed=0)
     roles = {"timm": 3}.get(architecture, 1)  # of a fused qkv: each has numbers of its own
     widths = [n for m, n in SHAPES[architecture] for _ in range(roles if m == 96 else 1)]
-    expected = 2 * sum(n + int(0.02 * n * n) for n in widths)
+    expected = 2 * sum(n + int(0.01 * n * n) for n in widths)
     assert trained.count(model, HEADS[architecture])["adapter"] == expected
 
 
