@@ -27,6 +27,7 @@ from frod.method.linear import FrodLinear
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare
+from frod.method.states import follow
 from frod.method.targets import canonical_names, find, get
 from frod.method.wrappers import is_distributed, unwrapped
 
@@ -125,6 +126,8 @@ def attach(
         train=prefixes,
     )
     attached.active = name
+    if not attached.hooks:
+        follow(model, attached)
     cast(Any, model)._frod = attached
     use(model, attached)
     return given

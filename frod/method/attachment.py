@@ -55,6 +55,8 @@ class Attached:
         Modules that train in full, of the adapters that are not in use: adapter -> name of the module -> module.
     original : dict of str to nn.Module
         Those modules as they were before the first adapter trained them.
+    hooks : list
+        By which the model is saved and restored: see `frod.method.states`.
     """
 
     layers: dict[str, str]
@@ -63,6 +65,7 @@ class Attached:
     active: str = ""
     heads: dict[str, dict[str, nn.Module]] = field(default_factory=dict)
     original: dict[str, nn.Module] = field(default_factory=dict)
+    hooks: list[Any] = field(default_factory=list)
 
 
 def attached_to(model: nn.Module) -> Attached | None:
