@@ -101,12 +101,12 @@ def attach(
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
     adapted = _in_blocks(names, layers)
     _check_plan(model, checked_plan, adapted)
-    places = _patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
+    places = draw_patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
     prefixes = _check_train(model, train, names)
     prepare(model)
     if attached is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
-        attached = Attached(layers=names, required_grad=required_grad)
+        attached = Attached(layers=names, required_grad=required_grad, basis=basis)
     put_heads_away(model, attached)
     remember_heads(model, attached, prefixes)
     real = {canonical: n for n, canonical in adapted.items()}
@@ -161,7 +161,8 @@ def _in_blocks(names: dict[str, str], layers: Sequence[int] | None) -> dict[str,
     return {n: canonical for n, canonical in names.items() if index[n] in set(layers)}
 
 
-def _patterns(basis: Basis, sparse_rate: float, seed: int) -> Patterns:
+def draw_patterns(basis: Basis, sparse_rate: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """The places of S per category that follow from a seed."""
     drawn = {name: pattern.draw(name, category.n, sparse_rate, seed) for name, category in basis.categories.items()}
     return {name: (torch.from_numpy(rows), torch.from_numpy(columns)) for name, (rows, columns) in drawn.items()}
 

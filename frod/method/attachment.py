@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from frod.method.basis import Basis
 from frod.method.linear import FrodLinear
 from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
 
@@ -55,12 +56,15 @@ class Attached:
         Modules that train in full, of the adapters that are not in use: adapter -> name of the module -> module.
     original : dict of str to nn.Module
         Those modules as they were before the first adapter trained them.
+    basis : Basis
+        That all adapters of the model are on, to save it beside one of them.
     hooks : list
         By which the model is saved and restored: see `frod.method.states`.
     """
 
     layers: dict[str, str]
     required_grad: frozenset[str]
+    basis: Basis
     adapters: dict[str, Attachment] = field(default_factory=dict)
     active: str = ""
     heads: dict[str, dict[str, nn.Module]] = field(default_factory=dict)
