@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,7 +182,9 @@ def whole_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _with_remedy(target):
             yield temporary
-            temporary.chmod(_default_mode(0o777))
+            for made in (temporary, *temporary.rglob("*")):
+                if not made.is_symlink():  # libraries that write by mkstemp, as safetensors does, keep others out
+                    made.chmod(_default_mode(stat.S_IMODE(made.stat().st_mode) | (0o777 if made.is_dir() else 0o666)))
             old = None
             if target.exists():
                 old = Path(tempfile.mkdtemp(prefix=own_prefix(), dir=target.parent))

@@ -29,6 +29,7 @@ from frod.method.linear import FrodLinear
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare
+from frod.method.states import follow
 from frod.method.targets import canonical_names, find, get
 from frod.method.wrappers import is_distributed, unwrapped
 
@@ -108,12 +109,13 @@ def attach(
     names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
     adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
-    places = _patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
+    places = draw_patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
     prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     prepare(model)
     if attached is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
-        attached = Attached(layers=names, required_grad=required_grad, buffers=statistics.remembered(model))
+        buffers = statistics.remembered(model)
+        attached = Attached(layers=names, required_grad=required_grad, basis=basis, buffers=buffers)
     refuse_other_heads(attached, prefixes)
     put_away(model, attached)
     remember_heads(model, attached, prefixes)
@@ -134,6 +136,8 @@ def attach(
         train=prefixes,
     )
     attached.active = name
+    if not attached.hooks:
+        follow(model, attached)
     cast(Any, model)._frod = attached
     use(model, attached)
     return given
@@ -168,7 +172,8 @@ def _in_blocks(names: dict[str, str], layers: Sequence[int] | None, basis: Basis
     return {n: canonical for n, canonical in names.items() if index[n] in set(layers)}
 
 
-def _patterns(basis: Basis, sparse_rate: float, seed: int) -> Patterns:
+def draw_patterns(basis: Basis, sparse_rate: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """The places of S per category that follow from a seed."""
     drawn = {name: pattern.draw(name, category.n, sparse_rate, seed) for name, category in basis.categories.items()}
     return {name: (torch.from_numpy(rows), torch.from_numpy(columns)) for name, (rows, columns) in drawn.items()}
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from frod.method import statistics
+from frod.method.basis import Basis
 from frod.method.linear import FrodLinear
 from frod.method.waiting import Step
 from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
@@ -61,16 +62,22 @@ class Attached:
         The model's persistent buffers as they were before the first adapter, in main memory.
     statistics : dict
         Of the adapters that are not in use, the buffers that their training changed: adapter -> name -> values.
+    basis : Basis
+        That all adapters of the model are on, to save it beside one of them.
+    hooks : list
+        By which the model is saved and restored: see `frod.method.states`.
     """
 
     layers: dict[str, str]
     required_grad: frozenset[str]
+    basis: Basis
     adapters: dict[str, Attachment] = field(default_factory=dict)
     active: str = ""
     heads: dict[str, dict[str, nn.Module]] = field(default_factory=dict)
     original: dict[str, nn.Module] = field(default_factory=dict)
     buffers: dict[str, Tensor] = field(default_factory=dict)
     statistics: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    hooks: list[Any] = field(default_factory=list)
 
 
 def attached_to(model: nn.Module) -> Attached | None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from frod.method.decomposition import probes
 from frod.method.identity import file_sha256, update
+from frod.method.saving import write_tensors
 
 ALGORITHM_VERSION = 2
 TENSORS = "basis.safetensors"
@@ -112,6 +113,10 @@ class Basis:
     algorithm_version: int = ALGORITHM_VERSION
     part_of: tuple[str, ...] | None = None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Basis":
+        """No copy: nobody changes a basis, and copies of an adapted model share it."""
+        return self
+
     def tensors(self) -> dict[str, Tensor]:
         """All tensors under the names they have on disk."""
         named: dict[str, Tensor] = {}
@@ -158,9 +163,7 @@ class Basis:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `basis.safetensors` and `manifest.json` into the directory `path`, each whole or not at all."""
         directory = Path(path)
-        directory.mkdir(parents=True, exist_ok=True)
-        temporary = directory / f".{TENSORS}.{os.getpid()}"
-        save_file({name: tensor.contiguous() for name, tensor in self.tensors().items()}, temporary)
+        write_tensors(directory / TENSORS, self.tensors())
         manifest: dict[str, Any] = {
             "algorithm_version": self.algorithm_version,
             "model_hash": self.model_hash,
@@ -168,14 +171,13 @@ class Basis:
             "ridge": self.ridge,
             "part_of": self.part_of,
             "digest": self.digest(),
-            "files": {TENSORS: file_sha256(temporary)},
+            "files": {TENSORS: file_sha256(directory / TENSORS)},
             "categories": {
                 name: {"n": category.n, "layers": {k: list(v) for k, v in category.layers.items()}, **category.facts}
                 for name, category in self.categories.items()
             },
         }
         manifest["seal"] = _seal(manifest)
-        temporary.replace(directory / TENSORS)
         temporary = directory / f".{MANIFEST}.{os.getpid()}"
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
         temporary.replace(directory / MANIFEST)

@@ -8,17 +8,17 @@ was given instead is, as ``pattern.CATEGORY`` (2, k), rows and columns.
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from frod.method import statistics
-from frod.method.attach import attach
+from frod.method.attach import attach, draw_patterns
 from frod.method.attachment import (
     Attached,
     attached_to,
@@ -28,11 +28,14 @@ from frod.method.attachment import (
     required_attachment,
     set_adapter,
 )
-from frod.method.basis import Basis
+from frod.method.basis import MANIFEST, Basis
+from frod.method.conversion import convert
 from frod.method.merge import detach
+from frod.method.saving import write_tensors
 from frod.method.wrappers import fill, in_pieces, unwrapped, whole
 
 FORMAT = "frod adapter 1"
+ADAPTER = "adapter.safetensors"
 # What has to be the same in the file and in a model that has an adapter already.
 _SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "train")
 
@@ -52,26 +55,35 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     return result | dict(reversed(heads.values()))
 
 
-def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
+def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: bool = False) -> None:
     """Write the adapter, and what trained in full beside it, to the file `path`.
 
     It is written to a temporary name and renamed, so that a file of that name is whole. Of a model that FSDP2 keeps in
     pieces, all processes have to call this, and the first one writes; the others wait for it (`barrier`) before they
     read.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With an adapter.
+    path : path-like
+    with_basis : bool
+        Make `path` a folder, with the adapter in `adapter.safetensors` and its basis beside: all that `load_adapter`
+        needs but the model.
     """
     attachment = required_attachment(model)
     settings: dict[str, Any] = {key: getattr(attachment, key) for key in _SETTINGS}
     settings |= {"format": FORMAT, "targets": attachment.targets}
     everything = trained_tensors(model) | _statistics(model) | _given_patterns(model)
     shared = any(in_pieces(tensor) for tensor in everything.values())
-    tensors = {name: whole(tensor).cpu().contiguous() for name, tensor in everything.items()}
+    tensors = {name: whole(tensor).cpu() for name, tensor in everything.items()}
     if shared and torch.distributed.get_rank() != 0:
         return
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata={"frod": json.dumps(settings, sort_keys=True)})
-    temporary.replace(target)
+    if with_basis:
+        cast(Attached, attached_to(model)).basis.save(target)
+        target /= ADAPTER
+    write_tensors(target, tensors, {"frod": json.dumps(settings, sort_keys=True)})
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -108,7 +120,9 @@ def _statistics(model: nn.Module) -> dict[str, Tensor]:
     return {f"buffer.{name}": tensor for name, tensor in changed_buffers(model).items()}
 
 
-def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *, name: str = "default") -> nn.Module:
+def load_adapter(
+    model: nn.Module, path: str | os.PathLike[str], basis: Basis | None = None, *, name: str = "default"
+) -> nn.Module:
     """Put a saved adapter on a model, in place.
 
     Parameters
@@ -118,9 +132,11 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
         name and settings of one, whose numbers it overwrites. It is the one in use then. The latter also wrapped for
         several processes, each of which has to call this and read the file.
     path : path-like
-        A file of `save_adapter`.
-    basis : Basis
-        The basis it was trained with.
+        A file of `save_adapter`, or a folder that it wrote with the basis.
+    basis : Basis, optional
+        The basis it was trained with; by default the one that lies beside it. If one does, this may be another one, of
+        the same weights: extracted elsewhere it has its columns in another order, with other signs and rounded
+        otherwise. What was trained is then converted, with a warning that says so.
     name : str
         What to call the adapter on this model.
 
@@ -135,16 +151,15 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
         If basis, model, settings, shapes or dtypes are others than the file's; both sides are named. The model
         is then left as it was.
     """
+    path = Path(path) / ADAPTER if Path(path).is_dir() else Path(path)
     settings = read_settings(path)
-    if basis.digest() != settings["basis_digest"]:
-        raise ValueError(
-            f"{path} was trained with the basis {settings['basis_digest']} (of the model {settings['model_hash']}); "
-            f"this basis is {basis.digest()} (of the model {basis.model_hash})."
-        )
     with safe_open(path, framework="pt") as file:
         stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     patterns, buffers = _popped(stored, "pattern."), _popped(stored, "buffer.")
     attached = attached_to(model)
+    basis = basis or (_beside(path) if attached is None else attached.basis)
+    if basis.digest() != settings["basis_digest"]:
+        stored, patterns = _converted(path, settings, stored, patterns, basis)
     fresh = attached is None or name not in attached.adapters
     if fresh:
         attach(
@@ -160,6 +175,9 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str], basis: Basis, *
     else:
         set_adapter(model, name)
         _check_settings(model, settings, path)
+        here = _given_patterns(model)
+        if any(not torch.equal(here[f"pattern.{key}"].cpu(), places) for key, places in patterns.items()):
+            raise ValueError(f"{path} and the adapter on the model have S at other places; load it under another name.")
     try:
         _check_alike(statistics.buffers(unwrapped(model)), buffers, path)
         _copy(trained_tensors(model), stored, path)
@@ -181,6 +199,46 @@ def _popped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _set_statistics(model: nn.Module, stored: Mapping[str, Tensor]) -> None:
     base, train = cast(Attached, attached_to(model)).buffers, required_attachment(model).train
     statistics.set_to(unwrapped(model), {**base, **stored}, train)
+
+
+def _beside(path: Path) -> Basis:
+    """The basis in the folder of an adapter file."""
+    if not (path.parent / MANIFEST).is_file():
+        raise ValueError(
+            f"{path} has no basis beside it: give the one it was trained with, load_adapter(model, path, "
+            "frod.Basis.load(...)), or save it with with_basis=True."
+        )
+    return Basis.load(path.parent)
+
+
+def _converted(
+    path: Path, settings: dict[str, Any], stored: dict[str, Tensor], patterns: dict[str, Tensor], basis: Basis
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What was trained, and the places of S, for another basis of the same weights; changes the settings alike."""
+    own = Basis.load(path.parent) if (path.parent / MANIFEST).is_file() else None
+    if own is None or own.digest() != settings["basis_digest"] or own.model_hash != basis.model_hash:
+        raise ValueError(
+            f"{path} was trained with the basis {settings['basis_digest']} (of the model {settings['model_hash']}); "
+            f"this basis is {basis.digest()} (of the model {basis.model_hash}). On another basis of the same weights "
+            "it loads if it was saved with with_basis=True."
+        )
+    if not patterns:
+        drawn = draw_patterns(own, settings["sparse_rate"], settings["seed"])
+        patterns = {name: torch.stack(places) for name, places in drawn.items()}
+    try:
+        stored, moved, lost = convert(stored, {name: (p[0], p[1]) for name, p in patterns.items()}, own, basis)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    warnings.warn(
+        f"{path}: converted to this basis, which is the adapter's up to order, sign and rounding of its columns "
+        f"(of what was trained {lost:.1g} is lost).",
+        stacklevel=3,
+    )
+    found = {name: torch.stack(places) for name, places in moved.items()}
+    if any(not torch.equal(found[name], places) for name, places in patterns.items()):
+        settings["seed"] = None
+    settings["basis_digest"] = basis.digest()
+    return stored, (found if settings["seed"] is None else {})
 
 
 def _check_settings(model: nn.Module, settings: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from frod.method.attachment import Attached, attached_to, frod_layers, own_buffers, required_attachment
 from frod.method.basis import without_autocast
 from frod.method.fused import remove
+from frod.method.states import leave
 from frod.method.wrappers import ddp_leaves_alone, in_pieces, set_ddp_leaves_alone, unwrapped
 
 
@@ -53,6 +54,7 @@ def detach(model: nn.Module) -> nn.Module:
     given, model = model, unwrapped(model)
     attached = cast(Attached, attached_to(model))
     set_ddp_leaves_alone(model, ddp_leaves_alone(model) - own_buffers(model))
+    leave(model, attached)
     for name in attached.layers:
         remove(model, name)
     del cast(Any, model)._frod

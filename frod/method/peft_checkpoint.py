@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from frod.method.peft_layers import category_of_name
+from frod.method.saving import usual_mode
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
@@ -52,6 +53,7 @@ def write(
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as made:
         save_file(dict(tensors), Path(made, TENSORS), metadata={"format": "pt"})
         config.save_pretrained(made, auto_mapping_dict=dict(architecture))
+        usual_mode(Path(made, TENSORS))
         for name in (TENSORS, CONFIG):
             Path(made, name).replace(target / name)
 

@@ -40,10 +40,14 @@ def test_a_failure_leaves_no_trace(tmp_path, error):
 
 
 def test_others_may_read_the_folder(tmp_path):
-    with whole_directory(tmp_path / "out"):
-        pass
+    """And what libraries wrote into it that keep others out, as safetensors does."""
+    with whole_directory(tmp_path / "out") as folder:
+        (folder / "within").mkdir(mode=0o700)
+        (folder / "within" / "weights").touch(mode=0o600)
     (tmp_path / "plain").mkdir()
-    assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "file").touch()
+    for made, like in (("out", "plain"), ("out/within", "plain"), ("out/within/weights", "file")):
+        assert (tmp_path / made).stat().st_mode == (tmp_path / like).stat().st_mode
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):

@@ -191,8 +191,17 @@ class Worker:
         path = self.folder / f"fsdp-{plan}-adapter.safetensors"
         frod.save_adapter(model, path)
         self.accelerator.wait_for_everyone()
+        self.folded(f"fsdp-{plan}", model)
         self.loading(f"fsdp-{plan}", model, path, basis)
         self.accelerator.free_memory()
+
+    def folded(self, case, model):
+        """The state of a plain model, as the Trainer has `save_pretrained` write it: whole in the first process."""
+        from frod.method.states import fold
+
+        state = self.accelerator.get_state_dict(model)
+        fold(model, state)
+        self.write(f"{case}-state", state)
 
     def loading(self, case, model, path, basis):
         """Outputs as trained, after loading the adapter as it was at the start, and the trained one again."""

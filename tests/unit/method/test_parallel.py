@@ -122,6 +122,17 @@ def test_an_adapter_saved_from_a_sharded_model_is_whole(folder, plan):
 
 
 @pytest.mark.parametrize("plan", worker.PLANS)
+def test_the_weights_of_a_sharded_model_are_folded_as_merging_folds_them(folder, plan):
+    """From the state that accelerate gathers in the first process."""
+    merged, basis = worker.adapted(plan)
+    frod.load_adapter(merged, folder / f"fsdp-{plan}-adapter.safetensors", basis)
+    expected = frod.merge(merged).state_dict()
+    found = load_file(folder / f"fsdp-{plan}-state.safetensors")
+    assert expected.keys() == {key for key in found if ".adapters." not in key}
+    equal({key: found[key] for key in expected}, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("plan", worker.PLANS)
 def test_an_adapter_loads_into_a_sharded_model(folder, plan):
     """In evaluation, where the weight of the adapter before must not be kept."""
     outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")

@@ -454,6 +454,9 @@ def test_a_llama_is_the_same_at_the_start_learns_and_comes_back_from_disk(load, 
     trained = logits(model)
     assert not torch.equal(trained, before)
 
+    with pytest.raises(ValueError, match=r"is quantised, and a merged weight would have .* grid; .*frod\.save_adapter"):
+        model.save_pretrained(tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
     frod.save_adapter(model, tmp_path / "adapter.safetensors")
     basis.save(tmp_path / "basis")
     again = frod.load_adapter(load(), tmp_path / "adapter.safetensors", frod.Basis.load(tmp_path / "basis"))
