@@ -75,6 +75,7 @@ STEPS = [
     [{"use": ALL}, {"use": FIRST}, {"use": (0, 2)}],
     [{"use": (1,)}, {"use": FIRST}, {"use": (2,)}],
     [{"use": ALL}, {"use": ALL}, {"use": FIRST, "dropped": (1, 2)}],
+    [{"use": ALL}, {"use": ALL}, {"use": NONE}],
 ]
 
 
@@ -92,18 +93,20 @@ def test_the_gradients_are_those_of_the_joined_batch_and_nothing_is_left_for_the
     equal(accumulate(model, x, uses), expected)
 
 
-def test_checkpointing_without_reentry_loses_nothing(x):
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_loses_nothing(x, reentrant):
     model = make("materialised")
-    uses = [{"use": ALL, "reentrant": False}, {"use": FIRST, "reentrant": False}]
+    uses = [{"use": ALL, "reentrant": reentrant}, {"use": FIRST, "reentrant": reentrant}]
     expected = accumulate(make("factored"), x, [{"use": ALL}, {"use": FIRST}])
     equal(accumulate(model, x.requires_grad_(), uses), expected)
 
 
 def test_reentrant_checkpointing_is_refused_where_it_would_lose_a_gradient(x):
-    """Its graphs are within the backward: no node of them comes behind all others."""
+    """Its graphs are within the backward: no node of them comes behind all others, and here nothing else is seen."""
     model, x = make("materialised"), x.requires_grad_()
-    accumulate(model, x, [{"reentrant": True}, {"reentrant": True}])
-    accumulate(model, x, [{"reentrant": True}, {"use": FIRST, "reentrant": True}])
+    with frod.accumulating(model):
+        model(x[0]).square().sum().backward()
+    model.forward(x[1], use=FIRST, reentrant=True).square().sum().backward()
     with pytest.raises(ValueError, match=r"'blocks\.1' .* use_reentrant=False"), frod.accumulating(model):
         pass
 
