@@ -214,7 +214,7 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
     Parameters
     ----------
     model : nn.Module
-        With an adapter, or a wrapper of one.
+        With an adapter, or a wrapper of one: what is called in the last micro-batch.
     micro_batches : int
         How many there are in the step, the last one included: the planner counts their tokens together.
 
