@@ -1,5 +1,7 @@
 """Gradient accumulation over a model that skips layers (LayerDrop, experts): the gradients are the joined batch's."""
 
+import gc
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -109,6 +111,20 @@ def test_reentrant_checkpointing_is_refused_where_it_would_lose_a_gradient(x):
     model.forward(x[1], use=FIRST, reentrant=True).square().sum().backward()
     with pytest.raises(ValueError, match=r"'blocks\.1' .* use_reentrant=False"), frod.accumulating(model):
         pass
+
+
+@pytest.mark.parametrize("whole_step", [True, False])
+def test_a_model_can_be_freed_after_a_step_and_in_the_middle_of_one(x, whole_step):
+    """Graphs and modules that hold each other through torch would stay for good."""
+    model = make("materialised")
+    with frod.accumulating(model):
+        model(x[0]).square().sum().backward()
+    if whole_step:
+        model(x[1], use=FIRST).square().sum().backward()
+    freed = weakref.ref(model)
+    del model
+    gc.collect()
+    assert freed() is None
 
 
 def test_a_failing_micro_batch_leaves_nothing_behind(x):
