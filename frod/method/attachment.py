@@ -244,7 +244,7 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
     Parameters
     ----------
     model : nn.Module
-        With an adapter, or a wrapper of one.
+        With an adapter, or a wrapper of one: what is called in the last micro-batch.
     micro_batches : int
         How many there are in the step, the last one included: the planner counts their tokens together.
 
@@ -252,13 +252,14 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
     ------
     ValueError
         If a layer had no part in the last micro-batch of the step before and its gradient could not be taken up: with
-        reentrant gradient checkpointing, and, at the end of that micro-batch, with FSDP2.
+        reentrant gradient checkpointing of a model that is not called as a whole; and at the end of that micro-batch
+        with FSDP2.
     """
     layers = all_layers(model)
     for before in {layer.step for layer in layers if layer.step is not None}:
         before.check_over()
+        before.end()
     for layer in layers:
-        layer.step = None
         layer.accumulating, layer.micro_batches = True, micro_batches
     try:
         yield
@@ -267,7 +268,7 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
             layer.forget()
         raise
     finally:
-        step = Step(layers) if any(layer.waits for layer in layers) else None
+        step = Step(model, layers) if any(layer.waits for layer in layers) else None
         for layer in layers:
             layer.accumulating, layer.micro_batches, layer.step = False, 1, step
 

@@ -39,6 +39,11 @@ def _refuse_overlap(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
             everything.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
     for name, layer in layers.items():
         weight = layer.get_parameter("weight")
+        if any(stride == 0 and length > 1 for length, stride in zip(weight.shape, weight.stride(), strict=True)):
+            raise ValueError(
+                f"the weight of {name!r} is one row or column, expanded: an adapter cannot be merged into it. Leave "
+                "the layer out, or write it out first: layer.weight = nn.Parameter(layer.weight.contiguous())."
+            )
         neighbours = everything[weight.untyped_storage().data_ptr()] if _has_storage(weight) else []
         for other, tensor in neighbours:
             if tensor is not weight and _overlap(weight, tensor):

@@ -1,18 +1,19 @@
 """Gradients that wait for the last micro-batch of an optimiser step, of layers which that one does not use.
 
 Under `frod.accumulating` a layer sums the gradients of its weight, to project them once, in the backward of the last
-micro-batch. A layer that has no part in that one (LayerDrop, experts, branches) would never come to it. So all layers
-in the last micro-batch's graph also depend on a node behind them, which runs after theirs and takes what is left.
+micro-batch. A layer that has no part in that one (LayerDrop, experts, branches) would never come to it. So the last
+micro-batch's graph gets a node behind those of its layers, or of its output if there are none, that takes what is left.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils._pytree import tree_map_only
 
-from frod.method.wrappers import in_pieces
+from frod.method.wrappers import in_pieces, is_ddp
 
 if TYPE_CHECKING:
     from frod.method.weights import AdaptedWeight
@@ -21,38 +22,55 @@ if TYPE_CHECKING:
 class Step:
     """An optimiser step of which all micro-batches but the last are done, and the layers that wait for that."""
 
-    def __init__(self, layers: "Sequence[AdaptedWeight]") -> None:
-        self.layers, self.nested = layers, False
+    def __init__(self, model: nn.Module, layers: "Sequence[AdaptedWeight]") -> None:
+        self.layers, self.joined, self.nested = layers, False, False
         self.waiting = [layer for layer in layers if layer.waits]
         start = layers[0].lambda_0.new_zeros((), requires_grad=True)
         trained = [tensor for layer in self.waiting for tensor in (layer.scale, layer.rotation)]
         with torch.enable_grad():
             self._node = cast(Tensor, _Leftover.apply(start, self, *trained))
+        # DistributedDataParallel looks for what takes part in a graph before its own hooks run.
+        inner = cast(nn.Module, model.module) if is_ddp(model) else model
+        self._hook = inner.register_forward_hook(self._at_output)
 
-    def join(self, scale: Tensor) -> Tensor:
+    def join(self, tensor: Tensor) -> Tensor:
         """The same numbers, in a graph of which the leftover is part."""
-        # Reentrant checkpointing computes graphs of its own within a backward; behind them the step is not over.
-        self.nested |= (nested := torch._C._current_graph_task_id() != -1)
-        return scale if nested else cast(Tensor, _Joined.apply(scale, self._node))
+        if torch._C._current_graph_task_id() != -1:
+            # Reentrant checkpointing computes graphs of its own within a backward; behind them the step is not over.
+            self.nested = True
+            return tensor
+        self.joined = True
+        return cast(Tensor, _Joined.apply(tensor, self._node))
+
+    def _at_output(self, module: nn.Module, args: Any, output: Any) -> Any:
+        if self.joined or not torch.is_grad_enabled():
+            return output
+        return tree_map_only(Tensor, lambda y: self.join(y) if y.requires_grad else y, output)
+
+    def end(self) -> None:
+        """Have no layer look for this step any more."""
+        self._hook.remove()
+        for layer in self.layers:
+            layer.step = None
 
     def check_over(self) -> None:
         """Refuse to go on if the last micro-batch came to its end without the leftover."""
         left = [layer for layer in self.waiting if layer.waits]
         if self.nested and left:
             raise ValueError(
-                f"a layer of {left[0].category!r} had no part in the last micro-batch, and its gradient was lost: "
-                "reentrant checkpointing cannot tell. Take use_reentrant=False, or leave frod.accumulating out."
+                f"a layer of {left[0].category!r} had no part in the last micro-batch, and its gradient was lost. "
+                "Under reentrant checkpointing call the model as a whole, or take use_reentrant=False."
             )
 
 
 class _Joined(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scale: Tensor, node: Tensor) -> Tensor:
-        return scale.view_as(scale)
+    def forward(ctx: Any, tensor: Tensor, node: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
 
     @staticmethod
-    def backward(ctx: Any, d_scale: Tensor) -> tuple[Tensor, None]:
-        return d_scale, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
 class _Leftover(torch.autograd.Function):
@@ -65,8 +83,7 @@ class _Leftover(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
         step: Step = ctx.step
-        for layer in step.layers:
-            layer.step = None
+        step.end()
         gradients: list[Tensor | None] = []
         for layer in step.waiting:
             if layer.waits and in_pieces(layer.scale):

@@ -6,7 +6,7 @@ The first process writes its notes to the folder given: `notes.json`, and per ca
 import json
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import torch
@@ -45,6 +45,19 @@ def examples(dtype=torch.float32):
 def loss(model, x):
     """Mean over examples, so that the mean over processes of like size is that of the joined batch."""
     return model(x).float().square().mean()
+
+
+def skipping(plan):
+    """The toy model, which runs fewer blocks for a batch of one example."""
+    model, _ = adapted(plan)
+    run = model.blocks
+
+    def without_the_last(module, args):
+        model.blocks = run[:1] if len(args[0]) == 1 else run
+
+    model.register_forward_pre_hook(without_the_last)
+    model.register_forward_hook(lambda module, args, output: setattr(model, "blocks", run))
+    return model
 
 
 def whole(tensor):
@@ -236,15 +249,40 @@ class Worker:
         except ValueError as error:
             self.notes["rounded"] = str(error)
 
+    def skipped(self, model, no_sync):
+        """A step whose last micro-batch, of one example, leaves out a block."""
+        x = self.mine()
+        with no_sync(), frod.accumulating(model):
+            loss(model, x[1:]).backward()
+        loss(model, x[:1]).backward()
+
+    def skipped_under_ddp(self, plan):
+        wrapped = torch.nn.parallel.DistributedDataParallel(skipping(plan), find_unused_parameters=True)
+        self.skipped(wrapped, wrapped.no_sync)
+        self.write(f"skipped-{plan}", gradients(wrapped))
+
+    def skipped_under_fsdp(self):
+        from torch.distributed.fsdp import fully_shard
+
+        model = skipping("materialised")
+        for part in (*model.blocks, model):
+            fully_shard(part)
+        try:
+            self.skipped(model, nullcontext)
+        except ValueError as error:
+            self.notes["skipped"] = str(error)
+
     def run(self):
         for plan in PLANS:
             self.ddp(plan)
+            self.skipped_under_ddp(plan)
         self.accumulate()
         self.wrapped()
         for plan in PLANS:
             self.fsdp(plan)
         self.half()
         self.rounded()
+        self.skipped_under_fsdp()
         if self.first:
             (self.folder / "notes.json").write_text(json.dumps(self.notes))
         self.accelerator.end_training()

@@ -103,6 +103,14 @@ def test_storage_that_another_tensor_uses_is_refused(share):
         frod.extract_basis(model, ["a"], progress=False)
 
 
+def test_an_expanded_weight_is_refused():
+    """It has one number in many places."""
+    model = Blocks()
+    model.blocks[0]["a"].weight = nn.Parameter(torch.randn(1, N).expand(N, N))
+    with pytest.raises(ValueError, match=r"the weight of 'blocks\.0\.a' is one row or column, expanded"):
+        attach(model)
+
+
 @pytest.mark.parametrize(
     "pieces",
     [

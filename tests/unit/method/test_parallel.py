@@ -92,6 +92,22 @@ def test_accelerates_own_accumulation(folder):
 
 
 @pytest.mark.parametrize("plan", worker.PLANS)
+def test_a_layer_that_the_last_micro_batch_skips_keeps_its_gradient_under_ddp(folder, plan):
+    """And all processes have the same: it is part of what DDP averages."""
+    model = worker.skipping(plan)
+    for rank in range(worker.PROCESSES):
+        x = worker.examples()[rank :: worker.PROCESSES]
+        ((worker.loss(model, x[1:]) + worker.loss(model, x[:1])) / worker.PROCESSES).backward()
+    found = load_file(folder / f"skipped-{plan}.safetensors")
+    equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
+
+
+def test_under_fsdp_it_is_refused(notes):
+    assert "had no part in the last micro-batch" in notes["skipped"]
+    assert "Leave frod.accumulating out" in notes["skipped"]
+
+
+@pytest.mark.parametrize("plan", worker.PLANS)
 def test_ddp_leaves_the_basis_where_it_is(notes, plan):
     """It would send V to the other processes at every step: one that differs there, on purpose, keeps what it has."""
     assert notes[f"ddp-{plan}"]["V_stays"]

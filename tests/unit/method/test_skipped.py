@@ -1,5 +1,7 @@
 """Gradient accumulation over a model that skips layers (LayerDrop, experts): the gradients are the joined batch's."""
 
+import gc
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -75,6 +77,7 @@ STEPS = [
     [{"use": ALL}, {"use": FIRST}, {"use": (0, 2)}],
     [{"use": (1,)}, {"use": FIRST}, {"use": (2,)}],
     [{"use": ALL}, {"use": ALL}, {"use": FIRST, "dropped": (1, 2)}],
+    [{"use": ALL}, {"use": ALL}, {"use": NONE}],
 ]
 
 
@@ -92,20 +95,36 @@ def test_the_gradients_are_those_of_the_joined_batch_and_nothing_is_left_for_the
     equal(accumulate(model, x, uses), expected)
 
 
-def test_checkpointing_without_reentry_loses_nothing(x):
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_loses_nothing(x, reentrant):
     model = make("materialised")
-    uses = [{"use": ALL, "reentrant": False}, {"use": FIRST, "reentrant": False}]
+    uses = [{"use": ALL, "reentrant": reentrant}, {"use": FIRST, "reentrant": reentrant}]
     expected = accumulate(make("factored"), x, [{"use": ALL}, {"use": FIRST}])
     equal(accumulate(model, x.requires_grad_(), uses), expected)
 
 
 def test_reentrant_checkpointing_is_refused_where_it_would_lose_a_gradient(x):
-    """Its graphs are within the backward: no node of them comes behind all others."""
+    """Its graphs are within the backward: no node of them comes behind all others, and here nothing else is seen."""
     model, x = make("materialised"), x.requires_grad_()
-    accumulate(model, x, [{"reentrant": True}, {"reentrant": True}])
-    accumulate(model, x, [{"reentrant": True}, {"use": FIRST, "reentrant": True}])
+    with frod.accumulating(model):
+        model(x[0]).square().sum().backward()
+    model.forward(x[1], use=FIRST, reentrant=True).square().sum().backward()
     with pytest.raises(ValueError, match=r"'blocks\.1' .* use_reentrant=False"), frod.accumulating(model):
         pass
+
+
+@pytest.mark.parametrize("whole_step", [True, False])
+def test_a_model_can_be_freed_after_a_step_and_in_the_middle_of_one(x, whole_step):
+    """Graphs and modules that hold each other through torch would stay for good."""
+    model = make("materialised")
+    with frod.accumulating(model):
+        model(x[0]).square().sum().backward()
+    if whole_step:
+        model(x[1], use=FIRST).square().sum().backward()
+    freed = weakref.ref(model)
+    del model
+    gc.collect()
+    assert freed() is None
 
 
 def test_a_failing_micro_batch_leaves_nothing_behind(x):
