@@ -80,8 +80,8 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
             )
         if next(module.parameters(), None) is None:
             raise ValueError(
-                f"train names {prefix!r}, a {type(module).__name__} without parameters: nothing would train. Leave it "
-                "out, or give the model a head first (timm: model.reset_classifier(num_classes))."
+                f"train names {prefix!r}, which has no parameters ({type(module).__name__}): nothing would train. "
+                "Leave it out, or give the model a head first (timm: model.reset_classifier(num_classes))."
             )
     if train:
         _refuse_tied(model, train)
