@@ -91,6 +91,12 @@ def fold(model: nn.Module, state: State) -> None:
 
     Of a model that FSDP2 keeps in pieces, all processes have to call this, those that are given no tensors, too.
     """
+    for name, layer in _holders(model):
+        if any(key.startswith(f"{name}.base.") for key in state) and not _can_fold(layer, state, name):
+            raise ValueError(
+                f"layer {name!r} is quantised, or its weight follows from other parameters, and W' cannot be written "
+                "in its place; keep the adapter beside the model: frod.save_adapter."
+            )
     plain = _plain(model, state)
     for name, _ in _holders(model):
         for key in [key for key in state if key.startswith(f"{name}.base.")]:
@@ -98,21 +104,21 @@ def fold(model: nn.Module, state: State) -> None:
     state.update(plain)
 
 
+def _can_fold(layer: FrodLinear | FrodFused, state: State, path: str) -> bool:
+    """Whether a state has the frozen weight itself under the name of one."""
+    return f"{path}.base.weight" in state and not (isinstance(layer, FrodLinear) and layer.quantised)
+
+
 def _plain(model: nn.Module, state: State, prefix: str = "") -> State:
     """W' and bias of the adapted layers, under the names of the plain model."""
     plain: State = {}
     for name, layer in _holders(model):
         path = f"{prefix}{name}"
-        here = [key for key in state if key.startswith(f"{path}.base.")]
-        if here and (f"{path}.base.weight" not in state or (isinstance(layer, FrodLinear) and layer.quantised)):
-            raise ValueError(
-                f"layer {path!r} is quantised, or its weight follows from other parameters, and W' cannot be written "
-                "in its place; keep the adapter beside the model: frod.save_adapter."
-            )
-        plain |= {f"{path}.{key.removeprefix(f'{path}.base.')}": state[key] for key in here}
-        if here:
+        if _can_fold(layer, state, path):
             with without_autocast():
                 plain[f"{path}.weight"] = _folded(layer, state, path)
+            if f"{path}.base.bias" in state:
+                plain[f"{path}.bias"] = state[f"{path}.base.bias"]
     return plain
 
 

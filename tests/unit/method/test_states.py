@@ -246,6 +246,16 @@ def test_a_part_of_a_larger_model(make, tmp_path):
         assert torch.equal(part(IDS).last_hidden_state, model.bert(IDS).last_hidden_state)
 
 
+def test_through_the_wrapper_of_a_compiled_model(make, tmp_path):
+    """Its state has names of its own."""
+    model = disturb(attach(make()))
+    compiled, again = torch.compile(model, backend="eager"), attach(make())
+    torch.compile(again, backend="eager").load_state_dict(compiled.state_dict())
+    assert same(again, model)
+    compiled.save_pretrained(tmp_path)
+    assert torch.equal(logits(type(model).from_pretrained(tmp_path)), logits(model))
+
+
 def test_copies_are_saved_as_they_are(make, tmp_path):
     model = disturb(attach(make()))
     file = io.BytesIO()
