@@ -17,4 +17,4 @@ _toy = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_toy)
 
 ToyProject = _toy.Project
-Hold = _workflow.Hold
+Hold, forks = _workflow.Hold, _workflow.forks

@@ -118,11 +118,15 @@ def environment(project) -> dict[str, str]:
     return project.environment(**EAGER, PYTHONPATH=str(project.folder))
 
 
+def command(target: str) -> list[str]:
+    """What makes a target."""
+    return ["snakemake", "--cores", "2", target if target == TRIAL else f"{target}/record.json"]
+
+
 def start(project, target: str, around: dict[str, str] | None = None) -> psutil.Popen:
     """Begin the command in a process group of its own."""
-    wanted = target if target == TRIAL else f"{target}/record.json"
     return psutil.Popen(
-        ["snakemake", "--cores", "2", wanted],
+        command(target),
         cwd=project.folder,
         env=around or environment(project),
         stdout=subprocess.DEVNULL,
@@ -210,8 +214,7 @@ def kill(
     log = log_of(project, target)
     before = log.read_text() if log.exists() else ""
     saved = [int(step) for step in re.findall(r"checkpoint after step (\d+)", before)]
-    again = start(project, target)
-    assert again.wait(DEADLINE) == 0, (project.folder / "said.txt").read_text()
+    said = project.run(*command(target), **EAGER, PYTHONPATH=str(project.folder)).stdout
     resumed = re.findall(r"going on from the checkpoint after step (\d+)", log.read_text())
     last = max(saved, default=0)
     finished = log.read_text() == before  # it was not trained again
@@ -220,7 +223,7 @@ def kill(
         after=after,
         checkpoint=last,
         differs=tuple(name for name in result if found.get(name) != result[name]),
-        said=not locked or "a Snakemake was killed here" in (project.folder / "said.txt").read_text(),
+        said=not locked or "a Snakemake was killed here" in said,
         resumed=last if finished else int(resumed[0]) if resumed else 0,
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from checkouts import Hold
+from checkouts import Hold, forks
 from closed_disks import small_disk, without_rights
 
 from frod import tracking
@@ -59,10 +59,9 @@ def new_store(tmp_path_factory):
     return path
 
 
-def track(folder, *, command=TRACK):
-    """`frod track` in the folder, with the store that is the default there."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "FROD_"))}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def environment():
+    """In which the store is the default: one in the folder."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "FROD_"))}
 
 
 def logged(uri):
@@ -128,7 +127,8 @@ def test_a_store_that_may_not_be_written_to(folder, new_store, log):
     shutil.copy(new_store, folder / "mlflow.db")
     for path in (folder / "mlflow.db", folder):
         path.chmod(0o555)
-    done = track(folder, command=without_rights(TRACK))
+    there = {"cwd": folder, "env": environment()}
+    done = subprocess.run(without_rights(TRACK), **there, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     check_said(done.stderr)
     for path in (folder / "mlflow.db", folder):
@@ -143,7 +143,7 @@ def test_a_store_that_was_cut_off(folder, new_store, log, capsys):
     assert not log(f"sqlite:///{store}")
     check_said(capsys.readouterr().err, "move the damaged database aside")
     store.rename(folder / "damaged.db")
-    assert track(folder).returncode == 0
+    assert forks.run(["python", *TRACK[1:]], folder, environment()).returncode == 0
     # By another name: MLflow keeps what it has opened in this process, the damaged one, under the first.
     assert logged(f"sqlite:///{folder}/./mlflow.db") == ALL
 

@@ -1,7 +1,8 @@
 """Commands as forks of one process that has imported the libraries they need: the same commands, seconds sooner.
 
 A fork takes its folder, its environment and this project's modules as the command itself does, and ends as that does.
-By itself this file is that process: one request a line on its input, one exit status a line on its output.
+So do the jobs of a workflow that is a fork: they ask by forked/ask. By itself this file is the process that forks;
+it listens on the socket whose number it is given.
 """
 
 import atexit
@@ -11,7 +12,9 @@ import importlib
 import json
 import os
 import runpy
+import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,9 @@ import threading
 import traceback
 from pathlib import Path
 
+import asking
+
+PROGRAMS = Path(__file__).parent / "forked"
 # Not peft: it asks torch for the instructions to use as it is imported, and those are a command's own choice.
 LIBRARIES = {
     "snakemake": [
@@ -27,88 +33,103 @@ LIBRARIES = {
     ],
     "dvc": ["dvc.cli.parser", "dvc.repo", "dvc.stage"],
     "frod": [
-        *("torch", "timm", "transformers.models.auto.modeling_auto", "safetensors.torch", "scipy.linalg"),
-        *(
-            "pandas",
-            "pyarrow.parquet",
-            "sklearn.metrics",
-            "mlflow",
-            "typer",
-            "rich.table",
-            "pydantic",
-            "rocrate.rocrate",
-        ),
+        *("torch", "timm", "transformers.models.auto.modeling_auto", "safetensors.torch", "accelerate", "scipy.stats"),
+        *("pandas", "pyarrow.parquet", "sklearn.metrics", "mlflow.store.tracking.sqlalchemy_store", "typer.main"),
+        *("PIL", "rich.table", "pydantic", "rocrate.rocrate", "jinja2", "psutil", "filelock", "babel.numbers"),
     ],
 }
-PREFIXES = ("FROD_", "MLFLOW_")
+PREFIXES = ("FROD_", "MLFLOW_", "PYTHONPATH")
 """Variables that are read when they are needed; others may count from an interpreter's start on."""
+
+# Two threads that wait for each other turn the processor, which the test beside this one needs: minutes for seconds.
+WAITING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
 
 
 def run(command, folder, environment, own=()):
     """Run a command to its end, as a fork where it can be one, with all it prints as `stdout`.
 
-    `own` names the variables of the environment that were set for this command.
+    `own` names the variables of the environment that were set for this command. A workflow that is a fork has forks for
+    jobs, and no warm process.
     """
     from frod import numerics  # not in the process that forks: its forks import their own project's
 
     name = command[2] if command[:2] == ["python", "-m"] else command[0]
     if name in LIBRARIES and all(one.startswith(PREFIXES) and one != numerics.VARIABLE for one in own):
-        return _forked(name, command, folder, environment)
+        place = _process()
+        path = os.pathsep.join([str(PROGRAMS), str(Path(sys.executable).parent), environment["PATH"]])
+        jobs = {} if "FROD_WARM" in own else {"PATH": path, "FROD_WARM": "off", "FORKS": place}
+        with tempfile.NamedTemporaryFile() as out, open(os.devnull) as nothing:
+            files = [nothing.fileno(), out.fileno(), out.fileno()]
+            status = asking.ask(place, name, command, folder, environment | jobs, files)
+            return subprocess.CompletedProcess(command, status, Path(out.name).read_text())
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **both)
 
 
-def _forked(name, command, folder, environment):
-    process = _process()
-    with tempfile.NamedTemporaryFile() as out:
-        request = {"name": name, "command": command, "folder": str(folder), "environment": environment, "out": out.name}
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        assert answer, "the process that forks commands has ended"
-        return subprocess.CompletedProcess(command, int(answer), out.read().decode())
-
-
 @functools.cache
 def _process():
+    """Start the process; the path of its socket. It ends with this one, which holds the other end of its input."""
     from frod import numerics
 
     clean = {name: value for name, value in os.environ.items() if not name.startswith((*PREFIXES, "DVC_", "GIT_"))}
-    clean |= numerics.PORTABLE if numerics.has_avx2() else {}  # which libraries read as they load
-    return subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean
-    )
+    clean |= WAITING | (numerics.PORTABLE if numerics.has_avx2() else {})  # which libraries read as they load
+    folder = tempfile.mkdtemp(prefix="forks-")
+    atexit.register(shutil.rmtree, folder)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(f"{folder}/socket")
+        listening.listen(128)
+        number = listening.fileno()
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(number)], stdin=subprocess.PIPE, env=clean, pass_fds=[number]
+        )
+    atexit.register(process.stdin.close)
+    return f"{folder}/socket"
 
 
-def _serve():
-    """Fork for each request; in a fork, return it."""
-    with contextlib.redirect_stdout(sys.stderr):
-        for line in iter(sys.stdin.readline, ""):
-            request = json.loads(line)
-            for name in LIBRARIES[request["name"]]:
+def _serve(listening):
+    """Fork for each request; in a fork, return it and the files that it came with."""
+    while sys.stdin not in select.select([sys.stdin, listening], [], [])[0]:
+        connection, _ = listening.accept()
+        text, files, _, _ = socket.recv_fds(connection, asking.LONGEST, 3)
+        request = json.loads(text)
+        with contextlib.redirect_stdout(sys.stderr):
+            for name in LIBRARIES[request.pop("name")]:
                 importlib.import_module(name)
+        if os.fork() == 0:
+            listening.close()
             child = os.fork()
             if child == 0:
-                return request
+                connection.close()
+                return request | {"files": files}
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            os.write(1, f"{status}\n".encode())
+            connection.send(str(status).encode())
+            os._exit(0)
+        connection.close()
+        for number in files:
+            os.close(number)
+        with contextlib.suppress(ChildProcessError):  # of earlier requests
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
     return None
 
 
-def _become(command, folder, environment, out):
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(os.open(out, os.O_WRONLY | os.O_APPEND), 1)
-    os.dup2(1, 2)
+def _become(command, folder, environment, files):
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    program = Path(sys.executable).with_name(command[0])  # not PATH's, which may be a request for this one
+    if "snakemake" in command[:3]:
+        sys.executable = str(PROGRAMS / "python")  # the workflow's jobs have its folder first on their PATH
+    sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     if command[:2] == ["python", "-m"]:
         sys.argv, sys.path[0] = command[2:], folder
         runpy.run_module(command[2], run_name="__main__", alter_sys=True)
     else:
-        program = shutil.which(command[0])
-        sys.argv, sys.path[0] = [program, *command[1:]], str(Path(program).parent)
-        runpy.run_path(program, run_name="__main__")
+        sys.argv, sys.path[0] = [str(program), *command[1:]], str(program.parent)
+        runpy.run_path(str(program), run_name="__main__")
 
 
 def _end(error):
@@ -126,9 +147,8 @@ def _end(error):
 
 
 if __name__ == "__main__":
-    asked = _serve()
+    asked = _serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
-        del asked["name"]
         ended = None
         try:
             _become(**asked)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -198,14 +199,11 @@ def test_without_a_tracking_server_the_work_goes_on_and_is_logged_later(finished
 
 def test_processes_that_open_a_new_store_at_once_all_log(finished, tmp_path):
     """SQLite's tables are made by the first; without a lock the others fail."""
-    environment = finished.environment(MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path / 'new.db'}")
-    command = ["python", "-m", "frod", "track", "results/tiny", "--experiment"]
-    processes = [
-        subprocess.Popen([*command, f"e{i}"], cwd=finished.folder, env=environment, stderr=subprocess.PIPE, text=True)
-        for i in range(3)
-    ]
-    ends = [(process.wait(), process.stderr.read()) for process in processes]
-    assert [code for code, _ in ends] == [0, 0, 0], ends
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'new.db'}"}
+    command = ("python", "-m", "frod", "track", "results/tiny", "--experiment")
+    with ThreadPoolExecutor(3) as pool:
+        ends = list(pool.map(lambda name: finished.run(*command, name, check=False, **store), ("e0", "e1", "e2")))
+    assert [end.returncode for end in ends] == [0, 0, 0], [end.stdout for end in ends]
 
 
 def test_a_basis_comes_from_the_cache_unless_the_entry_is_damaged(finished):

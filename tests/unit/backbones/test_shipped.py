@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def environment(cache):
     return {**os.environ, **PORTABLE, "FROD_CACHE": str(cache)}
 
 
+@cache
 def machine():
     """What a process with portable numerics on one thread says of this machine."""
     code = (
