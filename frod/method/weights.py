@@ -220,14 +220,15 @@ class AdaptedWeight(nn.Module):
 
     def check_lambda(self) -> None:
         """Refuse a lambda that a wrapper took away, or rounded: what it learns is below half precision's steps."""
-        if self.scale.is_meta:
+        scale = self.scale
+        if scale.is_meta:
             raise ValueError(
                 f"lambda of a layer of {self.category!r} is on the meta device: the model was offloaded after "
                 "`attach`. Keep adapted layers on a device (4-bit weights take less of it), or merge before offloading."
             )
-        if self.scale.dtype != self.lambda_0.dtype:
+        if scale.dtype != self.lambda_0.dtype:
             raise ValueError(
-                f"lambda arrives in {self.scale.dtype} and is kept in {self.lambda_0.dtype}: the wrapper of the model "
+                f"lambda arrives in {scale.dtype} and is kept in {self.lambda_0.dtype}: the wrapper of the model "
                 "rounds its parameters. Leave that off (fully_shard: mp_policy=MixedPrecisionPolicy(); accelerate: "
                 "mixed_precision='no') and cast the frozen model before `attach`, or use torch.autocast."
             )
