@@ -183,14 +183,14 @@ def _patterns_digest(model: nn.Module, adapted: dict[str, str], adapter: str) ->
 
 @torch.no_grad()
 def _describe(model: nn.Module, state: State, prefix: str, local_metadata: dict[str, Any]) -> None:
-    """Add to a state what its tensors do not say: what the adapters rest on, and the heads that are not in use."""
+    """Add to a state what its tensors do not say: what the adapters rest on, and the heads and statistics not in use."""
     attached = attached_to(model)
     assert attached is not None
     local_metadata[ENTRY] = _settings(model)
     if any(isinstance(tensor, nn.Parameter) or in_pieces(tensor) for tensor in state.values()):
         return  # the tensors themselves were asked for (keep_vars), or what each process has of them
-    for key, tensor in _heads_aside(attached).items():
-        state[f"{prefix}{ENTRY}.heads.{key}"] = tensor.detach()
+    for key, tensor in (_heads_aside(attached) | _statistics_aside(attached)).items():
+        state[f"{prefix}{ENTRY}.{key}"] = tensor.detach()
     if set(prefix.split(".")) - {"", "module", "_orig_mod"}:
         # Of a larger model, whose `save_pretrained` is not ours. The frozen weights stay beside, as everywhere else;
         # safetensors refuses tensors that share memory.
@@ -198,12 +198,21 @@ def _describe(model: nn.Module, state: State, prefix: str, local_metadata: dict[
 
 
 def _heads_aside(attached: Attached) -> dict[str, Tensor]:
-    """Tensors of the heads of adapters that are not in use, as ADAPTER.MODULE.NAME."""
+    """Tensors of the heads of adapters that are not in use, as heads.ADAPTER.MODULE.NAME."""
     return {
-        f"{adapter}.{prefix}.{key}": tensor
+        f"heads.{adapter}.{prefix}.{key}": tensor
         for adapter, modules in attached.heads.items()
         for prefix, module in modules.items()
         for key, tensor in module.state_dict().items()
+    }
+
+
+def _statistics_aside(attached: Attached) -> dict[str, Tensor]:
+    """Buffers that belong to adapters that are not in use, as statistics.ADAPTER.NAME."""
+    return {
+        f"statistics.{adapter}.{name}": tensor
+        for adapter, values in attached.statistics.items()
+        for name, tensor in values.items()
     }
 
 
@@ -224,8 +233,11 @@ def _take(model: nn.Module, state: State, prefix: str, local_metadata: dict[str,
         if state.pop(f"{name}.weight", None) is not None:
             state.setdefault(f"{name}.base.weight", layer.base.weight)
     for key, tensor in _heads_aside(attached).items():
-        if f"heads.{key}" in entries:
-            fill(tensor, entries[f"heads.{key}"])
+        if key in entries:
+            fill(tensor, entries[key])
+    for adapter, values in attached.statistics.items():
+        beginning = f"statistics.{adapter}."
+        values |= {k.removeprefix(beginning): t.clone() for k, t in entries.items() if k.startswith(beginning)}
     for layer in all_layers(model):
         layer.forget()
 

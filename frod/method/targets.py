@@ -119,8 +119,8 @@ def is_conv1d(module: object) -> bool:
 def is_adaptable(module: nn.Module) -> bool:
     """Whether the layer is a plain linear map whose forward we may replace.
 
-    ``nn.MultiheadAttention`` reads the weight of its ``out_proj`` and never calls it, so an adapter there would be
-    silently ignored: it does not count as adaptable. Of layers with a forward of their own, the quantised ones do.
+    The ``out_proj`` that ``nn.MultiheadAttention`` reads and never calls is not. Of layers with a forward of their own,
+    the quantised ones are.
     """
     if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
         return False

@@ -124,6 +124,19 @@ def test_each_adapter_has_its_own_and_starts_at_the_base_s(start, basis, tmp_pat
     assert torch.equal(outputs(frod.merge(frod.set_adapter(model, "a"))), first)
 
 
+def test_a_state_of_the_whole_model_has_those_of_the_adapters_that_are_not_in_use(start, basis):
+    def two():
+        return attached(attached(copy.deepcopy(start), basis, name="a"), basis, name="b", train=[])
+
+    model = two()
+    second = train(model, steps=3)
+    first = train(frod.set_adapter(model, "a"))
+    again = frod.set_adapter(two(), "a")
+    again.load_state_dict(copy.deepcopy(model.state_dict()))
+    assert torch.equal(outputs(again), first)
+    assert torch.equal(outputs(frod.set_adapter(again, "b")), second)
+
+
 def test_loading_over_an_adapter_takes_the_file_s_and_else_the_base_s(start, basis, tmp_path):
     model = attached(copy.deepcopy(start), basis)
     frod.save_adapter(model, tmp_path / "fresh")
