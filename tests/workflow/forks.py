@@ -55,7 +55,7 @@ def run(command, folder, environment, own=()):
 
     name = command[2] if command[:2] == ["python", "-m"] else command[0]
     if name in LIBRARIES and all(one.startswith(PREFIXES) and one != numerics.VARIABLE for one in own):
-        place = _process()
+        _, place = _process()
         path = os.pathsep.join([str(PROGRAMS), str(Path(sys.executable).parent), environment["PATH"]])
         jobs = {} if "FROD_WARM" in own else {"PATH": path, "FROD_WARM": "off", "FORKS": place}
         with tempfile.NamedTemporaryFile() as out, open(os.devnull) as nothing:
@@ -68,22 +68,19 @@ def run(command, folder, environment, own=()):
 
 @functools.cache
 def _process():
-    """Start the process; the path of its socket. It ends with this one, which holds the other end of its input."""
+    """Start the process; it and the path of its socket. It ends with this one, which has the other end of its input."""
     from frod import numerics
 
     clean = {name: value for name, value in os.environ.items() if not name.startswith((*PREFIXES, "DVC_", "GIT_"))}
     clean |= WAITING | (numerics.PORTABLE if numerics.has_avx2() else {})  # which libraries read as they load
     folder = tempfile.mkdtemp(prefix="forks-")
-    atexit.register(shutil.rmtree, folder)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(f"{folder}/socket")
         listening.listen(128)
         number = listening.fileno()
-        process = subprocess.Popen(
-            [sys.executable, __file__, str(number)], stdin=subprocess.PIPE, env=clean, pass_fds=[number]
-        )
-    atexit.register(process.stdin.close)
-    return f"{folder}/socket"
+        command = [sys.executable, __file__, str(number)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, env=clean, pass_fds=[number])
+    return process, f"{folder}/socket"
 
 
 def _serve(listening):
@@ -110,6 +107,7 @@ def _serve(listening):
         with contextlib.suppress(ChildProcessError):  # of earlier requests
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+    shutil.rmtree(Path(listening.getsockname()).parent)
     return None
 
 

@@ -129,6 +129,10 @@ def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its
     shutil.rmtree(project.path(METHOD))
     project.edit("params.yaml", "gpu_slots: 2", "gpu_slots: 1")
     before = int(project.jobs[-1]["JobId"])
+    submit(project, f"{METHOD}/tune/rates.json")
+    first, second = of_rule("trial", jobs(before))
+    assert first["EndTime"] <= second["StartTime"]
+
     hold = Hold(
         tmp_path / "hold", "tempfile.mkstemp", r"seed-0/\.tmp-[^/]*\.pt'", after=3
     )  # checkpoints, not of trials
@@ -149,8 +153,6 @@ def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its
     said, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, said
 
-    first, second = of_rule("trial", jobs(before))
-    assert first["EndTime"] <= second["StartTime"]
     assert [job["JobState"] for job in of_rule("train", jobs(before))] == ["CANCELLED", "COMPLETED"], said
     assert json.loads(project.path(f"{METHOD}/tune/rates.json").read_text())["rates"] == rates
     assert json.loads(project.path(f"{RUN}/record.json").read_text())["resumed_from_step"] > 0
