@@ -183,7 +183,7 @@ def _patterns_digest(model: nn.Module, adapted: dict[str, str], adapter: str) ->
 
 @torch.no_grad()
 def _describe(model: nn.Module, state: State, prefix: str, local_metadata: dict[str, Any]) -> None:
-    """Add to a state what its tensors do not say: what the adapters rest on, and the heads and statistics not in use."""
+    """Add to a state what its tensors do not say: what the adapters rest on, heads and statistics not in use."""
     attached = attached_to(model)
     assert attached is not None
     local_metadata[ENTRY] = _settings(model)
