@@ -98,6 +98,7 @@ def attach(
         impossible.
     """
     checked_plan = check(plan)
+    _check_arguments(basis, name, layers)
     basis.check()
     if is_distributed(model):
         raise ValueError(
@@ -111,6 +112,7 @@ def attach(
     _check_plan(model, checked_plan, adapted)
     places = draw_patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
     prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
+    heads.warn_of_drawn(model, prefixes, names)
     prepare(model)
     if attached is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
@@ -141,6 +143,15 @@ def attach(
     cast(Any, model)._frod = attached
     use(model, attached)
     return given
+
+
+def _check_arguments(basis: Basis, name: str, layers: Sequence[int] | None) -> None:
+    if not isinstance(basis, Basis):
+        raise ValueError(f"basis is {basis!r}; frod.extract_basis(model) or frod.Basis.load(folder) gives one.")
+    if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict(), name):
+        raise ValueError(f"name={name!r} cannot name an adapter: take letters and digits, such as 'first'.")
+    if layers is not None and not isinstance(layers, Sequence):
+        raise ValueError(f"layers={layers!r} must be a list of blocks, such as layers=[{layers}].")
 
 
 def _check_adapter(attached: Attached, basis: Basis, name: str) -> dict[str, str]:

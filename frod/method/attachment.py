@@ -111,6 +111,16 @@ def all_layers(model: nn.Module) -> list[FrodLinear]:
     return [module for module in model.modules() if isinstance(module, FrodLinear)]
 
 
+def remove_adapter(model: nn.Module, name: str) -> None:
+    """Take an adapter that is not in use off the model, if it is on it."""
+    attached = cast(Attached, attached_to(model))
+    for layer in all_layers(unwrapped(model)):
+        if name in layer.adapters:
+            del layer.adapters[name]
+    for kept in (attached.adapters, attached.heads, attached.statistics):
+        kept.pop(name, None)
+
+
 def head_parameters(model: nn.Module, prefixes: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
     """Parameters of the modules named."""
     for name, parameter in unwrapped(model).named_parameters():

@@ -25,6 +25,7 @@ from frod.method.attachment import (
     changed_buffers,
     frod_layers,
     head_tensors,
+    remove_adapter,
     required_attachment,
     set_adapter,
 )
@@ -80,6 +81,10 @@ def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: 
     if shared and torch.distributed.get_rank() != 0:
         return
     target = Path(path)
+    if target.is_dir() and not with_basis:
+        raise ValueError(f"{target} is a folder; name a file, or take with_basis=True to save the basis there, too.")
+    if target.is_file() and with_basis:
+        raise ValueError(f"{target} is a file; with_basis=True makes a folder: give it another name.")
     if with_basis:
         cast(Attached, attached_to(model)).basis.save(target)
         target /= ADAPTER
@@ -117,7 +122,9 @@ def _given_patterns(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _statistics(model: nn.Module) -> dict[str, Tensor]:
-    return {f"buffer.{name}": tensor for name, tensor in changed_buffers(model).items()}
+    base = cast(Attached, attached_to(model)).buffers  # whose dtype they take again, after a cast of the model
+    changed = changed_buffers(model)
+    return {f"buffer.{name}": tensor.to(base.get(name, tensor).dtype) for name, tensor in changed.items()}
 
 
 def load_adapter(
@@ -160,33 +167,38 @@ def load_adapter(
     basis = basis or (_beside(path) if attached is None else attached.basis)
     if basis.digest() != settings["basis_digest"]:
         stored, patterns = _converted(path, settings, stored, patterns, basis)
+    before = None if attached is None else attached.active
     fresh = attached is None or name not in attached.adapters
-    if fresh:
-        attach(
-            model,
-            basis,
-            sparse_rate=settings["sparse_rate"],
-            seed=settings["seed"] or 0,
-            train=settings["train"],
-            layers=settings["blocks"],
-            patterns={key: (rows, columns) for key, (rows, columns) in patterns.items()} or None,
-            name=name,
-        )
-    else:
-        set_adapter(model, name)
-        _check_settings(model, settings, path)
-        here = _given_patterns(model)
-        if any(not torch.equal(here[f"pattern.{key}"].cpu(), places) for key, places in patterns.items()):
-            raise ValueError(f"{path} and the adapter on the model have S at other places; load it under another name.")
     try:
+        if fresh:
+            attach(
+                model,
+                basis,
+                sparse_rate=settings["sparse_rate"],
+                seed=settings["seed"] or 0,
+                train=settings["train"],
+                layers=settings["blocks"],
+                patterns={key: (rows, columns) for key, (rows, columns) in patterns.items()} or None,
+                name=name,
+            )
+        else:
+            set_adapter(model, name)
+            _check_settings(model, settings, path)
+            here = _given_patterns(model)
+            if any(not torch.equal(here[f"pattern.{key}"].cpu(), places) for key, places in patterns.items()):
+                raise ValueError(
+                    f"{path} and the adapter on the model have S at other places; load it under another name."
+                )
         _check_alike(statistics.buffers(unwrapped(model)), buffers, path)
         _copy(trained_tensors(model), stored, path)
         _set_statistics(model, buffers)
         for _, layer in frod_layers(model):
             layer.forget()
     except ValueError:
-        if attached is None:
-            detach(model)
+        if before is not None:
+            set_adapter(model, before)
+        if fresh and attached_to(model) is not None:
+            remove_adapter(model, name) if before is not None else detach(model)
         raise
     return model
 

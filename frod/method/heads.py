@@ -49,6 +49,21 @@ def taken(model: nn.Module, layers: Collection[str]) -> tuple[str, ...]:
     return found
 
 
+def warn_of_drawn(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> None:
+    """Warn of modules that transformers drew at random and that no adapter's file will have, on behalf of `attach`."""
+    left = [name for name in _drawn(model) or () if not any(_within(name, prefix) for prefix in train)]
+    left = [name for name in left if not any(name.startswith(f"{layer}.") for layer in layers)]  # earlier adapters
+    if left:
+        adapted = any(_within(layer, name) for name in left for layer in layers)
+        warnings.warn(
+            f"{left} came with no weights and were drawn at random when the model was loaded; {train or 'nothing'} "
+            f"trains in full. They are not saved{' (an adapter is on them, too)' if adapted else ''}: elsewhere they "
+            f"are drawn anew. Name them, train={[*train, *left]}"
+            f"{', leave them out of the targets' if adapted else ''}, or load weights that have them.",
+            stacklevel=3,
+        )
+
+
 def named(model: nn.Module) -> list[str]:
     """The head by its name: timm's `get_classifier`, or a module beside the body that is called as heads are."""
     if callable(get_classifier := getattr(model, "get_classifier", None)):
@@ -65,7 +80,10 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
     modules = dict(model.named_modules(remove_duplicate=False))
     for prefix in train:
         if prefix not in modules or not prefix:
-            raise ValueError(f"train names {prefix!r}, which is no module of {type(model).__name__}.")
+            beside = [name for name, part in model.named_children() if next(part.parameters(), None) is not None]
+            raise ValueError(
+                f"train names {prefix!r}, which is no module of {type(model).__name__}; its outermost are {beside}."
+            )
         module = modules[prefix]
         packed = [name for name, part in module.named_modules() if is_quantised(part)]
         if packed:

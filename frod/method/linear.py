@@ -90,6 +90,9 @@ class FrodLinear(AdaptedWeight):
         with torch.autocast(x.device.type, enabled=False):
             if self.active is None:
                 return self.apply_base(x)
+            if x.numel() == 0:  # an expert without tokens: nothing to compute, and gradients of zero
+                scale, rotation = self.in_graph()
+                return self.apply_base(x) + 0 * (scale.sum() + rotation.sum()).to(x.dtype)
             # Reentrant checkpointing computes a training step's first forward without gradients: it keeps to the plan.
             if torch.is_grad_enabled() or self.training:
                 return self._train_forward(x)
@@ -102,7 +105,7 @@ class FrodLinear(AdaptedWeight):
 
         Only the products beside it are in the dtype autocast asks for.
         """
-        if self.active is not None:
+        if self.active is not None and x.numel():
             dtype = self._operand_dtype(x)
             with torch.autocast(x.device.type, enabled=False):
                 x = ways.changed_input(self, x, dtype)

@@ -4,11 +4,13 @@ Shapes: m out_features, n in_features, k entries of S. Numbers of the adapter ar
 whatever the dtype of the weights.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from frod.method.adapter import Adapter
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
@@ -16,6 +18,10 @@ from frod.method.quantised import follow, is_quantised
 from frod.method.reading import read
 from frod.method.targets import Target, in_features, is_conv1d, out_features
 from frod.method.waiting import Step
+
+# Steps that optimisers have taken in this process: fused ones write to parameters past their version counters.
+_steps = Counter[str]()
+register_optimizer_step_post_hook(lambda *_: _steps.update(("taken",)))
 
 
 class AdaptedWeight(nn.Module):
@@ -118,9 +124,9 @@ class AdaptedWeight(nn.Module):
     def effective_weight(self) -> Tensor:
         """W' in the layout and dtype of the base layer.
 
-        In evaluation it is formed once and kept until a parameter changes. Changes are told by the version counters
-        of the tensors, which writes through `.data`, and to what FSDP2 keeps in pieces, escape; a forward with
-        gradients, every call of `train()` or `eval()`, and `load_adapter` forget it, too.
+        In evaluation it is formed once and kept until a parameter changes. Changes are told by the steps of optimisers
+        and the version counters of the tensors, which writes through `.data`, and to what FSDP2 keeps in pieces,
+        escape; a forward with gradients, every call of `train()` or `eval()`, and `load_adapter` forget it, too.
         """
         if self.training or any(source.is_inference() for source in self._sources()):
             return self.form_weight()
@@ -130,7 +136,7 @@ class AdaptedWeight(nn.Module):
         return self._formed[1]
 
     def _key(self) -> tuple[Any, ...]:
-        return tuple((source.data_ptr(), source._version) for source in self._sources())
+        return _steps["taken"], *((source.data_ptr(), source._version) for source in self._sources())
 
     def _sources(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.frozen, self.scale, self.rotation

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import frod
 
@@ -97,3 +99,38 @@ def test_through_the_wrapper_of_a_compiled_model(two, tmp_path):
     assert not torch.equal(outputs(compiled), trained)
     assert torch.equal(outputs(frod.merge(frod.set_adapter(compiled, "default"))), trained)
     torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["", "glue/cola.v1", "keys", 3])
+def test_a_name_that_torch_cannot_keep_is_refused_and_nothing_is_touched(two, name):
+    model, basis, _ = two
+    before = outputs(frod.set_adapter(model, "default"))
+    with pytest.raises(ValueError, match="cannot name an adapter"):
+        frod.attach(model, basis, name=name, train=["head"])
+    assert torch.equal(outputs(model), before)
+
+
+def test_a_file_that_does_not_fit_leaves_the_model_as_it_was(two, tmp_path):
+    model, basis, trained = two
+    frod.save_adapter(model, tmp_path / "other")
+    frod.set_adapter(model, "default")
+    with pytest.raises(ValueError, match="sparse_rate"):
+        frod.load_adapter(model, tmp_path / "other", basis)
+    assert torch.equal(outputs(model), trained)
+    stored = load_file(tmp_path / "other")
+    settings = safe_open(tmp_path / "other", "pt").metadata()
+    save_file(stored | {"head.head.bias": torch.zeros(99)}, tmp_path / "broken", metadata=settings)
+    for name in ("third", "other"):
+        with pytest.raises(ValueError, match="shape"):
+            frod.load_adapter(model, tmp_path / "broken", basis, name=name)
+        assert torch.equal(outputs(model), trained)
+    frod.load_adapter(model, tmp_path / "other", basis, name="third")
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(two, tmp_path):
+    model, _, _ = two
+    with pytest.raises(ValueError, match="is a folder; name a file"):
+        frod.save_adapter(model, tmp_path)
+    frod.save_adapter(model, tmp_path / "file")
+    with pytest.raises(ValueError, match="is a file; with_basis=True makes a folder"):
+        frod.save_adapter(model, tmp_path / "file", with_basis=True)

@@ -188,3 +188,15 @@ def test_a_refused_head_leaves_the_adapter_in_use_alone(make_model):
     assert torch.equal(model(x), before)
     frod.set_adapter(model, "a")
     assert torch.equal(model(x), before)
+
+
+def test_modules_drawn_at_random_that_no_file_will_have_are_named(tmp_path):
+    sizes = {"dim": 8, "hidden_dim": 16, "n_layers": 2, "n_heads": 2, "vocab_size": 10}
+    t.DistilBertModel(t.DistilBertConfig(**sizes)).save_pretrained(tmp_path)
+    model = t.DistilBertForSequenceClassification.from_pretrained(tmp_path)
+    basis = frod.extract_basis(model, ["q_lin", "v_lin"], progress=False)
+    with pytest.warns(UserWarning, match=r"\['pre_classifier'\] came with no weights .* not saved"):
+        frod.attach(model, basis, train=["classifier"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frod.attach(model, basis, train=["pre_classifier", "classifier"], name="second")

@@ -299,3 +299,21 @@ def test_the_input_side_is_left_out_where_it_would_be_less_accurate():
     assert way() == way(itemsize=2) == way(smallest=1e-4) == way(itemsize=2, smallest=0) == "input_side"
     assert way(itemsize=2, smallest=1e-4) != "input_side"
     assert way(solve=True) != "input_side"
+
+
+@pytest.mark.parametrize("plan", ["materialised", "factored", "input_side"])
+def test_no_tokens_give_no_outputs_and_gradients_of_zero(make_adapted, plan):
+    model, _ = make_adapted(sparse_rate=0.1, plan=plan)
+    model.train()(torch.zeros(0, 3, 8)).sum().backward()
+    layer = model.blocks[0].up
+    assert layer.scale.grad.eq(0).all() and layer.rotation.grad.eq(0).all()
+
+
+def test_a_fused_step_is_seen_in_evaluation(make_adapted):
+    model, _ = make_adapted(sparse_rate=0.1)
+    x, layer = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), model.eval().blocks[0].up
+    layer(x).square().mean().backward()
+    with torch.no_grad():
+        layer(x)
+        torch.optim.SGD([layer.scale], lr=0.5, fused=True).step()
+        assert torch.equal(layer(x), torch.nn.functional.linear(x, layer.form_weight(), layer.bias))

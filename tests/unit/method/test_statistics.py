@@ -184,3 +184,14 @@ def test_a_run_of_the_workflow_keeps_them(start, basis, tmp_path, kind):
     again = restore.load_trained(started(), tmp_path / "adapter.safetensors", kind, basis)
     assert torch.equal(outputs(again), outputs(model))
     assert not torch.equal(outputs(again), outputs(start))
+
+
+def test_a_cast_of_the_model_is_no_change_and_files_keep_the_base_s_dtype(start, basis, tmp_path):
+    model = attached(copy.deepcopy(start), basis, train=[]).double()
+    frod.save_adapter(model, tmp_path / "cast")
+    assert keys(tmp_path / "cast") == set()
+    model.train()(X.double())
+    frod.save_adapter(model, tmp_path / "seen")
+    loaded = frod.load_adapter(copy.deepcopy(start), tmp_path / "seen", basis)
+    assert torch.allclose(loaded.first.running_mean.double(), model.first.running_mean)
+    assert loaded.first.num_batches_tracked == 1
