@@ -11,7 +11,7 @@ collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]  # warm p
 @pytest.fixture
 def fresh(tmp_path):
     """A project in which no warm process has started yet."""
-    one = Warm(tmp_path, tmp_path / "temporary")
+    one = Warm(tmp_path)
     yield one
     one.end()
 
@@ -20,7 +20,7 @@ def fresh(tmp_path):
 def warm(tmp_path_factory):
     """A warm process that tests share which leave it alive."""
     folder = tmp_path_factory.mktemp("warm")
-    one = Warm(folder, folder / "temporary")
+    one = Warm(folder)
     assert one.start()
     yield one
     one.end()

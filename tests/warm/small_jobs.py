@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -67,9 +68,10 @@ sys.stdin.read()
 class Warm:
     """A workflow, played by a process that starts the warm one, and jobs in its folder."""
 
-    def __init__(self, folder, temporary):
-        self.folder, self.temporary = folder, temporary
-        temporary.mkdir()
+    def __init__(self, folder):
+        self.folder = folder
+        self.own = tempfile.TemporaryDirectory(prefix="w")  # not in pytest's: a socket's path has 107 characters
+        self.temporary = Path(self.own.name)
         shutil.copytree(PACKAGE, folder / "frod", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "frod/command_line.py").write_text(COMMANDS)
         self.edit(
