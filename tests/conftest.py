@@ -1,12 +1,35 @@
 """Tests compute as a program does that imports the library: whatever numerics one of them asks for end with it."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from frod import numerics
 
 numerics.apply("native")
+
+
+# Modules and folders of a minute or more, so that two processes end at the same time; `make test` keeps this order.
+LONGEST = (
+    "real/test_sst2.py",
+    "workflow/test_slurm.py",
+    "workflow/test_end_to_end.py",
+    "workflow",
+    "unit/training/test_processes.py",
+    "unit/test_bench_processes.py",
+    "unit/backbones/test_shipped.py",
+    "faults",
+    "security",
+    "warm",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first."""
+    here = Path(__file__).parent
+    place = [here / name for name in LONGEST]
+    items.sort(key=lambda item: next((i for i, one in enumerate(place) if item.path.is_relative_to(one)), len(place)))
 
 
 @pytest.fixture(autouse=True)
