@@ -1,11 +1,14 @@
 """The toy model and its basis, and small models of the known architectures."""
 
+from collections import Counter
+
 import pytest
 import torch
 from torch import nn
 from toy import Toy
 
 import frod
+from frod.method.linear import FrodLinear
 
 TARGETS = ["attention", "up", "down", "conv"]
 
@@ -72,3 +75,22 @@ def make_adapted(make_model):
         return model, basis
 
     return make
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often weights are formed and gradients projected."""
+    counts = Counter()
+
+    def count(name):
+        method = getattr(FrodLinear, name)
+
+        def counted(self, *args):
+            counts[name] += 1
+            return method(self, *args)
+
+        monkeypatch.setattr(FrodLinear, name, counted)
+
+    count("form_weight")
+    count("project")
+    return counts

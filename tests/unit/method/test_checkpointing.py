@@ -2,7 +2,6 @@
 gradient accumulation a weight is still formed, and its gradient projected, once per optimiser step."""
 
 import warnings
-from collections import Counter
 from contextlib import nullcontext
 
 import pytest
@@ -29,25 +28,6 @@ def adapted(build):
         return model.train()
 
     return make
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """How often weights are formed and gradients projected."""
-    counts = Counter()
-
-    def count(name):
-        method = getattr(FrodLinear, name)
-
-        def counted(self, *args):
-            counts[name] += 1
-            return method(self, *args)
-
-        monkeypatch.setattr(FrodLinear, name, counted)
-
-    count("form_weight")
-    count("project")
-    return counts
 
 
 def enable(model, use_reentrant):

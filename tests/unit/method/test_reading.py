@@ -1,7 +1,6 @@
 """Code that reads `layer.weight` instead of calling the layer works with W', and its gradients reach lambda and S."""
 
 import copy
-from collections import Counter
 from contextlib import nullcontext
 
 import pytest
@@ -109,25 +108,6 @@ def equal(ours, theirs, **tolerance):
 @pytest.fixture
 def x():
     return torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """How often weights are formed and gradients projected."""
-    counts = Counter()
-
-    def count(name):
-        method = getattr(FrodLinear, name)
-
-        def counted(self, *args):
-            counts[name] += 1
-            return method(self, *args)
-
-        monkeypatch.setattr(FrodLinear, name, counted)
-
-    count("form_weight")
-    count("project")
-    return counts
 
 
 @pytest.mark.parametrize("plan", PLANS)
