@@ -57,6 +57,7 @@ def _app():
         dag,
         evaluate,
         fetch,
+        init,
         params,
         plan,
         replay,
@@ -74,37 +75,20 @@ def _app():
     )
 
     app = typer.Typer(
-        help="Reference reproduction of FRoD. The workflow calls these; each can be run by hand.",
+        help="Reference reproduction of FRoD.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (
-        fetch,
-        backbone,
-        task,
-        basis_part,
-        basis,
-        trial,
-        tune,
-        train,
-        evaluate,
-        spectrum,
-        replay,
-        track,
-        summarise,
-        report,
-        audit,
-        show,
-        compare,
-        crate,
-        params,
-        plan,
-        cost,
-        schema,
-        dag,
-        ship,
-    ):
-        name = module.__name__.rpartition(".")[2]
-        app.command(name)(getattr(module, name))
+    groups = {
+        "A study": (init, params, cost, fetch, show, audit, replay, compare, crate, track),
+        "The library": (plan, schema, dag, ship),
+        "Stages, which the workflow calls": (
+            backbone, task, basis_part, basis, trial, tune, train, evaluate, spectrum, summarise, report
+        ),
+    }  # fmt: skip
+    for group, modules in groups.items():
+        for module in modules:
+            name = module.__name__.rpartition(".")[2]
+            app.command(name, rich_help_panel=group)(getattr(module, name))
     return app

@@ -28,7 +28,7 @@ def read(root: Path, task: TaskSpec, wanted: list[str]) -> Source:
     if not root.is_dir():
         raise ValueError(f"source.path: {root} is not a folder of images, seen from {Path.cwd()}")
     whole = wanted == ["all"] and not (root / "all").is_dir()
-    found = {split: _images(root if whole else root / split) for split in wanted}
+    found = {split: images(root if whole else root / split) for split in wanted}
     folders = sorted({path.parent.name for paths in found.values() for path in paths})
     names = _classes(folders, task, root)
     facts = {
@@ -41,7 +41,8 @@ def read(root: Path, task: TaskSpec, wanted: list[str]) -> Source:
     )
 
 
-def _images(folder: Path) -> list[Path]:
+def images(folder: Path) -> list[Path]:
+    """Return the images CLASS/*.png of a folder, sorted by name; ValueError where there is anything else."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is missing; a split of images is a folder of a folder for each class")
     paths = sorted(folder.glob("[!.]*/[!.]*"))

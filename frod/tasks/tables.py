@@ -45,7 +45,7 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
     if files[0].suffix == ".parquet":
         schema = _checked_schema(files, task, names)
         rows = _mapped(files, schema, scratch / split, columns=names)
-        class_names = _class_names(files[0], schema, named.label)
+        class_names = names_of_classes(files[0], schema, named.label)
     elif named.image:
         raise ValueError(f"{files[0]}: holds no images; lay them in folders, CLASS/*.png, or write a parquet file")
     else:
@@ -157,7 +157,7 @@ def _all_text(names: list[str]) -> Any:
     return pa.schema([(name, pa.string()) for name in names])
 
 
-def _class_names(file: Path, schema: Any, label: str) -> list[str] | None:
+def names_of_classes(file: Path, schema: Any, label: str) -> list[str] | None:
     """Return the names of a label's classes, as datasets writes them into a file."""
     try:
         said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))

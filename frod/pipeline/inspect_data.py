@@ -1,0 +1,169 @@
+"""What a data set holds: its splits, columns and classes, as far as the files themselves say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frod.tasks import folders, tables
+from frod.tasks.files import FORMS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = ("label", "labels", "class", "target", "category")
+TEXTS = ("text", "sentence", "review", "question", "content")
+MOST_CLASSES = 100
+OWN = {"train": ("train", "all"), "validation": ("validation", "valid", "dev"), "test": ("test",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a suite's task says of its data."""
+
+    source: dict[str, Any]
+    kind: str
+    """images or sentences."""
+    columns: dict[str, Any]
+    classes: list[str]
+    answers: list[str] | None = None
+    """How the label column writes the classes, where it has neither their names nor 0, 1, ..."""
+    rows: dict[str, int]
+    """Examples by split of the source."""
+
+    def splits(self) -> dict[str, dict[str, Any]]:
+        """Return train, validation and test: the source's own, or a tenth and a fifth of train."""
+        if len(self.rows) == 1:
+            own: dict[str, str | None] = {"train": next(iter(self.rows)), "validation": None, "test": None}
+        else:
+            own = {name: next((split for split in known if split in self.rows), None) for name, known in OWN.items()}
+        train = own["train"]
+        if train is None:
+            raise ValueError(f"--data: has the splits {list(self.rows)}; one of them should be called train")
+        drawn = {"validation": self.rows[train] // 10, "test": self.rows[train] // 5}
+        splits: dict[str, dict[str, Any]] = {"train": {"from": train}}
+        for name, rows in drawn.items():
+            splits[name] = {"from": own[name]} if own[name] else {"from": train, "rows": rows}
+        return splits
+
+
+def local(path: Path, root: Path, *, text: list[str], label: str | None) -> Found:
+    """Look into a csv, tsv or parquet file, a folder of such files, or a folder of images.
+
+    Parameters
+    ----------
+    path, root
+        Of the data, seen from `root`, the folder of params.yaml.
+    text, label
+        Columns; where they are not given, they are found by name and type.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, it cannot be read, or what holds the text and the label cannot be told.
+    """
+    where = root / path
+    if not where.exists():
+        raise ValueError(f"--data: {path} does not exist, seen from {root}")
+    if where.is_file() and where.suffix not in FORMS:
+        raise ValueError(f"--data: {path} should end in one of {', '.join(FORMS)}, or be a folder of images")
+    files = {"all": [where]} if where.is_file() else _by_split(where)
+    source = {"path": path.as_posix()}
+    return _tables(files, source, text, label) if files else _images(where, source)
+
+
+def hub(
+    id: str, revision: str | None, config: str, mirror: Path | None, *, text: list[str], label: str | None
+) -> Found:
+    """Look into a data set of the Hub, or of a mirror of it; arguments and errors as of `local`."""
+    from frod.hub import snapshot
+
+    patterns = {name: f"{name}/*.parquet".removeprefix("./") for name in (config, "data", ".")}
+    data = snapshot("datasets", id, revision, list(patterns.values()), mirror)
+    for name in patterns:
+        files = _by_split(data.folder / name) if (data.folder / name).is_dir() else {}
+        if files:
+            source: dict[str, Any] = {"hub": f"{id}@{data.revision}" if data.revision else id, "config": config}
+            if name != config:
+                source["files"] = {split: f"{name}/{split}-*.parquet".removeprefix("./") for split in files}
+            return _tables(files, source, text, label)
+    raise ValueError(f"--data: {id} has no {config}/SPLIT-*.parquet; name one of its configurations by --config")
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix in FORMS:
+            files.setdefault(file.stem.partition("-")[0], []).append(file)
+    return files
+
+
+def _images(root: Path, source: dict[str, Any]) -> Found:
+    """CLASS/*.png, or SPLIT/CLASS/*.png."""
+    inner = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    splits = {split: root / split for split in inner if any(split in known for known in OWN.values())} or {"all": root}
+    paths = {split: folders.images(folder) for split, folder in splits.items()}
+    classes = sorted({path.parent.name for found in paths.values() for path in found})
+    return Found(
+        source=source, kind="images", columns={}, classes=classes, rows={split: len(p) for split, p in paths.items()}
+    )
+
+
+def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str], label: str | None) -> Found:
+    import pandas as pd
+
+    frames = {split: pd.concat([_read(file) for file in found]) for split, found in files.items()}
+    where, first = next(iter(files.values()))[0], next(iter(frames.values()))
+    label = label or _label(first, where)
+    images = [name for name in first if first[name].map(lambda cell: isinstance(cell, dict) and "bytes" in cell).all()]
+    columns = {"image": images[0]} if images else {"text": text or _text(first, label, where)}
+    for name in [*columns.get("text", []), label]:
+        if name not in first:
+            raise ValueError(f"{where}: no column {name!r}; it has {list(first)}")
+    labelled = {split: table for split, table in frames.items() if not table[label].isin([-1, "-1"]).any()}
+    written = sorted(pd.concat(list(labelled.values()))[label].unique())
+    names = _class_names(where, label) or [str(value) for value in written]
+    plain = written == names or written == list(range(len(names)))
+    return Found(
+        source=source,
+        kind="images" if images else "sentences",
+        columns=columns | {"label": label},
+        classes=names,
+        answers=None if plain else [str(value) for value in written],
+        rows={split: len(table) for split, table in labelled.items()},
+    )
+
+
+def _read(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:  # pandas' own errors of parsing are ValueErrors, as pyarrow's
+        raise ValueError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _label(table: pd.DataFrame, where: Path) -> str:
+    named = [name for name in LABELS if name in table]
+    few = [name for name in table if 2 <= table[name].astype(str).nunique() <= min(MOST_CLASSES, len(table) // 2)]
+    if not named and len(few) != 1:
+        raise ValueError(f"{where}: which of the columns {list(table)} is the label? Name it by --label")
+    return (named or few)[0]
+
+
+def _text(table: pd.DataFrame, label: str, where: Path) -> list[str]:
+    of_text = [name for name in table if name != label and table[name].map(type).eq(str).all()]
+    found = [name for name in TEXTS if name in of_text][:1] or of_text
+    if len(found) != 1:
+        raise ValueError(f"{where}: which of the columns {of_text} is the text? Name it by --text, or a pair by two")
+    return found
+
+
+def _class_names(file: Path, label: str) -> list[str] | None:
+    """Names that the library datasets wrote into a parquet file."""
+    import pyarrow.parquet as pq
+
+    return tables.names_of_classes(file, pq.read_schema(file), label) if file.suffix == ".parquet" else None

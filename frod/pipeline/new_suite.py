@@ -1,0 +1,108 @@
+"""A suite of one's own, with comments: a task, a model, full fine-tuning and FRoD, a budget, rates to try."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from frod import files, plain
+from frod.pipeline.inspect_data import Found
+
+METHODS = ("full_ft", "frod")
+MODELS = {"sentences": "minilm", "images": "digit_vit"}
+LANGUAGES = {"de": "German", "fi": "Finnish", "tr": "Turkish"}
+LICENCES = {"sentences": "Unicode-3.0", "images": "CC-BY-4.0"}  # of the samples
+SAMPLE_IMAGES = ("zero", "one", "two")
+# Where no suite of workflow/suites has the model: a place to begin, nothing more.
+RATES = {
+    "full_ft": [{"lr": lr, "lr_head": 1e-3} for lr in (1e-5, 3e-5, 1e-4)],
+    "frod": [{"lr_scale": lr, "lr_rotation": lr, "lr_head": 1e-3} for lr in (3e-4, 1e-3, 3e-3)],
+}
+
+
+def text(name: str, found: Found, *, model: str | None, sample: bool, suites: Path) -> str:
+    """Return the suite file.
+
+    Parameters
+    ----------
+    name : str
+        Of the suite and of its task.
+    found : Found
+        The task's data.
+    model : str, optional
+        Name of the registry; by default a small one that takes the task's kind.
+    sample : bool
+        Whether the data are those of `write_sample`.
+    suites : Path
+        Folder of suites, whose rates for the same model are taken.
+    """
+    import jinja2
+
+    model = model or MODELS[found.kind]
+    environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.filters["flow"] = _flow
+    template = Path(__file__).with_name("new_suite.yaml.j2").read_text(encoding="utf-8")
+    what = ", ".join(f"{rows:,} of {split}" for split, rows in found.rows.items())
+    return environment.from_string(template).render(
+        name=name,
+        found=found,
+        model=model,
+        sample=sample,
+        title=json.dumps(name.replace("_", " ").capitalize()),
+        description=json.dumps(f"Full fine-tuning and FRoD on {name}: {what}; {len(found.classes)} classes."),
+        licence=LICENCES[found.kind] if sample else "not stated",
+        grid=_rates(model, suites),
+    )
+
+
+def write_sample(folder: Path, kind: str) -> Path:
+    """Write data to try a suite on, from packages that are installed; return where they are.
+
+    A table of territories' names in three languages (sentences), or three of scikit-learn's digits (images). What is
+    there already stays.
+    """
+    from frod.tasks import packages
+
+    if kind == "sentences":
+        file = folder.with_suffix(".csv")
+        if not file.exists():
+            examples = packages.territory_names(list(LANGUAGES))
+            names = list(LANGUAGES.values())
+            lines = io.StringIO()
+            csv.writer(lines, lineterminator="\n").writerows(
+                [("text", "label"), *((text, names[label]) for text, label in zip(examples.inputs, examples.labels))]
+            )
+            files.write_text(file, lines.getvalue())
+        return file
+    if not folder.exists():
+        from PIL import Image
+
+        examples = packages.digits()
+        for place, (image, label) in enumerate(zip(examples.inputs, examples.labels)):
+            if label < len(SAMPLE_IMAGES):
+                path = folder / SAMPLE_IMAGES[label] / f"{place:04}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path)
+    return folder
+
+
+def _rates(model: str, suites: Path) -> dict[str, list[dict[str, float]]]:
+    """Return the grids of the first suite that has them for this model."""
+    for file in sorted(suites.glob("*.yaml")):
+        for experiment in plain.read(file).get("experiments", []):
+            grid = experiment.get("grid", {})
+            if experiment.get("backbone") == model and set(METHODS) <= set(grid):
+                return {method: grid[method] for method in METHODS}
+    return RATES
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML, on one line: JSON, with bare keys."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

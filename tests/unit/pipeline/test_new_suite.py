@@ -1,0 +1,106 @@
+"""`frod init` writes a valid suite for each form of data; what cannot be told is asked for in one line."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from frod import plain
+from frod.commands.init import init
+from frod.commands.params import load_workflow
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A folder with the parameters and suites of this repository."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "workflow/suites", tmp_path / "workflow/suites")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FROD_MIRROR", raising=False)
+    return tmp_path
+
+
+def written(name="mine", **options):
+    init(name, **options)
+    load_workflow(plain.read(Path("params.yaml")) | {"suite": name}, Path.cwd())
+    return plain.read(Path(f"workflow/suites/{name}.yaml"))["tasks"][name]
+
+
+def reviews(rows=50):
+    return pd.DataFrame({"review": [f"text, {i}" for i in range(rows)], "stars": [str(i % 2) for i in range(rows)]})
+
+
+def test_a_table_of_any_form_is_read_for_its_columns_classes_and_splits():
+    table = reviews().assign(stars=lambda t: t["stars"].map({"0": "no", "1": "yes"}))
+    table.to_csv("reviews.csv", index=False)
+    task = written("csv", data="reviews.csv")
+    assert task["source"] == {"path": "reviews.csv"} and task["columns"] == {"text": ["review"], "label": "stars"}
+    assert task["classes"] == ["no", "yes"], "words of YAML stay words"
+    assert task["validation"] == {"from": "all", "rows": 5} and task["test"] == {"from": "all", "rows": 10}
+    Path("mine").mkdir()
+    table.to_csv("mine/train.tsv", sep="\t", index=False)
+    table.to_parquet("mine/test.parquet", index=False)
+    task = written("folder", data="mine")
+    assert [task[name] for name in ("train", "validation", "test")] == [
+        {"from": "train"}, {"from": "train", "rows": 5}, {"from": "test"}
+    ]  # fmt: skip
+
+
+def test_labels_that_are_no_names_and_do_not_count_from_zero_become_answers():
+    reviews().assign(stars=lambda t: t["stars"].astype(int) + 1).to_parquet("reviews.parquet")
+    task = written(data="reviews.parquet")
+    assert task["answers"] == ["1", "2"] and task["classes"] == ["1", "2"]
+
+
+def test_images_in_folders_of_classes_or_of_splits():
+    for split in ("train", "test"):
+        for name in ("cockle", "whelk"):
+            folder = Path("shells", split, name)
+            folder.mkdir(parents=True)
+            for i in range(20):
+                Image.new("L", (8, 8), i).save(folder / f"{i}.png")
+    task = written("splits", data="shells")
+    assert task["classes"] == ["cockle", "whelk"] and task["test"] == {"from": "test"} and "columns" not in task
+    assert written("classes", data="shells/train")["train"] == {"from": "all"}
+
+
+def test_a_data_set_of_the_hub_leaves_out_splits_without_labels(monkeypatch):
+    folder = Path("mirror/datasets/owner/name/data")
+    folder.mkdir(parents=True)
+    table = reviews().assign(stars=lambda t: t["stars"].astype(int))
+    for split, part in {"train": table, "test": table.assign(stars=-1)}.items():
+        part.to_parquet(folder / f"{split}-00000-of-00001.parquet", index=False)
+    monkeypatch.setenv("FROD_MIRROR", "mirror")
+    task = written(data="owner/name", label="stars")
+    assert task["source"]["hub"] == "owner/name" and task["rows"] == {"train": {"rows": 50}}
+    assert task["source"]["files"]["train"] == "data/train-*.parquet"
+    assert task["test"] == {"from": "train", "rows": 10}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"data": "none.csv"}, "--data: none.csv does not exist"),
+        ({"data": "params.yaml"}, r"should end in one of \.csv, \.tsv, \.parquet"),
+        ({"data": "two.csv"}, r"which of the columns \['a', 'b'\] is the text\? Name it by --text"),
+        ({"data": "two.csv", "text": ["c"]}, r"no column 'c'; it has \['a', 'b', 'label'\]"),
+        ({"data": "many.csv"}, r"which of the columns \['a', 'b'\] is the label\? Name it by --label"),
+        ({"data": "two.csv", "text": ["a"], "model": "bert"}, "backbone: 'bert' is not registered"),
+    ],
+)
+def test_what_cannot_be_told_is_asked_for_and_nothing_is_written(options, said):
+    pd.DataFrame({"a": ["x", "y"] * 20, "b": ["u", "v"] * 20, "label": ["0", "1"] * 20}).to_csv("two.csv", index=False)
+    pd.DataFrame({"a": map(str, range(40)), "b": map(str, range(40))}).to_csv("many.csv", index=False)
+    with pytest.raises(ValueError, match=said):
+        init("mine", **options)
+    assert not Path("workflow/suites/mine.yaml").exists()
+
+
+def test_a_name_that_is_taken_or_no_name_is_refused():
+    for name, said in (("smoke", "is there already"), ("My-suite", "small letters")):
+        with pytest.raises(ValueError, match=said):
+            init(name)
