@@ -1,4 +1,4 @@
-"""Take the numbers of an adapter from the basis it was trained on to another one of the same weights.
+"""Convert what an adapter trained from the basis it was trained on to another one of the same weights.
 
 V is unique up to order and sign of its columns, where it is unique at all: extracted on another machine it comes out
 otherwise. With V_2 = V P, P a permutation with signs, U_2 diag(lambda_2) = W V_2^-T = U diag(lambda) P, and so the
@@ -16,15 +16,14 @@ from torch import Tensor
 
 from frod.method.basis import Basis, CategoryBasis, without_autocast
 from frod.method.decomposition import probes
-
-Places = tuple[Tensor, Tensor]
+from frod.method.places import Places
 
 # What converting may lose, as a share of what training changed. Rounding V to float32 costs 1e-6 or so.
 LOST = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crossing:
+class CategoryConversion:
     """From one category's basis to another's of the same layers, in float64.
 
     Attributes
@@ -44,7 +43,7 @@ class Crossing:
     across: Tensor
 
     @classmethod
-    def between(cls, old: CategoryBasis, new: CategoryBasis) -> "Crossing":
+    def between(cls, old: CategoryBasis, new: CategoryBasis) -> "CategoryConversion":
         """Match the columns: the likeliest first, then what is left over, in any order."""
         V, V_2 = old.V.double(), new.V.double()
         G = torch.linalg.solve(V, V_2)
@@ -112,23 +111,23 @@ def convert(
             layers = [layer for layer in category.layers if f"adapter.{layer}.scale" in stored]
             if not layers:
                 continue
-            other, crossing = new.categories[name], Crossing.between(category, new.categories[name])
+            other, conversion = new.categories[name], CategoryConversion.between(category, new.categories[name])
             rows, columns = places[name]
-            moved[name] = crossing.slots[rows], crossing.slots[columns]
+            moved[name] = conversion.slots[rows], conversion.slots[columns]
             for layer in layers:
                 scale, rotation = (stored[f"adapter.{layer}.{part}"] for part in ("scale", "rotation"))
                 change = scale.double() - category.lambda_0[layer].double()
-                change_2 = crossing.vector(change)
-                rotation_2 = rotation.double() * crossing.signs[rows] * crossing.signs[columns]
+                change_2 = conversion.vector(change)
+                rotation_2 = rotation.double() * conversion.signs[rows] * conversion.signs[columns]
                 lambda_0 = category.lambda_0[layer].double()[:, None]
                 before = lambda_0 * _changed(category, layer, change, rotation, places[name])
-                after = lambda_0 * (crossing.across @ _changed(other, layer, change_2, rotation_2, moved[name]))
+                after = lambda_0 * (conversion.across @ _changed(other, layer, change_2, rotation_2, moved[name]))
                 here = ((after - before).norm() / before.norm()).item() if before.any() else 0.0
                 if not here <= LOST:
                     raise ValueError(
                         f"category {name!r}: this basis is not the adapter's up to order, sign and rounding of its "
-                        f"columns, some of which are turned into each other (by {crossing.turned:.2g}): their singular "
-                        f"values are too close. Of {layer!r} {here:.2g} of what was trained would be lost; load it "
+                        f"columns, some of which are turned into each other (by {conversion.turned:.2g}): their "
+                        f"singular values are too close. Of {layer!r} {here:.2g} of what was trained would be lost; load it "
                         "with its own basis."
                     )
                 lost = max(lost, here)

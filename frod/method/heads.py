@@ -58,7 +58,7 @@ def warn_of_drawn(model: nn.Module, train: Sequence[str], layers: Collection[str
         warnings.warn(
             f"{left} came with no weights and were drawn at random when the model was loaded; {train or 'nothing'} "
             f"trains in full. They are not saved{' (an adapter is on them, too)' if adapted else ''}: elsewhere they "
-            f"are drawn anew. Name them, train={[*train, *left]}"
+            f"are drawn again. Name them, train={[*train, *left]}"
             f"{', leave them out of the targets' if adapted else ''}, or load weights that have them.",
             stacklevel=3,
         )
@@ -104,6 +104,14 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
     if train:
         _refuse_tied(model, train)
     return tuple(train)
+
+
+def refuse_overlap(train: Sequence[str], others: Collection[str]) -> None:
+    """Refuse modules that lie within, or around, those that other adapters of the model train."""
+    for prefix in train:
+        for other in others:
+            if other != prefix and (_within(other, prefix) or _within(prefix, other)):
+                raise ValueError(f"train names {prefix!r}, another adapter of this model {other!r}: name the same.")
 
 
 def _within(name: str, prefix: str) -> bool:

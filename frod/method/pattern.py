@@ -63,7 +63,7 @@ def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[
 def _distinct(stream: np.random.Philox, count: int, total: int) -> NDArray[np.int64]:
     """`count` distinct numbers below `total`, sorted: the first that a uniform stream comes by."""
     if count > total // 2:
-        # Dense patterns: draw what is left out, lest the last few take for ever.
+        # Dense patterns: draw what is left out, as the last few would take for ever.
         kept = np.ones(total, dtype=bool)
         kept[_distinct(stream, total - count, total)] = False
         return np.flatnonzero(kept)

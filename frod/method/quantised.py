@@ -1,7 +1,7 @@
 """Layers whose weights are kept in 4 or 8 bits: those of bitsandbytes, told by name so that it need not be installed.
 
-What trains over them changes the input (`frod.method.ways.changed_input`), and the layer is called as it is. Only the
-basis needs the weight in full, and it takes the one that the layer multiplies with.
+What trains over them changes the input (`strategies.changed_input`), and the layer is called as it is. Only the basis
+needs the weight in full, and it takes the one that the layer multiplies with.
 
 Shapes: m out_features, n in_features.
 """
@@ -79,13 +79,13 @@ def check(layer: nn.Module, name: str = "") -> None:
     ValueError
         With the reason and the remedy.
     """
-    reason = _fault_of_8(layer) if _kind(layer) == EIGHT else _fault_of_4(layer)
+    reason = _error_of_8(layer) if _kind(layer) == EIGHT else _fault_of_4(layer)
     if reason:
         kind = type(layer).__name__
         raise ValueError(f"layer {name!r} ({kind}) {reason}" if name else f"a {kind} {reason}")
 
 
-def _fault_of_8(layer: nn.Module) -> str | None:
+def _error_of_8(layer: nn.Module) -> str | None:
     if cast(Any, layer.state).has_fp16_weights:
         return (
             "has has_fp16_weights=True: it keeps its weight in full and quantises it in every step. Make it with "
@@ -101,7 +101,7 @@ def _fault_of_8(layer: nn.Module) -> str | None:
     return None
 
 
-def _fault_of_4(layer: nn.Module) -> str | None:
+def _error_of_4(layer: nn.Module) -> str | None:
     state = _state(layer)
     if state is None:
         return _NOT_YET

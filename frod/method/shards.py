@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from frod.method.quantised import is_quantised
-from frod.method.targets import Part, Target, canonical_names, is_conv1d
+from frod.method.targets import FusedSlice, Target, canonical_names, is_conv1d
 
 INDEX = "model.safetensors.index.json"
 
@@ -22,7 +22,7 @@ class Stored:
 
     Attributes
     ----------
-    target : nn.Module or Part
+    target : nn.Module or FusedSlice
         The layer of the model, on the meta device or not: it says shape and dtype.
     path : Path
     key : str
@@ -38,7 +38,7 @@ class Stored:
         """W (m, n), read anew each time, in the dtype the model has it in."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                if isinstance(self.target, Part):
+                if isinstance(self.target, FusedSlice):
                     whole = file.get_slice(self.key)
                     shape, weight = tuple(whole.get_shape()), whole[self.target.rows]
                     expected = tuple(self.target.layer.weight.shape)
@@ -63,7 +63,7 @@ def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[s
 
     Parameters
     ----------
-    found : dict of str to nn.Module or Part
+    found : dict of str to nn.Module or FusedSlice
         Name in the model -> target.
     checkpoint : path-like
         Folder with `model.safetensors`, or with shards and their index, or with any safetensors files.
@@ -82,7 +82,7 @@ def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[s
                 f"layer {name!r} is quantised; its weight is not that of the files. Leave out checkpoint=."
             )
         whole, tail = name, canonical[name]
-        if isinstance(target, Part):
+        if isinstance(target, FusedSlice):
             whole, tail = whole.rpartition(".")[0], tail.rpartition(".")[0]
         keys = [key for key in files if f".{key}".endswith(f".{tail}.weight")]
         shared = {key: _shared_end(key, f"{whole}.weight") for key in keys}

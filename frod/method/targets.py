@@ -45,7 +45,7 @@ ROLES = ("q", "k", "v")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class FusedSlice:
     """The rows of a fused layer that serve one role; it has the weight and bias of a layer, as views."""
 
     layer: nn.Linear
@@ -62,14 +62,14 @@ class Part:
         return None if self.layer.bias is None else self.layer.bias[self.rows]
 
 
-Target = nn.Module | Part
+Target = nn.Module | FusedSlice
 
 
-def part_of(layer: nn.Linear, role: str) -> Part:
+def fused_slice(layer: nn.Linear, role: str) -> FusedSlice:
     """The third of a fused layer that holds a role."""
     m = layer.weight.shape[0] // len(ROLES)
     at = ROLES.index(role)
-    return Part(layer, slice(at * m, (at + 1) * m))
+    return FusedSlice(layer, slice(at * m, (at + 1) * m))
 
 
 def is_fused(name: str, module: nn.Module) -> bool:
@@ -87,7 +87,7 @@ def get(model: nn.Module, name: str) -> Target:
             return holder.get_submodule(role)
         layer = getattr(holder, "base", holder)
         if is_fused(outer, layer):
-            return part_of(cast(nn.Linear, layer), role)
+            return fused_slice(cast(nn.Linear, layer), role)
     return model.get_submodule(name)
 
 
@@ -100,14 +100,14 @@ def modules_of(found: dict[str, dict[str, Target]]) -> list[str]:
         If of a fused layer only some roles are targets.
     """
     targets = [(name, target) for layers in found.values() for name, target in layers.items()]
-    roles = Counter(name.rpartition(".")[0] for name, target in targets if isinstance(target, Part))
+    roles = Counter(name.rpartition(".")[0] for name, target in targets if isinstance(target, FusedSlice))
     for name, count in roles.items():
         if count < len(ROLES):
             raise ValueError(
                 f"targets: {count} of the {len(ROLES)} roles of {name!r} are named, and this method adapts the layer "
                 f"as a whole. Name the layer: {FUSED!r}."
             )
-    names = [name.rpartition(".")[0] if isinstance(target, Part) else name for name, target in targets]
+    names = [name.rpartition(".")[0] if isinstance(target, FusedSlice) else name for name, target in targets]
     return list(dict.fromkeys(names))
 
 
@@ -193,7 +193,7 @@ def _roles(name: str, module: nn.Module) -> Iterator[tuple[str, Target]]:
     """The layer under its name, or the parts of a fused one under theirs."""
     if is_fused(name, module):
         for role in ROLES:
-            yield f"{name}.{role}", part_of(cast(nn.Linear, module), role)
+            yield f"{name}.{role}", fused_slice(cast(nn.Linear, module), role)
     else:
         yield name, module
 
@@ -211,7 +211,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
 
     Returns
     -------
-    dict of str to dict of str to nn.Module or Part
+    dict of str to dict of str to nn.Module or FusedSlice
         Category -> name of the layer (or part) in this model -> layer; both in the order of the model. Shapes and
         weights are read by `in_features`, `out_features` and `identity.weight_of`, whatever it is.
 
@@ -227,14 +227,16 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
     for module_name, module in model.named_modules():
         whole = _matches(module_name, wanted)
         for name, target in _roles(module_name, module):
-            hits = whole or (_matches(name, wanted) if isinstance(target, Part) else [])
+            hits = whole or (_matches(name, wanted) if isinstance(target, FusedSlice) else [])
             if hits and _check_adaptable(name, module, targets):
                 unused.difference_update(hits)
                 found[name] = target
     if unused:
         raise ValueError(f"targets {sorted(unused)} match no linear layer of {type(model).__name__}; check the names.")
     _refuse_shared(model, found)
-    refuse_unfit(model, {name: target.layer if isinstance(target, Part) else target for name, target in found.items()})
+    refuse_unfit(
+        model, {name: target.layer if isinstance(target, FusedSlice) else target for name, target in found.items()}
+    )
     return _by_category(found)
 
 
@@ -255,7 +257,7 @@ def _refuse_shared(model: nn.Module, found: dict[str, Target]) -> None:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         owners.setdefault(id(parameter), []).append(name)
     for name, target in found.items():
-        layer, own = (target.layer, name.rpartition(".")[0]) if isinstance(target, Part) else (target, name)
+        layer, own = (target.layer, name.rpartition(".")[0]) if isinstance(target, FusedSlice) else (target, name)
         users = owners.get(id(layer.weight), [])
         if len(users) > 1:
             others = [user for user in users if user != f"{own}.weight"]

@@ -60,13 +60,13 @@ def skipping(plan):
     return model
 
 
-def whole(tensor):
+def full_tensor(tensor):
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def gradients(model):
     found = {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
-    return {name: whole(grad).clone() for name, grad in found.items()}
+    return {name: full_tensor(grad).clone() for name, grad in found.items()}
 
 
 def counting():
@@ -210,7 +210,7 @@ class Worker:
 
     def folded(self, case, model):
         """The state of a plain model, as the Trainer has `save_pretrained` write it: whole in the first process."""
-        from frod.method.states import fold
+        from frod.method.state_dict import fold
 
         state = self.accelerator.get_state_dict(model)
         fold(model, state)

@@ -288,17 +288,23 @@ def test_training_moves_only_what_should_train(make_adapted):
 
 
 def test_the_input_side_is_left_out_where_it_would_be_less_accurate():
-    def way(itemsize=4, smallest=1.0, solve=False):
+    def strategy(itemsize=4, smallest=1.0, solve=False):
         lambda_0 = torch.ones(5)
         lambda_0[2] = smallest
         shared = SharedBasis(torch.eye(5), torch.eye(5))
         layer = FrodLinear(nn.Linear(5, 500), shared, category="c", lambda_0=lambda_0, solve=solve)
         layer.add_adapter("default", SparsePattern(5, torch.tensor([0]), torch.tensor([1])))
-        return layer.way(1000, itemsize)
+        return layer.strategy(1000, itemsize)
 
-    assert way() == way(itemsize=2) == way(smallest=1e-4) == way(itemsize=2, smallest=0) == "input_side"
-    assert way(itemsize=2, smallest=1e-4) != "input_side"
-    assert way(solve=True) != "input_side"
+    assert (
+        strategy()
+        == strategy(itemsize=2)
+        == strategy(smallest=1e-4)
+        == strategy(itemsize=2, smallest=0)
+        == "input_side"
+    )
+    assert strategy(itemsize=2, smallest=1e-4) != "input_side"
+    assert strategy(solve=True) != "input_side"
 
 
 @pytest.mark.parametrize("plan", ["materialised", "factored", "input_side"])

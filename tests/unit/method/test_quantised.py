@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import frod
-from frod.method import quantised, ways
+from frod.method import quantised, strategies
 from frod.method.linear import FrodLinear
 
 bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install -e '.[quantised]'")
@@ -204,8 +204,8 @@ def test_8_bit_layers_in_evaluation_quantise_the_changed_input():
 
 def test_autocast_takes_the_products_beside_the_layer_to_its_dtype(monkeypatch):
     dtypes = []
-    changed_input = ways.changed_input
-    monkeypatch.setattr(ways, "changed_input", lambda *a: dtypes.append(a[2]) or changed_input(*a))
+    changed_input = strategies.changed_input
+    monkeypatch.setattr(strategies, "changed_input", lambda *a: dtypes.append(a[2]) or changed_input(*a))
     layer = attached(net("nf4"), disturb=0.5)[0].blocks[0]["tall"]
     x = torch.randn(5, N, generator=torch.Generator().manual_seed(2)).requires_grad_()
 
@@ -231,7 +231,7 @@ def test_plans_that_need_the_weight_are_refused_and_nothing_is_attached(plan):
     frod.attach(model, basis, plan="auto")
     for module in model.modules():
         if isinstance(module, FrodLinear):
-            assert module.plan == module.way(10**6) == module.way(1) == "input_side"
+            assert module.plan == module.strategy(10**6) == module.strategy(1) == "input_side"
 
 
 # What identifies it

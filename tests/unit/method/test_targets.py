@@ -58,7 +58,7 @@ def test_the_defaults_of_an_architecture(build, name, expected):
     assert all(len(layers) == 2 for layers in found.values())
     for layers in found.values():
         for layer_name, layer in layers.items():
-            if isinstance(layer, targets.Part):
+            if isinstance(layer, targets.FusedSlice):
                 outer, _, role = layer_name.rpartition(".")
                 third = model.get_submodule(outer).weight.shape[0] // 3
                 at = "qkv".index(role) * third

@@ -33,7 +33,7 @@ LEFT_OUT = 2e-5
 # The share that is off in all, measured. More than LEFT_OUT, as that takes the columns of U and V for orthogonal, and
 # as peft rounds U, V and lambda to float32.
 OFF = 5e-5
-# Columns of V that carry less than this share of every layer are null: see `Crossing.slots`.
+# Columns of V that carry less than this share of every layer are null: see `PeftCategory.slots`.
 NULL = 1e-6
 
 
@@ -73,7 +73,7 @@ def inverse_transposed(V: Tensor, category: str) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False)
-class Crossing:
+class PeftCategory:
     """One of peft's categories.
 
     Attributes
@@ -217,10 +217,10 @@ class Crossing:
         return lambda_, values
 
 
-def common_rate(crossings: list[Crossing], sparse_rate: float) -> float:
+def common_rate(categories: list[PeftCategory], sparse_rate: float) -> float:
     """The smallest rate, from the adapter's own on, at which peft makes every category enough entries."""
-    rate = max([sparse_rate, *(crossing.needed / crossing.n**2 for crossing in crossings)])
-    while any(entries(crossing.n, rate) < crossing.needed for crossing in crossings):
+    rate = max([sparse_rate, *(category.needed / category.n**2 for category in categories)])
+    while any(entries(category.n, rate) < category.needed for category in categories):
         rate = math.nextafter(rate, 2)
     return min(rate, 1.0)
 

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from frod.method.peft_layers import category_of_name
 from frod.method.saving import usual_mode
+from frod.peft.layers import category_of_name
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
