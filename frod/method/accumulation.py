@@ -22,10 +22,9 @@ from frod.method.wrappers import is_ddp, is_sharded
 def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
     """Around the forward and backward of every micro-batch of an optimiser step but the last.
 
-    The weights are then formed once a step, and their gradients summed and projected once, in the last micro-batch,
-    which runs outside. It goes together with `no_sync` of a distributed wrapper, and does nothing to a model without
-    adapters. The gradients are those of the joined batch, up to the order of summation, also of a layer that the last
-    micro-batch does not use.
+    The last one runs outside. It goes together with `no_sync` of a distributed wrapper, and does nothing to a model
+    without adapters. The gradients are those of the joined batch, up to the order of summation, also of a layer that
+    the last micro-batch does not use.
 
     Parameters
     ----------

@@ -40,42 +40,31 @@ def attach(
 ) -> nn.Module:
     """Replace the target layers by adapted ones, in place; only the adapter and the modules in `train` train.
 
-    The outputs of the model do not change by a bit, but for a fused q, k and v: there three products take the place of
-    one, and the platform may add in another order. Move and cast the model before, not after: adapter numbers are
-    float32 beside half-precision weights, and a later `model.half()` would round them.
-
-    Called again with another `name`, it adds a second adapter and makes it the active one; `set_adapter` switches.
-    `summary` says in a line which layers were taken. Buffers that training changes outside the head (batch norm's
-    statistics) belong to the adapter, too.
+    The outputs do not change by a bit, but for a fused q, k and v: there three products take the place of one, and the
+    platform may add in another order. Move and cast the model before. Buffers that training changes outside the head
+    (batch norm's statistics) belong to the adapter, too. Called again with another `name`, it adds a second adapter and
+    makes it the active one; `set_adapter` switches. `summary` says in a line which layers were taken.
 
     Parameters
     ----------
     model : nn.Module
-        The model the basis was extracted from (its head may differ).
+        The model the basis was extracted from (its head may differ); it is also returned.
     basis : Basis
     sparse_rate : float
         int(sparse_rate * n^2) entries of S train, per layer.
     seed : int
         Seeds the pattern of S, and nothing else.
     plan : {"auto", "materialised", "factored", "input_side"}
-        How training steps are computed; "auto" takes the cheapest for the shapes at hand. "input_side" takes the least
-        memory, and is the only one over quantised layers. Layers that an earlier adapter uses keep theirs.
+        How training steps are computed; "auto" takes the cheapest for the shapes at hand, "input_side" the least
+        memory; it is the only one over quantised layers. Layers that an earlier adapter uses keep theirs.
     train : sequence of str, optional
-        Names of modules (the head) that stay trainable in full. They are saved with the adapter. By default the head
-        that is found, which a warning names: what transformers drew anew when it loaded the model, timm's
-        `get_classifier`, or a module beside the body that is called as heads are; [] trains none. Of tied modules all
-        have to be named.
+        Names of modules (the head) that train in full and are saved with the adapter; [] for none. By default the head
+        that is found (see `heads.find`), which a warning names. Of tied modules all have to be named.
     layers : sequence of int, optional
         Blocks to adapt, by their index in the model; by default all.
     name : str
-        Of the adapter.
     patterns : mapping of str to (rows, columns), optional
         The places of S per category, instead of those drawn from the seed: of an adapter that comes from elsewhere.
-
-    Returns
-    -------
-    nn.Module
-        The same model.
 
     Raises
     ------

@@ -58,18 +58,10 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: bool = False) -> None:
     """Write the adapter, and what trained in full beside it, to the file `path`.
 
-    It is written to a temporary name and renamed, so that a file of that name is whole. Of a model that FSDP2 keeps in
-    pieces, all processes have to call this, and the first one writes; the others wait for it (`barrier`) before they
-    read.
-
-    Parameters
-    ----------
-    model : nn.Module
-        With an adapter.
-    path : path-like
-    with_basis : bool
-        Make `path` a folder, with the adapter in `adapter.safetensors` and its basis beside: all that `load_adapter`
-        needs but the model.
+    A file of that name is whole: it is written to a temporary name and renamed. With `with_basis`, `path` is a folder,
+    with the adapter in `adapter.safetensors` and its basis beside: all that `load_adapter` needs but the model. Of a
+    model that FSDP2 shards, all processes have to call this, and the first one writes; the others wait for it
+    (`barrier`) before they read.
     """
     adapter = get_adapter(model)
     settings = adapter.settings() | {"format": FORMAT, "targets": adapter.targets}
@@ -90,13 +82,7 @@ def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: 
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What an adapter file says it was trained on: format, basis, model, sparse rate, seed, targets, head.
-
-    Raises
-    ------
-    ValueError
-        If it is no adapter file of this format.
-    """
+    """What an adapter file says it was trained on; ValueError if it is no adapter file of this format."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -128,14 +114,14 @@ def _statistics(model: nn.Module) -> dict[str, Tensor]:
 def load_adapter(
     model: nn.Module, path: str | os.PathLike[str], basis: Basis | None = None, *, name: str = "default"
 ) -> nn.Module:
-    """Put a saved adapter on a model, in place.
+    """Put a saved adapter on a model, in place; the outputs are those of the model that was saved.
 
     Parameters
     ----------
     model : nn.Module
         Plain, with the frozen weights it was trained on; or with adapters, to which this one is added or, if it has the
-        name and settings of one, whose numbers it overwrites. It is the one in use then. The latter also wrapped for
-        several processes, each of which has to call this and read the file.
+        name and settings of one, over which it is written. It is the one in use then. The latter also wrapped for
+        several processes, each of which has to call this and read the file. It is also returned.
     path : path-like
         A file of `save_adapter`, or a folder that it wrote with the basis.
     basis : Basis, optional
@@ -144,11 +130,6 @@ def load_adapter(
         otherwise. What was trained is then converted, with a warning that says so.
     name : str
         What to call the adapter on this model.
-
-    Returns
-    -------
-    nn.Module
-        The same model; its outputs are those of the model that was saved.
 
     Raises
     ------
@@ -199,7 +180,6 @@ def load_adapter(
 
 
 def _popped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take out the tensors whose names begin so; without that beginning."""
     return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
 
 

@@ -28,9 +28,8 @@ class CategoryConversion:
 
     Attributes
     ----------
-    slots : Tensor of shape (n,)
-        Which column of the new V each of the old one's is.
-    signs : Tensor of shape (n,)
+    slots, signs : Tensor of shape (n,)
+        Which column of the new V each of the old one's is, and with which sign.
     turned : float
         The largest part of a new column that lies along another than its own.
     across : Tensor of shape (n, n)
@@ -66,12 +65,6 @@ class CategoryConversion:
             across=torch.linalg.solve(V_2, V).T,
         )
 
-    def vector(self, values: Tensor) -> Tensor:
-        """Numbers of the old columns (n,), in the order of the new ones."""
-        result = torch.empty_like(values)
-        result[self.slots] = values
-        return result
-
 
 def convert(
     stored: Mapping[str, Tensor], places: Mapping[str, Places], old: Basis, new: Basis
@@ -84,20 +77,12 @@ def convert(
         As on disk: ``adapter.LAYER.scale`` (n,) and ``adapter.LAYER.rotation`` (k,); others are passed on.
     places : mapping of str to (rows, columns)
         The pattern of each category, (k,) each.
-    old, new : Basis
-        Of the same weights: with the same `model_hash`, categories and layers.
 
     Returns
     -------
-    stored, places
-        The same for the new basis.
-    lost : float
-        What of the change is lost, as a share of it; the worst of the layers.
-
-    Raises
-    ------
-    ValueError
-        If more than `LOST` would be lost, or the bases are not of the same weights.
+    stored, places, lost
+        The same for the new basis, and the share of the change that is lost, of the worst layer. More than `LOST`, or
+        bases of other weights, are a ValueError.
     """
     if old.model_hash != new.model_hash or {c: v.layers for c, v in old.categories.items()} != {
         c: v.layers for c, v in new.categories.items()
@@ -117,7 +102,7 @@ def convert(
             for layer in layers:
                 scale, rotation = (stored[f"adapter.{layer}.{part}"] for part in ("scale", "rotation"))
                 change = scale.double() - category.lambda_0[layer].double()
-                change_2 = conversion.vector(change)
+                change_2 = torch.empty_like(change).index_copy_(0, conversion.slots, change)
                 rotation_2 = rotation.double() * conversion.signs[rows] * conversion.signs[columns]
                 lambda_0 = category.lambda_0[layer].double()[:, None]
                 before = lambda_0 * _changed(category, layer, change, rotation, places[name])
@@ -127,8 +112,8 @@ def convert(
                     raise ValueError(
                         f"category {name!r}: this basis is not the adapter's up to order, sign and rounding of its "
                         f"columns, some of which are turned into each other (by {conversion.turned:.2g}): their "
-                        f"singular values are too close. Of {layer!r} {here:.2g} of what was trained would be lost; load it "
-                        "with its own basis."
+                        f"singular values are too close. Of {layer!r} {here:.2g} of what was trained would be lost; "
+                        "load it with its own basis."
                     )
                 lost = max(lost, here)
                 result[f"adapter.{layer}.scale"] = (other.lambda_0[layer].double() + change_2).to(scale.dtype)

@@ -18,12 +18,8 @@ Counts = dict[str, int | float]
 def count_parameters(model: nn.Module) -> Counts:
     """Count what an adapted model trains.
 
-    Returns
-    -------
-    dict
-        Counts: "adapter", "head" (what trains in full), "trainable" (both), "base" (all else, that is the frozen model
-        without its head). Shares in percent, named by their fraction: "adapter/base %", "adapter/(base+adapter) %",
-        "adapter/(base+head) %", "(adapter+head)/base %", "(adapter+head)/(base+adapter+head) %" (what peft prints).
+    "adapter", "head" (what trains in full), "trainable" (both), "base" (all else: the frozen model without its head);
+    and shares in percent, named by their fraction, of which peft prints "(adapter+head)/(base+adapter+head) %".
     """
     adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))
     parameters = {id(parameter) for parameter in model.parameters()}
@@ -61,8 +57,7 @@ def predict_parameters(
     adapter = sum(n + pattern.entries(n, sparse_rate) for n in map(in_features, found.values()))
     prefixes = heads.find(model, found) if train is None else heads.check(model, train, found)
     in_full = {id(p): p.numel() for prefix in prefixes for p in model.get_submodule(prefix).parameters()}
-    head = sum(in_full.values())
-    return _conventions(adapter=adapter, head=head, everything=_numel(model))
+    return _conventions(adapter=adapter, head=sum(in_full.values()), everything=_numel(model))
 
 
 def _numel(module: nn.Module) -> int:

@@ -24,13 +24,8 @@ NAMES = (
 def find(model: nn.Module, layers: Collection[str] = ()) -> tuple[str, ...]:
     """Names of the modules that a model's new head is made of; none where it has no head, or one without parameters.
 
-    What transformers drew anew when it loaded the model, where the model still knows; else `named`.
-
-    Parameters
-    ----------
-    model : nn.Module
-    layers : collection of str
-        Targets: what holds one of them, or is one, is no head.
+    What transformers drew when it loaded the model, where the model still knows; else `named`. What holds one of the
+    target `layers`, or is one, is no head.
     """
     drawn = _drawn(model)
     found = named(model) if drawn is None else drawn
@@ -101,8 +96,12 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
                 f"train names {prefix!r}, which has no parameters ({type(module).__name__}): nothing would train. "
                 "Leave it out, or give the model a head first (timm: model.reset_classifier(num_classes))."
             )
-    if train:
-        _refuse_tied(model, train)
+    if train and (tie := _tie(model, train)):
+        raise ValueError(
+            f"train names {list(train)}, and {tie[0]!r} in it is one with {tie[1]!r} in memory (tied weights). Name "
+            f"both modules, train={[*train, tie[1].rpartition('.')[0]]}, to train them as one, or give one of them a "
+            "copy of its own first (transformers: tie_word_embeddings=False)."
+        )
     return tuple(train)
 
 
@@ -143,18 +142,6 @@ def _drawn(model: nn.Module) -> list[str] | None:
         if name and fresh and not any(_within(name, outer) for outer in found):
             found.append(name)
     return found
-
-
-def _refuse_tied(model: nn.Module, train: Sequence[str]) -> None:
-    tie = _tie(model, train)
-    if tie is None:
-        return
-    mine, other = tie
-    raise ValueError(
-        f"train names {list(train)}, and {mine!r} in it is one with {other!r} in memory (tied weights). Name both "
-        f"modules, train={[*train, other.rpartition('.')[0]]}, to train them as one, or give one of them a copy of its "
-        "own first (transformers: tie_word_embeddings=False)."
-    )
 
 
 def _tie(model: nn.Module, train: Sequence[str]) -> tuple[str, str] | None:

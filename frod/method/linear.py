@@ -36,20 +36,12 @@ class FrodLinear(AdaptedWeight):
         Kept as it is, frozen.
     shared : SharedBasis
         V and V^-T, one object for the whole category.
-    category : str
     lambda_0 : Tensor of shape (n,)
         Where lambda starts, with U diag(lambda_0) V^T = W.
     plan : {"auto", "materialised", "factored", "input_side"}
         How training steps are computed. Over quantised weights it is always "input_side".
     solve : bool
         Form U by solving with V in float64 instead of multiplying by the stored inverse: for a badly conditioned V.
-
-    Attributes
-    ----------
-    Ut : Tensor of shape (n, m), or None
-        U^T, from the first step that needs it: "input_side" never does, nor does a layer that is only loaded.
-    adapters : ModuleDict of Adapter
-        By name; `active` is the one that is used, None for the frozen layer alone.
     """
 
     def __init__(
@@ -109,12 +101,12 @@ class FrodLinear(AdaptedWeight):
 
     def _train_forward(self, x: Tensor) -> Tensor:
         strategy = self.strategy(x.numel() // self.in_features, x.element_size())
-        if strategy != "materialised":
-            self._formed = None  # some optimisers write past the version counters, so training forgets it as well
+        if strategy == "materialised":
+            return self._or_without_weight(x, lambda: strategies.materialised(self, x))
+        self._formed = None  # some optimisers write past the version counters, so training drops it, too
         if strategy == "input_side":
             return strategies.input_side(self, x)
-        function = strategies.materialised if strategy == "materialised" else strategies.factored
-        return self._or_without_weight(x, lambda: function(self, x))
+        return self._or_without_weight(x, lambda: strategies.factored(self, x))
 
     def _or_without_weight(self, x: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """Compute; if U or W' finds no room on the device, go over to the plan that needs neither, and say so."""
@@ -141,22 +133,15 @@ class FrodLinear(AdaptedWeight):
             return "input_side"
         if self._dW is not None:
             return "materialised"  # the gradients of the step's other micro-batches wait for the last one's
-        return choose(
-            self.plan,
-            T=T * self.micro_batches,
-            m=self.out_features,
-            n=self.in_features,
-            k=self.rotation.numel(),
-            device=self.frozen.device.type,
-            itemsize=itemsize,
-            strategies=STRATEGIES if self.input_side_serves(itemsize) else ("materialised", "factored"),
-        )
+        shape = {"T": T * self.micro_batches, "m": self.out_features, "n": self.in_features, "k": self.rotation.numel()}
+        accurate = STRATEGIES if self.input_side_serves(itemsize) else STRATEGIES[:2]
+        device = self.frozen.device.type
+        return choose(self.plan, **shape, device=device, itemsize=itemsize, strategies=accurate)
 
     def input_side_serves(self, itemsize: int) -> bool:
-        """Whether "input_side" is as accurate as the others, with numbers of so many bytes.
+        """Whether "input_side" is as accurate as the others, in a dtype of so many bytes; it needs the inverse of V.
 
-        It needs the inverse of V. And where lambda_0 is tiny, the changed input grows, only for W to shrink it again:
-        half precision would lose the input itself meanwhile.
+        Where lambda_0 is tiny, the changed input grows, only for W to shrink it again: half precision would lose x.
         """
         return not self.solve and (itemsize > 2 or self.even)
 
@@ -171,7 +156,7 @@ class FrodLinear(AdaptedWeight):
         return x.dtype
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; forgets the weight formed for evaluation."""
+        """Switch between training and evaluation; drops the weight formed for evaluation."""
         self._formed = None
         return super().train(mode)
 

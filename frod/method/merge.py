@@ -18,18 +18,9 @@ def merge(model: nn.Module) -> nn.Module:
     """Fold the adapter in use into the weights, in place, and put the plain layers back; other adapters are dropped.
 
     The outputs equal those of the adapted model in evaluation bit for bit; to rounding with plan="input_side", and of
-    a fused q, k and v, where one product takes the place of three.
-    Gradients are required again of the parameters of which they were before `attach`.
-
-    Returns
-    -------
-    nn.Module
-        The same model, without adapters.
-
-    Raises
-    ------
-    ValueError
-        If there is no adapter, the weights are sharded (FSDP2), or quantised: W' does not lie on their grid.
+    a fused q, k and v, where one product takes the place of three. What required a gradient before `attach` does so
+    again. Returns the same model; ValueError if it has no adapter, or weights that are sharded (FSDP2) or quantised:
+    W' does not lie on their grid.
     """
     for canonical, layer in frod_layers(model):
         layer.check_lambda()

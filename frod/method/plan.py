@@ -50,11 +50,6 @@ def multiply_adds(strategy: Strategy, *, T: int, m: int, n: int, k: int) -> tupl
     return 2 * T * m * n + 4 * T * n * n, 3 * T * p
 
 
-def full_fine_tuning(*, T: int, m: int, n: int) -> int:
-    """Multiply-adds of the same layer when its weight itself is trained."""
-    return 3 * T * m * n
-
-
 def cost(strategy: Strategy, *, T: int, m: int, n: int, k: int, device: str = "cpu", itemsize: int = 4) -> int:
     """What the planner compares: multiply-adds, the sparse ones at their price on the device."""
     dense, sparse = multiply_adds(strategy, T=T, m=m, n=n, k=k)
@@ -72,22 +67,10 @@ def choose(
     itemsize: int = 4,
     strategies: tuple[Strategy, ...] = STRATEGIES,
 ) -> Strategy:
-    """Pick the cheapest strategy for a training step, unless one was asked for.
+    """Pick the cheapest of the strategies that are accurate enough for a layer, unless one was asked for.
 
     It depends on shapes, dtype and kind of device only, so a run computes the same way wherever it is repeated.
-
-    Parameters
-    ----------
-    T : int
-        Tokens of one optimiser step: of all its micro-batches.
-    m, n, k : int
-        out_features, in_features, entries of S.
-    device : str
-        Kind: "cpu", "cuda".
-    itemsize : int
-        Bytes of a number in the dense products: 2 for bfloat16.
-    strategies : tuple of str
-        Those that are accurate enough for the layer.
+    T is of one optimiser step (all its micro-batches), itemsize of the numbers in the dense products.
     """
     if plan != "auto":
         return plan
@@ -103,10 +86,8 @@ class CategoryPlan:
 
     Attributes
     ----------
-    category : str
     layers, m, n, k : int
         Number of layers; out_features, in_features, entries of S of each.
-    strategy : str
     multiply_adds, best, full : int
         Of one optimiser step over all these layers: of this strategy, of the one with the fewest, of full fine-tuning.
     basis_bytes, weight_bytes : int
@@ -142,20 +123,15 @@ def plan_model(
     ----------
     model : nn.Module
         Plain; it may be on the meta device.
-    targets : list of str, str, or None
-        As for `extract_basis`.
     tokens : int
         Of one optimiser step, of all its micro-batches.
-    sparse_rate : float
-    plan : {"auto", "materialised", "factored", "input_side"}
     device, itemsize
         Kind of device; bytes of a number in the dense products (2 for bfloat16).
 
     Returns
     -------
     list of CategoryPlan
-        Two rows for a category whose layers have two shapes. The sum of `best` over that of `full` is the floor: no
-        exact way to compute the step has fewer multiply-adds.
+        Two rows for a category whose layers have two shapes.
     """
     if tokens < 1:
         raise ValueError(f"tokens={tokens} must be at least 1: those of one optimiser step.")
@@ -177,7 +153,7 @@ def plan_model(
                     strategy=strategy,
                     multiply_adds=count * adds[strategy],
                     best=count * min(adds.values()),
-                    full=count * full_fine_tuning(T=tokens, m=m, n=n),
+                    full=count * 3 * tokens * m * n,
                     basis_bytes=2 * n * n * 4,
                     weight_bytes=count * kept * m * n * itemsize,
                 )
@@ -186,5 +162,5 @@ def plan_model(
 
 
 def floor(rows: list[CategoryPlan]) -> float:
-    """Multiply-adds of the best plan over those of full fine-tuning, in the target layers."""
+    """Multiply-adds of the best plan over full fine-tuning's, in the target layers: no exact step has fewer."""
     return sum(row.best for row in rows) / sum(row.full for row in rows)

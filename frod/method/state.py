@@ -22,8 +22,6 @@ class AdapterConfig:
 
     Attributes
     ----------
-    basis_digest, model_hash : str
-        Which basis, and which frozen weights.
     seed : int, or None
         What the pattern was drawn from; None if it was given.
     blocks : tuple of int, or None
@@ -60,8 +58,6 @@ class AdapterState:
         Name in this model -> canonical name, of all layers of the basis, adapted or not.
     required_grad : frozenset of str
         Parameters that required a gradient before, to restore on merging.
-    basis : Basis
-        That all adapters of the model are on.
     heads : dict
         Modules that train in full, of the adapters that are not in use: adapter -> name of the module -> module.
     original : dict of str to nn.Module
@@ -145,23 +141,8 @@ def changed_buffers(model: nn.Module) -> dict[str, Tensor]:
 def set_adapter(model: nn.Module, name: str) -> nn.Module:
     """Use another of the model's adapters, in place: its lambda and S, its head and statistics; only these train.
 
-    Parameters
-    ----------
-    model : nn.Module
-        With adapters.
-    name : str
-        As given to `attach`.
-
-    Returns
-    -------
-    nn.Module
-        The same model.
-
-    Raises
-    ------
-    ValueError
-        If the model has no adapter of that name (those it has are listed), or is wrapped for several processes
-        already: the wrapper has taken note of which parameters train.
+    Returns the same model. ValueError if it has no adapter of that name (those it has are listed), or is wrapped for
+    several processes already: the wrapper has taken note of which parameters train.
     """
     state, inner = get_state(model), unwrapped(model)
     if name not in state.adapters:

@@ -92,13 +92,7 @@ def get(model: nn.Module, name: str) -> Target:
 
 
 def modules_of(found: dict[str, dict[str, Target]]) -> list[str]:
-    """Names of the modules that hold the targets that `find` gave, for a method that adapts whole modules.
-
-    Raises
-    ------
-    ValueError
-        If of a fused layer only some roles are targets.
-    """
+    """Names of the modules that hold the targets that `find` gave, for a method that adapts whole modules."""
     targets = [(name, target) for layers in found.values() for name, target in layers.items()]
     roles = Counter(name.rpartition(".")[0] for name, target in targets if isinstance(target, FusedSlice))
     for name, count in roles.items():
@@ -141,13 +135,7 @@ def model_type(model: nn.Module) -> str:
 
 
 def resolve(model: nn.Module, targets: Targets) -> tuple[str, ...] | str:
-    """Return the targets as given, or the default of the architecture.
-
-    Raises
-    ------
-    ValueError
-        If none are given and the architecture has no default.
-    """
+    """Return the targets as given, or the default of the architecture; ValueError if it has none."""
     if targets is None:
         kind = model_type(model)
         if kind not in DEFAULT:
@@ -199,12 +187,10 @@ def _roles(name: str, module: nn.Module) -> Iterator[tuple[str, Target]]:
 
 
 def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Target]]:
-    """Find the layers to adapt.
+    """Find the layers to adapt: ``nn.Linear``, transformers' ``Conv1D``, and bitsandbytes' quantised ones.
 
     Parameters
     ----------
-    model : nn.Module
-        Any model; its target layers are ``nn.Linear``, transformers' ``Conv1D``, or bitsandbytes' quantised ones.
     targets : list of str, str, or None
         A list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression that
         the full name has to match, as in peft, or "all-linear"; None takes the default of the architecture.
@@ -212,8 +198,7 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
     Returns
     -------
     dict of str to dict of str to nn.Module or FusedSlice
-        Category -> name of the layer (or part) in this model -> layer; both in the order of the model. Shapes and
-        weights are read by `in_features`, `out_features` and `identity.weight_of`, whatever it is.
+        Category -> name of the layer (or slice) in this model -> layer; both in the order of the model.
 
     Raises
     ------
@@ -233,10 +218,8 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
                 found[name] = target
     if unused:
         raise ValueError(f"targets {sorted(unused)} match no linear layer of {type(model).__name__}; check the names.")
-    _refuse_shared(model, found)
-    refuse_unfit(
-        model, {name: target.layer if isinstance(target, FusedSlice) else target for name, target in found.items()}
-    )
+    fused = {n.rpartition(".")[0]: target.layer for n, target in found.items() if isinstance(target, FusedSlice)}
+    refuse_unfit(model, fused | {n: target for n, target in found.items() if isinstance(target, nn.Module)})
     return _by_category(found)
 
 
@@ -250,21 +233,6 @@ def _check_adaptable(name: str, module: nn.Module, targets: Targets) -> bool:
         f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear, transformers' Conv1D and "
         "bitsandbytes' Linear4bit and Linear8bitLt can be adapted. Narrow the targets to leave it out."
     )
-
-
-def _refuse_shared(model: nn.Module, found: dict[str, Target]) -> None:
-    owners: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        owners.setdefault(id(parameter), []).append(name)
-    for name, target in found.items():
-        layer, own = (target.layer, name.rpartition(".")[0]) if isinstance(target, FusedSlice) else (target, name)
-        users = owners.get(id(layer.weight), [])
-        if len(users) > 1:
-            others = [user for user in users if user != f"{own}.weight"]
-            raise ValueError(
-                f"{name!r} shares its weight with {others}: one adapter "
-                "cannot change one use and not the other. Leave it out of the targets, or untie the weights first."
-            )
 
 
 def _by_category(found: dict[str, Target]) -> dict[str, dict[str, Target]]:

@@ -118,8 +118,7 @@ class AdaptedWeight(nn.Module):
     def weight(self) -> Tensor:
         """W' in the layout and dtype of the base layer, for code that reads it instead of calling the layer.
 
-        Gradients flow from it to lambda and S. Over packed numbers (a quantised layer), and without an adapter in use,
-        it is the frozen weight.
+        Gradients flow to lambda and S. Of a quantised layer, and without an adapter in use, it is the frozen weight.
         """
         if self.active is None or self.quantised:
             return self.frozen
@@ -158,11 +157,11 @@ class AdaptedWeight(nn.Module):
     @torch.inference_mode(False)  # what is kept has to serve training, too
     @torch.no_grad()
     def effective_weight(self) -> Tensor:
-        """W' in the layout and dtype of the base layer.
+        """W' in the layout and dtype of the base layer; in evaluation kept until a parameter changes.
 
-        In evaluation it is formed once and kept until a parameter changes. Changes are told by the steps of optimisers
-        and the version counters of the tensors, which writes through `.data`, and to what FSDP2 keeps in pieces,
-        escape; a forward with gradients, every call of `train()` or `eval()`, and `load_adapter` forget it, too.
+        Changes are told by the steps of optimisers and the version counters of the tensors, which writes through
+        `.data`, and to what FSDP2 shards, escape; a forward with gradients, `train()`, `eval()` and `load_adapter` drop
+        it, too.
         """
         if self.training or any(source.is_inference() for source in self._sources()):
             return self.form_weight()
@@ -183,10 +182,7 @@ class AdaptedWeight(nn.Module):
         return scale, self.rotation
 
     def form_weight(self) -> Tensor:
-        """Compute W' = W + U (diag + S) V^T in the layout and dtype of the base layer.
-
-        The sparse factor goes to the side with fewer rows; the dense product adds to W in the same stroke.
-        """
+        """W' = W + U (diag + S) V^T in the layout and dtype of the base layer; S goes to the side with fewer rows."""
         values, Ut, shared, pattern = self.change(), self.formed_Ut(), self.shared, self.adapter.pattern
         if self._pattern_on_U:
             left, right = pattern.transposed_times(values, Ut).T, shared.Vt
@@ -235,7 +231,7 @@ class AdaptedWeight(nn.Module):
     def gradient(self, dW: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """Gradients of lambda and S from a micro-batch's dW (m, n); None for all of a step's but the last.
 
-        Meanwhile dW is summed, in the adapter's precision, so that it is projected once a step.
+        Meanwhile dW is summed, in the adapter's precision.
         """
         if self.accumulating or self._dW is not None:
             self._dW = dW.to(self.lambda_0.dtype) if self._dW is None else self._dW.add_(dW)

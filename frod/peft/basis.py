@@ -62,7 +62,7 @@ def working_dtype(W: Tensor) -> torch.dtype:
 
 
 def inverse_transposed(V: Tensor, category: str) -> Tensor:
-    """V^-T, or an error that says whose it was."""
+    """V^-T, or an error that names the category."""
     try:
         return torch.linalg.inv(V).T.contiguous()
     except torch.linalg.LinAlgError:
@@ -74,16 +74,9 @@ def inverse_transposed(V: Tensor, category: str) -> Tensor:
 
 @dataclass(kw_only=True, eq=False)
 class PeftCategory:
-    """One of peft's categories.
+    """One of peft's categories: frozen layers by name, as peft stacks them, and those of them that are adapted.
 
-    Attributes
-    ----------
-    targets : dict of str to nn.Module
-        The frozen layers, by name, in the order in which peft stacks them.
-    layers : dict of str to FrodLinear
-        Those of them that the adapter in use adapts.
-    V_p : Tensor of shape (n, n)
-        What peft computes from the frozen weights, as float64.
+    V_p (n, n) is what peft computes from the frozen weights, as float64.
     """
 
     name: str
@@ -191,13 +184,7 @@ class PeftCategory:
         return torch.cat([self.mapped, torch.stack([found // self.n, found % self.n])], dim=1)
 
     def layer(self, name: str, places: Tensor) -> tuple[Tensor, Tensor]:
-        """lambda (n,) and the values of S (k,) of a layer, in peft's dtype.
-
-        Raises
-        ------
-        ValueError
-            If the weight that peft will rebuild from them is not ours.
-        """
+        """lambda (n,) and the values of S (k,) of a layer, in peft's dtype, if peft rebuilds our weight from them."""
         W = weight_of(self.targets[name])
         U, lambda_p = self.start(name)
         change = self.change(name, lambda_p)

@@ -6,7 +6,7 @@ compute (see `frod.peft.basis`), and only its own routine tells which.
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,16 +46,14 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
 
     peft computes U when it loads, from a V that it computes in float32, and that comes out otherwise with another
     number of threads or another library: load the checkpoint on the machine and with the threads it was written with,
-    and compare the outputs. This holds for peft's own checkpoints, too.
+    and compare the outputs. This holds for peft's own checkpoints, too. Load peft's base model in float32, if this one
+    is in half precision: peft rounds U and V to the dtype of the weights.
 
     Parameters
     ----------
     model : nn.Module
-        With an adapter. If it is in half precision, load peft's base model in float32: peft rounds U and V to the
-        dtype of the weights. Layers of the basis that are not adapted (``layers=`` of `attach`) are written as they
-        start.
+        With an adapter. Layers of the basis that are not adapted (``layers=`` of `attach`) are written as they start.
     directory : path-like
-        Gets ``adapter_config.json`` and ``adapter_model.safetensors``.
     max_sparse_rate : float
         peft's V agrees with ours up to rounding and, for categories of one layer, not at all. Where that moves the
         outputs, further entries of S are written, up to this share of n^2; a warning says so. None are needed for an
@@ -65,9 +63,7 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     ------
     ValueError
         If peft could not rebuild the adapter: more entries are needed, peft groups the layers otherwise, weights are
-        quantised or parts of a fused one, or training changed buffers outside the head.
-    ImportError
-        Without peft.
+        quantised or slices of a fused one, or training changed buffers outside the head.
     """
     config_class, routine = _peft()
     if is_distributed(model):
@@ -94,7 +90,11 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     tensors: dict[str, Tensor] = {}
     for category in categories:
         tensors |= _category_tensors(category, rate)
-    heads, in_full = _heads(model, adapter.train)
+    # peft takes for heads all modules whose names end so.
+    heads = list(adapter.train)
+    modules = {name: model.get_submodule(name).state_dict() for name in modules_named(model, heads)}
+    for name, state in modules.items():
+        tensors |= {f"{OF_MODEL}{name}.{key}": value.detach().cpu().clone() for key, value in state.items()}
     config = config_class(
         base_model_name_or_path=getattr(model, "name_or_path", None),
         target_modules=sorted(name for category in categories for name in category.targets),
@@ -105,7 +105,7 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
         inference_mode=True,
     )
     architecture = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__}
-    write(directory, config, tensors | in_full, architecture)
+    write(directory, config, tensors, architecture)
 
 
 def _peft() -> tuple[Any, Callable[[list[Tensor], float], Tensor]]:
@@ -149,16 +149,6 @@ def _category_tensors(category: PeftCategory, rate: float) -> dict[str, Tensor]:
     return tensors
 
 
-def _heads(model: nn.Module, train: Iterable[str]) -> tuple[list[str], dict[str, Tensor]]:
-    """Names for `modules_to_save`, and the tensors of every module that peft will take them for."""
-    heads = list(train)
-    tensors: dict[str, Tensor] = {}
-    for name in modules_named(model, heads):
-        state = model.get_submodule(name).state_dict()
-        tensors |= {f"{OF_MODEL}{name}.{key}": value.detach().cpu().clone() for key, value in state.items()}
-    return heads, tensors
-
-
 def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "default") -> nn.Module:
     """Put an adapter that peft trained on a plain model, in place.
 
@@ -176,11 +166,6 @@ def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "
     nn.Module
         The same model; its outputs are those of the model peft saved, up to rounding. Train it with any plan but
         "input_side" where a category has fewer rows than columns: its noise columns need U itself.
-
-    Raises
-    ------
-    ValueError
-        If the directory holds no such checkpoint, or not of this model, or of a kind that cannot be taken over.
     """
     stored, given, model = read(directory), model, unwrapped(model)
     basis = _basis(model, stored)
@@ -209,24 +194,7 @@ def basis_from_peft(model: nn.Module, directory: str | os.PathLike[str]) -> Basi
     """The basis that a checkpoint of peft's is on: peft's V, as stored, over the weights of this model.
 
     Adapters on it, trained by peft or here, go to peft and back without further entries of S; `load_adapter` takes it
-    for what `save_adapter` wrote after `from_peft`.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The base model as peft was given it.
-    directory : path-like
-        A checkpoint of `save_pretrained`, trained or fresh.
-
-    Returns
-    -------
-    Basis
-        Its categories are named as peft names them.
-
-    Raises
-    ------
-    ValueError
-        As `from_peft`.
+    for what `save_adapter` wrote after `from_peft`. The checkpoint may be trained or fresh.
     """
     return _basis(unwrapped(model), read(directory))
 

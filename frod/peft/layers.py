@@ -31,13 +31,7 @@ def index_of_name(name: str, otherwise: int) -> int:
 
 
 def grouped_as_peft_does(model: nn.Module) -> dict[str, dict[str, Target]]:
-    """The frozen layers of the adapter's basis, by category, as peft will group and order them.
-
-    Raises
-    ------
-    ValueError
-        If that is not how they are grouped here, or peft cannot adapt one of them.
-    """
+    """The frozen layers of the adapter's basis, by category, as peft will group and order them, if that is as here."""
     position = {name: at for at, (name, _) in enumerate(model.named_modules())}
     names = sorted(get_state(model).layers, key=lambda name: position.get(name, -1))
     grouped: dict[str, dict[int, str]] = {}

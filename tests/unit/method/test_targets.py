@@ -228,7 +228,7 @@ def test_what_cannot_be_adapted_is_refused(build):
 def test_shared_weights_are_refused_with_the_other_user_named():
     model = nn.ModuleDict({"embed": nn.Embedding(6, 4), "out": nn.Linear(4, 6, bias=False)})
     model["out"].weight = model["embed"].weight
-    with pytest.raises(ValueError, match=r"'out' shares its weight with \['embed.weight'\]"):
+    with pytest.raises(ValueError, match=r"'out' shares its weight with 'embed.weight'"):
         targets.find(model, ["out"])
     layer = nn.Linear(4, 4)
     with pytest.raises(ValueError, match="shares its weight"):
