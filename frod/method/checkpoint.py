@@ -56,10 +56,10 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: bool = False) -> None:
-    """Write the adapter, and what trained in full beside it, to the file `path`.
+    """Write the adapter, and what trained in full with it, to the file `path`.
 
     A file of that name is whole: it is written to a temporary name and renamed. With `with_basis`, `path` is a folder,
-    with the adapter in `adapter.safetensors` and its basis beside: all that `load_adapter` needs but the model. Of a
+    with the adapter in `adapter.safetensors` and its basis: all that `load_adapter` needs but the model. Of a
     model that FSDP2 shards, all processes have to call this, and the first one writes; the others wait for it
     (`barrier`) before they read.
     """
@@ -125,7 +125,7 @@ def load_adapter(
     path : path-like
         A file of `save_adapter`, or a folder that it wrote with the basis.
     basis : Basis, optional
-        The basis it was trained with; by default the one that lies beside it. If one does, this may be another one, of
+        The basis it was trained with; by default the one in the same folder. If one does, this may be another one, of
         the same weights: extracted elsewhere it has its columns in another order, with other signs and rounded
         otherwise. What was trained is then converted, with a warning that says so.
     name : str
@@ -187,7 +187,7 @@ def _beside(path: Path) -> Basis:
     """The basis in the folder of an adapter file."""
     if not (path.parent / MANIFEST).is_file():
         raise ValueError(
-            f"{path} has no basis beside it: give the one it was trained with, load_adapter(model, path, "
+            f"{path} has no basis next to it: give the one it was trained with, load_adapter(model, path, "
             "frod.Basis.load(...)), or save it with with_basis=True."
         )
     return Basis.load(path.parent)

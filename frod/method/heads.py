@@ -1,4 +1,4 @@
-"""What trains in full beside the adapter: the head that is found, and which modules cannot be one."""
+"""What trains in full with the adapter: the head that is found, and which modules cannot be one."""
 
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -7,7 +7,7 @@ from torch import nn
 
 from frod.method.quantised import is_quantised
 
-# What transformers and torchvision call a head on a pretrained body, beside it; a language model's is pretrained.
+# What transformers and torchvision call a head on a pretrained body, next to it; a language model's is pretrained.
 NAMES = (
     "classifier",
     "score",
@@ -37,7 +37,7 @@ def taken(model: nn.Module, layers: Collection[str]) -> tuple[str, ...]:
     found = find(model, layers)
     if found:
         warnings.warn(
-            f"{list(found)} is taken for the head and trains in full beside the adapter; name what does, train=[...], "
+            f"{list(found)} is taken for the head and trains in full with the adapter; name what does, train=[...], "
             "or train=[] for nothing.",
             stacklevel=3,
         )
@@ -60,7 +60,7 @@ def warn_of_drawn(model: nn.Module, train: Sequence[str], layers: Collection[str
 
 
 def named(model: nn.Module) -> list[str]:
-    """The head by its name: timm's `get_classifier`, or a module beside the body that is called as heads are."""
+    """The head by its name: timm's `get_classifier`, or a module next to the body that is called as heads are."""
     if callable(get_classifier := getattr(model, "get_classifier", None)):
         given = get_classifier()
         heads = given if isinstance(given, tuple | list) else (given,)
@@ -75,9 +75,9 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
     modules = dict(model.named_modules(remove_duplicate=False))
     for prefix in train:
         if prefix not in modules or not prefix:
-            beside = [name for name, part in model.named_children() if next(part.parameters(), None) is not None]
+            outermost = [name for name, part in model.named_children() if next(part.parameters(), None) is not None]
             raise ValueError(
-                f"train names {prefix!r}, which is no module of {type(model).__name__}; its outermost are {beside}."
+                f"train names {prefix!r}, which is no module of {type(model).__name__}; its outermost are {outermost}."
             )
         module = modules[prefix]
         packed = [name for name, part in module.named_modules() if is_quantised(part)]

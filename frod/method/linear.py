@@ -91,7 +91,7 @@ class FrodLinear(AdaptedWeight):
     def _forward_over_quantised(self, x: Tensor) -> Tensor:
         """Give the base x in its own dtype, and under autocast if that is on: it answers to both by rules of its own.
 
-        Only the products beside it are in the dtype autocast asks for.
+        Only the products around it are in the dtype autocast asks for.
         """
         if self.active is not None and x.numel():
             dtype = self._operand_dtype(x)

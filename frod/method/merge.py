@@ -32,7 +32,7 @@ def merge(model: nn.Module) -> nn.Module:
         if layer.quantised:
             raise ValueError(
                 f"layer {canonical!r} is quantised, and a merged weight would have to be rounded to its grid. Keep the "
-                "adapter beside it, or load the model in half precision, load the adapter, and merge there."
+                "adapter apart, or load the model in half precision, load the adapter, and merge there."
             )
     for _, layer in frod_layers(model):
         layer.frozen.copy_(layer.form_weight())

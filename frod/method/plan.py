@@ -5,7 +5,7 @@ an (m, n) weight and p = n + k places of diag + S:
 
 * materialised: W' = W + U (diag + S) V^T is formed, then used as any weight; its gradient is projected. 3 T m n, and
   once a step 2 m n^2 + 2 p min(m, n).
-* factored: x V, its sparse product, and U beside the base product: 2 T m n + 2 T (n^2 + n m) + 3 T p.
+* factored: x V, its sparse product, and U, added to the base product: 2 T m n + 2 T (n^2 + n m) + 3 T p.
 * input_side: the frozen layer is given x + V^-T diag(1/lambda_0) (diag + S) V^T x: 2 T m n + 4 T n^2 + 3 T p. It needs
   neither U nor the weight itself, so it is the one for quantised layers, and the cheapest for tall ones (m > n).
 

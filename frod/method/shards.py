@@ -26,7 +26,7 @@ class Stored:
 
     @property
     def weight(self) -> Tensor:
-        """W (m, n), read anew each time, in the dtype the model has it in."""
+        """W (m, n), read at every call, in the dtype the model has it in."""
         try:
             with safe_open(self.path, framework="pt") as file:
                 if isinstance(self.target, FusedSlice):

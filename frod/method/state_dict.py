@@ -1,7 +1,7 @@
 """What an adapted model is saved as and restored from by code that knows nothing of adapters.
 
 transformers' `save_pretrained`, which the Trainer calls for its checkpoints, writes W' under the plain names, so that
-`from_pretrained` gives the fine-tuned model, and the adapter's tensors beside it. From these the adapted model's own
+`from_pretrained` gives the fine-tuned model, and the adapter's tensors with it. From these the adapted model's own
 `load_state_dict` restores what was trained, bit for bit: W' is rounded, so the frozen weight stays the one it has.
 
 `state_dict` itself keeps the frozen weight and the adapter apart. What wraps a model (FSDP2, accelerate) takes it to
@@ -72,7 +72,7 @@ def save_pretrained(
     if getattr(model, "hf_quantizer", None) is not None:
         raise ValueError(
             f"this {type(model).__name__} is quantised, and a merged weight would have to be rounded to its grid; keep "
-            "the adapter beside it: frod.save_adapter."
+            "the adapter apart: frod.save_adapter."
         )
     state = model.state_dict() if state_dict is None else dict(state_dict)
     settings = _settings(model)
@@ -94,7 +94,7 @@ def fold(model: nn.Module, state: State) -> None:
         if any(key.startswith(f"{name}.base.") for key in state) and not _can_fold(layer, state, name):
             raise ValueError(
                 f"layer {name!r} is quantised, or its weight follows from other parameters, and W' cannot be written "
-                "in its place; keep the adapter beside the model: frod.save_adapter."
+                "in its place; keep the adapter apart: frod.save_adapter."
             )
     plain = _plain(model, state)
     for name, _ in _holders(model):
@@ -190,7 +190,7 @@ def _describe(model: nn.Module, state: State, prefix: str, local_metadata: dict[
     for key, tensor in _not_in_use(get_state(model)).items():
         state[f"{prefix}{ENTRY}.{key}"] = tensor.detach()
     if set(prefix.split(".")) - {"", "module", "_orig_mod"}:
-        # Of a larger model, whose `save_pretrained` is not ours. The frozen weights stay beside, as everywhere else;
+        # Of a larger model, whose `save_pretrained` is not ours. The frozen weights stay, too, as everywhere else;
         # safetensors refuses tensors that share memory.
         state |= {key: tensor.clone() for key, tensor in _plain(model, state, prefix).items()}
 
@@ -264,7 +264,7 @@ def _check_settings(theirs: dict[str, Any], here: dict[str, Any]) -> None:
 def _check_weights(holders: dict[str, FrodLinear | FrodFused], state: State) -> None:
     """Refuse frozen weights, or all the weights of a plain model, that are not those the adapter was attached to.
 
-    A plain name beside an adapter's tensors is W', and so it is in one of several files that hold a state together.
+    A plain name with an adapter's tensors is W', and so it is in one of several files that hold a state together.
     """
     plain = all(f"{name}.weight" in state for name in holders)
     plain = plain and not any(key.startswith(f"{name}.") and ".adapters." in key for name in holders for key in state)

@@ -144,7 +144,7 @@ class AdaptedWeight(nn.Module):
         return cast("Tensor | None", self.base.bias)
 
     def training_weight(self) -> Tensor:
-        """W' for a training step: formed anew, but once for all its micro-batches.
+        """W' for a training step: formed once for all its micro-batches.
 
         It is kept until the last one's gradient is there, as checkpointing computes that one's forward again. Within a
         step nothing changes it; where a parameter lies does not matter then, and FSDP moves it between micro-batches.

@@ -1,6 +1,6 @@
 """What peft makes of the frozen weights, and what an adapter of ours is in those terms.
 
-peft stores V but not U. When it loads a checkpoint it decomposes the base weights anew, in float32 and on the CPU,
+peft stores V but not U. When it loads a checkpoint it decomposes the base weights again, in float32 and on the CPU,
 takes U_p from *that* V_p, and then reads the stored V over it. So U_p is given, W = U_p diag(lambda_p) V_p^T, and only
 the stored V, the pattern of S, lambda and S can be chosen. With X = diag(1/lambda_0) (diag(lambda - lambda_0) + S), our
 adapted layer's weight is, whatever the two V have to do with each other,

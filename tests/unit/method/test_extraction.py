@@ -6,11 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
+from toy import TARGETS
 
 import frod
 from frod.method import extraction
-
-TARGETS = ["attention", "up", "down", "conv"]
 
 
 def save(model, folder, *, prefix="", shards=1):
