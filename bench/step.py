@@ -31,7 +31,7 @@ def measure(setting: Setting, profiled: tuple[str, ...] = ()) -> dict[str, Any]:
     rows: Rows = {method: {"seconds": []} for method in setting.methods}
     rows_of_plan, basis, basis_seconds = of_plain_model(setting)
     record["targets"] = sum(row.layers for row in rows_of_plan)
-    record["plan"] = {row.category: row.way for row in rows_of_plan}
+    record["plan"] = {row.category: row.strategy for row in rows_of_plan}
     record["floor"] = floor(rows_of_plan)
     release()
     (by_steps if setting.turns == "step" else by_blocks)(setting, rows, basis)

@@ -10,33 +10,35 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Basis": "frod.method.basis",
-    "accumulating": "frod.method.attachment",
+    "accumulating": "frod.method.accumulation",
     "attach": "frod.method.attach",
-    "basis_from_peft": "frod.method.interchange",
+    "basis_from_peft": "frod.peft.interchange",
     "count_parameters": "frod.method.counting",
     "extract_basis": "frod.method.extraction",
-    "from_peft": "frod.method.interchange",
+    "from_peft": "frod.peft.interchange",
     "load_adapter": "frod.method.checkpoint",
     "merge": "frod.method.merge",
     "model_hash": "frod.method.identity",
-    "parameter_groups": "frod.method.attach",
+    "parameter_groups": "frod.method.groups",
     "predict_parameters": "frod.method.counting",
     "save_adapter": "frod.method.checkpoint",
-    "set_adapter": "frod.method.attachment",
+    "set_adapter": "frod.method.state",
     "summary": "frod.method.counting",
-    "to_peft": "frod.method.interchange",
+    "to_peft": "frod.peft.interchange",
 }
 
 if TYPE_CHECKING:
-    from frod.method.attach import attach, parameter_groups
-    from frod.method.attachment import accumulating, set_adapter
+    from frod.method.accumulation import accumulating
+    from frod.method.attach import attach
     from frod.method.basis import Basis
     from frod.method.checkpoint import load_adapter, save_adapter
     from frod.method.counting import count_parameters, predict_parameters, summary
     from frod.method.extraction import extract_basis
+    from frod.method.groups import parameter_groups
     from frod.method.identity import model_hash
-    from frod.method.interchange import basis_from_peft, from_peft, to_peft
     from frod.method.merge import merge
+    from frod.method.state import set_adapter
+    from frod.peft.interchange import basis_from_peft, from_peft, to_peft
 
 __all__ = [
     "Basis",

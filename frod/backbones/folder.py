@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod import artefacts
-from frod.backbones import fetch, own_names
+from frod.backbones import checkpoint_keys, fetch
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
 from frod.files import sha256, whole_directory
-from frod.plain import shown
+from frod.safe_yaml import shown
 
 if TYPE_CHECKING:
     from frod.backbones import pretrain
@@ -66,7 +66,7 @@ def materialise(
             facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:
             facts |= _fetched(name, spec.source, folder, mirror)
-            facts |= _in_own_names(name, folder, spec)
+            facts |= _in_checkpoint_keys(name, folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
         facts = artefacts.sealed(facts)
@@ -85,7 +85,7 @@ def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Pat
     return {"source": f"path {source.path.name}", "revision": None}
 
 
-def _in_own_names(name: str, folder: Path, spec: BackboneSpec) -> dict[str, Any]:
+def _in_checkpoint_keys(name: str, folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     """Lay the registry's settings over config.json, rename weights; return what files were before, if they changed."""
     before = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     differing = getattr(spec.source, "config", {})
@@ -95,7 +95,7 @@ def _in_own_names(name: str, folder: Path, spec: BackboneSpec) -> dict[str, Any]
             config.pop("auto_map", None)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     _check_no_code(name, folder)
-    renamed = own_names.rewrite(folder, spec.library, "text" if spec.max_length else "images")
+    renamed = checkpoint_keys.rewrite(folder, spec.library, "text" if spec.max_length else "images")
     return {"fetched": before} if differing or renamed else {}
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from frod import artefacts
 from frod.backbones.heads import belongs_to_head, head_modules, initialise
 from frod.backbones.registry import Architecture
-from frod.entries import validate
 from frod.files import sha256
+from frod.schema import validate
 
 if TYPE_CHECKING:
     import torch

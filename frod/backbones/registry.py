@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod import entries
-from frod.entries import Count, Entry, HubName, Inside, Name
+from frod import schema
+from frod.schema import Count, HubName, Inside, Name, StrictModel
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 VOCABULARY = (
@@ -38,7 +38,7 @@ FURTHER = {
 """Arguments of the libraries by which weights or code would come from elsewhere."""
 
 
-class Hub(Entry):
+class Hub(StrictModel):
     """A model of the Hugging Face Hub."""
 
     hub: HubName
@@ -74,7 +74,7 @@ class Hub(Entry):
         return tuple(pattern for pattern in self.files or MAYBE if pattern not in self.needed)
 
 
-class Package(Entry):
+class Package(StrictModel):
     """Weights that an installed Python package ships."""
 
     package: str
@@ -84,7 +84,7 @@ class Package(Entry):
     sha256: dict[Inside, str] = {}
 
 
-class Local(Entry):
+class Local(StrictModel):
     """A folder in the library's own layout."""
 
     path: Path
@@ -92,7 +92,7 @@ class Local(Entry):
     """What differs from the model's config.json."""
 
 
-class Architecture(Entry):
+class Architecture(StrictModel):
     name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
     """Of the library: timm's model, transformers' model type; no address that timm would fetch from."""
     arguments: dict[str, Any]
@@ -106,14 +106,14 @@ class Architecture(Entry):
         return self
 
 
-class Settings(Entry):
+class Settings(StrictModel):
     steps: Count
     batch_size: Count
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
 
 
-class Pretrained(Entry):
+class Pretrained(StrictModel):
     """A model trained from scratch by this project, on one thread in under a minute."""
 
     pretraining: Literal["rotation", "next_word"]
@@ -127,7 +127,7 @@ class Pretrained(Entry):
     """Of the pre-training; null: the split's."""
 
 
-class BackboneSpec(Entry):
+class BackboneSpec(StrictModel):
     """One model."""
 
     title: str
@@ -158,7 +158,7 @@ class BackboneSpec(Entry):
         return self.source.data if isinstance(self.source, Pretrained) else None
 
 
-class Named(Entry):
+class Named(StrictModel):
     """A model and its name, as the workflow gives it to `frod backbone`."""
 
     name: Name
@@ -197,10 +197,10 @@ def _check_pretrained(library: str, source: Pretrained) -> None:
 
 
 def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:
-    """Return the registry's entries by name; ValueError as in frod.entries.load."""
-    return entries.load(BackboneSpec, path)
+    """Return the registry's entries by name; ValueError as in frod.schema.load."""
+    return schema.load(BackboneSpec, path)
 
 
 def get(name: str) -> BackboneSpec:
     """Return one backbone; ValueError with the known names where there is none of this name."""
-    return entries.get(load(), "backbone", name)
+    return schema.get(load(), "backbone", name)

@@ -26,13 +26,13 @@ def backbone(
     What is pre-trained here comes with the package where it ships the recipe's result, else from the user's cache the
     second time.
     """
-    from frod import numerics, plain
+    from frod import numerics, safe_yaml
     from frod.backbones import materialise, shipped
     from frod.backbones.registry import Named
-    from frod.entries import validate
     from frod.provenance import cache, code
+    from frod.schema import validate
 
-    entries = plain.from_json(spec, "--spec")
+    entries = safe_yaml.from_json(spec, "--spec")
     named = validate(Named, entries, "--spec")
     name, model = named.name, named.backbone
     mirror = Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None
@@ -57,7 +57,7 @@ def backbone(
 
 def _pretraining_data(named: Named, mirror: Path | None) -> Any:
     """Unlabelled training data of the task that the backbone is pre-trained on: neither its validation nor its test."""
-    from frod.entries import validate
+    from frod.schema import validate
     from frod.tasks import pretraining
     from frod.tasks.registry import TaskSpec
 

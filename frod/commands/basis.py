@@ -31,10 +31,10 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     import frod
     from frod import backbones, numerics
     from frod.config import Extraction
-    from frod.entries import from_json
     from frod.method.basis import ALGORITHM_VERSION
     from frod.method.targets import find
     from frod.provenance import cache
+    from frod.schema import from_json
 
     settings = from_json(Extraction, spec, "--spec").model_dump()
     numerics.hold(1)

@@ -36,7 +36,7 @@ def cost(
     """
     from rich.console import Console
 
-    from frod import files, plain
+    from frod import files, safe_yaml
     from frod.backbones import registry
     from frod.commands.params import load_workflow
     from frod.commands.show import WIDTH
@@ -52,7 +52,7 @@ def cost(
         if not fits:
             raise ValueError(f"--{name} {value}: should be {'cpu or cuda' if name == 'device' else 'more than 0'}")
     root = file.resolve().parent
-    given = plain.read(file) | ({} if suite is None else {"suite": suite})
+    given = safe_yaml.read(file) | ({} if suite is None else {"suite": suite})
     workflow, backbones, tasks = load_workflow(given, root)
     targets = {name: workflow.targets_of(name) for name in workflow.backbones()}
     models = root / workflow.params.paths.data / "models"

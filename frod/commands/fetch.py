@@ -80,7 +80,7 @@ def _check(out: Path, needs: list[Repository]) -> None:
 
 def _needs(suite: str, params: Path) -> list[Repository]:
     """What the tasks and backbones of a suite, and the tasks that backbones are pre-trained on, take from the Hub."""
-    from frod import plain
+    from frod import safe_yaml
     from frod.backbones import registry as backbones
     from frod.commands.params import load_workflow
     from frod.hub.mirror import Repository
@@ -88,7 +88,7 @@ def _needs(suite: str, params: Path) -> list[Repository]:
 
     # A suite that skips what the mirror lacks is to be fetched whole: no mirror is looked at.
     os.environ.pop("FROD_MIRROR", None)
-    settings = plain.read(params) | {"suite": suite}
+    settings = safe_yaml.read(params) | {"suite": suite}
     if isinstance(settings.get("paths", {}), dict):  # else it is refused below
         settings["paths"] = settings.get("paths", {}) | {"mirror": None}
     workflow, known_backbones, known_tasks = load_workflow(settings, params.resolve().parent)

@@ -65,9 +65,9 @@ def check_file(file: Path) -> dict[str, Any]:
     ValueError
         One line: it holds what is not plain, or the word that makes a template of it.
     """
-    from frod import plain
+    from frod import safe_yaml
 
-    values = plain.read(file)
+    values = safe_yaml.read(file)
     if "__use_yte__" in values:
         raise ValueError(
             f"{file}: __use_yte__: makes Snakemake run the file as a template; parameters are values alone"
@@ -76,7 +76,7 @@ def check_file(file: Path) -> dict[str, Any]:
 
 
 def _with_own(known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str) -> dict[str, Any]:
-    from frod.entries import validate
+    from frod.schema import validate
 
     for name in own:
         if name in known:
@@ -113,7 +113,7 @@ def params(
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
     """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""
-    from frod.entries import meant
+    from frod.schema import did_you_mean
 
     workflow, _, _ = load_workflow(check_file(file), file.resolve().parent)
     if run is None:
@@ -124,5 +124,5 @@ def params(
     runs = {one.key.removeprefix(f"{workflow.name}/"): one for one in workflow.runs}
     key = run.removeprefix(f"{workflow.name}/")
     if key not in runs:
-        raise ValueError(f"--run {run}: suite {workflow.name} has no such run{meant(key, list(runs))}")
+        raise ValueError(f"--run {run}: suite {workflow.name} has no such run{did_you_mean(key, list(runs))}")
     print(json.dumps(runs[key].resolved()))

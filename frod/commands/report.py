@@ -16,10 +16,10 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
 ) -> None:
     """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all."""
-    from frod import plain
+    from frod import safe_yaml
     from frod.commands.params import load_workflow
     from frod.reporting import collect
 
-    given = plain.from_json(params, "--params")
+    given = safe_yaml.from_json(params, "--params")
     workflow, _, _ = load_workflow(given, Path())
     collect.build(workflow, given, tasks=tasks, summary=summary, dag=dag, out=out)

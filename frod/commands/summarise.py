@@ -13,11 +13,11 @@ def summarise(
     out: Annotated[Path, typer.Option(help="Table to write, one row a run (parquet).")],
 ) -> None:
     """Collect records and metrics; refuses runs that did not have the same budget and data."""
-    from frod import artefacts, files, plain
+    from frod import artefacts, files, safe_yaml
     from frod.commands.params import load_workflow
     from frod.evaluation.summary import summarise as collect
 
-    workflow, _, _ = load_workflow(plain.from_json(params, "--params"), Path())
+    workflow, _, _ = load_workflow(safe_yaml.from_json(params, "--params"), Path())
     table = collect([Path(workflow.params.paths.results) / run.key for run in workflow.runs])
     with files.path_for(out) as partial:
         artefacts.write_table(table, partial)

@@ -20,7 +20,7 @@ def task(
 ) -> None:
     """Decode, tokenise and split once, for all methods, seeds and epochs."""
     from frod import backbones
-    from frod.entries import from_json
+    from frod.schema import from_json
     from frod.tasks.prepare import prepare
     from frod.tasks.registry import Named
 

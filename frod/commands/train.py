@@ -43,7 +43,7 @@ def train(
 ) -> None:
     """Train; write adapter, history, predictions and record. Goes on from a checkpoint of the same run."""
     started, clock = datetime.now(UTC), time.perf_counter()
-    from frod import artefacts, entries, files
+    from frod import artefacts, files, schema
     from frod.config import Rates, Run
     from frod.training import launch
     from frod.tuners import trained
@@ -56,7 +56,7 @@ def train(
                 "--rates is missing: the run has no rates of its own, so `frod tune` must have chosen them"
             )
         chosen = artefacts.read_json(rates, keys=("rates", "trials", "seed", "index"))
-        run = run.model_copy(update={"rates": entries.validate(Rates, chosen["rates"], str(rates), "rates")})
+        run = run.model_copy(update={"rates": schema.validate(Rates, chosen["rates"], str(rates), "rates")})
     job = Job.open(run, backbone, task, basis, rates=rates)
     if launch.start(processes, threads):
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod import files, plain
+from frod import files, safe_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ def _records(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _suite(project: Reader, report: dict[str, Any]) -> dict[str, Any] | None:
     content = project(f"workflow/suites/{report['params'].get('suite', 'smoke')}.yaml")
-    return None if content is None else plain.from_yaml(content.decode("utf-8", "replace"), "its suite")
+    return None if content is None else safe_yaml.from_yaml(content.decode("utf-8", "replace"), "its suite")
 
 
 def _readers(given: str) -> tuple[Reader, Reader]:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from frod.entries import Count, Entry
-from frod.plain import shown
+from frod.safe_yaml import shown
+from frod.schema import Count, StrictModel
 
 # What SLURM's own names are made of; a partition may be a list of them.
 _NAME = "^[A-Za-z0-9_.-]+$"
@@ -35,7 +35,7 @@ def _fit_for_a_shell(folder: str) -> str:
 Folder = Annotated[str, AfterValidator(_fit_for_a_shell)]
 
 
-class Paths(Entry):
+class Paths(StrictModel):
     data: Folder = "data"
     """Folder of weights, prepared tasks and bases."""
     results: Folder = "results"
@@ -46,7 +46,7 @@ class Paths(Entry):
     """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
 
 
-class Basis(Entry):
+class Basis(StrictModel):
     ridge: Annotated[float, Field(gt=0)] = 1e-3
     """Ridge pi of the joint decomposition."""
     dtype: Literal["float64", "float32"] = "float64"
@@ -60,7 +60,7 @@ class Basis(Entry):
         return f"ridge-{self.ridge:g}-{self.dtype}"
 
 
-class Extraction(Entry):
+class Extraction(StrictModel):
     """What a basis depends on beside the weights, as the workflow gives it to `frod basis`."""
 
     ridge: Annotated[float, Field(gt=0)]
@@ -68,12 +68,12 @@ class Extraction(Entry):
     targets: list[str] | None
 
 
-class Split(Entry):
+class Split(StrictModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the validation split (carved from train) and of the training subset."""
 
 
-class Training(Entry):
+class Training(StrictModel):
     epochs: Annotated[float, Field(gt=0, le=10**6)] = 3
     """Passes over the training examples; fractions are allowed."""
     batch_size: Count = 32
@@ -104,14 +104,14 @@ class Training(Entry):
         return self
 
 
-class Tracking(Entry):
+class Tracking(StrictModel):
     enabled: bool = True
     """Mirror runs to MLflow."""
     uri: str | None = None
     """Tracking store; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."""
 
 
-class Resources(Entry):
+class Resources(StrictModel):
     threads: Count = 1
     """CPU threads of a training job, shared out among its processes. Results are bit for bit the same only for the same
     number."""
@@ -138,7 +138,7 @@ class Resources(Entry):
         return self
 
 
-class Cluster(Entry):
+class Cluster(StrictModel):
     partition: Annotated[str, Field(pattern=_PARTITION)] | None = None
     """SLURM partition of the jobs without a GPU; null: the cluster's default."""
     gpu_partition: Annotated[str, Field(pattern=_PARTITION)] | None = None
@@ -151,7 +151,7 @@ class Cluster(Entry):
     """Trainings that share one GPU. On SLURM so many of one task and method run side by side in one job."""
 
 
-class Params(Entry):
+class Params(StrictModel):
     """params.yaml: every setting with its default."""
 
     suite: str = "smoke"

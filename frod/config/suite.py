@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod.entries import Entry, Name
+from frod.schema import Name, StrictModel
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
@@ -14,7 +14,7 @@ Rate = Annotated[float, Field(gt=0, lt=10)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class Method(Entry):
+class Method(StrictModel):
     """How a model is fine-tuned."""
 
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
@@ -53,7 +53,7 @@ class Method(Entry):
         return self
 
 
-class Rates(Entry):
+class Rates(StrictModel):
     """Learning rates of one method on one experiment."""
 
     lr: Rate | None = None
@@ -72,7 +72,7 @@ class Rates(Entry):
         return body[kind] | {"lr_head"}
 
 
-class Tune(Entry):
+class Tune(StrictModel):
     """How the audited protocol chooses learning rates: one trial per entry of the grid, judged on validation."""
 
     seed: Seed = 100
@@ -81,7 +81,7 @@ class Tune(Entry):
     """What differs from the runs' training, for the trials of all methods."""
 
 
-class Experiment(Entry):
+class Experiment(StrictModel):
     tasks: Annotated[list[Name], Field(min_length=1)]
     backbone: Name
     targets: list[str] | None = None
@@ -110,7 +110,7 @@ class Experiment(Entry):
         return self
 
 
-class Suite(Entry):
+class Suite(StrictModel):
     title: str
     description: str
     cannot_show: list[str] = []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from frod import plain
+from frod import safe_yaml
 from frod.config.settings import PUBLISHED, Resources, Training
 from frod.config.suite import Experiment, Suite
-from frod.entries import Entry, Name, meant, validate
+from frod.schema import Name, StrictModel, did_you_mean, validate
 
 MOST_RUNS = 100_000
 """Of a suite: more make Snakemake's plan take hours."""
@@ -25,7 +25,8 @@ def find(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str
     if not found:
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ValueError(
-            f"{where}: there is no {plain.one_line(str(path))}{meant(suite, known)} (suites: {', '.join(known)})"
+            f"{where}: there is no {safe_yaml.one_line(str(path))}{did_you_mean(suite, known)} "
+            f"(suites: {', '.join(known)})"
         )
     name = validate(_SuiteName, {"suite": path.stem}, str(path)).suite
     if name == PUBLISHED:
@@ -33,7 +34,7 @@ def find(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str
     return name, path
 
 
-class _SuiteName(Entry):
+class _SuiteName(StrictModel):
     suite: Name
 
 
@@ -60,13 +61,13 @@ def read(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str
 
 def _read_one(path: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
     """Read one file; return its suite, and (experiment, file, field) of its own experiments."""
-    suite = validate(Suite, plain.read(path), str(path))
+    suite = validate(Suite, safe_yaml.read(path), str(path))
     return suite, [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
 
 
 def _check_keys(suite: Suite, path: Path) -> None:
     """Name unknown settings where they stand; their values are checked with the experiments that they go under."""
-    parts: list[tuple[type[Entry], str, dict[str, Any]]] = [
+    parts: list[tuple[type[StrictModel], str, dict[str, Any]]] = [
         (Training, "training", suite.training),
         (Training, "tune.training", suite.tune.training),
         (Resources, "resources", suite.resources),

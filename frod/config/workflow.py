@@ -9,17 +9,17 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from frod import plain
+from frod import safe_yaml
 from frod.config import suite_files
 from frod.config.settings import Params, Protocol, Resources, Training
 from frod.config.suite import Experiment, Method, Rates, Suite
-from frod.entries import Entry, Name, from_json, validate
-from frod.plain import shown
+from frod.safe_yaml import shown
+from frod.schema import Name, StrictModel, from_json, validate
 
 METHODS = Path(__file__).with_name("methods.yaml")
 
 
-class Run(Entry):
+class Run(StrictModel):
     """One training: all that its result depends on, but for files and code."""
 
     suite: str
@@ -58,14 +58,14 @@ class Run(Entry):
         return self.model_dump(mode="json", exclude={"tuner": unused, "matched": {"label", "plan"}})
 
 
-class Trial(Entry):
+class Trial(StrictModel):
     """One training that a choice of learning rates is made by; it does not read test."""
 
     index: int
     run: Run
 
 
-class Workflow(Entry):
+class Workflow(StrictModel):
     """Everything that the Snakefile needs to know."""
 
     name: str
@@ -143,7 +143,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     ValueError
         Names the file, the field and its value, and what would be right.
     """
-    checked = validate(Params, plain.checked(params, "params.yaml"), "params.yaml")
+    checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
     name, path = suite_files.find(checked.suite, root)
     suite, experiments = suite_files.read(path, root)
     methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
@@ -211,7 +211,7 @@ def _trials(run: Run, suite: Suite, experiment: Experiment, source: str, field: 
 @cache
 def known_methods() -> dict[str, dict[str, Any]]:
     """Settings of the methods that a suite can name without saying more, by name."""
-    return plain.read(METHODS)
+    return safe_yaml.read(METHODS)
 
 
 def _method(name: str, suite: Suite, experiment: Experiment | None, source: str, field: str = "") -> Method:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, entries, files
+from frod import artefacts, files, schema
 from frod.config import Run
 from frod.provenance import records
 
@@ -58,7 +58,7 @@ class Finished:
         return cls(
             path=path,
             facts=facts,
-            run=entries.validate(Run, facts["spec"], str(path), "spec"),
+            run=schema.validate(Run, facts["spec"], str(path), "spec"),
             inputs=dict(facts["inputs"]),
             code=code,
         )

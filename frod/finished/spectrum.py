@@ -25,7 +25,7 @@ from frod.method.identity import weight_of
 from frod.method.linear import FrodLinear
 from frod.method.products import SharedBasis
 from frod.method.shards import Stored, bind
-from frod.method.targets import Part, Targets, find, get
+from frod.method.targets import FusedSlice, Targets, find, get
 from frod.tasks import arrays
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _frod(model: nn.Module, name: str, stored: Stored) -> Tensor:
 
 def _peft(model: nn.Module, name: str, stored: Stored) -> Tensor:
     """W' by the method's own merge, on a copy of the layer in float64; of a fused layer the rows of the role."""
-    part = stored.target if isinstance(stored.target, Part) else None
+    part = stored.target if isinstance(stored.target, FusedSlice) else None
     layer: Any = copy.deepcopy(model.get_submodule(name.rpartition(".")[0] if part else name)).double()
     layer.merge()
     merged = weight_of(layer.get_base_layer())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from frod.entries import inside
+from frod.schema import inside
 
 Kind = Literal["models", "datasets"]
 RECORD = "mirror.json"

@@ -1,4 +1,4 @@
-"""Put adapters on a model, and group what trains for an optimiser."""
+"""Put adapters on a model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -6,34 +6,20 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from frod.method import heads, pattern, statistics
-from frod.method.attachment import (
-    Attached,
-    Attachment,
-    all_layers,
-    attached_to,
-    frod_layers,
-    head_parameters,
-    put_away,
-    refuse_other_heads,
-    remember_heads,
-    required_attachment,
-    shared_bases,
-    use,
-)
+from frod.method import heads, running_state
 from frod.method.basis import Basis, CategoryBasis
 from frod.method.blocks import block_indices
 from frod.method.fused import install
 from frod.method.identity import describe, model_hash, without_zeros
-from frod.method.linear import FrodLinear
+from frod.method.linear import FrodLinear, all_layers
+from frod.method.places import Places, check_places, draw_places
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare
-from frod.method.states import follow
+from frod.method.state import AdapterConfig, AdapterState, find_state, remember_heads, stash_heads, use
+from frod.method.state_dict import follow
 from frod.method.targets import canonical_names, find, get
 from frod.method.wrappers import is_distributed, unwrapped
-
-Patterns = Mapping[str, tuple[Tensor, Tensor]]
 
 # V^-1 is kept in float32. Where eps * cond(V), in the 1-norm, which exceeds the spectral one about tenfold, is beyond
 # this, U is formed by solving with V instead.
@@ -50,46 +36,35 @@ def attach(
     train: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
     name: str = "default",
-    patterns: Patterns | None = None,
+    patterns: Mapping[str, Places] | None = None,
 ) -> nn.Module:
     """Replace the target layers by adapted ones, in place; only the adapter and the modules in `train` train.
 
-    The outputs of the model do not change by a bit, but for a fused q, k and v: there three products take the place of
-    one, and the platform may add in another order. Move and cast the model before, not after: adapter numbers are
-    float32 beside half-precision weights, and a later `model.half()` would round them.
-
-    Called again with another `name`, it adds a second adapter and makes it the active one; `set_adapter` switches.
-    `summary` says in a line which layers were taken. Buffers that training changes outside the head (batch norm's
-    statistics) belong to the adapter, too.
+    The outputs do not change by a bit, but for a fused q, k and v: there three products take the place of one, and the
+    platform may add in another order. Move and cast the model before. Buffers that training changes outside the head
+    (batch norm's statistics) belong to the adapter, too. Called again with another `name`, it adds a second adapter and
+    makes it the active one; `set_adapter` switches. `summary` says in a line which layers were taken.
 
     Parameters
     ----------
     model : nn.Module
-        The model the basis was extracted from (its head may differ).
+        The model the basis was extracted from (its head may differ); it is also returned.
     basis : Basis
     sparse_rate : float
         int(sparse_rate * n^2) entries of S train, per layer.
     seed : int
         Seeds the pattern of S, and nothing else.
     plan : {"auto", "materialised", "factored", "input_side"}
-        How training steps are computed; "auto" takes the cheapest for the shapes at hand. "input_side" takes the least
-        memory, and is the only one over quantised layers. Layers that an earlier adapter uses keep theirs.
+        How training steps are computed; "auto" takes the cheapest for the shapes at hand, "input_side" the least
+        memory; it is the only one over quantised layers. Layers that an earlier adapter uses keep theirs.
     train : sequence of str, optional
-        Names of modules (the head) that stay trainable in full. They are saved with the adapter. By default the head
-        that is found, which a warning names: what transformers drew anew when it loaded the model, timm's
-        `get_classifier`, or a module beside the body that is called as heads are; [] trains none. Of tied modules all
-        have to be named.
+        Names of modules (the head) that train in full and are saved with the adapter; [] for none. By default the head
+        that is found (see `heads.find`), which a warning names. Of tied modules all have to be named.
     layers : sequence of int, optional
         Blocks to adapt, by their index in the model; by default all.
     name : str
-        Of the adapter.
     patterns : mapping of str to (rows, columns), optional
         The places of S per category, instead of those drawn from the seed: of an adapter that comes from elsewhere.
-
-    Returns
-    -------
-    nn.Module
-        The same model.
 
     Raises
     ------
@@ -106,27 +81,26 @@ def attach(
             "wrap it."
         )
     given, model = model, unwrapped(model)
-    attached = attached_to(model)
-    names = _check_adapter(attached, basis, name) if attached is not None else _matching_layers(model, basis)
+    state = find_state(model)
+    names = _matching_layers(model, basis) if state is None else _check_adapter(state, basis, name)
     adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
-    places = draw_patterns(basis, sparse_rate, seed) if patterns is None else _check_patterns(basis, patterns)
+    places = draw_places(basis, sparse_rate, seed) if patterns is None else check_places(basis, patterns)
     prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     heads.warn_of_drawn(model, prefixes, names)
     prepare(model)
-    if attached is None:
+    if state is None:
         required_grad = frozenset(n for n, parameter in model.named_parameters() if parameter.requires_grad)
-        buffers = statistics.remembered(model)
-        attached = Attached(layers=names, required_grad=required_grad, basis=basis, buffers=buffers)
-    refuse_other_heads(attached, prefixes)
-    put_away(model, attached)
-    remember_heads(model, attached, prefixes)
-    real = {canonical: n for n, canonical in adapted.items()}
+        buffers = running_state.remembered(model)
+        state = AdapterState(layers=names, required_grad=required_grad, basis=basis, buffers=buffers)
+    heads.refuse_overlap(prefixes, state.original)
+    stash_heads(model, state)
+    remember_heads(model, state, prefixes)
     for category_name, category in basis.categories.items():
-        here = {canonical: real[canonical] for canonical in category.layers if canonical in real}
-        if here:
-            _attach_category(model, category_name, category, here, name, places[category_name], checked_plan)
-    attached.adapters[name] = Attachment(
+        real = {n: canonical for n, canonical in adapted.items() if canonical in category.layers}
+        if real:
+            _attach_category(model, category_name, category, real, name, places[category_name], checked_plan)
+    state.adapters[name] = AdapterConfig(
         basis_digest=basis.digest(),
         model_hash=basis.model_hash,
         targets=basis.targets,
@@ -137,11 +111,11 @@ def attach(
         adapted=adapted,
         train=prefixes,
     )
-    attached.active = name
-    if not attached.hooks:
-        follow(model, attached)
-    cast(Any, model)._frod = attached
-    use(model, attached)
+    state.active = name
+    if not state.hooks:
+        follow(model, state)
+    cast(Any, model)._frod = state
+    use(model)
     return given
 
 
@@ -154,20 +128,20 @@ def _check_arguments(basis: Basis, name: str, layers: Sequence[int] | None) -> N
         raise ValueError(f"layers={layers!r} must be a list of blocks, such as layers=[{layers}].")
 
 
-def _check_adapter(attached: Attached, basis: Basis, name: str) -> dict[str, str]:
+def _check_adapter(state: AdapterState, basis: Basis, name: str) -> dict[str, str]:
     """Names of the target layers of a model that has adapters, if another one on this basis can be added."""
-    if name in attached.adapters:
+    if name in state.adapters:
         raise ValueError(
             f"the model has a FRoD adapter already, name={name!r}; merge it, start from a fresh model, or give the new "
             "one another name."
         )
-    digest = attached.adapters[attached.active].basis_digest
+    digest = state.adapters[state.active].basis_digest
     if basis.digest() != digest:
         raise ValueError(
             f"the model's adapters are on the basis {digest}, this one is {basis.digest()}: adapters of one model "
             "share a basis."
         )
-    return attached.layers
+    return state.layers
 
 
 def _in_blocks(names: dict[str, str], layers: Sequence[int] | None, basis: Basis) -> dict[str, str]:
@@ -181,27 +155,6 @@ def _in_blocks(names: dict[str, str], layers: Sequence[int] | None, basis: Basis
     if wrong or not layers:
         raise ValueError(f"layers={list(layers)} must name some of the blocks with target layers, which are {known}.")
     return {n: canonical for n, canonical in names.items() if index[n] in set(layers)}
-
-
-def draw_patterns(basis: Basis, sparse_rate: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """The places of S per category that follow from a seed."""
-    drawn = {name: pattern.draw(name, category.n, sparse_rate, seed) for name, category in basis.categories.items()}
-    return {name: (torch.from_numpy(rows), torch.from_numpy(columns)) for name, (rows, columns) in drawn.items()}
-
-
-def _check_patterns(basis: Basis, patterns: Patterns) -> Patterns:
-    if patterns.keys() != basis.categories.keys():
-        raise ValueError(
-            f"patterns are of {sorted(patterns)}, the basis has the categories {sorted(basis.categories)}."
-        )
-    for name, (rows, columns) in patterns.items():
-        n = basis.categories[name].n
-        inside = all(len(t) == 0 or 0 <= int(t.min()) <= int(t.max()) < n for t in (rows, columns))
-        if not inside or rows.shape != columns.shape or (rows == columns).any():
-            raise ValueError(f"patterns[{name!r}] must be two lists of indices below {n} that nowhere agree.")
-        if torch.unique(rows * n + columns).numel() != rows.numel():
-            raise ValueError(f"patterns[{name!r}] names a place twice.")
-    return patterns
 
 
 def _matching_layers(model: nn.Module, basis: Basis) -> dict[str, str]:
@@ -250,19 +203,20 @@ def _attach_category(
     category: CategoryBasis,
     real: dict[str, str],
     adapter: str,
-    places: tuple[Tensor, Tensor],
+    places: Places,
     plan: Plan,
 ) -> None:
-    shared: dict[Any, SharedBasis] = shared_bases(all_layers(model))
+    held = [layer for layer in all_layers(model) if layer.category == name]
+    shared = {(layer.shared.Vt.device, layer.shared.Vt.dtype): layer.shared for layer in held}
     patterns: dict[torch.device, SparsePattern] = {}
     condition = category.facts.get("condition_number", 1.0)
     # A basis that came from peft asks for solving: there, columns of U that are only noise are trained on, too.
-    for canonical, module_name in real.items():
+    for module_name, canonical in real.items():
         layer = get(model, module_name)
         if not isinstance(layer, FrodLinear):
             weight = cast(Tensor, layer.weight)
             dtype = torch.promote_types(weight.dtype, torch.float32) if weight.is_floating_point() else torch.float32
-            place = (name, weight.device, dtype)
+            place = (weight.device, dtype)
             if place not in shared:
                 shared[place] = _shared_basis(category, weight.device, dtype)
             layer = FrodLinear(
@@ -285,54 +239,3 @@ def _shared_basis(category: CategoryBasis, device: torch.device, dtype: torch.dt
     if dtype == torch.float64:
         V_inv_t = torch.linalg.inv(V).T  # the stored one is rounded to float32
     return SharedBasis(V, V_inv_t)
-
-
-def parameter_groups(
-    model: nn.Module,
-    *,
-    lr_scale: float,
-    lr_rotation: float,
-    lr_head: float | None = None,
-    weight_decay: float = 0.0,
-    scale_weight_decay: float = 0.0,
-) -> list[dict[str, Any]]:
-    """Group what trains for a torch optimiser.
-
-    Parameters
-    ----------
-    model : nn.Module
-        With an adapter.
-    lr_scale, lr_rotation, lr_head : float
-        Rates of lambda, of S, and of what trains in full.
-    weight_decay : float
-        For S and the head.
-    scale_weight_decay : float
-        For lambda. It starts as the pretrained weight's own, so decay pulls the weight to zero: 0, unless the released
-        scripts' inadvertent 0.01 is to be repeated.
-
-    Returns
-    -------
-    list of dict
-        With "name" "scale", "rotation" and, if anything trains in full, "head".
-    """
-    layers = [layer for _, layer in frod_layers(model)]
-    head = [parameter for _, parameter in head_parameters(model, required_attachment(model).train)]
-    groups: list[dict[str, Any]] = [
-        {
-            "name": "scale",
-            "params": [layer.scale for layer in layers],
-            "lr": lr_scale,
-            "weight_decay": scale_weight_decay,
-        },
-        {
-            "name": "rotation",
-            "params": [layer.rotation for layer in layers],
-            "lr": lr_rotation,
-            "weight_decay": weight_decay,
-        },
-    ]
-    if head:
-        if lr_head is None:
-            raise ValueError(f"lr_head=None, but {required_attachment(model).train} train in full; give their rate.")
-        groups.append({"name": "head", "params": head, "lr": lr_head, "weight_decay": weight_decay})
-    return groups

@@ -60,13 +60,7 @@ class CategoryBasis:
         return self.V.shape[0]
 
     def check(self, name: str) -> None:
-        """Hold the errors that the manifest states, and the stored V^-T, against their bounds.
-
-        Raises
-        ------
-        ValueError
-            With the figure, the bound and the remedy.
-        """
+        """Hold the errors that the manifest states, and the stored V^-T, against their bounds; ValueError if beyond."""
         dtype = self.facts.get("dtype", "float64")
         bounds = {
             "largest_reconstruction_error": RECONSTRUCTION_BOUND,
@@ -84,7 +78,7 @@ class CategoryBasis:
         bound = INVERSE_BOUND * torch.finfo(torch.float32).eps * self.facts.get("condition_number", 1.0)
         if not error <= bound:
             raise ValueError(
-                f"category {name!r}: V and the inverse stored beside it disagree by {error:.3g}, over {bound:.3g}: "
+                f"category {name!r}: V and the inverse stored with it disagree by {error:.3g}, over {bound:.3g}: "
                 "one of them was changed. Extract the basis again."
             )
 
@@ -95,13 +89,8 @@ class Basis:
 
     Attributes
     ----------
-    categories : dict of str to CategoryBasis
-    model_hash : str
-        `model_hash` of the model it was taken from.
     targets : tuple of str, or str
         What was asked for: name suffixes or one regular expression.
-    ridge : float
-    algorithm_version : int
     part_of : tuple of str, or None
         Of a part: all categories of the model.
     """
@@ -134,19 +123,13 @@ class Basis:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Hold every category against the bounds of its errors; ValueError with figure, bound and remedy."""
+        """`CategoryBasis.check` of all categories."""
         for name, category in self.categories.items():
             category.check(name)
 
     @classmethod
     def join(cls, parts: Sequence["Basis"]) -> "Basis":
-        """Put the categories of one model together that were extracted apart.
-
-        Raises
-        ------
-        ValueError
-            If they are not of one model and one way of extracting, or do not make up all that was asked for.
-        """
+        """Put the categories of one model together that were extracted apart, in one way, and all of them."""
         if not parts:
             raise ValueError("parts=[]: there is nothing to join.")
         first = parts[0]
@@ -177,21 +160,14 @@ class Basis:
                 for name, category in self.categories.items()
             },
         }
-        manifest["seal"] = _seal(manifest)
+        manifest["manifest_digest"] = _digest(manifest)
         temporary = directory / f".{MANIFEST}.{os.getpid()}"
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
         temporary.replace(directory / MANIFEST)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Basis":
-        """Read a basis back, checking it against its manifest.
-
-        Raises
-        ------
-        ValueError
-            If the directory holds no basis, one of another version, one that was changed or cut short, or tensors other
-            than the manifest's.
-        """
+        """Read a basis back; ValueError if there is none, of another version, or one that was changed or cut short."""
         directory = Path(path)
         if not (directory / MANIFEST).is_file():
             raise ValueError(f"path={str(directory)!r} holds no {MANIFEST}: not a basis. Make one with extract_basis.")
@@ -202,9 +178,9 @@ class Basis:
                 f"{ALGORITHM_VERSION}. Extract it again."
             )
         tensors = directory / TENSORS
-        if manifest.get("seal", "") not in ("", _seal(manifest)):  # older ones have none
+        if manifest.get("manifest_digest", "") not in ("", _digest(manifest)):  # older ones have none
             raise ValueError(
-                f"{directory / MANIFEST} was changed: its content does not fit its seal; {_remedy(directory)}."
+                f"{directory / MANIFEST} was changed: its content does not fit its digest; {_remedy(directory)}."
             )
         found, expected = file_sha256(tensors) if tensors.is_file() else "of no file", manifest["files"][TENSORS]
         if found != expected:
@@ -227,9 +203,9 @@ def _remedy(directory: Path) -> str:
     return f"extract the basis again (in the workflow: delete the folder {directory} and run again)"
 
 
-def _seal(manifest: Mapping[str, Any]) -> str:
-    """Hash of a manifest's content but for the seal in it."""
-    content = {key: value for key, value in manifest.items() if key != "seal"}
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Hash of a manifest's content but for the hash in it."""
+    content = {key: value for key, value in manifest.items() if key != "manifest_digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

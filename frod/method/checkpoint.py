@@ -11,34 +11,33 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from frod.method import statistics
-from frod.method.attach import attach, draw_patterns
-from frod.method.attachment import (
-    Attached,
-    attached_to,
-    changed_buffers,
-    frod_layers,
-    head_tensors,
-    remove_adapter,
-    required_attachment,
-    set_adapter,
-)
+from frod.method import running_state
+from frod.method.attach import attach
 from frod.method.basis import MANIFEST, Basis
 from frod.method.conversion import convert
 from frod.method.merge import detach
+from frod.method.places import Places, draw_places
 from frod.method.saving import write_tensors
-from frod.method.wrappers import fill, in_pieces, unwrapped, whole
+from frod.method.state import (
+    changed_buffers,
+    find_state,
+    frod_layers,
+    get_adapter,
+    get_state,
+    head_tensors,
+    remove_adapter,
+    set_adapter,
+)
+from frod.method.wrappers import copy_into, full_tensor, is_sharded, unwrapped
 
 FORMAT = "frod adapter 1"
 ADAPTER = "adapter.safetensors"
-# What has to be the same in the file and in a model that has an adapter already.
-_SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "train")
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -57,27 +56,18 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: bool = False) -> None:
-    """Write the adapter, and what trained in full beside it, to the file `path`.
+    """Write the adapter, and what trained in full with it, to the file `path`.
 
-    It is written to a temporary name and renamed, so that a file of that name is whole. Of a model that FSDP2 keeps in
-    pieces, all processes have to call this, and the first one writes; the others wait for it (`barrier`) before they
-    read.
-
-    Parameters
-    ----------
-    model : nn.Module
-        With an adapter.
-    path : path-like
-    with_basis : bool
-        Make `path` a folder, with the adapter in `adapter.safetensors` and its basis beside: all that `load_adapter`
-        needs but the model.
+    A file of that name is whole: it is written to a temporary name and renamed. With `with_basis`, `path` is a folder,
+    with the adapter in `adapter.safetensors` and its basis: all that `load_adapter` needs but the model. Of a
+    model that FSDP2 shards, all processes have to call this, and the first one writes; the others wait for it
+    (`barrier`) before they read.
     """
-    attachment = required_attachment(model)
-    settings: dict[str, Any] = {key: getattr(attachment, key) for key in _SETTINGS}
-    settings |= {"format": FORMAT, "targets": attachment.targets}
-    everything = trained_tensors(model) | _statistics(model) | _given_patterns(model)
-    shared = any(in_pieces(tensor) for tensor in everything.values())
-    tensors = {name: whole(tensor).cpu() for name, tensor in everything.items()}
+    adapter = get_adapter(model)
+    settings = adapter.settings() | {"format": FORMAT, "targets": adapter.targets}
+    everything = trained_tensors(model) | _statistics(model) | _given_places(model)
+    shared = any(is_sharded(tensor) for tensor in everything.values())
+    tensors = {name: full_tensor(tensor).cpu() for name, tensor in everything.items()}
     if shared and torch.distributed.get_rank() != 0:
         return
     target = Path(path)
@@ -86,19 +76,13 @@ def save_adapter(model: nn.Module, path: str | os.PathLike[str], *, with_basis: 
     if target.is_file() and with_basis:
         raise ValueError(f"{target} is a file; with_basis=True makes a folder: give it another name.")
     if with_basis:
-        cast(Attached, attached_to(model)).basis.save(target)
+        get_state(model).basis.save(target)
         target /= ADAPTER
     write_tensors(target, tensors, {"frod": json.dumps(settings, sort_keys=True)})
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What an adapter file says it was trained on: format, basis, model, sparse rate, seed, targets, head.
-
-    Raises
-    ------
-    ValueError
-        If it is no adapter file of this format.
-    """
+    """What an adapter file says it was trained on; ValueError if it is no adapter file of this format."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -114,15 +98,15 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     return settings
 
 
-def _given_patterns(model: nn.Module) -> dict[str, Tensor]:
-    """The patterns of the adapter in use, by their names on disk, if they follow from no seed."""
-    if required_attachment(model).seed is not None:
+def _given_places(model: nn.Module) -> dict[str, Tensor]:
+    """The places of S of the adapter in use, by their names on disk, if they follow from no seed."""
+    if get_adapter(model).seed is not None:
         return {}
     return {f"pattern.{layer.category}": torch.stack(layer.pattern_places()) for _, layer in frod_layers(model)}
 
 
 def _statistics(model: nn.Module) -> dict[str, Tensor]:
-    base = cast(Attached, attached_to(model)).buffers  # whose dtype they take again, after a cast of the model
+    base = get_state(model).buffers  # whose dtype they take again, after a cast of the model
     changed = changed_buffers(model)
     return {f"buffer.{name}": tensor.to(base.get(name, tensor).dtype) for name, tensor in changed.items()}
 
@@ -130,27 +114,22 @@ def _statistics(model: nn.Module) -> dict[str, Tensor]:
 def load_adapter(
     model: nn.Module, path: str | os.PathLike[str], basis: Basis | None = None, *, name: str = "default"
 ) -> nn.Module:
-    """Put a saved adapter on a model, in place.
+    """Put a saved adapter on a model, in place; the outputs are those of the model that was saved.
 
     Parameters
     ----------
     model : nn.Module
         Plain, with the frozen weights it was trained on; or with adapters, to which this one is added or, if it has the
-        name and settings of one, whose numbers it overwrites. It is the one in use then. The latter also wrapped for
-        several processes, each of which has to call this and read the file.
+        name and settings of one, over which it is written. It is the one in use then. The latter also wrapped for
+        several processes, each of which has to call this and read the file. It is also returned.
     path : path-like
         A file of `save_adapter`, or a folder that it wrote with the basis.
     basis : Basis, optional
-        The basis it was trained with; by default the one that lies beside it. If one does, this may be another one, of
+        The basis it was trained with; by default the one in the same folder. If one does, this may be another one, of
         the same weights: extracted elsewhere it has its columns in another order, with other signs and rounded
         otherwise. What was trained is then converted, with a warning that says so.
     name : str
         What to call the adapter on this model.
-
-    Returns
-    -------
-    nn.Module
-        The same model; its outputs are those of the model that was saved.
 
     Raises
     ------
@@ -162,13 +141,14 @@ def load_adapter(
     settings = read_settings(path)
     with safe_open(path, framework="pt") as file:
         stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    patterns, buffers = _popped(stored, "pattern."), _popped(stored, "buffer.")
-    attached = attached_to(model)
-    basis = basis or (_beside(path) if attached is None else attached.basis)
+    given, buffers = _popped(stored, "pattern."), _popped(stored, "buffer.")
+    places = {name: (rows, columns) for name, (rows, columns) in given.items()}
+    state = find_state(model)
+    basis = basis or (_beside(path) if state is None else state.basis)
     if basis.digest() != settings["basis_digest"]:
-        stored, patterns = _converted(path, settings, stored, patterns, basis)
-    before = None if attached is None else attached.active
-    fresh = attached is None or name not in attached.adapters
+        stored, places = _converted(path, settings, stored, places, basis)
+    before = None if state is None else state.active
+    fresh = state is None or name not in state.adapters
     try:
         if fresh:
             attach(
@@ -178,54 +158,44 @@ def load_adapter(
                 seed=settings["seed"] or 0,
                 train=settings["train"],
                 layers=settings["blocks"],
-                patterns={key: (rows, columns) for key, (rows, columns) in patterns.items()} or None,
+                patterns=places or None,
                 name=name,
             )
         else:
             set_adapter(model, name)
-            _check_settings(model, settings, path)
-            here = _given_patterns(model)
-            if any(not torch.equal(here[f"pattern.{key}"].cpu(), places) for key, places in patterns.items()):
-                raise ValueError(
-                    f"{path} and the adapter on the model have S at other places; load it under another name."
-                )
-        _check_alike(statistics.buffers(unwrapped(model)), buffers, path)
+            _check_adapter(model, settings, places, path)
+        _check_alike(running_state.buffers(unwrapped(model)), buffers, path)
         _copy(trained_tensors(model), stored, path)
-        _set_statistics(model, buffers)
+        values = {**get_state(model).buffers, **buffers}
+        running_state.set_to(unwrapped(model), values, get_adapter(model).train)
         for _, layer in frod_layers(model):
-            layer.forget()
+            layer.drop_cache()
     except ValueError:
         if before is not None:
             set_adapter(model, before)
-        if fresh and attached_to(model) is not None:
+        if fresh and find_state(model) is not None:
             remove_adapter(model, name) if before is not None else detach(model)
         raise
     return model
 
 
 def _popped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take out the tensors whose names begin so; without that beginning."""
     return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
-
-
-def _set_statistics(model: nn.Module, stored: Mapping[str, Tensor]) -> None:
-    base, train = cast(Attached, attached_to(model)).buffers, required_attachment(model).train
-    statistics.set_to(unwrapped(model), {**base, **stored}, train)
 
 
 def _beside(path: Path) -> Basis:
     """The basis in the folder of an adapter file."""
     if not (path.parent / MANIFEST).is_file():
         raise ValueError(
-            f"{path} has no basis beside it: give the one it was trained with, load_adapter(model, path, "
+            f"{path} has no basis next to it: give the one it was trained with, load_adapter(model, path, "
             "frod.Basis.load(...)), or save it with with_basis=True."
         )
     return Basis.load(path.parent)
 
 
 def _converted(
-    path: Path, settings: dict[str, Any], stored: dict[str, Tensor], patterns: dict[str, Tensor], basis: Basis
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    path: Path, settings: dict[str, Any], stored: dict[str, Tensor], places: dict[str, Places], basis: Basis
+) -> tuple[dict[str, Tensor], dict[str, Places]]:
     """What was trained, and the places of S, for another basis of the same weights; changes the settings alike."""
     own = Basis.load(path.parent) if (path.parent / MANIFEST).is_file() else None
     if own is None or own.digest() != settings["basis_digest"] or own.model_hash != basis.model_hash:
@@ -234,11 +204,9 @@ def _converted(
             f"this basis is {basis.digest()} (of the model {basis.model_hash}). On another basis of the same weights "
             "it loads if it was saved with with_basis=True."
         )
-    if not patterns:
-        drawn = draw_patterns(own, settings["sparse_rate"], settings["seed"])
-        patterns = {name: torch.stack(places) for name, places in drawn.items()}
+    places = places or draw_places(own, settings["sparse_rate"], settings["seed"])
     try:
-        stored, moved, lost = convert(stored, {name: (p[0], p[1]) for name, p in patterns.items()}, own, basis)
+        stored, moved, lost = convert(stored, places, own, basis)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     warnings.warn(
@@ -246,23 +214,23 @@ def _converted(
         f"(of what was trained {lost:.1g} is lost).",
         stacklevel=3,
     )
-    found = {name: torch.stack(places) for name, places in moved.items()}
-    if any(not torch.equal(found[name], places) for name, places in patterns.items()):
+    if any(not torch.equal(torch.stack(moved[name]), torch.stack(where)) for name, where in places.items()):
         settings["seed"] = None
     settings["basis_digest"] = basis.digest()
-    return stored, (found if settings["seed"] is None else {})
+    return stored, (moved if settings["seed"] is None else {})
 
 
-def _check_settings(model: nn.Module, settings: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    attachment = required_attachment(model)
-    for key in _SETTINGS:
-        here = getattr(attachment, key)
-        here = list(here) if isinstance(here, tuple) else here
+def _check_adapter(model: nn.Module, settings: Mapping[str, Any], places: Mapping[str, Places], path: Path) -> None:
+    """Refuse a file whose settings or places of S are not those of the adapter in use."""
+    for key, here in get_adapter(model).settings().items():
         if here != settings[key]:
             raise ValueError(f"{path} has {key}={settings[key]!r}, the adapter on the model {key}={here!r}.")
+    mine = _given_places(model)
+    if any(not torch.equal(mine[f"pattern.{key}"].cpu(), torch.stack(where)) for key, where in places.items()):
+        raise ValueError(f"{path} and the adapter on the model have S at other places; load it under another name.")
 
 
-def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: Path) -> None:
     if here.keys() != stored.keys():
         raise ValueError(
             f"{path} and the model do not hold the same tensors: only in the file "
@@ -270,10 +238,10 @@ def _copy(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | 
         )
     _check_alike(here, stored, path)
     for name, tensor in stored.items():
-        fill(here[name], tensor)
+        copy_into(here[name], tensor)
 
 
-def _check_alike(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+def _check_alike(here: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in stored.items():
         if name not in here:
             raise ValueError(f"{path} has values for {name!r}, a buffer that the model does not have.")

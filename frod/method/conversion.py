@@ -1,4 +1,4 @@
-"""Take the numbers of an adapter from the basis it was trained on to another one of the same weights.
+"""Convert what an adapter trained from the basis it was trained on to another one of the same weights.
 
 V is unique up to order and sign of its columns, where it is unique at all: extracted on another machine it comes out
 otherwise. With V_2 = V P, P a permutation with signs, U_2 diag(lambda_2) = W V_2^-T = U diag(lambda) P, and so the
@@ -16,22 +16,20 @@ from torch import Tensor
 
 from frod.method.basis import Basis, CategoryBasis, without_autocast
 from frod.method.decomposition import probes
-
-Places = tuple[Tensor, Tensor]
+from frod.method.places import Places
 
 # What converting may lose, as a share of what training changed. Rounding V to float32 costs 1e-6 or so.
 LOST = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crossing:
+class CategoryConversion:
     """From one category's basis to another's of the same layers, in float64.
 
     Attributes
     ----------
-    slots : Tensor of shape (n,)
-        Which column of the new V each of the old one's is.
-    signs : Tensor of shape (n,)
+    slots, signs : Tensor of shape (n,)
+        Which column of the new V each of the old one's is, and with which sign.
     turned : float
         The largest part of a new column that lies along another than its own.
     across : Tensor of shape (n, n)
@@ -44,7 +42,7 @@ class Crossing:
     across: Tensor
 
     @classmethod
-    def between(cls, old: CategoryBasis, new: CategoryBasis) -> "Crossing":
+    def between(cls, old: CategoryBasis, new: CategoryBasis) -> "CategoryConversion":
         """Match the columns: the likeliest first, then what is left over, in any order."""
         V, V_2 = old.V.double(), new.V.double()
         G = torch.linalg.solve(V, V_2)
@@ -67,12 +65,6 @@ class Crossing:
             across=torch.linalg.solve(V_2, V).T,
         )
 
-    def vector(self, values: Tensor) -> Tensor:
-        """Numbers of the old columns (n,), in the order of the new ones."""
-        result = torch.empty_like(values)
-        result[self.slots] = values
-        return result
-
 
 def convert(
     stored: Mapping[str, Tensor], places: Mapping[str, Places], old: Basis, new: Basis
@@ -85,20 +77,12 @@ def convert(
         As on disk: ``adapter.LAYER.scale`` (n,) and ``adapter.LAYER.rotation`` (k,); others are passed on.
     places : mapping of str to (rows, columns)
         The pattern of each category, (k,) each.
-    old, new : Basis
-        Of the same weights: with the same `model_hash`, categories and layers.
 
     Returns
     -------
-    stored, places
-        The same for the new basis.
-    lost : float
-        What of the change is lost, as a share of it; the worst of the layers.
-
-    Raises
-    ------
-    ValueError
-        If more than `LOST` would be lost, or the bases are not of the same weights.
+    stored, places, lost
+        The same for the new basis, and the share of the change that is lost, of the worst layer. More than `LOST`, or
+        bases of other weights, are a ValueError.
     """
     if old.model_hash != new.model_hash or {c: v.layers for c, v in old.categories.items()} != {
         c: v.layers for c, v in new.categories.items()
@@ -112,24 +96,24 @@ def convert(
             layers = [layer for layer in category.layers if f"adapter.{layer}.scale" in stored]
             if not layers:
                 continue
-            other, crossing = new.categories[name], Crossing.between(category, new.categories[name])
+            other, conversion = new.categories[name], CategoryConversion.between(category, new.categories[name])
             rows, columns = places[name]
-            moved[name] = crossing.slots[rows], crossing.slots[columns]
+            moved[name] = conversion.slots[rows], conversion.slots[columns]
             for layer in layers:
                 scale, rotation = (stored[f"adapter.{layer}.{part}"] for part in ("scale", "rotation"))
                 change = scale.double() - category.lambda_0[layer].double()
-                change_2 = crossing.vector(change)
-                rotation_2 = rotation.double() * crossing.signs[rows] * crossing.signs[columns]
+                change_2 = torch.empty_like(change).index_copy_(0, conversion.slots, change)
+                rotation_2 = rotation.double() * conversion.signs[rows] * conversion.signs[columns]
                 lambda_0 = category.lambda_0[layer].double()[:, None]
                 before = lambda_0 * _changed(category, layer, change, rotation, places[name])
-                after = lambda_0 * (crossing.across @ _changed(other, layer, change_2, rotation_2, moved[name]))
+                after = lambda_0 * (conversion.across @ _changed(other, layer, change_2, rotation_2, moved[name]))
                 here = ((after - before).norm() / before.norm()).item() if before.any() else 0.0
                 if not here <= LOST:
                     raise ValueError(
                         f"category {name!r}: this basis is not the adapter's up to order, sign and rounding of its "
-                        f"columns, some of which are turned into each other (by {crossing.turned:.2g}): their singular "
-                        f"values are too close. Of {layer!r} {here:.2g} of what was trained would be lost; load it "
-                        "with its own basis."
+                        f"columns, some of which are turned into each other (by {conversion.turned:.2g}): their "
+                        f"singular values are too close. Of {layer!r} {here:.2g} of what was trained would be lost; "
+                        "load it with its own basis."
                     )
                 lost = max(lost, here)
                 result[f"adapter.{layer}.scale"] = (other.lambda_0[layer].double() + change_2).to(scale.dtype)

@@ -1,4 +1,4 @@
-"""How many numbers train, under every convention in which such shares are quoted."""
+"""How many parameters train, under every convention in which such shares are quoted."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from torch import nn
 
 from frod.method import heads, pattern
-from frod.method.attachment import all_layers, attachment_of, frod_layers, head_tensors, required_attachment
 from frod.method.identity import without_zeros
+from frod.method.linear import all_layers
 from frod.method.quantised import is_quantised, numel
+from frod.method.state import find_state, frod_layers, get_adapter, head_tensors
 from frod.method.targets import Targets, find, in_features
 
 Counts = dict[str, int | float]
@@ -17,12 +18,8 @@ Counts = dict[str, int | float]
 def count_parameters(model: nn.Module) -> Counts:
     """Count what an adapted model trains.
 
-    Returns
-    -------
-    dict
-        Counts: "adapter", "head" (what trains in full), "trainable" (both), "base" (all else, that is the frozen model
-        without its head). Shares in percent, named by their fraction: "adapter/base %", "adapter/(base+adapter) %",
-        "adapter/(base+head) %", "(adapter+head)/base %", "(adapter+head)/(base+adapter+head) %" (what peft prints).
+    "adapter", "head" (what trains in full), "trainable" (both), "base" (all else: the frozen model without its head);
+    and shares in percent, named by their fraction, of which peft prints "(adapter+head)/(base+adapter+head) %".
     """
     adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))
     parameters = {id(parameter) for parameter in model.parameters()}
@@ -34,15 +31,15 @@ def count_parameters(model: nn.Module) -> Counts:
 
 def summary(model: nn.Module) -> str:
     """One line on the adapter in use: categories and their layers, sparse rate, seed, what trains in full, counts."""
-    attachment = required_attachment(model)
+    adapter = get_adapter(model)
     categories = Counter(layer.category for _, layer in frod_layers(model))
     counts = count_parameters(model)
     return (
         "FRoD on "
         + ", ".join(f"{name} ({count})" for name, count in categories.items())
-        + f"; sparse rate {attachment.sparse_rate:g}, seed {attachment.seed}; in full: "
-        + (", ".join(attachment.train) or "nothing")
-        + f"; {counts['trainable']:,} numbers train, {counts['adapter']:,} of them outside the head, which is "
+        + f"; sparse rate {adapter.sparse_rate:g}, seed {adapter.seed}; in full: "
+        + (", ".join(adapter.train) or "nothing")
+        + f"; {counts['trainable']:,} trainable parameters, {counts['adapter']:,} of them outside the head, which is "
         f"{counts['adapter/base %']:.3g} % of the frozen model's"
     )
 
@@ -54,14 +51,13 @@ def predict_parameters(
 
     The model may live on the meta device; no basis is needed. Without `train`, the head is the one that `attach` takes.
     """
-    if attachment_of(model) is not None:
+    if find_state(model) is not None:
         raise ValueError("the model has a FRoD adapter already; count_parameters counts it.")
     found = without_zeros({name: layer for layers in find(model, targets).values() for name, layer in layers.items()})
     adapter = sum(n + pattern.entries(n, sparse_rate) for n in map(in_features, found.values()))
     prefixes = heads.find(model, found) if train is None else heads.check(model, train, found)
     in_full = {id(p): p.numel() for prefix in prefixes for p in model.get_submodule(prefix).parameters()}
-    head = sum(in_full.values())
-    return _conventions(adapter=adapter, head=head, everything=_numel(model))
+    return _conventions(adapter=adapter, head=sum(in_full.values()), everything=_numel(model))
 
 
 def _numel(module: nn.Module) -> int:

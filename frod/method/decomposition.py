@@ -42,7 +42,7 @@ class SharedBasis:
     Attributes
     ----------
     V : Tensor of shape (n, n)
-        Invertible, not orthogonal (orthogonal where the stack has fewer rows than columns).
+        Invertible; orthogonal only where the stack has fewer rows than columns.
     rank : int
         How many directions of the input the weights use; n but for rank-deficient stacks.
     error : float
@@ -57,15 +57,7 @@ class SharedBasis:
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
-    """A square root P of H = sum_i W_i^T W_i: P^T P = H.
-
-    Attributes
-    ----------
-    P : Tensor of shape (n, n)
-        Upper triangular where `inverse` is None.
-    rank : int
-    inverse : Tensor of shape (n, n), optional
-    """
+    """A square root P (n, n) of H = sum_i W_i^T W_i, P^T P = H; upper triangular where `inverse` is None."""
 
     P: Tensor
     rank: int
@@ -101,11 +93,6 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     dtype : torch.dtype
         Of T and its eigenvectors, float64 or float32. P and V are float64 in any case: float32 costs digits in which
         rotation of nearly equal eigenvalues V is, and none in W_i = B_i V^T.
-
-    Returns
-    -------
-    SharedBasis
-        V in float64, on the device of the weights.
     """
     if not weights:
         raise ValueError("weights=[]: a category needs at least one layer.")
@@ -133,13 +120,8 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
 def coordinates(W: Tensor, V: Tensor, V_inv_t: Tensor, *, refine: bool = True) -> Tensor:
     """Express one layer in the shared basis: B = W V^-T, so that W = B V^T.
 
-    Parameters
-    ----------
-    W : Tensor of shape (m, n)
-    V, V_inv_t : Tensor of shape (n, n)
-        The shared basis and the transpose of its inverse, in the working precision.
-    refine : bool
-        Take a step of refinement, which restores what an explicit inverse loses where V is badly conditioned.
+    V and V^-T are in the working precision. A step of refinement restores what an explicit inverse loses where V is
+    badly conditioned.
     """
     W = W.to(V_inv_t.dtype)
     B = W @ V_inv_t

@@ -44,10 +44,8 @@ def extract_basis(
     """Decompose the target weights of a model, category by category.
 
     A layer whose weight is all zeros is left out, with a warning: there is no U through which an adapter could change
-    it. So is a warning given where no category has more than one layer: then nothing is shared.
-
-    Peak memory is a category's largest weight in float64 and about six n x n matrices, for each of the categories that
-    are decomposed side by side; the decomposition reads each weight three times.
+    it. A warning says where no category has more than one layer: then nothing is shared. Peak memory is a category's
+    largest weight in float64 and about six n x n matrices, for each category that is decomposed at a time.
 
     Parameters
     ----------
@@ -60,8 +58,7 @@ def extract_basis(
     dtype : torch.dtype
         Of T and its eigenvectors: float64, or float32, which takes about half the time. With float32, V may differ from
         float64's by a rotation among directions whose eigenvalues nearly agree; W_i = U_i diag(lambda_i) V^T holds to
-        the same digits. The backward error is measured, stated in the manifest, and where it exceeds
-        `EIGENVECTOR_BOUND` the category is computed in float64 after all. What is kept is float32 either way.
+        the same digits. Where the backward error exceeds `EIGENVECTOR_BOUND`, the category is computed in float64.
     device : torch.device, optional
         Where to compute; by default where each weight is.
     progress : bool
@@ -70,15 +67,10 @@ def extract_basis(
         Folder with the model's safetensors files. The weights are then read from there, one at a time, and `model` may
         be on the meta device; they are cast to its dtypes.
     part : (int, int), optional
-        (i, k): extract the i-th of k parts, to run them side by side; `Basis.join` puts the parts together. The
-        categories are dealt out so that the parts take about the same time.
+        (i, k): extract the i-th of k parts, which take about the same time; `Basis.join` puts them together.
     threads : int, optional
         Categories decomposed side by side on the CPU, by default as many as torch has threads. Each is computed on one
         thread, so that the basis does not depend on their number. On a GPU it is one after the other.
-
-    Returns
-    -------
-    Basis
 
     Raises
     ------
@@ -92,7 +84,6 @@ def extract_basis(
     found = find(model, targets)
     targets_by_name = {name: target for layers in found.values() for name, target in layers.items()}
     sources: dict[str, Source] = dict(bind(targets_by_name, checkpoint)) if checkpoint else dict(targets_by_name)
-    _refuse_meta(sources)
     sources = _without_zeros(sources)
     found = {category: {n: t for n, t in layers.items() if n in sources} for category, layers in found.items()}
     found = {category: layers for category, layers in found.items() if layers}
@@ -121,16 +112,13 @@ def extract_basis(
     return basis
 
 
-def _refuse_meta(sources: dict[str, Source]) -> None:
+def _without_zeros(sources: dict[str, Source]) -> dict[str, Source]:
     for name, source in sources.items():
         if not isinstance(source, Stored) and cast(Tensor, source.weight).is_meta:
             raise ValueError(
                 f"{name!r} is on the meta device and has no weights to decompose; load them first, or name the folder "
                 "of their safetensors files: checkpoint=..."
             )
-
-
-def _without_zeros(sources: dict[str, Source]) -> dict[str, Source]:
     zero = [name for name, source in sources.items() if is_zero(source)]
     if len(zero) == len(sources):
         raise ValueError(
@@ -182,7 +170,7 @@ def _device(source: Source, device: torch.device | str | None) -> torch.device:
 def _side_by_side(
     extract: Callable[[str], CategoryBasis], categories: Sequence[str], count: int
 ) -> dict[str, CategoryBasis]:
-    """Extract so many categories at a time, each on one thread of the CPU: sums of several come in another order."""
+    """Extract `count` categories at a time, each on one thread of the CPU: sums of several come in another order."""
 
     def alone(category: str) -> CategoryBasis:
         torch.set_num_threads(1)  # of the thread that this runs in; the same holds for the modes of torch
@@ -252,7 +240,9 @@ def _reconstruction_error(W: Tensor, lost: Tensor) -> float:
 
 def _reader(source: Source, device: torch.device | str | None) -> Callable[[], Tensor]:
     def read() -> Tensor:
-        W = weight_of(source)  # a view, or made anew: the weights of a quantised model are not to lie there all at once
+        W = weight_of(
+            source
+        )  # a view, or a new tensor: the weights of a quantised model are not to lie there all at once
         return W if device is None else W.to(device)
 
     return read

@@ -9,14 +9,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 
 def refuse_unfit(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
-    """Refuse target layers, given by name, whose weight or forward is not what it seems.
-
-    Raises
-    ------
-    ValueError
-        If a weight is computed from others, shares storage with another tensor of the model, or a forward was put on
-        the layer itself.
-    """
+    """Refuse layers, given by name, whose weight is computed, or shares storage, or that have a forward put on them."""
     for name, layer in layers.items():
         if not isinstance(layer._parameters.get("weight"), nn.Parameter):
             raise ValueError(
@@ -29,14 +22,13 @@ def refuse_unfit(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
                 f"{name!r} has a forward that was put on this very layer, which an adapter would pass by; take it off "
                 "before `attach`, or leave the layer out."
             )
-    _refuse_overlap(model, layers)
+    _refuse_shared(model, layers)
 
 
-def _refuse_overlap(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+def _refuse_shared(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
     everything: dict[int, list[tuple[str, Tensor]]] = {}
-    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
-        if _has_storage(tensor):
-            everything.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
+    for name, tensor in chain(model.named_parameters(remove_duplicate=False), model.named_buffers()):
+        everything.setdefault(_memory(tensor), []).append((name, tensor))
     for name, layer in layers.items():
         weight = layer.get_parameter("weight")
         if any(stride == 0 and length > 1 for length, stride in zip(weight.shape, weight.stride(), strict=True)):
@@ -44,18 +36,20 @@ def _refuse_overlap(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
                 f"the weight of {name!r} is one row or column, expanded: an adapter cannot be merged into it. Leave "
                 "the layer out, or write it out first: layer.weight = nn.Parameter(layer.weight.contiguous())."
             )
-        neighbours = everything[weight.untyped_storage().data_ptr()] if _has_storage(weight) else []
-        for other, tensor in neighbours:
-            if tensor is not weight and _overlap(weight, tensor):
+        for other, tensor in everything[_memory(weight)]:
+            if other != f"{name}.weight" and (tensor is weight or _overlap(weight, tensor)):
                 raise ValueError(
-                    f"{name!r} shares its weight's storage with {other!r}: one adapter cannot change one use and not "
-                    "the other. Leave it out of the targets, or give it a copy first: "
-                    "layer.weight = nn.Parameter(layer.weight.clone())."
+                    f"{name!r} shares its weight with {other!r}: one adapter cannot change one use and not the other. "
+                    "Leave it out of the targets, untie the weights (transformers: tie_word_embeddings=False), or give "
+                    "it a copy first: layer.weight = nn.Parameter(layer.weight.clone())."
                 )
 
 
-def _has_storage(tensor: Tensor) -> bool:
-    return not tensor.is_meta and tensor.layout == torch.strided and not is_traceable_wrapper_subclass(tensor)
+def _memory(tensor: Tensor) -> int:
+    """Where a tensor is stored; without an address that means anything, the object itself."""
+    if tensor.is_meta or tensor.layout != torch.strided or is_traceable_wrapper_subclass(tensor):
+        return id(tensor)
+    return tensor.untyped_storage().data_ptr()
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from frod.method.hooks import hand_over, stand_in
 from frod.method.linear import FrodLinear
-from frod.method.targets import ROLES, Part, is_fused, part_of
+from frod.method.targets import ROLES, FusedSlice, fused_slice, is_fused
 
 
 class FrodFused(nn.Module):
@@ -28,7 +28,7 @@ class FrodFused(nn.Module):
     @property
     def weight(self) -> Tensor:
         """W' (3 m, n) of q, k and v, for code that reads it instead of calling the layer: see `FrodLinear.weight`."""
-        adapted = [self._modules.get(role) or part_of(self.base, role) for role in ROLES]
+        adapted = [self._modules.get(role) or fused_slice(self.base, role) for role in ROLES]
         return torch.cat([cast(Tensor, layer.weight) for layer in adapted])
 
     @property
@@ -44,13 +44,13 @@ class FrodFused(nn.Module):
         adapted = self._modules.get(role)
         if adapted is not None:
             return cast(Tensor, adapted(x))
-        part = part_of(self.base, role)
+        part = fused_slice(self.base, role)
         return F.linear(x, part.weight, part.bias)
 
 
 def install(model: nn.Module, name: str, layer: FrodLinear) -> None:
     """Put an adapted layer in the place of the target it was made from."""
-    if not isinstance(layer.base, Part):
+    if not isinstance(layer.base, FusedSlice):
         stand_in(layer.base, layer, name)
         model.set_submodule(name, layer.train(layer.base.training))
         return

@@ -1,4 +1,4 @@
-"""What trains in full beside the adapter: the head that is found, and which modules cannot be one."""
+"""What trains in full with the adapter: the head that is found, and which modules cannot be one."""
 
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -7,7 +7,7 @@ from torch import nn
 
 from frod.method.quantised import is_quantised
 
-# What transformers and torchvision call a head on a pretrained body, beside it; a language model's is pretrained.
+# What transformers and torchvision call a head on a pretrained body, next to it; a language model's is pretrained.
 NAMES = (
     "classifier",
     "score",
@@ -24,13 +24,8 @@ NAMES = (
 def find(model: nn.Module, layers: Collection[str] = ()) -> tuple[str, ...]:
     """Names of the modules that a model's new head is made of; none where it has no head, or one without parameters.
 
-    What transformers drew anew when it loaded the model, where the model still knows; else `named`.
-
-    Parameters
-    ----------
-    model : nn.Module
-    layers : collection of str
-        Targets: what holds one of them, or is one, is no head.
+    What transformers drew when it loaded the model, where the model still knows; else `named`. What holds one of the
+    target `layers`, or is one, is no head.
     """
     drawn = _drawn(model)
     found = named(model) if drawn is None else drawn
@@ -42,7 +37,7 @@ def taken(model: nn.Module, layers: Collection[str]) -> tuple[str, ...]:
     found = find(model, layers)
     if found:
         warnings.warn(
-            f"{list(found)} is taken for the head and trains in full beside the adapter; name what does, train=[...], "
+            f"{list(found)} is taken for the head and trains in full with the adapter; name what does, train=[...], "
             "or train=[] for nothing.",
             stacklevel=3,
         )
@@ -58,14 +53,14 @@ def warn_of_drawn(model: nn.Module, train: Sequence[str], layers: Collection[str
         warnings.warn(
             f"{left} came with no weights and were drawn at random when the model was loaded; {train or 'nothing'} "
             f"trains in full. They are not saved{' (an adapter is on them, too)' if adapted else ''}: elsewhere they "
-            f"are drawn anew. Name them, train={[*train, *left]}"
+            f"are drawn again. Name them, train={[*train, *left]}"
             f"{', leave them out of the targets' if adapted else ''}, or load weights that have them.",
             stacklevel=3,
         )
 
 
 def named(model: nn.Module) -> list[str]:
-    """The head by its name: timm's `get_classifier`, or a module beside the body that is called as heads are."""
+    """The head by its name: timm's `get_classifier`, or a module next to the body that is called as heads are."""
     if callable(get_classifier := getattr(model, "get_classifier", None)):
         given = get_classifier()
         heads = given if isinstance(given, tuple | list) else (given,)
@@ -80,9 +75,9 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
     modules = dict(model.named_modules(remove_duplicate=False))
     for prefix in train:
         if prefix not in modules or not prefix:
-            beside = [name for name, part in model.named_children() if next(part.parameters(), None) is not None]
+            outermost = [name for name, part in model.named_children() if next(part.parameters(), None) is not None]
             raise ValueError(
-                f"train names {prefix!r}, which is no module of {type(model).__name__}; its outermost are {beside}."
+                f"train names {prefix!r}, which is no module of {type(model).__name__}; its outermost are {outermost}."
             )
         module = modules[prefix]
         packed = [name for name, part in module.named_modules() if is_quantised(part)]
@@ -101,9 +96,21 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
                 f"train names {prefix!r}, which has no parameters ({type(module).__name__}): nothing would train. "
                 "Leave it out, or give the model a head first (timm: model.reset_classifier(num_classes))."
             )
-    if train:
-        _refuse_tied(model, train)
+    if train and (tie := _tie(model, train)):
+        raise ValueError(
+            f"train names {list(train)}, and {tie[0]!r} in it is one with {tie[1]!r} in memory (tied weights). Name "
+            f"both modules, train={[*train, tie[1].rpartition('.')[0]]}, to train them as one, or give one of them a "
+            "copy of its own first (transformers: tie_word_embeddings=False)."
+        )
     return tuple(train)
+
+
+def refuse_overlap(train: Sequence[str], others: Collection[str]) -> None:
+    """Refuse modules that lie within, or around, those that other adapters of the model train."""
+    for prefix in train:
+        for other in others:
+            if other != prefix and (_within(other, prefix) or _within(prefix, other)):
+                raise ValueError(f"train names {prefix!r}, another adapter of this model {other!r}: name the same.")
 
 
 def _within(name: str, prefix: str) -> bool:
@@ -135,18 +142,6 @@ def _drawn(model: nn.Module) -> list[str] | None:
         if name and fresh and not any(_within(name, outer) for outer in found):
             found.append(name)
     return found
-
-
-def _refuse_tied(model: nn.Module, train: Sequence[str]) -> None:
-    tie = _tie(model, train)
-    if tie is None:
-        return
-    mine, other = tie
-    raise ValueError(
-        f"train names {list(train)}, and {mine!r} in it is one with {other!r} in memory (tied weights). Name both "
-        f"modules, train={[*train, other.rpartition('.')[0]]}, to train them as one, or give one of them a copy of its "
-        "own first (transformers: tie_word_embeddings=False)."
-    )
 
 
 def _tie(model: nn.Module, train: Sequence[str]) -> tuple[str, str] | None:

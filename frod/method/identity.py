@@ -46,7 +46,7 @@ def describe(target: Target) -> tuple[int, int, str]:
 def model_hash(
     model: nn.Module, names: Iterable[str] | None = None, *, checkpoint: str | os.PathLike[str] | None = None
 ) -> str:
-    """Identify the frozen weights of the target layers.
+    """Identify the frozen weights: sha256 over canonical name, dtype, shape and bytes of each, in order of the names.
 
     Parameters
     ----------
@@ -56,11 +56,6 @@ def model_hash(
         Names of the layers in this model; by default those of the attached adapter, or the default targets.
     checkpoint : path-like, optional
         Folder of the model's safetensors files, to read the weights from; the model may then be on the meta device.
-
-    Returns
-    -------
-    str
-        Hexadecimal sha256 over canonical name, dtype, shape and bytes of each weight, in the order of the names.
     """
     if names is None:
         attached = getattr(model, "_frod", None)

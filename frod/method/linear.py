@@ -7,20 +7,18 @@ numbers. The output is equal bit for bit in every dtype.
 `scale` holds lambda itself and not its change: an optimiser that decays or normalises lambda then does to it what it
 does in the released code.
 
-Shapes: T tokens, m out_features, n in_features, k entries of S. Numbers of the adapter are float32 (float64 for float64
-weights), whatever the dtype of the weights.
+Shapes: T tokens, m out_features, n in_features, k entries of S.
 """
 
 import warnings
 from collections.abc import Callable
-from typing import Self, cast
+from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from frod.method import ways
-from frod.method.plan import WAYS, Plan, Way, choose
+from frod.method import strategies
+from frod.method.plan import STRATEGIES, Plan, Strategy, choose
 from frod.method.products import SharedBasis
 from frod.method.targets import Target
 from frod.method.weights import AdaptedWeight
@@ -34,24 +32,16 @@ class FrodLinear(AdaptedWeight):
 
     Parameters
     ----------
-    base : nn.Linear, transformers' Conv1D, a quantised layer, or Part
+    base : nn.Linear, transformers' Conv1D, a quantised layer, or FusedSlice
         Kept as it is, frozen.
     shared : SharedBasis
         V and V^-T, one object for the whole category.
-    category : str
     lambda_0 : Tensor of shape (n,)
         Where lambda starts, with U diag(lambda_0) V^T = W.
     plan : {"auto", "materialised", "factored", "input_side"}
         How training steps are computed. Over quantised weights it is always "input_side".
     solve : bool
         Form U by solving with V in float64 instead of multiplying by the stored inverse: for a badly conditioned V.
-
-    Attributes
-    ----------
-    Ut : Tensor of shape (n, m), or None
-        U^T, from the first step that needs it: "input_side" never does, nor does a layer that is only loaded.
-    adapters : ModuleDict of Adapter
-        By name; `active` is the one that is used, None for the frozen layer alone.
     """
 
     def __init__(
@@ -73,15 +63,13 @@ class FrodLinear(AdaptedWeight):
     def forward(self, x: Tensor) -> Tensor:
         """Apply x W'^T + bias to x of shape (..., n)."""
         if torch.compiler.is_compiling():
-            from frod.method import uncompiled
+            from frod.method.uncompiled import call
 
-            return cast(Tensor, uncompiled.compute(self, x))
+            return call(FrodLinear.compute, self, x)
         return self.compute(x)
 
     def compute(self, x: Tensor) -> Tensor:
         """What `forward` does, whether or not the model around it is compiled."""
-        if self.active is not None:
-            self.check_lambda()
         if self.quantised:
             return self._forward_over_quantised(x)
         # What autocast would do to the operands of the frozen layer is done by hand: inside a Function it would also
@@ -97,28 +85,28 @@ class FrodLinear(AdaptedWeight):
             if torch.is_grad_enabled() or self.training:
                 return self._train_forward(x)
             if self.plan == "input_side":
-                return ways.input_side(self, x)
+                return strategies.input_side(self, x)
             return self._or_without_weight(x, lambda: self.apply_base(x, self.effective_weight().to(x.dtype)))
 
     def _forward_over_quantised(self, x: Tensor) -> Tensor:
         """Give the base x in its own dtype, and under autocast if that is on: it answers to both by rules of its own.
 
-        Only the products beside it are in the dtype autocast asks for.
+        Only the products around it are in the dtype autocast asks for.
         """
         if self.active is not None and x.numel():
             dtype = self._operand_dtype(x)
             with torch.autocast(x.device.type, enabled=False):
-                x = ways.changed_input(self, x, dtype)
+                x = strategies.changed_input(self, x, dtype)
         return self.apply_base(x)
 
     def _train_forward(self, x: Tensor) -> Tensor:
-        way = self.way(x.numel() // self.in_features, x.element_size())
-        if way != "materialised":
-            self._formed = None  # some optimisers write past the version counters, so training forgets it as well
-        if way == "input_side":
-            return ways.input_side(self, x)
-        function = ways.materialised if way == "materialised" else ways.factored
-        return self._or_without_weight(x, lambda: function(self, x))
+        strategy = self.strategy(x.numel() // self.in_features, x.element_size())
+        if strategy == "materialised":
+            return self._or_without_weight(x, lambda: strategies.materialised(self, x))
+        self._formed = None  # some optimisers write past the version counters, so training drops it, too
+        if strategy == "input_side":
+            return strategies.input_side(self, x)
+        return self._or_without_weight(x, lambda: strategies.factored(self, x))
 
     def _or_without_weight(self, x: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """Compute; if U or W' finds no room on the device, go over to the plan that needs neither, and say so."""
@@ -136,35 +124,24 @@ class FrodLinear(AdaptedWeight):
             stacklevel=2,
         )
         self.plan, self.Ut = "input_side", None
-        self.forget()
-        return ways.input_side(self, x)
+        self.drop_cache()
+        return strategies.input_side(self, x)
 
-    def lighter(self) -> str:
-        """Which plan to turn to when memory does not suffice."""
-        return f"FRoD: plan={self.plan!r} keeps U or forms W'; attach with plan='input_side', which needs neither."
-
-    def way(self, T: int, itemsize: int = 4) -> Way:
-        """How a training step over T tokens is computed: see `frod.method.plan`."""
+    def strategy(self, T: int, itemsize: int = 4) -> Strategy:
+        """How a training step over T tokens is computed."""
         if self.quantised:
             return "input_side"
         if self._dW is not None:
             return "materialised"  # the gradients of the step's other micro-batches wait for the last one's
-        return choose(
-            self.plan,
-            T=T * self.micro_batches,
-            m=self.out_features,
-            n=self.in_features,
-            k=self.rotation.numel(),
-            device=self.frozen.device.type,
-            itemsize=itemsize,
-            ways=WAYS if self.input_side_serves(itemsize) else ("materialised", "factored"),
-        )
+        shape = {"T": T * self.micro_batches, "m": self.out_features, "n": self.in_features, "k": self.rotation.numel()}
+        accurate = STRATEGIES if self.input_side_serves(itemsize) else STRATEGIES[:2]
+        device = self.frozen.device.type
+        return choose(self.plan, **shape, device=device, itemsize=itemsize, strategies=accurate)
 
     def input_side_serves(self, itemsize: int) -> bool:
-        """Whether the "input_side" way is as accurate as the others, with numbers of so many bytes.
+        """Whether "input_side" is as accurate as the others, in a dtype of so many bytes; it needs the inverse of V.
 
-        It needs the inverse of V. And where lambda_0 is tiny, the changed input grows, only for W to shrink it again:
-        half precision would lose the input itself meanwhile.
+        Where lambda_0 is tiny, the changed input grows, only for W to shrink it again: half precision would lose x.
         """
         return not self.solve and (itemsize > 2 or self.even)
 
@@ -178,23 +155,16 @@ class FrodLinear(AdaptedWeight):
             )
         return x.dtype
 
-    def apply_base(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """What the frozen layer computes, with another weight if one is given."""
-        if self.quantised:
-            return cast(Tensor, cast(nn.Module, self.base).forward(x))
-        weight = self.frozen.to(x.dtype) if weight is None else weight
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        if not self.transposed:
-            return F.linear(x, weight, bias)
-        # The call Conv1D itself makes, to the letter: another one may round otherwise.
-        flat = torch.addmm(cast(Tensor, bias), x.view(-1, x.size(-1)), weight)
-        return flat.view(*x.shape[:-1], self.out_features)
-
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; forgets the weight formed for evaluation."""
+        """Switch between training and evaluation; drops the weight formed for evaluation."""
         self._formed = None
         return super().train(mode)
 
     def extra_repr(self) -> str:
         """Sizes and plan, for `print(model)`."""
         return f"in_features={self.in_features}, out_features={self.out_features}, plan={self.plan!r}"
+
+
+def all_layers(model: nn.Module) -> list[FrodLinear]:
+    """The adapted layers of all adapters of a model, each once."""
+    return [module for module in model.modules() if isinstance(module, FrodLinear)]

@@ -5,11 +5,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from frod.method.attachment import Attached, attached_to, frod_layers, own_buffers, required_attachment
 from frod.method.basis import without_autocast
 from frod.method.fused import remove
-from frod.method.states import leave
-from frod.method.wrappers import ddp_leaves_alone, in_pieces, set_ddp_leaves_alone, unwrapped
+from frod.method.state import frod_layers, get_state, own_buffers
+from frod.method.state_dict import leave
+from frod.method.wrappers import ddp_leaves_alone, is_sharded, set_ddp_leaves_alone, unwrapped
 
 
 @torch.no_grad()
@@ -18,31 +18,21 @@ def merge(model: nn.Module) -> nn.Module:
     """Fold the adapter in use into the weights, in place, and put the plain layers back; other adapters are dropped.
 
     The outputs equal those of the adapted model in evaluation bit for bit; to rounding with plan="input_side", and of
-    a fused q, k and v, where one product takes the place of three.
-    Gradients are required again of the parameters of which they were before `attach`.
-
-    Returns
-    -------
-    nn.Module
-        The same model, without adapters.
-
-    Raises
-    ------
-    ValueError
-        If there is no adapter, the weights are in pieces (FSDP2), or quantised: W' does not lie on their grid.
+    a fused q, k and v, where one product takes the place of three. What required a gradient before `attach` does so
+    again. Returns the same model; ValueError if it has no adapter, or weights that are sharded (FSDP2) or quantised:
+    W' does not lie on their grid.
     """
-    required_attachment(model)
     for canonical, layer in frod_layers(model):
         layer.check_lambda()
-        if in_pieces(layer.frozen):
+        if is_sharded(layer.frozen):
             raise ValueError(
-                f"layer {canonical!r} is in pieces (FSDP2); save the adapter, load it into the plain model, and merge "
+                f"layer {canonical!r} is sharded (FSDP2); save the adapter, load it into the plain model, and merge "
                 "there."
             )
         if layer.quantised:
             raise ValueError(
                 f"layer {canonical!r} is quantised, and a merged weight would have to be rounded to its grid. Keep the "
-                "adapter beside it, or load the model in half precision, load the adapter's numbers, and merge there."
+                "adapter apart, or load the model in half precision, load the adapter, and merge there."
             )
     for _, layer in frod_layers(model):
         layer.frozen.copy_(layer.form_weight())
@@ -52,12 +42,12 @@ def merge(model: nn.Module) -> nn.Module:
 def detach(model: nn.Module) -> nn.Module:
     """Put the plain layers back in place, without what was trained; see `merge`."""
     given, model = model, unwrapped(model)
-    attached = cast(Attached, attached_to(model))
+    state = get_state(model)
     set_ddp_leaves_alone(model, ddp_leaves_alone(model) - own_buffers(model))
-    leave(model, attached)
-    for name in attached.layers:
+    leave(model, state)
+    for name in state.layers:
         remove(model, name)
     del cast(Any, model)._frod
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in attached.required_grad)
+        parameter.requires_grad_(name in state.required_grad)
     return given

@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 
 def entries(n: int, sparse_rate: float) -> int:
-    """Number of off-diagonal entries, int(sparse_rate * n^2), as the released code counts them.
-
-    Raises
-    ------
-    ValueError
-        If the rate is no number in [0, 1], or asks for more entries than there are places off the diagonal.
-    """
+    """Number of off-diagonal entries, int(sparse_rate * n^2), as the released code counts them."""
     if not 0 <= sparse_rate <= 1:
         raise ValueError(
             f"sparse_rate={sparse_rate} must lie between 0 and 1 (the released settings use 0.01 and 0.02)."
@@ -33,17 +27,7 @@ def entries(n: int, sparse_rate: float) -> int:
 
 
 def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw the pattern of a category.
-
-    Parameters
-    ----------
-    category : str
-        Part of what seeds the draw, so that categories of equal width differ.
-    n : int
-        Width: S is (n, n).
-    sparse_rate : float
-        Share of the n^2 entries that are trained.
-    seed : int
+    """Draw the pattern of a category, whose name is part of the seed: categories of equal width n differ.
 
     Returns
     -------
@@ -63,7 +47,7 @@ def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[
 def _distinct(stream: np.random.Philox, count: int, total: int) -> NDArray[np.int64]:
     """`count` distinct numbers below `total`, sorted: the first that a uniform stream comes by."""
     if count > total // 2:
-        # Dense patterns: draw what is left out, lest the last few take for ever.
+        # Dense patterns: draw what is left out, as the last few would take for ever.
         kept = np.ones(total, dtype=bool)
         kept[_distinct(stream, total - count, total)] = False
         return np.flatnonzero(kept)

@@ -1,11 +1,11 @@
-"""How an adapted layer is computed: the same function in three ways, chosen by what each costs.
+"""How an adapted layer is computed: one function, three strategies, chosen by what each costs.
 
 Multiply-adds of one optimiser step (forward and backward, the frozen layer's own 2 T m n included) for T tokens in all,
 an (m, n) weight and p = n + k places of diag + S:
 
 * materialised: W' = W + U (diag + S) V^T is formed, then used as any weight; its gradient is projected. 3 T m n, and
   once a step 2 m n^2 + 2 p min(m, n).
-* factored: x V, its sparse product, and U beside the base product: 2 T m n + 2 T (n^2 + n m) + 3 T p.
+* factored: x V, its sparse product, and U, added to the base product: 2 T m n + 2 T (n^2 + n m) + 3 T p.
 * input_side: the frozen layer is given x + V^-T diag(1/lambda_0) (diag + S) V^T x: 2 T m n + 4 T n^2 + 3 T p. It needs
   neither U nor the weight itself, so it is the one for quantised layers, and the cheapest for tall ones (m > n).
 
@@ -21,10 +21,10 @@ from torch import nn
 from frod.method.pattern import entries
 from frod.method.targets import Targets, find, in_features, out_features
 
-Way = Literal["materialised", "factored", "input_side"]
+Strategy = Literal["materialised", "factored", "input_side"]
 Plan = Literal["auto", "materialised", "factored", "input_side"]
-WAYS: tuple[Way, ...] = ("materialised", "factored", "input_side")
-PLANS: tuple[Plan, ...] = ("auto", *WAYS)
+STRATEGIES: tuple[Strategy, ...] = ("materialised", "factored", "input_side")
+PLANS: tuple[Plan, ...] = ("auto", *STRATEGIES)
 
 # A multiply-add through a sparse matrix costs about this many dense ones, by kind of device and bytes of a number in
 # the dense products. Two CPU cores in float32: 7 to 20 were measured. The GPU's figures are estimates from memory
@@ -40,24 +40,19 @@ def check(plan: str) -> Plan:
     raise ValueError(f"plan={plan!r} is none of {', '.join(PLANS)}.")
 
 
-def multiply_adds(way: Way, *, T: int, m: int, n: int, k: int) -> tuple[int, int]:
+def multiply_adds(strategy: Strategy, *, T: int, m: int, n: int, k: int) -> tuple[int, int]:
     """Dense and sparse multiply-adds of one optimiser step over T tokens (of all its micro-batches)."""
     p = n + k
-    if way == "materialised":
+    if strategy == "materialised":
         return 3 * T * m * n + 2 * m * n * n, 2 * p * min(m, n)
-    if way == "factored":
+    if strategy == "factored":
         return 2 * T * m * n + 2 * T * (n * n + n * m), 3 * T * p
     return 2 * T * m * n + 4 * T * n * n, 3 * T * p
 
 
-def full_fine_tuning(*, T: int, m: int, n: int) -> int:
-    """Multiply-adds of the same layer when its weight itself is trained."""
-    return 3 * T * m * n
-
-
-def cost(way: Way, *, T: int, m: int, n: int, k: int, device: str = "cpu", itemsize: int = 4) -> int:
+def cost(strategy: Strategy, *, T: int, m: int, n: int, k: int, device: str = "cpu", itemsize: int = 4) -> int:
     """What the planner compares: multiply-adds, the sparse ones at their price on the device."""
-    dense, sparse = multiply_adds(way, T=T, m=m, n=n, k=k)
+    dense, sparse = multiply_adds(strategy, T=T, m=m, n=n, k=k)
     return dense + SPARSE_COST.get((device, itemsize), 12) * sparse
 
 
@@ -70,29 +65,19 @@ def choose(
     k: int,
     device: str = "cpu",
     itemsize: int = 4,
-    ways: tuple[Way, ...] = WAYS,
-) -> Way:
-    """Pick the cheapest way to compute a training step, unless one was asked for.
+    strategies: tuple[Strategy, ...] = STRATEGIES,
+) -> Strategy:
+    """Pick the cheapest of the strategies that are accurate enough for a layer, unless one was asked for.
 
     It depends on shapes, dtype and kind of device only, so a run computes the same way wherever it is repeated.
-
-    Parameters
-    ----------
-    T : int
-        Tokens of one optimiser step: of all its micro-batches.
-    m, n, k : int
-        out_features, in_features, entries of S.
-    device : str
-        Kind: "cpu", "cuda".
-    itemsize : int
-        Bytes of a number in the dense products: 2 for bfloat16.
-    ways : tuple of str
-        Those that are accurate enough for the layer.
+    T is of one optimiser step (all its micro-batches), itemsize of the numbers in the dense products.
     """
     if plan != "auto":
         return plan
     # Of equals, the last: it takes the least memory.
-    return min(reversed(ways), key=lambda way: cost(way, T=T, m=m, n=n, k=k, device=device, itemsize=itemsize))
+    return min(
+        reversed(strategies), key=lambda strategy: cost(strategy, T=T, m=m, n=n, k=k, device=device, itemsize=itemsize)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +86,12 @@ class CategoryPlan:
 
     Attributes
     ----------
-    category : str
     layers, m, n, k : int
         Number of layers; out_features, in_features, entries of S of each.
-    way : str
     multiply_adds, best, full : int
-        Of one optimiser step over all these layers: this way's, those of the way with the fewest, full fine-tuning's.
+        Of one optimiser step over all these layers: of this strategy, of the one with the fewest, of full fine-tuning.
     basis_bytes, weight_bytes : int
-        V and V^-T, and U and W', if the way needs them.
+        V and V^-T, and U and W', if the strategy needs them.
     """
 
     category: str
@@ -116,7 +99,7 @@ class CategoryPlan:
     m: int
     n: int
     k: int
-    way: Way
+    strategy: Strategy
     multiply_adds: int
     best: int
     full: int
@@ -140,20 +123,15 @@ def plan_model(
     ----------
     model : nn.Module
         Plain; it may be on the meta device.
-    targets : list of str, str, or None
-        As for `extract_basis`.
     tokens : int
         Of one optimiser step, of all its micro-batches.
-    sparse_rate : float
-    plan : {"auto", "materialised", "factored", "input_side"}
     device, itemsize
         Kind of device; bytes of a number in the dense products (2 for bfloat16).
 
     Returns
     -------
     list of CategoryPlan
-        Two rows for a category whose layers have two shapes. The sum of `best` over that of `full` is the floor: no
-        exact way to compute the step has fewer multiply-adds.
+        Two rows for a category whose layers have two shapes.
     """
     if tokens < 1:
         raise ValueError(f"tokens={tokens} must be at least 1: those of one optimiser step.")
@@ -162,9 +140,9 @@ def plan_model(
         shapes = [(out_features(layer), in_features(layer)) for layer in layers.values()]
         for m, n in dict.fromkeys(shapes):
             count, k = shapes.count((m, n)), entries(n, sparse_rate)
-            way = choose(plan, T=tokens, m=m, n=n, k=k, device=device, itemsize=itemsize)
-            adds = {each: sum(multiply_adds(each, T=tokens, m=m, n=n, k=k)) for each in WAYS}
-            kept = {"materialised": 2, "factored": 1, "input_side": 0}[way]
+            strategy = choose(plan, T=tokens, m=m, n=n, k=k, device=device, itemsize=itemsize)
+            adds = {each: sum(multiply_adds(each, T=tokens, m=m, n=n, k=k)) for each in STRATEGIES}
+            kept = {"materialised": 2, "factored": 1, "input_side": 0}[strategy]
             rows.append(
                 CategoryPlan(
                     category=category,
@@ -172,10 +150,10 @@ def plan_model(
                     m=m,
                     n=n,
                     k=k,
-                    way=way,
-                    multiply_adds=count * adds[way],
+                    strategy=strategy,
+                    multiply_adds=count * adds[strategy],
                     best=count * min(adds.values()),
-                    full=count * full_fine_tuning(T=tokens, m=m, n=n),
+                    full=count * 3 * tokens * m * n,
                     basis_bytes=2 * n * n * 4,
                     weight_bytes=count * kept * m * n * itemsize,
                 )
@@ -184,5 +162,5 @@ def plan_model(
 
 
 def floor(rows: list[CategoryPlan]) -> float:
-    """Multiply-adds of the best plan over those of full fine-tuning, in the target layers."""
+    """Multiply-adds of the best plan over full fine-tuning's, in the target layers: no exact step has fewer."""
     return sum(row.best for row in rows) / sum(row.full for row in rows)

@@ -1,7 +1,7 @@
 """Layers whose weights are kept in 4 or 8 bits: those of bitsandbytes, told by name so that it need not be installed.
 
-What trains over them changes the input (`frod.method.ways.changed_input`), and the layer is called as it is. Only the
-basis needs the weight in full, and it takes the one that the layer multiplies with.
+What trains over them changes the input (`strategies.changed_input`), and the layer is called as it is. Only the basis
+needs the weight in full, and it takes the one that the layer multiplies with.
 
 Shapes: m out_features, n in_features.
 """
@@ -29,13 +29,7 @@ def is_quantised(layer: object) -> bool:
 
 
 def dequantised(layer: nn.Module) -> Tensor:
-    """The weight W (m, n) that the layer multiplies with, in float32; a new tensor.
-
-    Raises
-    ------
-    ValueError
-        If the layer's numbers are not there, or not those it was loaded with: see `check`.
-    """
+    """The weight W (m, n) that the layer multiplies with, in float32; a new tensor. ValueError as in `check`."""
     check(layer)
     weight = cast(Any, layer.weight)
     if _kind(layer) == EIGHT:
@@ -50,13 +44,7 @@ def dequantised(layer: nn.Module) -> Tensor:
 
 
 def stored(layer: nn.Module) -> list[tuple[str, Tensor]]:
-    """What W follows from, by name: packed numbers, scales and code table; the same before and after a forward.
-
-    Raises
-    ------
-    ValueError
-        As `dequantised`.
-    """
+    """What W follows from, by name: packed numbers, scales and code table; the same before and after a forward."""
     check(layer)
     numbers = cast(Any, layer.weight).data
     if _kind(layer) == EIGHT:
@@ -72,20 +60,14 @@ def stored(layer: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def check(layer: nn.Module, name: str = "") -> None:
-    """Refuse a quantised layer whose numbers are not there yet, are no longer those it was loaded with, or may change.
-
-    Raises
-    ------
-    ValueError
-        With the reason and the remedy.
-    """
-    reason = _fault_of_8(layer) if _kind(layer) == EIGHT else _fault_of_4(layer)
+    """Refuse a quantised layer whose numbers are not there yet, or are no longer those it was loaded with."""
+    reason = _error_of_8(layer) if _kind(layer) == EIGHT else _error_of_4(layer)
     if reason:
         kind = type(layer).__name__
         raise ValueError(f"layer {name!r} ({kind}) {reason}" if name else f"a {kind} {reason}")
 
 
-def _fault_of_8(layer: nn.Module) -> str | None:
+def _error_of_8(layer: nn.Module) -> str | None:
     if cast(Any, layer.state).has_fp16_weights:
         return (
             "has has_fp16_weights=True: it keeps its weight in full and quantises it in every step. Make it with "
@@ -101,7 +83,7 @@ def _fault_of_8(layer: nn.Module) -> str | None:
     return None
 
 
-def _fault_of_4(layer: nn.Module) -> str | None:
+def _error_of_4(layer: nn.Module) -> str | None:
     state = _state(layer)
     if state is None:
         return _NOT_YET
@@ -129,12 +111,7 @@ def prepare(model: nn.Module) -> None:
     """Check all quantised layers of a model, adapted or not, and have them stay fit for training.
 
     On CPUs with AVX512-BF16, `Linear4bit` would repack its weight at the first forward in evaluation: for good, with
-    its scales rounded, and with no gradient through it any more. That is switched off.
-
-    Raises
-    ------
-    ValueError
-        As `check`, before anything is changed.
+    its scales rounded, and with no gradient through it any more. That is switched off, if `check` refuses no layer.
     """
     layers = {name: module for name, module in model.named_modules() if is_quantised(module)}
     for name, layer in layers.items():

@@ -11,23 +11,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from frod.method.quantised import is_quantised
-from frod.method.targets import Part, Target, canonical_names, is_conv1d
+from frod.method.targets import FusedSlice, Target, canonical_names, is_conv1d
 
 INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A target whose weight lies in a file.
-
-    Attributes
-    ----------
-    target : nn.Module or Part
-        The layer of the model, on the meta device or not: it says shape and dtype.
-    path : Path
-    key : str
-        Name of the (whole) weight in the file.
-    """
+    """A target whose weight lies in a file, under `key`; the layer, on the meta device or not, says shape and dtype."""
 
     target: Target
     path: Path
@@ -35,10 +26,10 @@ class Stored:
 
     @property
     def weight(self) -> Tensor:
-        """W (m, n), read anew each time, in the dtype the model has it in."""
+        """W (m, n), read at every call, in the dtype the model has it in."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                if isinstance(self.target, Part):
+                if isinstance(self.target, FusedSlice):
                     whole = file.get_slice(self.key)
                     shape, weight = tuple(whole.get_shape()), whole[self.target.rows]
                     expected = tuple(self.target.layer.weight.shape)
@@ -46,9 +37,7 @@ class Stored:
                     weight = file.get_tensor(self.key)
                     shape, expected = tuple(weight.shape), tuple(cast(Tensor, self.target.weight).shape)
         except SafetensorError as error:
-            raise ValueError(
-                f"{self.path} cannot be read: {error}. It was changed or cut short; fetch it anew."
-            ) from None
+            raise _damaged(self.path, error) from None
         if shape != expected:
             raise ValueError(f"{self.path}: {self.key!r} has the shape {shape}, in the model it is {expected}.")
         weight = weight.to(cast(Tensor, self.target.weight).dtype)
@@ -60,18 +49,7 @@ def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[s
 
     A model with a head names its layers `bert.encoder...` where the folder of the bare encoder has `encoder...`, or the
     other way round. So names have to agree from the block list on, and the one that agrees the furthest is taken.
-
-    Parameters
-    ----------
-    found : dict of str to nn.Module or Part
-        Name in the model -> target.
-    checkpoint : path-like
-        Folder with `model.safetensors`, or with shards and their index, or with any safetensors files.
-
-    Raises
-    ------
-    ValueError
-        If the folder has no such files, or a weight is not in them or not to be told from another.
+    ValueError if a weight is not in the files or not to be told from another.
     """
     files = _files(Path(checkpoint))
     canonical = canonical_names(found)
@@ -82,7 +60,7 @@ def bind(found: dict[str, Target], checkpoint: str | os.PathLike[str]) -> dict[s
                 f"layer {name!r} is quantised; its weight is not that of the files. Leave out checkpoint=."
             )
         whole, tail = name, canonical[name]
-        if isinstance(target, Part):
+        if isinstance(target, FusedSlice):
             whole, tail = whole.rpartition(".")[0], tail.rpartition(".")[0]
         keys = [key for key in files if f".{key}".endswith(f".{tail}.weight")]
         shared = {key: _shared_end(key, f"{whole}.weight") for key in keys}
@@ -100,8 +78,8 @@ def _shared_end(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{path} cannot be read: {error}. It was changed or cut short; fetch it anew."
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} cannot be read: {error}. It was changed or cut short; fetch it again.")
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -111,14 +89,14 @@ def _files(folder: Path) -> dict[str, Path]:
             names = json.loads((folder / INDEX).read_text("utf-8"))["weight_map"]
             return {key: folder / file for key, file in names.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(_damaged(folder / INDEX, error)) from None
+            raise _damaged(folder / INDEX, error) from None
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as file:
                 found |= dict.fromkeys(file.keys(), path)
         except (SafetensorError, OSError) as error:
-            raise ValueError(_damaged(path, error)) from None
+            raise _damaged(path, error) from None
     if not found:
         raise ValueError(f"checkpoint={str(folder)!r} holds no safetensors file with weights.")
     return found

@@ -45,7 +45,7 @@ ROLES = ("q", "k", "v")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class FusedSlice:
     """The rows of a fused layer that serve one role; it has the weight and bias of a layer, as views."""
 
     layer: nn.Linear
@@ -62,14 +62,14 @@ class Part:
         return None if self.layer.bias is None else self.layer.bias[self.rows]
 
 
-Target = nn.Module | Part
+Target = nn.Module | FusedSlice
 
 
-def part_of(layer: nn.Linear, role: str) -> Part:
+def fused_slice(layer: nn.Linear, role: str) -> FusedSlice:
     """The third of a fused layer that holds a role."""
     m = layer.weight.shape[0] // len(ROLES)
     at = ROLES.index(role)
-    return Part(layer, slice(at * m, (at + 1) * m))
+    return FusedSlice(layer, slice(at * m, (at + 1) * m))
 
 
 def is_fused(name: str, module: nn.Module) -> bool:
@@ -87,27 +87,21 @@ def get(model: nn.Module, name: str) -> Target:
             return holder.get_submodule(role)
         layer = getattr(holder, "base", holder)
         if is_fused(outer, layer):
-            return part_of(cast(nn.Linear, layer), role)
+            return fused_slice(cast(nn.Linear, layer), role)
     return model.get_submodule(name)
 
 
 def modules_of(found: dict[str, dict[str, Target]]) -> list[str]:
-    """Names of the modules that hold the targets that `find` gave, for a method that adapts whole modules.
-
-    Raises
-    ------
-    ValueError
-        If of a fused layer only some roles are targets.
-    """
+    """Names of the modules that hold the targets that `find` gave, for a method that adapts whole modules."""
     targets = [(name, target) for layers in found.values() for name, target in layers.items()]
-    roles = Counter(name.rpartition(".")[0] for name, target in targets if isinstance(target, Part))
+    roles = Counter(name.rpartition(".")[0] for name, target in targets if isinstance(target, FusedSlice))
     for name, count in roles.items():
         if count < len(ROLES):
             raise ValueError(
                 f"targets: {count} of the {len(ROLES)} roles of {name!r} are named, and this method adapts the layer "
                 f"as a whole. Name the layer: {FUSED!r}."
             )
-    names = [name.rpartition(".")[0] if isinstance(target, Part) else name for name, target in targets]
+    names = [name.rpartition(".")[0] if isinstance(target, FusedSlice) else name for name, target in targets]
     return list(dict.fromkeys(names))
 
 
@@ -141,13 +135,7 @@ def model_type(model: nn.Module) -> str:
 
 
 def resolve(model: nn.Module, targets: Targets) -> tuple[str, ...] | str:
-    """Return the targets as given, or the default of the architecture.
-
-    Raises
-    ------
-    ValueError
-        If none are given and the architecture has no default.
-    """
+    """Return the targets as given, or the default of the architecture; ValueError if it has none."""
     if targets is None:
         kind = model_type(model)
         if kind not in DEFAULT:
@@ -193,27 +181,24 @@ def _roles(name: str, module: nn.Module) -> Iterator[tuple[str, Target]]:
     """The layer under its name, or the parts of a fused one under theirs."""
     if is_fused(name, module):
         for role in ROLES:
-            yield f"{name}.{role}", part_of(cast(nn.Linear, module), role)
+            yield f"{name}.{role}", fused_slice(cast(nn.Linear, module), role)
     else:
         yield name, module
 
 
 def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Target]]:
-    """Find the layers to adapt.
+    """Find the layers to adapt: ``nn.Linear``, transformers' ``Conv1D``, and bitsandbytes' quantised ones.
 
     Parameters
     ----------
-    model : nn.Module
-        Any model; its target layers are ``nn.Linear``, transformers' ``Conv1D``, or bitsandbytes' quantised ones.
     targets : list of str, str, or None
         A list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression that
         the full name has to match, as in peft, or "all-linear"; None takes the default of the architecture.
 
     Returns
     -------
-    dict of str to dict of str to nn.Module or Part
-        Category -> name of the layer (or part) in this model -> layer; both in the order of the model. Shapes and
-        weights are read by `in_features`, `out_features` and `identity.weight_of`, whatever it is.
+    dict of str to dict of str to nn.Module or FusedSlice
+        Category -> name of the layer (or slice) in this model -> layer; both in the order of the model.
 
     Raises
     ------
@@ -227,14 +212,14 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
     for module_name, module in model.named_modules():
         whole = _matches(module_name, wanted)
         for name, target in _roles(module_name, module):
-            hits = whole or (_matches(name, wanted) if isinstance(target, Part) else [])
+            hits = whole or (_matches(name, wanted) if isinstance(target, FusedSlice) else [])
             if hits and _check_adaptable(name, module, targets):
                 unused.difference_update(hits)
                 found[name] = target
     if unused:
         raise ValueError(f"targets {sorted(unused)} match no linear layer of {type(model).__name__}; check the names.")
-    _refuse_shared(model, found)
-    refuse_unfit(model, {name: target.layer if isinstance(target, Part) else target for name, target in found.items()})
+    fused = {n.rpartition(".")[0]: target.layer for n, target in found.items() if isinstance(target, FusedSlice)}
+    refuse_unfit(model, fused | {n: target for n, target in found.items() if isinstance(target, nn.Module)})
     return _by_category(found)
 
 
@@ -248,21 +233,6 @@ def _check_adaptable(name: str, module: nn.Module, targets: Targets) -> bool:
         f"targets={targets!r} match {name!r}, a {type(module).__name__}; only nn.Linear, transformers' Conv1D and "
         "bitsandbytes' Linear4bit and Linear8bitLt can be adapted. Narrow the targets to leave it out."
     )
-
-
-def _refuse_shared(model: nn.Module, found: dict[str, Target]) -> None:
-    owners: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        owners.setdefault(id(parameter), []).append(name)
-    for name, target in found.items():
-        layer, own = (target.layer, name.rpartition(".")[0]) if isinstance(target, Part) else (target, name)
-        users = owners.get(id(layer.weight), [])
-        if len(users) > 1:
-            others = [user for user in users if user != f"{own}.weight"]
-            raise ValueError(
-                f"{name!r} shares its weight with {others}: one adapter "
-                "cannot change one use and not the other. Leave it out of the targets, or untie the weights first."
-            )
 
 
 def _by_category(found: dict[str, Target]) -> dict[str, dict[str, Target]]:

@@ -5,31 +5,17 @@ work of a layer is in products that need no compiler. Imported by the first mode
 which takes a second.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from frod.method.reading import read
 
-if TYPE_CHECKING:
-    from frod.method.linear import FrodLinear
-    from frod.method.weights import AdaptedWeight
-
-
-between_graphs = torch.compiler.disable(
+@torch.compiler.disable(
     reason="FRoD's adapted layers run between graphs. For one graph (fullgraph=True), fold the adapter into the "
     "weights first: frod.merge(model)."
 )
-
-
-@between_graphs
-def compute(layer: "FrodLinear", x: Tensor) -> Tensor:
-    """Compute the layer's output outside any graph."""
-    return layer.compute(x)
-
-
-@between_graphs
-def weight(layer: "AdaptedWeight") -> Tensor:
-    """W' as a plain tensor: a graph cannot take one whose numbers are formed later."""
-    return read(layer).clone()
+def call(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Call a function outside any graph."""
+    return function(*args)

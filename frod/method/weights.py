@@ -1,6 +1,6 @@
-"""The weight W' = W + U (diag(lambda - lambda_0) + S) V^T of an adapted layer: formed, read, and its gradient taken on.
+"""The weight W' = W + U (diag(lambda - lambda_0) + S) V^T of an adapted layer: formed, read, and its gradient.
 
-Shapes: m out_features, n in_features, k entries of S. Numbers of the adapter are float32 (float64 for float64 weights),
+Shapes: m out_features, n in_features, k entries of S. lambda and S are float32 (float64 for float64 weights),
 whatever the dtype of the weights.
 """
 
@@ -10,18 +10,31 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from frod.method.adapter import Adapter
+from frod.method.plan import Plan
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
 from frod.method.quantised import follow, is_quantised
-from frod.method.reading import read
+from frod.method.reading import ReadInTraining, ReadWeight
 from frod.method.targets import Target, in_features, is_conv1d, out_features
-from frod.method.waiting import Step
 
 # Steps that optimisers have taken in this process: fused ones write to parameters past their version counters.
 _steps = Counter[str]()
 register_optimizer_step_post_hook(lambda *_: _steps.update(("taken",)))
+
+
+class Adapter(nn.Module):
+    """What trains: lambda (`scale`, (n,)) and S at the places of `pattern` (`rotation`, (k,))."""
+
+    def __init__(self, lambda_0: Tensor, pattern: SparsePattern) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.scale = nn.Parameter(lambda_0.clone())
+        self.rotation = nn.Parameter(lambda_0.new_zeros(pattern.k))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        return super()._apply(on_device_only(fn), recurse)
 
 
 class AdaptedWeight(nn.Module):
@@ -29,6 +42,7 @@ class AdaptedWeight(nn.Module):
 
     Ut: Tensor | None
     lambda_0: Tensor
+    plan: Plan
 
     def __init__(self, base: Target, shared: SharedBasis, *, category: str, lambda_0: Tensor, solve: bool) -> None:
         super().__init__()
@@ -44,8 +58,8 @@ class AdaptedWeight(nn.Module):
         self.register_buffer("lambda_0", lambda_0.to(shared.Vt), persistent=False)
         self.adapters = nn.ModuleDict()
         self.active: str | None = None
-        self.accumulating = False  # set by frod.accumulating, as is `step`
-        self.step: Step | None = None
+        self.accumulating = False  # set by frod.accumulating
+        self.step: Any = None  # the frod.method.accumulation.Step that waits for its last micro-batch
         self._formed: tuple[tuple[Any, ...], Tensor] | None = None
         self._dW: Tensor | None = None
 
@@ -57,9 +71,9 @@ class AdaptedWeight(nn.Module):
     def use(self, name: str | None) -> None:
         """Make one adapter the active one; None, or a name this layer has no adapter of, leaves the frozen layer."""
         self.active = name if name is not None and name in self.adapters else None
-        self.forget()
+        self.drop_cache()
 
-    def forget(self) -> None:
+    def drop_cache(self) -> None:
         """Drop the weight that was formed, and the gradient that waits for the last micro-batch of its step."""
         self._formed = self._dW = self.step = None
 
@@ -68,6 +82,18 @@ class AdaptedWeight(nn.Module):
         """The active adapter."""
         assert self.active is not None
         return cast(Adapter, self.adapters[self.active])
+
+    def apply_base(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """What the frozen layer computes, with another weight if one is given."""
+        if self.quantised:
+            return cast(Tensor, cast(nn.Module, self.base).forward(x))
+        weight = self.frozen.to(x.dtype) if weight is None else weight
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if not self.transposed:
+            return F.linear(x, weight, bias)
+        # The call Conv1D itself makes, to the letter: another one may round otherwise.
+        flat = torch.addmm(cast(Tensor, bias), x.view(-1, x.size(-1)), weight)
+        return flat.view(*x.shape[:-1], self.out_features)
 
     def pattern_places(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of S's entries (k,), in the order of `rotation`."""
@@ -92,16 +118,25 @@ class AdaptedWeight(nn.Module):
     def weight(self) -> Tensor:
         """W' in the layout and dtype of the base layer, for code that reads it instead of calling the layer.
 
-        Gradients flow from it to lambda and S. Over packed numbers (a quantised layer), and without an adapter in use,
-        it is the frozen weight.
+        Gradients flow to lambda and S. Of a quantised layer, and without an adapter in use, it is the frozen weight.
         """
         if self.active is None or self.quantised:
             return self.frozen
         if torch.compiler.is_compiling():
-            from frod.method import uncompiled
+            from frod.method.uncompiled import call
 
-            return cast(Tensor, uncompiled.weight(self))
-        return read(self)
+            return call(_read_now, self)
+        return self.read()
+
+    def read(self) -> Tensor:
+        """`weight` of an adapter in use, formed at the first operation on it."""
+        if torch.is_grad_enabled():
+            terms = self.scale, self.rotation, self.frozen, self.training_weight, self._gradient_of_read
+            return cast(Tensor, ReadInTraining.apply(*terms))
+        return ReadWeight(self.frozen, self.effective_weight)
+
+    def _gradient_of_read(self, dW: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        return self.gradient(dW.T if self.transposed else dW)
 
     @property
     def bias(self) -> Tensor | None:
@@ -109,7 +144,7 @@ class AdaptedWeight(nn.Module):
         return cast("Tensor | None", self.base.bias)
 
     def training_weight(self) -> Tensor:
-        """W' for a training step: formed anew, but once for all its micro-batches.
+        """W' for a training step: formed once for all its micro-batches.
 
         It is kept until the last one's gradient is there, as checkpointing computes that one's forward again. Within a
         step nothing changes it; where a parameter lies does not matter then, and FSDP moves it between micro-batches.
@@ -122,11 +157,11 @@ class AdaptedWeight(nn.Module):
     @torch.inference_mode(False)  # what is kept has to serve training, too
     @torch.no_grad()
     def effective_weight(self) -> Tensor:
-        """W' in the layout and dtype of the base layer.
+        """W' in the layout and dtype of the base layer; in evaluation kept until a parameter changes.
 
-        In evaluation it is formed once and kept until a parameter changes. Changes are told by the steps of optimisers
-        and the version counters of the tensors, which writes through `.data`, and to what FSDP2 keeps in pieces,
-        escape; a forward with gradients, every call of `train()` or `eval()`, and `load_adapter` forget it, too.
+        Changes are told by the steps of optimisers and the version counters of the tensors, which writes through
+        `.data`, and to what FSDP2 shards, escape; a forward with gradients, `train()`, `eval()` and `load_adapter` drop
+        it, too.
         """
         if self.training or any(source.is_inference() for source in self._sources()):
             return self.form_weight()
@@ -147,11 +182,8 @@ class AdaptedWeight(nn.Module):
         return scale, self.rotation
 
     def form_weight(self) -> Tensor:
-        """Compute W' = W + U (diag + S) V^T in the layout and dtype of the base layer.
-
-        The sparse factor goes to the side with fewer rows; the dense product adds to W in the same stroke.
-        """
-        Ut, shared, pattern, values = self.formed_Ut(), self.shared, self.adapter.pattern, self.change()
+        """W' = W + U (diag + S) V^T in the layout and dtype of the base layer; S goes to the side with fewer rows."""
+        values, Ut, shared, pattern = self.change(), self.formed_Ut(), self.shared, self.adapter.pattern
         if self._pattern_on_U:
             left, right = pattern.transposed_times(values, Ut).T, shared.Vt
         else:
@@ -185,6 +217,7 @@ class AdaptedWeight(nn.Module):
 
     def change(self) -> Tensor:
         """diag(lambda - lambda_0) + S, its values at the places of the pattern (p,)."""
+        self.check_lambda()
         return self.adapter.pattern.values(self.scale.detach() - self.lambda_0, self.rotation.detach())
 
     def project(self, dW: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,13 +231,11 @@ class AdaptedWeight(nn.Module):
     def gradient(self, dW: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """Gradients of lambda and S from a micro-batch's dW (m, n); None for all of a step's but the last.
 
-        Meanwhile dW is summed, in the adapter's precision, so that it is projected once a step.
+        Meanwhile dW is summed, in the adapter's precision.
         """
-        if self.accumulating:
+        if self.accumulating or self._dW is not None:
             self._dW = dW.to(self.lambda_0.dtype) if self._dW is None else self._dW.add_(dW)
-            return None, None
-        if self._dW is not None:
-            dW, self._dW, self._formed = self._dW.add_(dW), None, None
+            return (None, None) if self.accumulating else self.leftover()
         return self.project(dW)
 
     @property
@@ -224,6 +255,10 @@ class AdaptedWeight(nn.Module):
         # In half precision only V is kept exactly, so the sparse sums are taken over V.
         return self.out_features < self.in_features and self.frozen.dtype == self.shared.Vt.dtype
 
+    def lighter(self) -> str:
+        """Which plan to turn to when memory does not suffice."""
+        return f"FRoD: plan={self.plan!r} keeps U or forms W'; attach with plan='input_side', which needs neither."
+
     def check_lambda(self) -> None:
         """Refuse a lambda that a wrapper took away, or rounded: what it learns is below half precision's steps."""
         scale = self.scale
@@ -240,7 +275,7 @@ class AdaptedWeight(nn.Module):
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.forget()
+        self.drop_cache()
         if recurse:
             for child in self.children():
                 child._apply(fn)
@@ -251,3 +286,8 @@ class AdaptedWeight(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_formed": None, "_dW": None, "step": None}
+
+
+def _read_now(layer: AdaptedWeight) -> Tensor:
+    """`read` as a plain tensor: a graph cannot take one whose numbers are formed later."""
+    return layer.read().clone()

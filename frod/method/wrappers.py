@@ -25,26 +25,26 @@ def is_ddp(model: nn.Module) -> bool:
     return isinstance(model, nn.parallel.DistributedDataParallel)
 
 
-def in_pieces(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     """Whether each process has a piece of the tensor only."""
     return hasattr(tensor, "full_tensor")
 
 
 def is_distributed(model: nn.Module) -> bool:
     """Whether a wrapper for several processes has taken note of which parameters train."""
-    return any(map(is_ddp, model.modules())) or any(in_pieces(parameter) for parameter in model.parameters())
+    return any(map(is_ddp, model.modules())) or any(is_sharded(parameter) for parameter in model.parameters())
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """The tensor in one piece. All processes have to ask for it."""
     tensor = tensor.detach()
-    return cast(Tensor, cast(Any, tensor).full_tensor()) if in_pieces(tensor) else tensor
+    return cast(Tensor, cast(Any, tensor).full_tensor()) if is_sharded(tensor) else tensor
 
 
 @torch.no_grad()
-def fill(tensor: Tensor, values: Tensor) -> None:
+def copy_into(tensor: Tensor, values: Tensor) -> None:
     """Copy values, which every process has, into a tensor or the piece of it that is here."""
-    if in_pieces(tensor):
+    if is_sharded(tensor):
         from torch.distributed.tensor import distribute_tensor
 
         mine = cast(Any, tensor)

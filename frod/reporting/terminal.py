@@ -107,7 +107,7 @@ def plan_table(rows: list[CategoryPlan], title: str) -> Table:
         left = name in ("category", "plan")
         table.add_column(name, Text(footers.get(name, "")), justify="left" if left else "right", overflow="fold")
     for row in rows:
-        cells = [row.category, str(row.layers), f"{row.m} × {row.n}", show.short_count(row.k), row.way]
+        cells = [row.category, str(row.layers), f"{row.m} × {row.n}", show.short_count(row.k), row.strategy]
         cells += [f"{row.multiply_adds / row.full:.2f}", _mebibytes(row.basis_bytes), _mebibytes(row.weight_bytes)]
         table.add_row(*map(Text, cells))
     return table

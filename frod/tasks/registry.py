@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod import entries
-from frod.entries import Count, Entry, HubName, Inside, Name
+from frod import schema
+from frod.schema import Count, HubName, Inside, Name, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 
 
-class Hub(Entry):
+class Hub(StrictModel):
     """A data set of the Hugging Face Hub, in parquet files."""
 
     hub: HubName
@@ -38,7 +38,7 @@ class Hub(Entry):
         return self.files.get(split, f"{self.config}/{split}-*.parquet")
 
 
-class Package(Entry):
+class Package(StrictModel):
     """Data that an installed Python package ships."""
 
     package: str
@@ -46,14 +46,14 @@ class Package(Entry):
     options: dict[str, Any] = {}
 
 
-class Generator(Entry):
+class Generator(StrictModel):
     """Data that is computed; always labelled synthetic."""
 
     generator: Literal["sums"]
     options: dict[str, Any] = {}
 
 
-class Local(Entry):
+class Local(StrictModel):
     """Your own data. Seen from the folder of params.yaml:
 
     - a csv, tsv or parquet file: one split, `all`;
@@ -64,7 +64,7 @@ class Local(Entry):
     path: Path
 
 
-class Columns(Entry):
+class Columns(StrictModel):
     """Which columns of a table hold what."""
 
     text: list[str] = []
@@ -77,7 +77,7 @@ class Columns(Entry):
     """Column of whole numbers that name the examples; null: the position in the source."""
 
 
-class Rows(Entry):
+class Rows(StrictModel):
     """What a split of the source must hold."""
 
     rows: Count
@@ -85,7 +85,7 @@ class Rows(Entry):
     """Examples of each class, in the order of the source's classes."""
 
 
-class Part(Entry):
+class Part(StrictModel):
     """Where a split of the task comes from."""
 
     from_: Annotated[Inside, Field(alias="from")]
@@ -94,7 +94,7 @@ class Part(Entry):
     """How many examples are drawn, stratified by class; null: all that no other split draws."""
 
 
-class TaskSpec(Entry):
+class TaskSpec(StrictModel):
     """One benchmark."""
 
     title: str
@@ -183,7 +183,7 @@ class TaskSpec(Entry):
         return self
 
 
-class Named(Entry):
+class Named(StrictModel):
     """A task and its name, as the workflow gives it to `frod task`."""
 
     name: Name
@@ -248,10 +248,10 @@ def _check_choices(task: TaskSpec) -> None:
 
 
 def load(path: Path = REGISTRY) -> dict[str, TaskSpec]:
-    """Return the registry's entries by name; ValueError as in frod.entries.load."""
-    return entries.load(TaskSpec, path)
+    """Return the registry's entries by name; ValueError as in frod.schema.load."""
+    return schema.load(TaskSpec, path)
 
 
 def get(name: str) -> TaskSpec:
     """Return one task; ValueError with the known names where there is none of this name."""
-    return entries.get(load(), "task", name)
+    return schema.get(load(), "task", name)

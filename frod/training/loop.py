@@ -17,7 +17,7 @@ from torch.nn import functional
 import frod
 from frod import backbones
 from frod.config import Training
-from frod.method.wrappers import whole
+from frod.method.wrappers import full_tensor
 from frod.training import checkpoints, sharding
 from frod.training.order import Budget
 from frod.training.predict import move
@@ -134,7 +134,7 @@ class Trainer:
                 total += self._backward(micro, len(batch))
         total += self._backward(last, len(batch))
         limit = self.training.clip if self.training.clip is not None else math.inf
-        norm = whole(self.accelerator.clip_grad_norm_(self.trained, limit))
+        norm = full_tensor(self.accelerator.clip_grad_norm_(self.trained, limit))
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.pending.append((step, total, norm))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from frod.method.wrappers import fill, in_pieces, whole
+from frod.method.wrappers import copy_into, full_tensor, is_sharded
 
 
 def shard(model: nn.Module, device: torch.device, processes: int) -> None:
@@ -44,7 +44,7 @@ def reshard(model: nn.Module) -> None:
 
 def whole_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return them in one piece, those that were in pieces on the CPU. All processes have to ask."""
-    return {name: whole(tensor).cpu() if in_pieces(tensor) else tensor for name, tensor in tensors.items()}
+    return {name: full_tensor(tensor).cpu() if is_sharded(tensor) else tensor for name, tensor in tensors.items()}
 
 
 def whole_optimiser(optimiser: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def whole_optimiser(optimiser: Any) -> dict[str, Any]:
 def load_tensors(here: dict[str, torch.Tensor], stored: dict[str, torch.Tensor]) -> None:
     """Copy whole tensors into those of the same name, or into the pieces of them that are here."""
     for name, tensor in here.items():
-        fill(tensor, stored[name])
+        copy_into(tensor, stored[name])
 
 
 def load_optimiser(optimiser: Any, stored: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def load_optimiser(optimiser: Any, stored: dict[str, Any]) -> None:
 
 def _like(tensor: torch.Tensor, parameter: Any) -> torch.Tensor:
     """A moment of a parameter, cut up as that is; the count of steps stays as it is."""
-    if not in_pieces(parameter) or tensor.shape != parameter.shape:
+    if not is_sharded(parameter) or tensor.shape != parameter.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 

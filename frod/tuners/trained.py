@@ -62,7 +62,7 @@ def save(model: nn.Module, path: Path, kind: str) -> None:
     from torch import distributed
 
     from frod import files
-    from frod.method.wrappers import is_distributed, whole
+    from frod.method.wrappers import full_tensor, is_distributed
 
     first = not distributed.is_initialized() or distributed.get_rank() == 0
     if kind == "frod":
@@ -73,7 +73,7 @@ def save(model: nn.Module, path: Path, kind: str) -> None:
         return
     from safetensors.torch import save_file
 
-    tensors = {name: whole(t).cpu().contiguous().clone() for name, t in trained_state(model).items()}
+    tensors = {name: full_tensor(t).cpu().contiguous().clone() for name, t in trained_state(model).items()}
     if first:
         with files.path_for(path) as partial:
             save_file(tensors, partial)

@@ -12,7 +12,7 @@ from generators import altered, examples, is_clear, refusal, torn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frod import command_line, plain
+from frod import command_line, safe_yaml
 from frod.backbones import registry as backbones
 from frod.commands.params import load_workflow
 from frod.config import Run
@@ -134,5 +134,5 @@ def test_what_is_read_is_what_was_written(suite):
         text = yaml.safe_dump(suite, allow_unicode=True)
     except (yaml.YAMLError, UnicodeEncodeError, RecursionError):
         return
-    found, message = refusal(lambda: plain.from_yaml(text, "file"))
+    found, message = refusal(lambda: safe_yaml.from_yaml(text, "file"))
     assert found == yaml.safe_load(text) if message is None else is_clear(message, ["file: "])

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from frod import plain
+from frod import safe_yaml
 from frod.commands.params import load_workflow
 from frod.config import load
-from frod.entries import from_json
+from frod.schema import from_json
 from frod.tasks.registry import TaskSpec
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -63,9 +63,9 @@ def test_a_folder_or_nothing_in_a_files_place(tmp_path):
     with pytest.raises(ValueError, match=r"params\.yaml: suite: there is no .*folder\.yaml"):
         load({"suite": "folder.yaml"}, tmp_path)
     with pytest.raises(ValueError, match=r"folder\.yaml: cannot be read \(Is a directory\)"):
-        plain.read(tmp_path / "folder.yaml")
+        safe_yaml.read(tmp_path / "folder.yaml")
     with pytest.raises(ValueError, match=r"none\.yaml: cannot be read \(No such file or directory\)"):
-        plain.read(tmp_path / "none.yaml")
+        safe_yaml.read(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize("name", ["a" * 400, "x\ny", "../../etc/passwd", "/dev/null", "$(touch x)", ".yaml", "A.yaml"])
@@ -120,7 +120,7 @@ def test_many_faults_are_not_all_listed():
     with pytest.raises(ValueError) as error:
         from_json(TaskSpec, json.dumps({f"key{i}": 0 for i in range(500)}), "--spec")
     lines = str(error.value).split("\n")
-    assert len(lines) == 21 and "more faults" in lines[-1]
+    assert len(lines) == 21 and "more errors" in lines[-1]
 
 
 def test_parameters_that_are_no_mapping(tmp_path):

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import frod
-from frod.method import peft_basis, peft_layers
-from frod.method.attachment import frod_layers
+from frod.method.state import frod_layers
+from frod.peft.basis import entries
+from frod.peft.layers import category_of_name, index_of_name
 
 peft = pytest.importorskip("peft")
 peft_model = pytest.importorskip("peft.tuners.frod.model")
@@ -296,8 +297,8 @@ def test_names_are_grouped_as_peft_groups_them():
         "stage.1.layers.6.mlp.fc1",
     ]
     for at, name in enumerate(names):
-        assert peft_layers.category_of_name(name) == peft_model._category_from_key(name)
-        assert peft_layers.index_of_name(name, at) == peft_model._layer_index_from_key(name, at)
+        assert category_of_name(name) == peft_model._category_from_key(name)
+        assert index_of_name(name, at) == peft_model._layer_index_from_key(name, at)
 
 
 @pytest.mark.parametrize("rate", [0, 1e-9, 0.01, 0.29, 1])
@@ -305,7 +306,7 @@ def test_as_many_entries_as_peft_makes(rate):
     for n in (6, 7, 10, 100):
         layer = nn.ModuleDict({"a": nn.ModuleDict({"fc": nn.Linear(n, n)})})
         made = peft.get_peft_model(layer, peft.FrodConfig(target_modules=["fc"], sparse_rate=rate, progressbar=False))
-        assert peft_basis.entries(n, rate) == made.base_model.frod_s_indices["a_fc"]["default"].shape[1]
+        assert entries(n, rate) == made.base_model.frod_s_indices["a_fc"]["default"].shape[1]
 
 
 def test_peft_itself_does_not_survive_other_signs_of_V(micro, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import torch
 import frod
 from frod.method import decomposition
 from frod.method.identity import weight_of
-from frod.method.plan import WAYS
+from frod.method.plan import STRATEGIES
 from frod.method.targets import find
 
 peft_model = pytest.importorskip("peft.tuners.frod.model")
@@ -97,7 +97,7 @@ def side_by_side(model, disturb=0.02):
     return adapted, theirs, sorted(targets)
 
 
-@pytest.mark.parametrize("plan", WAYS)
+@pytest.mark.parametrize("plan", STRATEGIES)
 def test_forward_and_gradients_are_peft_s(minilm, tokens, plan):
     adapted, theirs, names = side_by_side(minilm)
     for name in names:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from frod import config
-from frod.entries import Entry
+from frod.schema import StrictModel
 
 ROOT = Path(__file__).parents[2]
 SUITE = {
@@ -147,7 +147,7 @@ def test_params_yaml_states_every_default(tmp_path):
     assert re.findall(r"^  (\w+):", (ROOT / "params.yaml").read_text(), re.M) == [
         name
         for field in config.Params.model_fields.values()
-        if isinstance(field.default, Entry)
+        if isinstance(field.default, StrictModel)
         for name in type(field.default).model_fields
     ]
 

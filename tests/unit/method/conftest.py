@@ -5,13 +5,10 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
-from toy import Toy
+from toy import TARGETS, Toy, disturb
 
 import frod
 from frod.method.linear import FrodLinear
-
-TARGETS = ["attention", "up", "down", "conv"]
-
 
 SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = SMALL | {"vocab_size": 10, "pad_token_id": 0}
@@ -61,18 +58,11 @@ def make_model():
 
 @pytest.fixture
 def make_adapted(make_model):
-    def make(dtype=torch.float32, *, sparse_rate=0.1, plan="auto", disturb=0.0, train=("head",), **sizes):
+    def make(dtype=torch.float32, *, sparse_rate=0.1, plan="auto", by=0.0, train=("head",), **sizes):
         model = make_model(dtype, **sizes)
         basis = frod.extract_basis(model, TARGETS, progress=False)
         frod.attach(model, basis, sparse_rate=sparse_rate, plan=plan, train=train)
-        if disturb:
-            generator = torch.Generator().manual_seed(7)
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    if parameter.requires_grad:
-                        noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                        parameter.add_((disturb * noise).to(parameter.dtype))
-        return model, basis
+        return disturb(model, by, seed=7), basis
 
     return make
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from toy import Toy
+from toy import PLANS, TARGETS, Toy, adapt, disturb
 
 import frod
 from frod.method.linear import FrodLinear
+from frod.method.wrappers import full_tensor
 
-PLANS = ["materialised", "factored", "input_side"]
 EXAMPLES, PROCESSES = 8, 2
 RATES = {"lr_scale": 0.1, "lr_rotation": 0.1, "lr_head": 0.1}
 
@@ -28,13 +28,8 @@ def adapted(plan, dtype=torch.float32):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     model.to(dtype)
-    basis = frod.extract_basis(model, ["attention", "up", "down", "conv"], progress=False)
-    frod.attach(model, basis, sparse_rate=0.1, plan=plan, train=["head"])
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.train(), basis
+    disturb(adapt(model, TARGETS, plan=plan, train=["head"]))
+    return model.train(), model._frod.basis
 
 
 def examples(dtype=torch.float32):
@@ -60,13 +55,9 @@ def skipping(plan):
     return model
 
 
-def whole(tensor):
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
 def gradients(model):
     found = {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
-    return {name: whole(grad).clone() for name, grad in found.items()}
+    return {name: full_tensor(grad).clone() for name, grad in found.items()}
 
 
 def counting():
@@ -210,7 +201,7 @@ class Worker:
 
     def folded(self, case, model):
         """The state of a plain model, as the Trainer has `save_pretrained` write it: whole in the first process."""
-        from frod.method.states import fold
+        from frod.method.state_dict import fold
 
         state = self.accelerator.get_state_dict(model)
         fold(model, state)

@@ -4,15 +4,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from toy import outputs
 
 import frod
 
 X = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(1))
-
-
-def outputs(model):
-    with torch.no_grad():
-        return model.eval()(X)
 
 
 def train(model, steps=3):
@@ -21,7 +17,7 @@ def train(model, steps=3):
         optimiser.zero_grad()
         model.train()(X).square().mean().backward()
         optimiser.step()
-    return outputs(model)
+    return outputs(model, X)
 
 
 @pytest.fixture
@@ -35,9 +31,9 @@ def two(make_model, make_adapted):
 
 def test_a_second_adapter_starts_from_the_frozen_model_and_its_head(make_model, two):
     model, _, trained = two
-    frozen = outputs(make_model())
-    assert torch.equal(outputs(model), frozen)
-    assert torch.equal(outputs(frod.set_adapter(model, "default")), trained)
+    frozen = outputs(make_model(), X)
+    assert torch.equal(outputs(model, X), frozen)
+    assert torch.equal(outputs(frod.set_adapter(model, "default"), X), trained)
     assert not torch.equal(trained, frozen)
 
 
@@ -48,8 +44,8 @@ def test_only_the_one_in_use_trains(two):
     }
     assert model.blocks[0].up.rotation.numel() == int(0.2 * 8 * 8)
     other = train(model)
-    assert torch.equal(outputs(frod.set_adapter(model, "default")), trained)
-    assert torch.equal(outputs(frod.set_adapter(model, "other")), other)
+    assert torch.equal(outputs(frod.set_adapter(model, "default"), X), trained)
+    assert torch.equal(outputs(frod.set_adapter(model, "other"), X), other)
 
 
 def test_it_trains_as_if_alone(make_model, two):
@@ -65,14 +61,14 @@ def test_saved_by_name_and_loaded_beside_another(make_model, two, tmp_path):
     frod.save_adapter(frod.set_adapter(model, "default"), tmp_path / "default.safetensors")
     fresh = frod.load_adapter(make_model(), tmp_path / "default.safetensors", basis, name="a")
     frod.load_adapter(fresh, tmp_path / "other.safetensors", basis, name="b")
-    assert torch.equal(outputs(fresh), other)
-    assert torch.equal(outputs(frod.set_adapter(fresh, "a")), trained)
+    assert torch.equal(outputs(fresh, X), other)
+    assert torch.equal(outputs(frod.set_adapter(fresh, "a"), X), trained)
 
 
 def test_merging_folds_in_the_one_in_use(two):
     model, _, trained = two
     merged = frod.merge(frod.set_adapter(model, "default"))
-    assert torch.equal(outputs(merged), trained)
+    assert torch.equal(outputs(merged, X), trained)
     assert not [name for name in merged.state_dict() if "adapters" in name]
 
 
@@ -90,24 +86,24 @@ def test_through_the_wrapper_of_a_compiled_model(two, tmp_path):
     compiled = torch.compile(model, backend="eager")
     assert frod.set_adapter(compiled, "default") is compiled
     assert {name for name, p in model.named_parameters() if p.requires_grad} >= {"head.weight", "head.bias"}
-    assert torch.equal(outputs(compiled), trained)
+    assert torch.equal(outputs(compiled, X), trained)
     assert "head" in [g["name"] for g in frod.parameter_groups(compiled, lr_scale=1, lr_rotation=1, lr_head=1)]
     frod.save_adapter(compiled, tmp_path / "a.safetensors")
     frod.load_adapter(frod.set_adapter(compiled, "other"), tmp_path / "a.safetensors", basis, name="default")
-    assert torch.equal(outputs(compiled), trained)
+    assert torch.equal(outputs(compiled, X), trained)
     frod.attach(compiled, basis, name="third", train=["head"])
-    assert not torch.equal(outputs(compiled), trained)
-    assert torch.equal(outputs(frod.merge(frod.set_adapter(compiled, "default"))), trained)
+    assert not torch.equal(outputs(compiled, X), trained)
+    assert torch.equal(outputs(frod.merge(frod.set_adapter(compiled, "default")), X), trained)
     torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("name", ["", "glue/cola.v1", "keys", 3])
 def test_a_name_that_torch_cannot_keep_is_refused_and_nothing_is_touched(two, name):
     model, basis, _ = two
-    before = outputs(frod.set_adapter(model, "default"))
+    before = outputs(frod.set_adapter(model, "default"), X)
     with pytest.raises(ValueError, match="cannot name an adapter"):
         frod.attach(model, basis, name=name, train=["head"])
-    assert torch.equal(outputs(model), before)
+    assert torch.equal(outputs(model, X), before)
 
 
 def test_a_file_that_does_not_fit_leaves_the_model_as_it_was(two, tmp_path):
@@ -116,14 +112,14 @@ def test_a_file_that_does_not_fit_leaves_the_model_as_it_was(two, tmp_path):
     frod.set_adapter(model, "default")
     with pytest.raises(ValueError, match="sparse_rate"):
         frod.load_adapter(model, tmp_path / "other", basis)
-    assert torch.equal(outputs(model), trained)
+    assert torch.equal(outputs(model, X), trained)
     stored = load_file(tmp_path / "other")
     settings = safe_open(tmp_path / "other", "pt").metadata()
     save_file(stored | {"head.head.bias": torch.zeros(99)}, tmp_path / "broken", metadata=settings)
     for name in ("third", "other"):
         with pytest.raises(ValueError, match="shape"):
             frod.load_adapter(model, tmp_path / "broken", basis, name=name)
-        assert torch.equal(outputs(model), trained)
+        assert torch.equal(outputs(model, X), trained)
     frod.load_adapter(model, tmp_path / "other", basis, name="third")
 
 

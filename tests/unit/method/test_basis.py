@@ -5,11 +5,10 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from toy import TARGETS
 
 import frod
 from frod.method.identity import weight_of
-
-TARGETS = ["attention", "up", "down", "conv"]
 
 
 @pytest.fixture
@@ -101,13 +100,6 @@ def test_extraction_only_reads(model):
     frod.extract_basis(model, TARGETS, progress=False)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert [parameter.requires_grad for parameter in model.parameters()] == flags
-
-
-def test_float32_is_good_enough_to_attach(model):
-    basis = frod.extract_basis(model, TARGETS, dtype=torch.float32, progress=False)
-    for category in basis.categories.values():
-        assert category.facts["largest_reconstruction_error"] < 1e-5
-        assert 0 < category.facts["eigenvector_error"] < 1e-4
 
 
 def test_unused_inputs_get_a_lambda_of_zero_and_stay_exact(make_model):

@@ -6,11 +6,11 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from toy import PLANS, adapt, assert_equal, disturb, gradients
 
 import frod
 from frod.method.linear import FrodLinear
 
-PLANS = ["materialised", "factored", "input_side"]
 BATCH = 4
 
 
@@ -19,13 +19,7 @@ def adapted(build):
     def make(name, plan):
         torch.manual_seed(0)
         model = build(name, "cpu")
-        basis = frod.extract_basis(model, progress=False)
-        frod.attach(model, basis, sparse_rate=0.1, plan=plan)
-        with torch.no_grad():
-            for p in model.parameters():
-                if p.requires_grad:
-                    p.add_(0.1 * torch.randn_like(p))
-        return model.train()
+        return disturb(adapt(model, plan=plan, train=None)).train()
 
     return make
 
@@ -41,19 +35,6 @@ def text():
     return {"input_ids": torch.arange(BATCH * 5).view(BATCH, 5) % 10, "labels": torch.tensor([0, 1, 1, 0])}
 
 
-def gradients(model):
-    found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
-    assert all(g is not None and g.any() for g in found.values())
-    model.zero_grad()
-    return found
-
-
-def equal(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, expected in theirs.items():
-        torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}")
-
-
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
@@ -67,7 +48,7 @@ def test_the_gradients_are_those_without_checkpointing(adapted, name, plan, use_
         torch.manual_seed(1)
         model(**text()).loss.backward()
         results.append(gradients(model))
-    equal(results[1], results[0])
+    assert_equal(results[1], results[0])
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -79,7 +60,7 @@ def test_vision_models(adapted, plan):
     expected = gradients(model)
     model.set_grad_checkpointing(True)
     model(x).square().mean().backward()
-    equal(gradients(model), expected)
+    assert_equal(gradients(model), expected)
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
@@ -112,4 +93,4 @@ def test_accumulation_forms_and_projects_once(adapted, calls, use_reentrant):
             with frod.accumulating(model, BATCH) if i < BATCH - 1 else nullcontext():
                 (model(**{name: t[i : i + 1] for name, t in text().items()}).loss / BATCH).backward()
         assert calls == {"form_weight": layers, "project": layers}
-        equal(gradients(model), expected)
+        assert_equal(gradients(model), expected)

@@ -8,10 +8,9 @@ import shutil
 
 import pytest
 import torch
+from toy import PLANS, adapt, outputs
 
 import frod
-
-PLANS = ["materialised", "factored", "input_side"]
 
 
 @pytest.fixture(autouse=True)
@@ -35,44 +34,38 @@ def step(model, x, lr=0.1):
     return [loss.detach(), *gradients]
 
 
-def scores(model, x):
-    model.eval()
-    with torch.no_grad():
-        return model(x)
-
-
 @pytest.mark.parametrize("plan", PLANS)
 def test_training_and_evaluation_equal_the_eager_ones(make_adapted, plan):
-    eager, _ = make_adapted(plan=plan, disturb=0.1, layers=1)
+    eager, _ = make_adapted(plan=plan, by=0.1, layers=1)
     compiled = torch.compile(copy.deepcopy(eager), backend="aot_eager")
     x = torch.randn(5, 3, 8)
     for _ in range(2):
         for ours, theirs in zip(step(compiled, x), step(eager, x), strict=True):
             torch.testing.assert_close(ours, theirs)
-        torch.testing.assert_close(scores(compiled, x), scores(eager, x))
+        torch.testing.assert_close(outputs(compiled, x), outputs(eager, x))
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_compiled_evaluation_follows_the_parameters(make_adapted, plan):
     """In place, without a step between: the weight kept for evaluation must not have become part of the graph."""
-    eager, _ = make_adapted(plan=plan, disturb=0.1, layers=1)
+    eager, _ = make_adapted(plan=plan, by=0.1, layers=1)
     compiled = torch.compile(eager, backend="aot_eager")
     x = torch.randn(5, 3, 8)
-    before = scores(compiled, x)
+    before = outputs(compiled, x)
     with torch.no_grad():
         for name, p in eager.named_parameters():
             if name.endswith(("scale", "rotation")):
                 p.mul_(1.5)
-    after = scores(compiled, x)
+    after = outputs(compiled, x)
     fresh = copy.deepcopy(eager)  # keeps no weight
-    torch.testing.assert_close(after, scores(fresh, x))
+    torch.testing.assert_close(after, outputs(fresh, x))
     assert (after - before).abs().max() > 1e-2
 
 
 def test_blocks_share_what_is_compiled(make_adapted):
     """More blocks than one function may be compiled for: none of them falls back to eager for that."""
     limit = torch._dynamo.config.recompile_limit
-    eager, _ = make_adapted(disturb=0.01, layers=limit + 2)
+    eager, _ = make_adapted(by=0.01, layers=limit + 2)
     compiled = torch.compile(copy.deepcopy(eager), backend="eager")
     x = torch.randn(5, 3, 8)
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
@@ -82,8 +75,7 @@ def test_blocks_share_what_is_compiled(make_adapted):
 
 def test_fused_layers_compile(build):
     model = build("timm", "cpu")
-    basis = frod.extract_basis(model, progress=False)
-    frod.attach(model, basis, sparse_rate=0.1, train=["head"])
+    adapt(model, train=["head"])
     compiled = torch.compile(copy.deepcopy(model), backend="aot_eager")
     x = torch.randn(2, 3, 8, 8)
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
@@ -94,19 +86,19 @@ def test_fused_layers_compile(build):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the compiler of CPU code needs g++")
 def test_the_default_compiler(make_adapted):
     """What it fuses it may round otherwise."""
-    eager, _ = make_adapted(disturb=0.1, layers=1)
+    eager, _ = make_adapted(by=0.1, layers=1)
     compiled = torch.compile(copy.deepcopy(eager))
     x = torch.randn(5, 3, 8)
     for ours, theirs in zip(step(compiled, x), step(eager, x), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(scores(compiled, x), scores(eager, x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs(compiled, x), outputs(eager, x), rtol=1e-4, atol=1e-5)
 
 
 def test_one_graph_is_refused_with_the_remedy_and_works_once_merged(make_adapted):
-    model, _ = make_adapted(disturb=0.1, layers=1)
+    model, _ = make_adapted(by=0.1, layers=1)
     x = torch.randn(5, 3, 8)
-    expected = scores(model, x)
+    expected = outputs(model, x)
     with pytest.raises(torch._dynamo.exc.Unsupported, match="merge"):
         torch.compile(model, backend="eager", fullgraph=True)(x)
     merged = torch.compile(frod.merge(model), backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(scores(merged, x), expected)
+    torch.testing.assert_close(outputs(merged, x), expected)

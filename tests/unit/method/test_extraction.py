@@ -6,11 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
+from toy import TARGETS
 
 import frod
 from frod.method import extraction
-
-TARGETS = ["attention", "up", "down", "conv"]
 
 
 def save(model, folder, *, prefix="", shards=1):
@@ -72,7 +71,7 @@ def test_what_the_files_lack_or_have_in_another_shape_is_named(make_model, tmp_p
         frod.extract_basis(empty, TARGETS, progress=False, checkpoint=tmp_path / "narrow")
     file = save(make_model(), tmp_path / "cut") / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"cut/model\.safetensors cannot be read: .* cut short; fetch it anew"):
+    with pytest.raises(ValueError, match=r"cut/model\.safetensors cannot be read: .* cut short; fetch it again"):
         frod.extract_basis(empty, TARGETS, progress=False, checkpoint=tmp_path / "cut")
 
 
@@ -131,7 +130,7 @@ def test_autocast_rounds_neither_the_basis_nor_what_is_attached(make_model):
         ({"facts": {"largest_reconstruction_error": 0.1}}, "largest_reconstruction_error is 0.1, more than 1e-05"),
         ({"facts": {"largest_reconstruction_error": float("nan")}}, "largest_reconstruction_error is nan"),
         ({"facts": {"dtype": "float32", "eigenvector_error": 0.1}}, r"again with dtype=torch\.float64"),
-        ({"V_inv_t": torch.eye(24)}, "V and the inverse stored beside it disagree"),
+        ({"V_inv_t": torch.eye(24)}, "V and the inverse stored with it disagree"),
     ],
 )
 def test_a_basis_beyond_its_bounds_is_not_attached(make_model, change, message):

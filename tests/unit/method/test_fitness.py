@@ -7,6 +7,7 @@ import torch
 from accelerate import cpu_offload
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from toy import adapt, disturb, outputs
 
 import frod
 
@@ -36,15 +37,7 @@ class Blocks(nn.Module):
 
 
 def attach(model):
-    return frod.attach(model, frod.extract_basis(model, ["a"], progress=False), sparse_rate=0.1)
-
-
-def disturbed(model):
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.3)
-    return model
+    return adapt(model, ["a"])
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -61,10 +54,9 @@ def test_made_a_plain_one_it_is_adapted():
     model, x = Blocks(), torch.randn(3, N)
     for block in model.blocks:
         prune.remove(prune.l1_unstructured(block["a"], "weight", 0.3), "weight")
-    disturbed(attach(model))
-    with torch.no_grad():
-        expected = model.eval()(x)
-        assert torch.equal(frod.merge(model)(x), expected)
+    disturb(attach(model))
+    expected = outputs(model, x)
+    assert torch.equal(outputs(frod.merge(model), x), expected)
 
 
 def test_a_forward_of_its_own_is_refused():
@@ -97,9 +89,7 @@ def test_storage_that_another_tensor_uses_is_refused(share):
     """Merging would change that one, too."""
     model = Blocks()
     share(model)
-    with pytest.raises(
-        ValueError, match=r"'blocks\.0\.a' shares its weight's storage with '.*': .*Leave it out of the targets"
-    ):
+    with pytest.raises(ValueError, match=r"'blocks\.0\.a' shares its weight with '.*': .*Leave it out of the targets"):
         frod.extract_basis(model, ["a"], progress=False)
 
 
@@ -124,7 +114,7 @@ def test_pieces_of_one_storage_that_do_not_overlap_are_adapted_each_for_itself(p
     with torch.no_grad():
         for block, piece in zip(model.blocks, pieces(torch.randn(2 * N, N)), strict=True):
             block["a"].weight = nn.Parameter(piece)
-        disturbed(attach(model))
+        disturb(attach(model))
         expected = model.eval()(x)
         assert torch.equal(frod.merge(model)(x), expected)
 
@@ -141,13 +131,13 @@ def test_a_weight_in_another_layout_starts_and_merges_to_the_bit(layout, T):
         expected = model.eval()(x)
         assert torch.equal(attach(model)(x), expected)
         assert torch.equal(model.train()(x), expected)
-        adapted = disturbed(model).eval()(x)
+        adapted = disturb(model).eval()(x)
         assert torch.equal(frod.merge(model)(x), adapted)
         assert not model.blocks[0]["a"].weight.is_contiguous()
 
 
 def test_merging_under_autocast_does_not_round_the_weights():
-    plain, under = disturbed(attach(Blocks())), disturbed(attach(Blocks()))
+    plain, under = disturb(attach(Blocks())), disturb(attach(Blocks()))
     frod.merge(plain)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         frod.merge(under)

@@ -8,6 +8,7 @@ import timm
 import torch
 import transformers as t
 from torch import nn
+from toy import disturb, outputs
 
 import frod
 from frod.method import heads
@@ -26,16 +27,7 @@ def gpt2():
 
 
 def logits(model):
-    with torch.no_grad():
-        return model(IDS).logits
-
-
-def disturb(model):
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return outputs(model, IDS).logits
 
 
 def attached(model, **settings):

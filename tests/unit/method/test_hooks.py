@@ -5,29 +5,31 @@ import torch
 from accelerate.hooks import AlignDevicesHook, ModelHook, add_hook_to_module, remove_hook_from_module
 from torch import nn
 from torch.nn import functional as F
+from toy import adapt
 
 import frod
 
 N = 8
 REGISTER = {
-    "forward": lambda layer, seen: layer.register_forward_hook(lambda m, x, y: seen.append((x[0].shape, y.shape))),
-    "forward with names": lambda layer, seen: layer.register_forward_hook(
-        lambda m, x, names, y: seen.append((x[0].shape, y.shape)), with_kwargs=True
-    ),
-    "forward, always": lambda layer, seen: layer.register_forward_hook(
-        lambda m, x, y: seen.append((x[0].shape, y.shape)), always_call=True
-    ),
-    "before": lambda layer, seen: layer.register_forward_pre_hook(lambda m, x: seen.append((x[0].shape, x[0].shape))),
-    "before, with names": lambda layer, seen: layer.register_forward_pre_hook(
-        lambda m, x, names: seen.append((x[0].shape, x[0].shape)), with_kwargs=True
-    ),
-    "backward": lambda layer, seen: layer.register_full_backward_hook(
-        lambda m, dx, dy: seen.append((dx[0].shape, dy[0].shape))
-    ),
-    "before backward": lambda layer, seen: layer.register_full_backward_pre_hook(
-        lambda m, dy: seen.append((dy[0].shape, dy[0].shape))
-    ),
+    "forward": (nn.Module.register_forward_hook, {}),
+    "forward with names": (nn.Module.register_forward_hook, {"with_kwargs": True}),
+    "forward, always": (nn.Module.register_forward_hook, {"always_call": True}),
+    "before": (nn.Module.register_forward_pre_hook, {}),
+    "before, with names": (nn.Module.register_forward_pre_hook, {"with_kwargs": True}),
+    "backward": (nn.Module.register_full_backward_hook, {}),
+    "before backward": (nn.Module.register_full_backward_pre_hook, {}),
 }
+
+
+def register(kind, layer, seen):
+    """A hook that notes the shapes of the tensors that it is given first and last."""
+
+    def note(module, first, *rest):
+        last = rest[-1] if rest and isinstance(rest[-1], torch.Tensor | tuple) else first
+        seen.append(tuple((t[0] if isinstance(t, tuple) else t).shape for t in (first, last)))
+
+    how, options = REGISTER[kind]
+    return how(layer, note, **options)
 
 
 def plain():
@@ -36,7 +38,7 @@ def plain():
 
 
 def attach(model, targets=("0", "1")):
-    return frod.attach(model, frod.extract_basis(model, list(targets), progress=False), sparse_rate=0.1)
+    return adapt(model, list(targets))
 
 
 def step(model):
@@ -46,7 +48,7 @@ def step(model):
 @pytest.mark.parametrize("kind", REGISTER)
 def test_a_hook_is_called_once_before_and_after_merging_until_it_is_removed(kind):
     model, seen = plain(), []
-    handle = REGISTER[kind](model[1], seen)
+    handle = register(kind, model[1], seen)
     attach(model)
     step(model)
     assert seen == [((2, N), (2, N))]
@@ -62,7 +64,7 @@ def test_a_hook_is_called_once_before_and_after_merging_until_it_is_removed(kind
 @pytest.mark.parametrize("kind", REGISTER)
 def test_a_hook_on_the_adapted_layer_stays_with_merging(kind):
     model, seen = attach(plain()), []
-    handle = REGISTER[kind](model[0], seen)
+    handle = register(kind, model[0], seen)
     frod.merge(model)
     step(model)
     assert len(seen) == 1
@@ -83,11 +85,11 @@ def test_what_a_hook_changes_is_what_the_layer_gets():
 @pytest.mark.parametrize("roles", [["qkv"], ["q", "v"]])
 def test_a_fused_layer_has_its_hooks_called_once(roles):
     model, seen = nn.ModuleDict({"qkv": nn.Linear(N, 3 * N)}), []
-    model["qkv"].register_forward_hook(lambda m, x, y: seen.append(y.shape))
+    register("forward", model["qkv"], seen)
     attach(model, roles)
     model["qkv"](torch.ones(2, N))
     frod.merge(model)["qkv"](torch.ones(2, N))
-    assert seen == [(2, 3 * N)] * 2
+    assert seen == [((2, N), (2, 3 * N))] * 2
 
 
 def test_a_quantised_layer_has_its_hooks_called_once():

@@ -37,10 +37,10 @@ def gradients(model):
 
 @pytest.mark.parametrize("method", ["form_weight", "formed_Ut"])
 def test_training_goes_on_with_the_lighter_plan_and_a_warning(make_adapted, without_room, monkeypatch, method):
-    model, _ = make_adapted(disturb=0.1, layers=1)
+    model, _ = make_adapted(by=0.1, layers=1)
     monkeypatch.setattr("frod.method.linear.choose", prefer_materialised)
     expected = gradients(model.train())
-    other, _ = make_adapted(disturb=0.1, layers=1)
+    other, _ = make_adapted(by=0.1, layers=1)
     without_room(method)
     with pytest.warns(ResourceWarning, match="no room on cpu .* plan='input_side', which needs neither"):
         found = gradients(other.train())
@@ -52,7 +52,7 @@ def test_training_goes_on_with_the_lighter_plan_and_a_warning(make_adapted, with
 
 
 def test_evaluation_goes_on_too(make_adapted, without_room):
-    model, _ = make_adapted(disturb=0.1, layers=1)
+    model, _ = make_adapted(by=0.1, layers=1)
     with torch.no_grad():
         expected = model(X)
         model.train().eval()

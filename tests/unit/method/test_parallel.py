@@ -15,6 +15,7 @@ import parallel_worker as worker
 import pytest
 import torch
 from safetensors.torch import load_file
+from toy import PLANS, assert_equal
 
 import frod
 
@@ -63,21 +64,14 @@ def joined(plan, dtype=torch.float32):
     return worker.gradients(model)
 
 
-def equal(ours, theirs, **tolerance):
-    assert ours.keys() == theirs.keys()
-    assert all(expected.any() for expected in theirs.values())
-    for name, expected in theirs.items():
-        torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
-
-
 @pytest.mark.parametrize("how", ["whole", "accumulated"])
-@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("case", ["ddp", "fsdp"])
 def test_gradients_are_those_of_the_joined_batch(folder, case, plan, how):
     model, _ = worker.adapted(plan)
     worker.loss(model, worker.examples()).backward()
     found = load_file(folder / f"{case}-{plan}-{how}.safetensors")
-    equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
+    assert_equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", ["ddp-materialised", "fsdp-materialised", "accumulate"])
@@ -88,10 +82,10 @@ def test_accumulation_forms_and_projects_once_a_step(notes, case):
 
 
 def test_accelerates_own_accumulation(folder):
-    equal(load_file(folder / "accumulate.safetensors"), joined("materialised"), rtol=1e-4, atol=1e-5)
+    assert_equal(load_file(folder / "accumulate.safetensors"), joined("materialised"), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("plan", PLANS)
 def test_a_layer_that_the_last_micro_batch_skips_keeps_its_gradient_under_ddp(folder, plan):
     """And all processes have the same: it is part of what DDP averages."""
     model = worker.skipping(plan)
@@ -99,7 +93,7 @@ def test_a_layer_that_the_last_micro_batch_skips_keeps_its_gradient_under_ddp(fo
         x = worker.examples()[rank :: worker.PROCESSES]
         ((worker.loss(model, x[1:]) + worker.loss(model, x[:1])) / worker.PROCESSES).backward()
     found = load_file(folder / f"skipped-{plan}.safetensors")
-    equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
+    assert_equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
 
 
 def test_under_fsdp_it_is_refused(notes):
@@ -107,7 +101,7 @@ def test_under_fsdp_it_is_refused(notes):
     assert "Leave frod.accumulating out" in notes["skipped"]
 
 
-@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("plan", PLANS)
 def test_ddp_leaves_the_basis_where_it_is(notes, plan):
     """It would send V to the other processes at every step: one that differs there, on purpose, keeps what it has."""
     assert notes[f"ddp-{plan}"]["V_stays"]
@@ -117,10 +111,10 @@ def test_float32_adapters_on_a_sharded_bfloat16_model(folder):
     found = load_file(folder / "half-whole.safetensors")
     expected = joined("materialised", torch.bfloat16)
     assert {t.dtype for name, t in found.items() if "head" not in name} == {torch.float32}
-    equal(found, expected, rtol=2e-2, atol=2e-2)
+    assert_equal(found, expected, rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("plan", PLANS)
 def test_an_adapter_saved_from_a_sharded_model_is_whole(folder, plan):
     """It is the one that a single process gets by the same step, and loads into a plain model."""
     model, basis = worker.adapted(plan)
@@ -129,7 +123,7 @@ def test_an_adapter_saved_from_a_sharded_model_is_whole(folder, plan):
     optimiser.step()
     path = folder / f"fsdp-{plan}-adapter.safetensors"
     frod.save_adapter(model, folder / "single.safetensors")
-    equal(load_file(path), load_file(folder / "single.safetensors"), rtol=1e-4, atol=1e-5)
+    assert_equal(load_file(path), load_file(folder / "single.safetensors"), rtol=1e-4, atol=1e-5)
     outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
     other, _ = worker.adapted(plan)
     frod.load_adapter(other, path, basis)
@@ -137,7 +131,7 @@ def test_an_adapter_saved_from_a_sharded_model_is_whole(folder, plan):
         torch.testing.assert_close(other.eval()(worker.examples()), outputs["trained"], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("plan", PLANS)
 def test_the_weights_of_a_sharded_model_are_folded_as_merging_folds_them(folder, plan):
     """From the state that accelerate gathers in the first process."""
     merged, basis = worker.adapted(plan)
@@ -145,10 +139,10 @@ def test_the_weights_of_a_sharded_model_are_folded_as_merging_folds_them(folder,
     expected = frod.merge(merged).state_dict()
     found = load_file(folder / f"fsdp-{plan}-state.safetensors")
     assert expected.keys() == {key for key in found if ".adapters." not in key}
-    equal({key: found[key] for key in expected}, expected, rtol=0, atol=0)
+    assert_equal({key: found[key] for key in expected}, expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("plan", worker.PLANS)
+@pytest.mark.parametrize("plan", PLANS)
 def test_an_adapter_loads_into_a_sharded_model(folder, plan):
     """In evaluation, where the weight of the adapter before must not be kept."""
     outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
@@ -177,7 +171,7 @@ def test_what_a_wrapped_model_cannot_do_is_refused_with_the_remedy(notes, case):
 def test_an_adapter_is_saved_through_ddps_wrapper(folder):
     start = load_file(folder / "start.safetensors")
     for rank in range(worker.PROCESSES):
-        equal(load_file(folder / f"ddp-{rank}.safetensors"), start, rtol=0, atol=0)
+        assert_equal(load_file(folder / f"ddp-{rank}.safetensors"), start, rtol=0, atol=0)
 
 
 def test_a_wrapper_that_flattens_parameters_is_refused(tmp_path):

@@ -7,7 +7,7 @@ from frod.method import plan
 
 
 def test_an_asked_for_plan_is_taken():
-    for name in plan.WAYS:
+    for name in plan.STRATEGIES:
         assert plan.choose(plan.check(name), T=10**6, m=1, n=10**4, k=5) == name
     with pytest.raises(ValueError, match="plan='quick' is none of auto, materialised, factored, input_side"):
         plan.check("quick")
@@ -49,12 +49,12 @@ def test_a_model_s_plan_and_its_floor_are_those_of_its_layers():
     model = nn.ModuleList([*blocks, nn.ModuleDict({"down": nn.Linear(10, 6)})])
     rows = plan.plan_model(model, ["up", "down"], tokens=1000, sparse_rate=0.1)
     assert [(row.layers, row.m, row.n, row.k) for row in rows] == [(3, 20, 10, 10), (1, 6, 10, 10)]
-    best = [min(sum(plan.multiply_adds(way, T=1000, m=m, n=10, k=10)) for way in plan.WAYS) for m in (20, 6)]
+    best = [min(sum(plan.multiply_adds(way, T=1000, m=m, n=10, k=10)) for way in plan.STRATEGIES) for m in (20, 6)]
     assert plan.floor(rows) == pytest.approx((3 * best[0] + best[1]) / (3 * 1000 * 10 * (3 * 20 + 6)))
     for row in rows:
-        assert row.way == plan.choose("auto", T=1000, m=row.m, n=10, k=10)
+        assert row.strategy == plan.choose("auto", T=1000, m=row.m, n=10, k=10)
     forced = plan.plan_model(model, ["0.up"], tokens=1000, sparse_rate=0.1, plan="materialised", itemsize=2)
-    assert [(row.way, row.basis_bytes, row.weight_bytes) for row in forced] == [("materialised", 800, 2 * 200 * 2)]
+    assert [(row.strategy, row.basis_bytes, row.weight_bytes) for row in forced] == [("materialised", 800, 2 * 200 * 2)]
     with pytest.raises(ValueError, match="tokens=0 must be at least 1"):
         plan.plan_model(model, ["up"], tokens=0)
 

@@ -9,16 +9,15 @@ from dataclasses import replace
 import pytest
 import scipy.linalg
 import torch
+from toy import TARGETS, disturb, outputs
 
 import frod
 
-TARGETS = ["attention", "up", "down", "conv"]
 X = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def run(model):
-    with torch.no_grad():
-        return model.eval()(X.to(model.head.weight.dtype))
+    return outputs(model, X.to(model.head.weight.dtype))
 
 
 def reordered(basis, change):
@@ -47,7 +46,7 @@ def flipped(n):
 @pytest.fixture
 def saved(make_adapted, tmp_path):
     def make(dtype=torch.float64, **arguments):
-        model, basis = make_adapted(dtype, disturb=0.1, **arguments)
+        model, basis = make_adapted(dtype, by=0.1, **arguments)
         frod.save_adapter(model, tmp_path / "saved", with_basis=True)
         return model, basis, tmp_path / "saved"
 
@@ -77,7 +76,7 @@ def test_one_folder_and_the_model_are_all_that_is_needed(make_model, saved, dtyp
 def test_without_a_basis_beside_it_one_has_to_be_given(make_model, make_adapted, tmp_path):
     model, _ = make_adapted()
     frod.save_adapter(model, tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"no basis beside it: give the one .*Basis\.load.* with_basis=True"):
+    with pytest.raises(ValueError, match=r"no basis next to it: give the one .*Basis\.load.* with_basis=True"):
         frod.load_adapter(make_model(), tmp_path / "a.safetensors")
 
 
@@ -133,11 +132,7 @@ def test_onto_a_basis_extracted_with_another_library(make_model, tmp_path, monke
 
     targets = ["attention", "up", "conv"]
     basis = frod.extract_basis(build(), targets, progress=False)
-    model = frod.attach(build(), basis, sparse_rate=0.1)
-    generator = torch.Generator().manual_seed(6)
-    with torch.no_grad():
-        for _, parameter in filter(lambda item: item[1].requires_grad, model.named_parameters()):
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    model = disturb(frod.attach(build(), basis, sparse_rate=0.1))
     frod.save_adapter(model, tmp_path / "saved", with_basis=True)
 
     def eigh(T):
@@ -151,10 +146,9 @@ def test_onto_a_basis_extracted_with_another_library(make_model, tmp_path, monke
     assert other.digest() != basis.digest()
     with pytest.warns(UserWarning, match="converted"):
         fresh = frod.load_adapter(build(), tmp_path / "saved", other)
-    x = torch.randn(4, 24, dtype=torch.float64, generator=generator)
-    with torch.no_grad():
-        expected, change = model.eval()(x), model(x) - build()(x)
-        assert (fresh.eval()(x) - expected).norm() < 1e-4 * change.norm()
+    x = torch.randn(4, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    expected = outputs(model, x)
+    assert (outputs(fresh, x) - expected).norm() < 1e-4 * (expected - outputs(build(), x)).norm()
 
 
 def test_columns_that_are_turned_into_each_other_are_refused(make_model, saved):

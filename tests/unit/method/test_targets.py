@@ -58,7 +58,7 @@ def test_the_defaults_of_an_architecture(build, name, expected):
     assert all(len(layers) == 2 for layers in found.values())
     for layers in found.values():
         for layer_name, layer in layers.items():
-            if isinstance(layer, targets.Part):
+            if isinstance(layer, targets.FusedSlice):
                 outer, _, role = layer_name.rpartition(".")
                 third = model.get_submodule(outer).weight.shape[0] // 3
                 at = "qkv".index(role) * third
@@ -228,7 +228,7 @@ def test_what_cannot_be_adapted_is_refused(build):
 def test_shared_weights_are_refused_with_the_other_user_named():
     model = nn.ModuleDict({"embed": nn.Embedding(6, 4), "out": nn.Linear(4, 6, bias=False)})
     model["out"].weight = model["embed"].weight
-    with pytest.raises(ValueError, match=r"'out' shares its weight with \['embed.weight'\]"):
+    with pytest.raises(ValueError, match=r"'out' shares its weight with 'embed.weight'"):
         targets.find(model, ["out"])
     layer = nn.Linear(4, 4)
     with pytest.raises(ValueError, match="shares its weight"):

@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 import torch
+from toy import adapt, disturb, outputs
 
 import frod
 from frod.method.linear import FrodLinear
@@ -37,41 +37,22 @@ def load_without():
         yield load
 
 
-def disturbed(model, train=()):
-    basis = frod.extract_basis(model, progress=False)
-    frod.attach(model, basis, sparse_rate=0.1, train=train)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return model.eval()
-
-
 @pytest.mark.parametrize(("name", "head"), [("bert", "classifier"), ("gpt2", "score"), ("llama", "score")])
 def test_a_merged_model_is_saved_and_loaded_without_this_package(build, load_without, tmp_path, name, head):
     torch.manual_seed(0)
-    model = disturbed(build(name, "cpu"), [head])
-    with torch.no_grad():
-        expected = model(torch.arange(1, 9).view(2, 4)).logits
+    model = disturb(adapt(build(name, "cpu"), train=[head]))
+    expected = outputs(model, torch.arange(1, 9).view(2, 4)).logits
     frod.merge(model).save_pretrained(tmp_path / "merged")
     torch.testing.assert_close(load_without(tmp_path), expected)
 
 
-def test_generation_forms_each_weight_once_and_again_after_a_change(monkeypatch):
+def test_generation_forms_each_weight_once_and_again_after_a_change(calls):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    formed = Counter()
-    original = FrodLinear.form_weight
-
-    def counting(self):
-        formed[id(self)] += 1
-        return original(self)
-
-    monkeypatch.setattr(FrodLinear, "form_weight", counting)
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    model = disturbed(LlamaForCausalLM(LlamaConfig(vocab_size=20, bos_token_id=1, eos_token_id=None, **sizes)))
+    model = adapt(LlamaForCausalLM(LlamaConfig(vocab_size=20, bos_token_id=1, eos_token_id=None, **sizes)))
+    disturb(model).eval()
     prompt = torch.tensor([[1, 5, 7]])
 
     def generate():
@@ -80,16 +61,16 @@ def test_generation_forms_each_weight_once_and_again_after_a_change(monkeypatch)
     first = generate()
     assert torch.equal(generate(), first)
     layers = [module for module in model.modules() if isinstance(module, FrodLinear)]
-    assert formed == {id(layer): 1 for layer in layers}
+    assert calls["form_weight"] == len(layers)
     with torch.no_grad():
         layers[0].scale.mul_(1.5)
     generate()
-    assert formed == {id(layer): 1 + (layer is layers[0]) for layer in layers}
+    assert calls["form_weight"] == len(layers) + 1
 
 
 def test_what_inference_mode_formed_serves_training_too(make_adapted):
     """In evaluation mode, as for saliency or a frozen dropout: torch refuses tensors of inference mode there."""
-    model, _ = make_adapted(plan="materialised", disturb=0.1)
+    model, _ = make_adapted(plan="materialised", by=0.1)
     x = torch.randn(3, 8)
     with torch.inference_mode():
         expected = model(x)

@@ -95,6 +95,6 @@ def test_a_basis_that_nothing_shares_is_said():
         frod.attach(model, basis, layers=[1])
     assert list(model._frod.adapters["default"].adapted) == ["h_1.fc"]
     assert frod.summary(model) == (
-        "FRoD on h_*.fc (1); sparse rate 0.01, seed 0; in full: nothing; 4 numbers train, 4 of them outside "
+        "FRoD on h_*.fc (1); sparse rate 0.01, seed 0; in full: nothing; 4 trainable parameters, 4 of them outside "
         "the head, which is 10 % of the frozen model's"
     )

@@ -1,4 +1,4 @@
-"""A small model with every kind of target layer.
+"""A small model with every kind of target layer, and what tests do with adapted models.
 
 Not in conftest.py: several folders have one, and pickle looks a class up by its module's name.
 """
@@ -6,6 +6,11 @@ Not in conftest.py: several folders have one, and pickle looks a class up by its
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
+
+import frod
+
+PLANS = ["materialised", "factored", "input_side"]
+TARGETS = ["attention", "up", "down", "conv"]
 
 
 class Block(nn.Module):
@@ -35,3 +40,40 @@ class Toy(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x))
+
+
+def adapt(model, targets=None, **settings):
+    """Put an adapter on a fresh basis on the model; by default it trains a tenth of S and no head."""
+    settings = {"sparse_rate": 0.1, "train": []} | settings
+    return frod.attach(model, frod.extract_basis(model, targets, progress=False), **settings)
+
+
+def disturb(model, by=0.1, seed=1):
+    """Move all that trains, the same in every dtype."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.add_((by * noise).to(parameter.dtype))
+    return model
+
+
+def outputs(model, *inputs):
+    """In evaluation."""
+    with torch.no_grad():
+        return model.eval()(*inputs)
+
+
+def gradients(model):
+    """Those of what trains, by names of the plain model; they are taken off it."""
+    found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    return {name.removeprefix("module.").removeprefix("_orig_mod."): gradient for name, gradient in found.items()}
+
+
+def assert_equal(ours, theirs, **tolerance):
+    """Of tensors by name, or None; none of them may be zero."""
+    assert ours.keys() == theirs.keys() and all(tensor is None or tensor.any() for tensor in theirs.values())
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}", **tolerance)

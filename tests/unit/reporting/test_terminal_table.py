@@ -41,6 +41,6 @@ def test_the_plan_of_a_model_shows_every_category_its_way_and_the_floor():
     for row in rows:
         assert row.category in text
         assert f"{row.m} × {row.n}" in text
-        assert row.way in text
+        assert row.strategy in text
         assert f"{row.multiply_adds / row.full:.2f}" in text
     assert f"is {floor(rows):.2f}." in text

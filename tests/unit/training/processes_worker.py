@@ -10,7 +10,7 @@ from pathlib import Path
 import processes_project as project
 import torch
 
-from frod.method.wrappers import in_pieces
+from frod.method.wrappers import is_sharded
 from frod.training import launch
 from frod.training.processes import Processes
 from frod.training.run import deterministic
@@ -45,7 +45,7 @@ def diverging(folder, out, team):
         if step == 2 and team.rank == 1:
             with torch.no_grad():
                 weight = model.classifier.weight
-                (weight.to_local() if in_pieces(weight) else weight).fill_(torch.nan)
+                (weight.to_local() if is_sharded(weight) else weight).fill_(torch.nan)
 
     _, outcome = project.train(folder, project.run("full_ft"), folder / out, team, on_step=poison)
     (folder / out / f"said-{team.rank}.txt").write_text(outcome.diverged)
@@ -62,7 +62,7 @@ def main(folder):
 def by_strategy(folder, strategy, team):
     for case, one in project.cases().items():
         model, _ = project.train(folder, one, folder / f"{strategy}-{case}", team)
-        assert all(in_pieces(p) == team.sharded for p in model.parameters())
+        assert all(is_sharded(p) == team.sharded for p in model.parameters())
     interrupted(folder, f"{strategy}-interrupted", team)
     diverging(folder, f"{strategy}-diverging", team)
 

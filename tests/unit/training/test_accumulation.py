@@ -68,7 +68,7 @@ def trained(folder, accumulation):
 @pytest.fixture
 def calls(monkeypatch):
     """How often weights are formed and gradients projected, all layers computed by forming their weights."""
-    monkeypatch.setattr(FrodLinear, "way", lambda self, *size: "materialised")
+    monkeypatch.setattr(FrodLinear, "strategy", lambda self, *size: "materialised")
     counts = Counter()
 
     def count(name):

@@ -1,7 +1,7 @@
 """What an adapted model is saved as and restored from by code that knows nothing of adapters.
 
 transformers' `save_pretrained`, which the Trainer calls for its checkpoints, writes W' under the plain names, so that
-`from_pretrained` gives the fine-tuned model, and the adapter's tensors beside it. From these the adapted model's own
+`from_pretrained` gives the fine-tuned model, and the adapter's tensors with it. From these the adapted model's own
 `load_state_dict` restores what was trained, bit for bit: W' is rounded, so the frozen weight stays the one it has.
 
 `state_dict` itself keeps the frozen weight and the adapter apart. What wraps a model (FSDP2, accelerate) takes it to
@@ -20,23 +20,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from frod.method.attachment import Attached, all_layers, attached_to
 from frod.method.basis import without_autocast
 from frod.method.fused import FrodFused
 from frod.method.identity import update
-from frod.method.linear import FrodLinear
-from frod.method.targets import ROLES, Part, part_of
-from frod.method.wrappers import fill, in_pieces, whole
+from frod.method.linear import FrodLinear, all_layers
+from frod.method.state import AdapterState, find_state, get_state
+from frod.method.targets import ROLES, FusedSlice, fused_slice
+from frod.method.wrappers import copy_into, full_tensor, is_sharded
 
 # Name of the entries that belong to no module of the model.
 ENTRY = "frod"
-SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "train")
 State = dict[str, Any]
 
 
-def follow(model: nn.Module, attached: Attached) -> None:
+def follow(model: nn.Module, adapters: AdapterState) -> None:
     """Have a model that gets its first adapter be saved and restored as this file says."""
-    attached.hooks = [
+    adapters.hooks = [
         model.register_state_dict_post_hook(_describe),
         model.register_load_state_dict_pre_hook(_take),
     ]
@@ -44,9 +43,9 @@ def follow(model: nn.Module, attached: Attached) -> None:
         cast(Any, module).save_pretrained = partial(save_pretrained, module)
 
 
-def leave(model: nn.Module, attached: Attached) -> None:
+def leave(model: nn.Module, adapters: AdapterState) -> None:
     """Undo `follow`."""
-    for hook in attached.hooks:
+    for hook in adapters.hooks:
         hook.remove()
     for module in _savers(model):
         del cast(Any, module).save_pretrained
@@ -73,7 +72,7 @@ def save_pretrained(
     if getattr(model, "hf_quantizer", None) is not None:
         raise ValueError(
             f"this {type(model).__name__} is quantised, and a merged weight would have to be rounded to its grid; keep "
-            "the adapter beside it: frod.save_adapter."
+            "the adapter apart: frod.save_adapter."
         )
     state = model.state_dict() if state_dict is None else dict(state_dict)
     settings = _settings(model)
@@ -95,7 +94,7 @@ def fold(model: nn.Module, state: State) -> None:
         if any(key.startswith(f"{name}.base.") for key in state) and not _can_fold(layer, state, name):
             raise ValueError(
                 f"layer {name!r} is quantised, or its weight follows from other parameters, and W' cannot be written "
-                "in its place; keep the adapter beside the model: frod.save_adapter."
+                "in its place; keep the adapter apart: frod.save_adapter."
             )
     plain = _plain(model, state)
     for name, _ in _holders(model):
@@ -125,20 +124,22 @@ def _plain(model: nn.Module, state: State, prefix: str = "") -> State:
 def _holders(model: nn.Module) -> Iterator[tuple[str, FrodLinear | FrodFused]]:
     """The modules that stand in the place of a plain layer."""
     for name, module in model.named_modules():
-        if isinstance(module, FrodFused) or (isinstance(module, FrodLinear) and not isinstance(module.base, Part)):
+        if isinstance(module, FrodFused) or (
+            isinstance(module, FrodLinear) and not isinstance(module.base, FusedSlice)
+        ):
             yield name, module
 
 
 def _folded(layer: FrodLinear | FrodFused, state: State, name: str) -> Tensor:
     """W' from the tensors of a state, in the layout, dtype and place of the frozen weight there."""
-    frozen = whole(state[f"{name}.base.weight"])
+    frozen = full_tensor(state[f"{name}.base.weight"])
     if isinstance(layer, FrodLinear):
         return _changed(layer, frozen, state, name)
     plain = copy.copy(layer.base)
     plain._parameters = {"weight": nn.Parameter(frozen, requires_grad=False), "bias": None}
     thirds = []
     for role in ROLES:
-        third, adapted = part_of(plain, role).weight, layer._modules.get(role)
+        third, adapted = fused_slice(plain, role).weight, layer._modules.get(role)
         thirds.append(_changed(adapted, third, state, f"{name}.{role}") if isinstance(adapted, FrodLinear) else third)
     return torch.cat(thirds)
 
@@ -147,29 +148,28 @@ def _changed(layer: FrodLinear, frozen: Tensor, state: State, name: str) -> Tens
     """W' of one layer, by a copy of it, which is dropped again with the U that it forms."""
     if layer.active is None:
         return frozen
-    plain = copy.copy(layer.base.layer if isinstance(layer.base, Part) else cast(nn.Module, layer.base))
+    plain = copy.copy(layer.base.layer if isinstance(layer.base, FusedSlice) else cast(nn.Module, layer.base))
     device = layer.lambda_0.device
     plain._parameters = {"weight": nn.Parameter(frozen.to(device), requires_grad=False), "bias": None}
     double = FrodLinear(plain, layer.shared, category=layer.category, lambda_0=layer.lambda_0, solve=layer.solve)
     double.add_adapter(layer.active, layer.adapter.pattern)
     for own in ("scale", "rotation"):
-        getattr(double, own).copy_(whole(state[f"{name}.adapters.{layer.active}.{own}"]))
+        getattr(double, own).copy_(full_tensor(state[f"{name}.adapters.{layer.active}.{own}"]))
     # A device has room for one model, not always for two.
     return double.form_weight().cpu()
 
 
 def _settings(model: nn.Module) -> dict[str, Any]:
     """What the adapters of a model rest on, by adapter; as JSON has it."""
-    attached = attached_to(model)
-    if attached is None:
+    adapters = find_state(model)
+    if adapters is None:
         return {}
-    adapters: dict[str, Any] = {}
-    for name, attachment in attached.adapters.items():
-        of = {key: getattr(attachment, key) for key in SETTINGS}
-        if attachment.seed is None:
-            of["patterns"] = _patterns_digest(model, attachment.adapted, name)
-        adapters[name] = of
-    return cast(dict[str, Any], json.loads(json.dumps({"active": attached.active, "adapters": adapters})))
+    settings: dict[str, Any] = {}
+    for name, config in adapters.adapters.items():
+        settings[name] = config.settings()
+        if config.seed is None:
+            settings[name]["patterns"] = _patterns_digest(model, config.adapted, name)
+    return {"active": adapters.active, "adapters": settings}
 
 
 def _patterns_digest(model: nn.Module, adapted: dict[str, str], adapter: str) -> str:
@@ -184,42 +184,31 @@ def _patterns_digest(model: nn.Module, adapted: dict[str, str], adapter: str) ->
 @torch.no_grad()
 def _describe(model: nn.Module, state: State, prefix: str, local_metadata: dict[str, Any]) -> None:
     """Add to a state what its tensors do not say: what the adapters rest on, heads and statistics not in use."""
-    attached = attached_to(model)
-    assert attached is not None
     local_metadata[ENTRY] = _settings(model)
-    if any(isinstance(tensor, nn.Parameter) or in_pieces(tensor) for tensor in state.values()):
+    if any(isinstance(tensor, nn.Parameter) or is_sharded(tensor) for tensor in state.values()):
         return  # the tensors themselves were asked for (keep_vars), or what each process has of them
-    for key, tensor in (_heads_aside(attached) | _statistics_aside(attached)).items():
+    for key, tensor in _not_in_use(get_state(model)).items():
         state[f"{prefix}{ENTRY}.{key}"] = tensor.detach()
     if set(prefix.split(".")) - {"", "module", "_orig_mod"}:
-        # Of a larger model, whose `save_pretrained` is not ours. The frozen weights stay beside, as everywhere else;
+        # Of a larger model, whose `save_pretrained` is not ours. The frozen weights stay, too, as everywhere else;
         # safetensors refuses tensors that share memory.
         state |= {key: tensor.clone() for key, tensor in _plain(model, state, prefix).items()}
 
 
-def _heads_aside(attached: Attached) -> dict[str, Tensor]:
-    """Tensors of the heads of adapters that are not in use, as heads.ADAPTER.MODULE.NAME."""
-    return {
-        f"heads.{adapter}.{prefix}.{key}": tensor
-        for adapter, modules in attached.heads.items()
-        for prefix, module in modules.items()
-        for key, tensor in module.state_dict().items()
-    }
-
-
-def _statistics_aside(attached: Attached) -> dict[str, Tensor]:
-    """Buffers that belong to adapters that are not in use, as statistics.ADAPTER.NAME."""
-    return {
-        f"statistics.{adapter}.{name}": tensor
-        for adapter, values in attached.statistics.items()
-        for name, tensor in values.items()
-    }
+def _not_in_use(adapters: AdapterState) -> dict[str, Tensor]:
+    """heads.ADAPTER.MODULE.NAME and statistics.ADAPTER.NAME of the adapters that are not in use."""
+    tensors: dict[str, Tensor] = {}
+    for adapter, modules in adapters.heads.items():
+        for prefix, module in modules.items():
+            tensors |= {f"heads.{adapter}.{prefix}.{key}": tensor for key, tensor in module.state_dict().items()}
+    for adapter, values in adapters.statistics.items():
+        tensors |= {f"statistics.{adapter}.{name}": tensor for name, tensor in values.items()}
+    return tensors
 
 
 def _take(model: nn.Module, state: State, prefix: str, local_metadata: dict[str, Any], *_: Any) -> None:
     """Give the entries of a state the names that the adapted model has for them, once it is known to fit."""
-    attached = attached_to(model)
-    assert attached is not None
+    adapters = get_state(model)
     entries = _entries(state, prefix)
     stored = entries.get("settings")
     settings = local_metadata.get(ENTRY) if stored is None else json.loads(bytes(stored.tolist()))
@@ -232,14 +221,14 @@ def _take(model: nn.Module, state: State, prefix: str, local_metadata: dict[str,
             state.setdefault(f"{name}.base.bias", state.pop(f"{name}.bias"))
         if state.pop(f"{name}.weight", None) is not None:
             state.setdefault(f"{name}.base.weight", layer.base.weight)
-    for key, tensor in _heads_aside(attached).items():
-        if key in entries:
-            fill(tensor, entries[key])
-    for adapter, values in attached.statistics.items():
+    for key, tensor in _not_in_use(adapters).items():
+        if key.startswith("heads.") and key in entries:
+            copy_into(tensor, entries[key])
+    for adapter, values in adapters.statistics.items():
         beginning = f"statistics.{adapter}."
         values |= {k.removeprefix(beginning): t.clone() for k, t in entries.items() if k.startswith(beginning)}
     for layer in all_layers(model):
-        layer.forget()
+        layer.drop_cache()
 
 
 def _entries(state: State, prefix: str) -> State:
@@ -275,14 +264,14 @@ def _check_settings(theirs: dict[str, Any], here: dict[str, Any]) -> None:
 def _check_weights(holders: dict[str, FrodLinear | FrodFused], state: State) -> None:
     """Refuse frozen weights, or all the weights of a plain model, that are not those the adapter was attached to.
 
-    A plain name beside an adapter's tensors is W', and so it is in one of several files that hold a state together.
+    A plain name with an adapter's tensors is W', and so it is in one of several files that hold a state together.
     """
     plain = all(f"{name}.weight" in state for name in holders)
     plain = plain and not any(key.startswith(f"{name}.") and ".adapters." in key for name in holders for key in state)
     for name, layer in holders.items():
         given = state.get(f"{name}.base.weight", state.get(f"{name}.weight") if plain else None)
         own = cast(Tensor, layer.base.weight)
-        if given is None or in_pieces(given) or in_pieces(own) or own.is_meta or given.shape != own.shape:
+        if given is None or is_sharded(given) or is_sharded(own) or own.is_meta or given.shape != own.shape:
             continue
         if not torch.equal(given.to(own), own):
             raise ValueError(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from toy import adapt, disturb, outputs
 
 import frod
 from frod.method.linear import FrodLinear
@@ -37,24 +38,12 @@ def make(build):
 
 def attach(model, kind="bert", **arguments):
     targets = ["qkv.q", "qkv.v", "attn.proj"] if kind == "wrapped timm" else None
-    basis = frod.extract_basis(model, targets, progress=False)
-    return frod.attach(model, basis, **{"sparse_rate": 0.1, "train": [HEADS[kind]]} | arguments)
-
-
-def disturb(model, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator).to(parameter.dtype))
-    return model.eval()
+    return adapt(model, targets, **{"train": [HEADS[kind]]} | arguments)
 
 
 def logits(model):
-    with torch.no_grad():
-        if "pixel_values" in model.forward.__code__.co_varnames:
-            return model.eval()(PIXELS.to(model.dtype)).logits
-        return model.eval()(IDS).logits
+    vision = "pixel_values" in model.forward.__code__.co_varnames
+    return outputs(model, PIXELS.to(model.dtype) if vision else IDS).logits
 
 
 def frozen(model):

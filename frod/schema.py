@@ -1,6 +1,6 @@
 """Typed entries of YAML files: parameters, suites and registries, checked when they are read.
 
-What is wrong is said in one line a fault: the file, the field, its value, and what would be right.
+What is wrong is said in one line an error: the file, the field, its value, and what would be right.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from frod import plain
+from frod import safe_yaml
 
-MOST_FAULTS = 20
+MOST_ERRORS = 20
 
 
 def inside(path: str) -> str:
     """Return a relative path or pattern; ValueError where it leads out of the folder that it is meant below."""
     if not path or path.startswith(("/", "~")) or "\\" in path or ".." in path.split("/"):
-        raise ValueError(f"is {plain.shown(path)}; it should be a path below its folder, without '..'")
+        raise ValueError(f"is {safe_yaml.shown(path)}; it should be a path below its folder, without '..'")
     return path
 
 
@@ -33,13 +33,13 @@ Name = Annotated[
 HubName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*(@[0-9a-f]{40})?$", max_length=250)]
 
 
-class Entry(BaseModel):
+class StrictModel(BaseModel):
     """Base of all entries: unknown keys are errors, values cannot be changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
 
-Kind = TypeVar("Kind", bound=Entry)
+Kind = TypeVar("Kind", bound=StrictModel)
 
 
 def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
@@ -55,26 +55,28 @@ def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Ki
     Raises
     ------
     ValueError
-        One line a fault.
+        One line an error.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"{source}: {prefix or 'it'} should be a mapping of names to values, is {plain.shown(values)}")
+        raise ValueError(
+            f"{source}: {prefix or 'it'} should be a mapping of names to values, is {safe_yaml.shown(values)}"
+        )
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        faults = [plain.one_line(f"{source}: {_explain(e, prefix)}") for e in error.errors()]
-        more = [f"{source}: {len(faults) - MOST_FAULTS} more faults"] if len(faults) > MOST_FAULTS else []
-        raise ValueError("\n".join(faults[:MOST_FAULTS] + more)) from None
+        errors = [safe_yaml.one_line(f"{source}: {_explain(e, prefix)}") for e in error.errors()]
+        more = [f"{source}: {len(errors) - MOST_ERRORS} more errors"] if len(errors) > MOST_ERRORS else []
+        raise ValueError("\n".join(errors[:MOST_ERRORS] + more)) from None
 
 
 def from_json(kind: type[Kind], text: str, source: str) -> Kind:
     """Make an entry of a command's argument in JSON; ValueError as in `validate`."""
-    return validate(kind, plain.from_json(text, source), source)
+    return validate(kind, safe_yaml.from_json(text, source), source)
 
 
 def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
     """Read a registry: entries by name, in the file's order; ValueError as in `validate`."""
-    return {name: validate(kind, values, path.name, name) for name, values in plain.read(path).items()}
+    return {name: validate(kind, values, path.name, name) for name, values in safe_yaml.read(path).items()}
 
 
 def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
@@ -84,7 +86,7 @@ def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
     return entries[name]
 
 
-def meant(word: str, known: list[str]) -> str:
+def did_you_mean(word: str, known: list[str]) -> str:
     """Suggest the known word that a misspelt one is closest to; empty where none is close."""
     close = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
@@ -94,13 +96,13 @@ def _explain(error: Any, prefix: str) -> str:
     location = [str(part) for part in error["loc"]]
     field = ".".join(([prefix] if prefix else []) + location)
     if error["type"] == "extra_forbidden":
-        return f"{field}: unknown key{meant(location[-1], _known_keys())}"
+        return f"{field}: unknown key{did_you_mean(location[-1], _known_keys())}"
     if error["type"] == "missing":
         return f"{field}: is missing"
     if error["type"] == "value_error":
         return f"{field + ': ' if field else ''}{error['ctx']['error']}"
-    return f"{field}: {error['msg']}, is {plain.shown(error['input'])}"
+    return f"{field}: {error['msg']}, is {safe_yaml.shown(error['input'])}"
 
 
 def _known_keys() -> list[str]:
-    return sorted({field for kind in Entry.__subclasses__() for field in kind.model_fields})
+    return sorted({field for kind in StrictModel.__subclasses__() for field in kind.model_fields})

@@ -6,10 +6,10 @@ from typing import cast
 
 from torch import nn
 
-from frod.method.attachment import attached_to, required_attachment
 from frod.method.linear import FrodLinear
 from frod.method.quantised import is_quantised
-from frod.method.targets import Part, Target, canonical_names, find, get, in_features, is_adaptable, is_fused
+from frod.method.state import find_state, get_adapter, get_state
+from frod.method.targets import FusedSlice, Target, canonical_names, find, get, in_features, is_adaptable, is_fused
 
 
 def category_of_name(name: str) -> str:
@@ -31,17 +31,9 @@ def index_of_name(name: str, otherwise: int) -> int:
 
 
 def grouped_as_peft_does(model: nn.Module) -> dict[str, dict[str, Target]]:
-    """The frozen layers of the adapter's basis, by category, as peft will group and order them.
-
-    Raises
-    ------
-    ValueError
-        If that is not how they are grouped here, or peft cannot adapt one of them.
-    """
-    attached = attached_to(model)
-    assert attached is not None
+    """The frozen layers of the adapter's basis, by category, as peft will group and order them, if that is as here."""
     position = {name: at for at, (name, _) in enumerate(model.named_modules())}
-    names = sorted(attached.layers, key=lambda name: position.get(name, -1))
+    names = sorted(get_state(model).layers, key=lambda name: position.get(name, -1))
     grouped: dict[str, dict[int, str]] = {}
     for count, name in enumerate(names):
         category, index = category_of_name(name), index_of_name(name, count)
@@ -72,7 +64,7 @@ def frozen_layer(model: nn.Module, name: str) -> Target:
     """The frozen layer under a name, adapted or not, if peft can adapt it."""
     target = get(model, name)
     base = cast(Target, getattr(target, "base", target))
-    if isinstance(base, Part):
+    if isinstance(base, FusedSlice):
         raise ValueError(f"{name!r} is part of a fused layer, which peft adapts as a whole. Merge the adapter instead.")
     if isinstance(base, nn.Module) and is_quantised(base):
         raise ValueError(f"{name!r} is quantised, and peft has no FRoD over quantised weights.")
@@ -81,7 +73,7 @@ def frozen_layer(model: nn.Module, name: str) -> Target:
 
 def adapted_layers(model: nn.Module, targets: Iterable[str]) -> dict[str, FrodLinear]:
     """Those of the names that the adapter in use adapts."""
-    adapted = required_attachment(model).adapted
+    adapted = get_adapter(model).adapted
     return {name: cast(FrodLinear, model.get_submodule(name)) for name in targets if name in adapted}
 
 
@@ -114,9 +106,8 @@ def target_of(model: nn.Module, name: str, path: Path) -> Target:
 
 def targets_for(model: nn.Module, names: Iterable[str]) -> tuple[str, ...] | str:
     """Targets that mean just these layers, as short as they come: to serve an encoder alone and within a classifier."""
-    attached = attached_to(model)
-    if attached is not None:
-        return attached.adapters[attached.active].targets
+    if find_state(model) is not None:
+        return get_adapter(model).targets
     canonical = canonical_names(names)
     short = tuple(sorted(canonical.values()))
     found = {name for layers in find(model, short).values() for name in layers}

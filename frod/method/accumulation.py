@@ -1,28 +1,67 @@
-"""Gradients that wait for the last micro-batch of an optimiser step, of layers which that one does not use.
+"""Gradient accumulation that forms a weight, and projects its gradient, once per optimiser step.
 
-Under `frod.accumulating` a layer sums the gradients of its weight, to project them once, in the backward of the last
+Under `accumulating` a layer sums the gradients of its weight, to project them once, in the backward of the last
 micro-batch. A layer that has no part in that one (LayerDrop, experts, branches) would never come to it. So the last
 micro-batch's graph gets a node behind those of its layers, or of its output if there are none, that takes what is left.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_map_only
 
-from frod.method.wrappers import in_pieces, is_ddp
+from frod.method.linear import FrodLinear, all_layers
+from frod.method.wrappers import is_ddp, is_sharded
 
-if TYPE_CHECKING:
-    from frod.method.weights import AdaptedWeight
+
+@contextmanager
+def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
+    """Around the forward and backward of every micro-batch of an optimiser step but the last.
+
+    The last one runs outside. It goes together with `no_sync` of a distributed wrapper, and does nothing to a model
+    without adapters. The gradients are those of the joined batch, up to the order of summation, also of a layer that
+    the last micro-batch does not use.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With an adapter, or a wrapper of one: what is called in the last micro-batch.
+    micro_batches : int
+        How many there are in the step, the last one included: the planner counts their tokens together.
+
+    Raises
+    ------
+    ValueError
+        If a layer had no part in the last micro-batch of the step before and its gradient could not be taken up: with
+        reentrant gradient checkpointing of a model that is not called as a whole; and at the end of that micro-batch
+        with FSDP2.
+    """
+    layers = all_layers(model)
+    for before in {layer.step for layer in layers if layer.step is not None}:
+        before.check_over()
+        before.end()
+    for layer in layers:
+        layer.accumulating, layer.micro_batches = True, micro_batches
+    try:
+        yield
+    except BaseException:
+        for layer in layers:
+            layer.drop_cache()
+        raise
+    finally:
+        step = Step(model, layers) if any(layer.waits for layer in layers) else None
+        for layer in layers:
+            layer.accumulating, layer.micro_batches, layer.step = False, 1, step
 
 
 class Step:
     """An optimiser step of which all micro-batches but the last are done, and the layers that wait for that."""
 
-    def __init__(self, model: nn.Module, layers: "Sequence[AdaptedWeight]") -> None:
+    def __init__(self, model: nn.Module, layers: Sequence[FrodLinear]) -> None:
         self.layers, self.joined, self.nested = layers, False, False
         self.waiting = [layer for layer in layers if layer.waits]
         start = layers[0].lambda_0.new_zeros((), requires_grad=True)
@@ -86,7 +125,7 @@ class _Leftover(torch.autograd.Function):
         step.end()
         gradients: list[Tensor | None] = []
         for layer in step.waiting:
-            if layer.waits and in_pieces(layer.scale):
+            if layer.waits and is_sharded(layer.scale):
                 raise ValueError(
                     f"a layer of {layer.category!r} had no part in the last micro-batch of a step; with FSDP2 its "
                     "gradient cannot be taken up then. Leave frod.accumulating out for a model that skips layers."

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from frod.method.peft_layers import category_of_name
 from frod.method.saving import usual_mode
+from frod.peft.layers import category_of_name
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
@@ -23,16 +23,9 @@ OF_CATEGORY = "base_model.frod_"
 
 @dataclass(frozen=True, kw_only=True)
 class PeftCheckpoint:
-    """What a checkpoint holds.
+    """What a checkpoint holds: per layer lambda (n,) and S (k,), per category V (n, n) and places (2, k) of S.
 
-    Attributes
-    ----------
-    scale, rotation : dict of str to Tensor
-        lambda (n,) and the values of S (k,) per layer, by its name in the model.
-    V, places : dict of str to Tensor
-        V (n, n) and the pattern of S (2, k), int64, by peft's category.
-    heads : dict of str to Tensor
-        What trained in full (`modules_to_save`), by its name in the model.
+    `heads` are the tensors that trained in full (`modules_to_save`), by their names in the model.
     """
 
     path: Path

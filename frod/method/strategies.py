@@ -1,43 +1,42 @@
-"""The three ways to compute an adapted layer in training, as autograd functions; what they cost: `frod.method.plan`.
+"""The three strategies that compute an adapted layer in training, as autograd functions; what they cost: `plan`.
 
 Shapes: T tokens, m out_features, n in_features, p = n + k places of diag + S. Activations of the sparse products are
 kept transposed, (n, T), as the sparse kernels read rows.
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-if TYPE_CHECKING:
-    from frod.method.linear import FrodLinear
-    from frod.method.products import SparsePattern
+from frod.method.products import SparsePattern
+from frod.method.weights import AdaptedWeight
 
 
-def materialised(layer: "FrodLinear", x: Tensor) -> Tensor:
+def materialised(layer: AdaptedWeight, x: Tensor) -> Tensor:
     """Form W', use it as any weight, and project its gradient once."""
     return cast(Tensor, _Materialised.apply(x, *layer.in_graph(), layer))
 
 
-def factored(layer: "FrodLinear", x: Tensor) -> Tensor:
+def factored(layer: AdaptedWeight, x: Tensor) -> Tensor:
     """Add U (diag + S) V^T x to the frozen layer's own output; W' is never formed."""
     return cast(Tensor, _Factored.apply(x, *layer.in_graph(), layer))
 
 
-def input_side(layer: "FrodLinear", x: Tensor) -> Tensor:
+def input_side(layer: AdaptedWeight, x: Tensor) -> Tensor:
     """Give the frozen layer x + V^-T diag(1/lambda_0) (diag + S) V^T x; neither U nor the weight itself is touched."""
     return layer.apply_base(changed_input(layer, x, x.dtype))
 
 
-def changed_input(layer: "FrodLinear", x: Tensor, dtype: torch.dtype) -> Tensor:
+def changed_input(layer: AdaptedWeight, x: Tensor, dtype: torch.dtype) -> Tensor:
     """What the frozen layer is given: x + V^-T diag(1/lambda_0) (diag + S) V^T x, as x; dense products are in dtype."""
     return cast(Tensor, _InputSide.apply(x, *layer.in_graph(), layer, dtype))
 
 
 class _Materialised(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: "FrodLinear") -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: AdaptedWeight) -> Tensor:
         weight = layer.training_weight().to(x.dtype)
         ctx.layer = layer
         ctx.save_for_backward(x, weight)
@@ -47,7 +46,7 @@ class _Materialised(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        layer: FrodLinear = ctx.layer
+        layer: AdaptedWeight = ctx.layer
         dx = d_scale = d_rotation = None
         if ctx.needs_input_grad[0]:
             dx = dy @ (weight.T if layer.transposed else weight)
@@ -62,7 +61,7 @@ class _Materialised(torch.autograd.Function):
 
 class _Factored(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: "FrodLinear") -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: AdaptedWeight) -> Tensor:
         values, pattern = layer.change(), layer.adapter.pattern
         z_nT = layer.shared.Vt.to(x.dtype) @ _rows(x).T
         a_nT = pattern.times(values, z_nT.to(values.dtype)).to(x.dtype)
@@ -76,7 +75,7 @@ class _Factored(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         z_nT, values = ctx.saved_tensors
-        layer: FrodLinear = ctx.layer
+        layer: AdaptedWeight = ctx.layer
         pattern: SparsePattern = ctx.pattern
         da_nT = (layer.formed_Ut().to(dy.dtype) @ _rows(dy).T).to(values.dtype)
         dx = d_scale = d_rotation = None
@@ -95,7 +94,7 @@ class _InputSide(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: "FrodLinear", dtype: torch.dtype
+        ctx: Any, x: Tensor, scale: Tensor, rotation: Tensor, layer: AdaptedWeight, dtype: torch.dtype
     ) -> Tensor:
         values, pattern, shared = layer.change(), layer.adapter.pattern, layer.shared
         z_nT = shared.Vt.to(dtype) @ _rows(x).to(dtype).T
@@ -108,7 +107,7 @@ class _InputSide(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         z_nT, values = ctx.saved_tensors
-        layer: FrodLinear = ctx.layer
+        layer: AdaptedWeight = ctx.layer
         pattern: SparsePattern = ctx.pattern
         shared = layer.shared
         da_nT = shared.V_inv_t.T.to(ctx.dtype) @ _rows(dy).to(ctx.dtype).T

@@ -1,6 +1,6 @@
 """What peft makes of the frozen weights, and what an adapter of ours is in those terms.
 
-peft stores V but not U. When it loads a checkpoint it decomposes the base weights anew, in float32 and on the CPU,
+peft stores V but not U. When it loads a checkpoint it decomposes the base weights again, in float32 and on the CPU,
 takes U_p from *that* V_p, and then reads the stored V over it. So U_p is given, W = U_p diag(lambda_p) V_p^T, and only
 the stored V, the pattern of S, lambda and S can be chosen. With X = diag(1/lambda_0) (diag(lambda - lambda_0) + S), our
 adapted layer's weight is, whatever the two V have to do with each other,
@@ -33,7 +33,7 @@ LEFT_OUT = 2e-5
 # The share that is off in all, measured. More than LEFT_OUT, as that takes the columns of U and V for orthogonal, and
 # as peft rounds U, V and lambda to float32.
 OFF = 5e-5
-# Columns of V that carry less than this share of every layer are null: see `Crossing.slots`.
+# Columns of V that carry less than this share of every layer are null: see `PeftCategory.slots`.
 NULL = 1e-6
 
 
@@ -62,7 +62,7 @@ def working_dtype(W: Tensor) -> torch.dtype:
 
 
 def inverse_transposed(V: Tensor, category: str) -> Tensor:
-    """V^-T, or an error that says whose it was."""
+    """V^-T, or an error that names the category."""
     try:
         return torch.linalg.inv(V).T.contiguous()
     except torch.linalg.LinAlgError:
@@ -73,17 +73,10 @@ def inverse_transposed(V: Tensor, category: str) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False)
-class Crossing:
-    """One of peft's categories.
+class PeftCategory:
+    """One of peft's categories: frozen layers by name, as peft stacks them, and those of them that are adapted.
 
-    Attributes
-    ----------
-    targets : dict of str to nn.Module
-        The frozen layers, by name, in the order in which peft stacks them.
-    layers : dict of str to FrodLinear
-        Those of them that the adapter in use adapts.
-    V_p : Tensor of shape (n, n)
-        What peft computes from the frozen weights, as float64.
+    V_p (n, n) is what peft computes from the frozen weights, as float64.
     """
 
     name: str
@@ -191,13 +184,7 @@ class Crossing:
         return torch.cat([self.mapped, torch.stack([found // self.n, found % self.n])], dim=1)
 
     def layer(self, name: str, places: Tensor) -> tuple[Tensor, Tensor]:
-        """lambda (n,) and the values of S (k,) of a layer, in peft's dtype.
-
-        Raises
-        ------
-        ValueError
-            If the weight that peft will rebuild from them is not ours.
-        """
+        """lambda (n,) and the values of S (k,) of a layer, in peft's dtype, if peft rebuilds our weight from them."""
         W = weight_of(self.targets[name])
         U, lambda_p = self.start(name)
         change = self.change(name, lambda_p)
@@ -217,10 +204,10 @@ class Crossing:
         return lambda_, values
 
 
-def common_rate(crossings: list[Crossing], sparse_rate: float) -> float:
+def common_rate(categories: list[PeftCategory], sparse_rate: float) -> float:
     """The smallest rate, from the adapter's own on, at which peft makes every category enough entries."""
-    rate = max([sparse_rate, *(crossing.needed / crossing.n**2 for crossing in crossings)])
-    while any(entries(crossing.n, rate) < crossing.needed for crossing in crossings):
+    rate = max([sparse_rate, *(category.needed / category.n**2 for category in categories)])
+    while any(entries(category.n, rate) < category.needed for category in categories):
         rate = math.nextafter(rate, 2)
     return min(rate, 1.0)
 

@@ -1,26 +1,36 @@
 """Adapters to and from peft (`peft.FrodConfig`, of version 0.20 on), as the checkpoints of its `save_pretrained`.
 
 Reading needs no peft. Writing does: U is not in a checkpoint, so what is written has to fit the U that peft will
-compute (see `frod.method.peft_basis`), and only its own routine tells which.
+compute (see `frod.peft.basis`), and only its own routine tells which.
 """
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from frod.method import peft_basis
 from frod.method.attach import attach
-from frod.method.attachment import changed_buffers, head_tensors, required_attachment
 from frod.method.basis import Basis, CategoryBasis
 from frod.method.checkpoint import trained_tensors
+from frod.method.decomposition import condition_number
 from frod.method.identity import describe, model_hash, weight_of
-from frod.method.peft_basis import Crossing
-from frod.method.peft_checkpoint import OF_CATEGORY, OF_MODEL, PeftCheckpoint, read, write
-from frod.method.peft_layers import (
+from frod.method.state import changed_buffers, get_adapter, head_tensors
+from frod.method.targets import Target, canonical_names, in_features, is_conv1d
+from frod.method.wrappers import is_distributed, unwrapped
+from frod.peft.basis import (
+    PeftCategory,
+    common_rate,
+    decompose,
+    describes,
+    entries,
+    factors,
+    inverse_transposed,
+)
+from frod.peft.checkpoint import OF_CATEGORY, OF_MODEL, PeftCheckpoint, read, write
+from frod.peft.layers import (
     adapted_layers,
     category_of_name,
     grouped_as_peft_does,
@@ -29,25 +39,21 @@ from frod.method.peft_layers import (
     target_of,
     targets_for,
 )
-from frod.method.targets import Target, canonical_names, in_features, is_conv1d
-from frod.method.wrappers import is_distributed, unwrapped
 
 
 def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_rate: float = 1.0) -> None:
     """Write the adapter in use as a checkpoint that `peft.PeftModel.from_pretrained(base, directory)` loads.
 
-    peft computes U anew when it loads, from a V that it computes in float32, and that comes out otherwise with another
+    peft computes U when it loads, from a V that it computes in float32, and that comes out otherwise with another
     number of threads or another library: load the checkpoint on the machine and with the threads it was written with,
-    and compare the outputs. This holds for peft's own checkpoints, too.
+    and compare the outputs. This holds for peft's own checkpoints, too. Load peft's base model in float32, if this one
+    is in half precision: peft rounds U and V to the dtype of the weights.
 
     Parameters
     ----------
     model : nn.Module
-        With an adapter. If it is in half precision, load peft's base model in float32: peft rounds U and V to the
-        dtype of the weights. Layers of the basis that are not adapted (``layers=`` of `attach`) are written as they
-        start.
+        With an adapter. Layers of the basis that are not adapted (``layers=`` of `attach`) are written as they start.
     directory : path-like
-        Gets ``adapter_config.json`` and ``adapter_model.safetensors``.
     max_sparse_rate : float
         peft's V agrees with ours up to rounding and, for categories of one layer, not at all. Where that moves the
         outputs, further entries of S are written, up to this share of n^2; a warning says so. None are needed for an
@@ -57,9 +63,7 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     ------
     ValueError
         If peft could not rebuild the adapter: more entries are needed, peft groups the layers otherwise, weights are
-        quantised or parts of a fused one, or training changed buffers outside the head.
-    ImportError
-        Without peft.
+        quantised or slices of a fused one, or training changed buffers outside the head.
     """
     config_class, routine = _peft()
     if is_distributed(model):
@@ -67,37 +71,41 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
             f"this {type(model).__name__} is wrapped for several processes; write it from the plain model."
         )
     model = unwrapped(model)
-    attachment = required_attachment(model)
+    adapter = get_adapter(model)
     if moved := list(changed_buffers(model)):
         raise ValueError(
             f"training changed {moved[0]!r}, which is no parameter, and peft's checkpoints have no place for it. Train "
             "with that module in eval(), or name it in train=[...]."
         )
-    crossings = [
-        Crossing(
+    categories = [
+        PeftCategory(
             name=name,
             targets=targets,
             layers=adapted_layers(model, targets),
-            V_p=peft_basis.decompose(targets, routine, attachment.ridge),
+            V_p=decompose(targets, routine, adapter.ridge),
         )
         for name, targets in grouped_as_peft_does(model).items()
     ]
-    rate = _rate(crossings, attachment.sparse_rate, max_sparse_rate)
+    rate = _rate(categories, adapter.sparse_rate, max_sparse_rate)
     tensors: dict[str, Tensor] = {}
-    for crossing in crossings:
-        tensors |= _category_tensors(crossing, rate)
-    heads, in_full = _heads(model, attachment.train)
+    for category in categories:
+        tensors |= _category_tensors(category, rate)
+    # peft takes for heads all modules whose names end so.
+    heads = list(adapter.train)
+    modules = {name: model.get_submodule(name).state_dict() for name in modules_named(model, heads)}
+    for name, state in modules.items():
+        tensors |= {f"{OF_MODEL}{name}.{key}": value.detach().cpu().clone() for key, value in state.items()}
     config = config_class(
         base_model_name_or_path=getattr(model, "name_or_path", None),
-        target_modules=sorted(name for crossing in crossings for name in crossing.targets),
+        target_modules=sorted(name for category in categories for name in category.targets),
         modules_to_save=heads or None,
         sparse_rate=rate,
-        regularization_alpha=attachment.ridge,
-        fan_in_fan_out=any(is_conv1d(target) for crossing in crossings for target in crossing.targets.values()),
+        regularization_alpha=adapter.ridge,
+        fan_in_fan_out=any(is_conv1d(target) for category in categories for target in category.targets.values()),
         inference_mode=True,
     )
     architecture = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__}
-    write(directory, config, tensors | in_full, architecture)
+    write(directory, config, tensors, architecture)
 
 
 def _peft() -> tuple[Any, Callable[[list[Tensor], float], Tensor]]:
@@ -109,11 +117,11 @@ def _peft() -> tuple[Any, Callable[[list[Tensor], float], Tensor]]:
     return FrodConfig, _projection_from_weights
 
 
-def _rate(crossings: list[Crossing], own: float, limit: float) -> float:
+def _rate(categories: list[PeftCategory], own: float, limit: float) -> float:
     """What to write as peft's sparse rate; the adapter's own, if that serves."""
-    rate = peft_basis.common_rate(crossings, own)
-    worst = max(crossings, key=lambda crossing: crossing.needed / crossing.n**2)
-    if worst.needed <= max(worst.mapped.shape[1], peft_basis.entries(worst.n, own)):
+    rate = common_rate(categories, own)
+    worst = max(categories, key=lambda category: category.needed / category.n**2)
+    if worst.needed <= max(worst.mapped.shape[1], entries(worst.n, own)):
         return rate
     found = (
         f"category {worst.name!r}: the basis that peft computes is not ours there, and S as it is would leave out "
@@ -128,27 +136,17 @@ def _rate(crossings: list[Crossing], own: float, limit: float) -> float:
     return rate
 
 
-def _category_tensors(crossing: Crossing, rate: float) -> dict[str, Tensor]:
-    places = crossing.places(rate)
+def _category_tensors(category: PeftCategory, rate: float) -> dict[str, Tensor]:
+    places = category.places(rate)
     tensors: dict[str, Tensor] = {}
-    for name in crossing.targets:
-        lambda_, values = crossing.layer(name, places)
+    for name in category.targets:
+        lambda_, values = category.layer(name, places)
         tensors[f"{OF_MODEL}{name}.frod_lambda_l"] = lambda_
         tensors[f"{OF_MODEL}{name}.frod_lambda_s_values"] = values
-    tensors[f"{OF_CATEGORY}V.{crossing.name}"] = crossing.V_stored.to(lambda_.dtype).contiguous()
-    tensors[f"{OF_CATEGORY}s_indices.{crossing.name}"] = places.contiguous()
-    tensors[f"{OF_CATEGORY}s_size.{crossing.name}"] = torch.tensor([crossing.n, crossing.n])
+    tensors[f"{OF_CATEGORY}V.{category.name}"] = category.V_stored.to(lambda_.dtype).contiguous()
+    tensors[f"{OF_CATEGORY}s_indices.{category.name}"] = places.contiguous()
+    tensors[f"{OF_CATEGORY}s_size.{category.name}"] = torch.tensor([category.n, category.n])
     return tensors
-
-
-def _heads(model: nn.Module, train: Iterable[str]) -> tuple[list[str], dict[str, Tensor]]:
-    """Names for `modules_to_save`, and the tensors of every module that peft will take them for."""
-    heads = list(train)
-    tensors: dict[str, Tensor] = {}
-    for name in modules_named(model, heads):
-        state = model.get_submodule(name).state_dict()
-        tensors |= {f"{OF_MODEL}{name}.{key}": value.detach().cpu().clone() for key, value in state.items()}
-    return heads, tensors
 
 
 def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "default") -> nn.Module:
@@ -168,11 +166,6 @@ def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "
     nn.Module
         The same model; its outputs are those of the model peft saved, up to rounding. Train it with any plan but
         "input_side" where a category has fewer rows than columns: its noise columns need U itself.
-
-    Raises
-    ------
-    ValueError
-        If the directory holds no such checkpoint, or not of this model, or of a kind that cannot be taken over.
     """
     stored, given, model = read(directory), model, unwrapped(model)
     basis = _basis(model, stored)
@@ -201,24 +194,7 @@ def basis_from_peft(model: nn.Module, directory: str | os.PathLike[str]) -> Basi
     """The basis that a checkpoint of peft's is on: peft's V, as stored, over the weights of this model.
 
     Adapters on it, trained by peft or here, go to peft and back without further entries of S; `load_adapter` takes it
-    for what `save_adapter` wrote after `from_peft`.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The base model as peft was given it.
-    directory : path-like
-        A checkpoint of `save_pretrained`, trained or fresh.
-
-    Returns
-    -------
-    Basis
-        Its categories are named as peft names them.
-
-    Raises
-    ------
-    ValueError
-        As `from_peft`.
+    for what `save_adapter` wrote after `from_peft`. The checkpoint may be trained or fresh.
     """
     return _basis(unwrapped(model), read(directory))
 
@@ -245,11 +221,11 @@ def _category(
     wrong = [layer for layer, target in targets.items() if in_features(target) != V.shape[0]]
     if wrong:
         raise ValueError(f"{stored.path}: V of {name!r} is {tuple(V.shape)}, {wrong[0]!r} of the model is not so wide.")
-    V_inv_t = peft_basis.inverse_transposed(V, name)
+    V_inv_t = inverse_transposed(V, name)
     weights = {layer: weight_of(target).cpu() for layer, target in targets.items()}
-    lambda_0 = {layer: peft_basis.factors(W, V, V_inv_t)[1] for layer, W in weights.items()}
+    lambda_0 = {layer: factors(W, V, V_inv_t)[1] for layer, W in weights.items()}
     stacked = {index_of_name(layer, at): layer for at, layer in enumerate(weights)}
-    of = peft_basis.describes(V, {layer: weights[layer] for layer in stacked.values()}, lambda_0)
+    of = describes(V, {layer: weights[layer] for layer in stacked.values()}, lambda_0)
     if not of <= (bound := max(1e-4, 3 * torch.finfo(stored.V[name].dtype).eps)):
         raise ValueError(
             f"{stored.path}: V of category {name!r} is not that of this model's weights (off by {of:.2g}, more than "
@@ -261,7 +237,7 @@ def _category(
         lambda_0={canonical[layer]: values for layer, values in lambda_0.items()},
         layers={canonical[layer]: describe(target) for layer, target in targets.items()},
         facts={
-            "condition_number": (torch.linalg.matrix_norm(V, 1) * torch.linalg.matrix_norm(V_inv_t.T, 1)).item(),
+            "condition_number": condition_number(V, V_inv_t.T),
             "solve": True,  # peft trains on columns of U that are only noise, and they have to be the same noise
         },
     )

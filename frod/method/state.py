@@ -1,0 +1,213 @@
+"""The adapters of a model, by name, and which of them is in use."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from frod.method import running_state
+from frod.method.basis import Basis
+from frod.method.linear import FrodLinear, all_layers
+from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
+
+# What has to be the same where an adapter's numbers are read back into a model that has the adapter already.
+SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "train")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """One adapter of a model.
+
+    Attributes
+    ----------
+    seed : int, or None
+        What the pattern was drawn from; None if it was given.
+    blocks : tuple of int, or None
+        Which blocks are adapted; None for all.
+    adapted : dict of str to str
+        Name of each adapted layer in this model -> its canonical name.
+    train : tuple of str
+        Modules that train in full besides: the head.
+    """
+
+    basis_digest: str
+    model_hash: str
+    targets: tuple[str, ...] | str
+    ridge: float
+    sparse_rate: float
+    seed: int | None
+    blocks: tuple[int, ...] | None
+    adapted: dict[str, str]
+    train: tuple[str, ...]
+
+    def settings(self) -> dict[str, Any]:
+        """`SETTINGS` with their values, as JSON has them."""
+        values = {key: getattr(self, key) for key in SETTINGS}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(kw_only=True)
+class AdapterState:
+    """All adapters of a model; kept on it as `model._frod`.
+
+    Attributes
+    ----------
+    layers : dict of str to str
+        Name in this model -> canonical name, of all layers of the basis, adapted or not.
+    required_grad : frozenset of str
+        Parameters that required a gradient before, to restore on merging.
+    heads : dict
+        Modules that train in full, of the adapters that are not in use: adapter -> name of the module -> module.
+    original : dict of str to nn.Module
+        Those modules as they were before the first adapter trained them.
+    buffers : dict of str to Tensor
+        The model's persistent buffers as they were before the first adapter, in main memory.
+    statistics : dict
+        Of the adapters that are not in use, the buffers that their training changed: adapter -> name -> values.
+    hooks : list
+        By which the model is saved and restored: see `frod.method.state_dict`.
+    """
+
+    layers: dict[str, str]
+    required_grad: frozenset[str]
+    basis: Basis
+    adapters: dict[str, AdapterConfig] = field(default_factory=dict)
+    active: str = ""
+    heads: dict[str, dict[str, nn.Module]] = field(default_factory=dict)
+    original: dict[str, nn.Module] = field(default_factory=dict)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    hooks: list[Any] = field(default_factory=list)
+
+
+def find_state(model: nn.Module) -> AdapterState | None:
+    """The adapters of the model, if it has any."""
+    return cast("AdapterState | None", getattr(unwrapped(model), "_frod", None))
+
+
+def get_state(model: nn.Module) -> AdapterState:
+    """The adapters of the model; an error if it has none."""
+    state = find_state(model)
+    if state is None:
+        raise ValueError(f"this {type(model).__name__} has no FRoD adapter; attach one first.")
+    return state
+
+
+def get_adapter(model: nn.Module) -> AdapterConfig:
+    """The adapter in use; an error if there is none."""
+    state = get_state(model)
+    return state.adapters[state.active]
+
+
+def frod_layers(model: nn.Module) -> Iterator[tuple[str, FrodLinear]]:
+    """The layers that the adapter in use adapts, by canonical name."""
+    inner = unwrapped(model)
+    for name, canonical in get_adapter(model).adapted.items():
+        yield canonical, cast(FrodLinear, inner.get_submodule(name))
+
+
+def remove_adapter(model: nn.Module, name: str) -> None:
+    """Take an adapter that is not in use off the model, if it is on it."""
+    state = get_state(model)
+    for layer in all_layers(model):
+        if name in layer.adapters:
+            del layer.adapters[name]
+    for kept in (state.adapters, state.heads, state.statistics):
+        kept.pop(name, None)
+
+
+def head_parameters(model: nn.Module) -> list[Tensor]:
+    """Parameters of the modules that train in full."""
+    inside = tuple(f"{prefix}." for prefix in get_adapter(model).train)
+    return [parameter for name, parameter in unwrapped(model).named_parameters() if name.startswith(inside)]
+
+
+def head_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers of what trains in full, by their names in the model."""
+    result: dict[str, Tensor] = {}
+    for prefix in get_adapter(model).train:
+        state = unwrapped(model).get_submodule(prefix).state_dict(keep_vars=True)
+        result |= {f"{prefix}.{name}": tensor for name, tensor in state.items()}
+    return result
+
+
+def changed_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers outside the head that training changed with the adapter in use, by their names in the plain model."""
+    return running_state.changed(unwrapped(model), get_state(model).buffers, get_adapter(model).train)
+
+
+def set_adapter(model: nn.Module, name: str) -> nn.Module:
+    """Use another of the model's adapters, in place: its lambda and S, its head and statistics; only these train.
+
+    Returns the same model. ValueError if it has no adapter of that name (those it has are listed), or is wrapped for
+    several processes already: the wrapper has taken note of which parameters train.
+    """
+    state, inner = get_state(model), unwrapped(model)
+    if name not in state.adapters:
+        raise ValueError(f"name={name!r} is none of the model's adapters: {', '.join(state.adapters)}.")
+    if name != state.active:
+        if is_distributed(model):
+            raise ValueError(
+                f"name={name!r}: the model is wrapped for several processes to train {state.active!r}. Set the "
+                "adapter before it is wrapped, or, under DistributedDataParallel and to evaluate, on its `module`."
+            )
+        stash_heads(inner, state)
+        for prefix, module in state.heads.pop(name).items():
+            _place(inner, prefix, module)
+        running_state.set_to(inner, state.statistics.pop(name))
+        state.active = name
+    use(inner)
+    return model
+
+
+def use(model: nn.Module) -> None:
+    """Have the layers compute with the active adapter, and only that and its head train."""
+    model.requires_grad_(False)
+    for layer in all_layers(model):
+        layer.use(get_state(model).active)
+        if layer.active is not None:
+            layer.adapter.requires_grad_(True)
+    for parameter in head_parameters(model):
+        parameter.requires_grad_(True)
+    # DistributedDataParallel would send V and the patterns, which every process has, at every forward.
+    set_ddp_leaves_alone(model, ddp_leaves_alone(model) | own_buffers(model))
+
+
+def own_buffers(model: nn.Module) -> set[str]:
+    """Names of the buffers that came with the adapters: basis, patterns, U."""
+    names = set()
+    for name, layer in model.named_modules():
+        if isinstance(layer, FrodLinear):
+            buffers = {buffer for buffer, _ in layer.named_buffers(remove_duplicate=False)} | {"Ut"}
+            names |= {f"{name}.{buffer}" for buffer in buffers if not buffer.startswith("base.")}
+    return names
+
+
+def stash_heads(model: nn.Module, state: AdapterState) -> None:
+    """Keep the active adapter's head and statistics aside, and put the original ones in their place."""
+    if not state.active:
+        return
+    train = state.adapters[state.active].train
+    changed = running_state.changed(model, state.buffers, train)
+    state.statistics[state.active] = {name: tensor.detach().clone() for name, tensor in changed.items()}
+    running_state.set_to(model, state.buffers, train)
+    state.heads[state.active] = {prefix: model.get_submodule(prefix) for prefix in train}
+    # Copied together: modules that are tied to each other stay so.
+    for prefix, module in copy.deepcopy({prefix: state.original[prefix] for prefix in train}).items():
+        _place(model, prefix, module)
+
+
+def remember_heads(model: nn.Module, state: AdapterState, train: Sequence[str]) -> None:
+    """Keep the modules that are going to train as they are, in main memory."""
+    here = copy.deepcopy({prefix: model.get_submodule(prefix) for prefix in train})  # together: see `stash_heads`
+    state.original |= {prefix: module.to("cpu") for prefix, module in here.items()}
+
+
+def _place(model: nn.Module, prefix: str, module: nn.Module) -> None:
+    here = model.get_submodule(prefix)
+    first: Tensor | None = next(here.parameters(), None)
+    if first is not None:
+        module.to(first.device)
+    model.set_submodule(prefix, module.train(here.training))
