@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.config import Workflow, load
 from frod.provenance import code
+from frod.provenance.git import git
 from frod.reporting import collect
 
 RUNS, REPORT = "frod.commands.train", "frod.commands.report"
@@ -45,13 +45,13 @@ class Commits:
         """Folder with the sources of a commit; None where git does not have it."""
         if commit not in self.trees:
             # What a record says is no more than a claim: git is given nothing that it might take for an option.
-            known = COMMIT.fullmatch(commit) and _git("cat-file", "-e", f"{commit}^{{commit}}") is not None
-            archive = _git("archive", "--format=zip", commit, *self._there(commit)) if known else None
+            known = COMMIT.fullmatch(commit) and git("cat-file", "-e", f"{commit}^{{commit}}") is not None
+            archive = git("archive", "--format=zip", commit, *self._there(commit)) if known else None
             self.trees[commit] = None if archive is None else self._unpack(archive)
         return self.trees[commit]
 
     def _there(self, commit: str) -> list[str]:
-        return [path for path in SOURCES if _git("cat-file", "-e", f"{commit}:./{path}") is not None]
+        return [path for path in SOURCES if git("cat-file", "-e", f"{commit}:./{path}") is not None]
 
     def _unpack(self, archive: bytes) -> Path:
         folder = Path(self.unpacked.enter_context(tempfile.TemporaryDirectory(prefix="frod-audit-")))
@@ -71,7 +71,7 @@ def check(study: Study, findings: Findings) -> None:
     now = code.code_hash(RUNS)
     _one_code(study, findings)
     _per_hash(study, findings, now)
-    if _git("rev-parse", "HEAD") is None:
+    if git("rev-parse", "HEAD") is None:
         findings.unchecked["code and parameters against git"] = "this is no git checkout, or git is not installed"
         return
     with Commits() as commits:
@@ -180,12 +180,3 @@ def _check_report(study: Study, commits: Commits, findings: Findings) -> None:
         path, f"params, by params.yaml of commit {commit[:12]}", then, params, remedy=f"commit, then {AGAIN}"
     )
     findings.checked["commits"] += 1
-
-
-def _git(*arguments: str) -> bytes | None:
-    """Output of git, None where it fails."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -57,7 +57,8 @@ def fetch(key: str, out_dir: str | os.PathLike[str]) -> bool:
             for name in manifest:
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 _copy(entry / CONTENT / name, temporary / name)
-            hashes.verify_tree(temporary, manifest, remedy="making it anew")
+            if told := files.mismatches(temporary, manifest, by=MANIFEST):
+                raise ValueError("; ".join(told))
         return True
     except (ValueError, FileNotFoundError) as error:
         _discard(entry, str(error))

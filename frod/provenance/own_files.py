@@ -38,16 +38,13 @@ def _state(paths: tuple[Path, ...]) -> str:
     known = _remembered()
     contents: dict[str, str] = {}
     for file in filter(Path.is_file, found):
-        stat = file.stat()
-        signature, place = f"{stat.st_size}:{stat.st_mtime_ns}", str(file.resolve())
-        if known.get(place, ("", ""))[0] != signature:
-            try:
-                known[place] = (signature, files.sha256(file))
-            except OSError as error:  # left to the job to say, as what is missing
-                known[place] = ("", f"cannot be read: {error.strerror}")
-        contents[str(file)] = known[place][1]
-        if time.time() - stat.st_mtime < SETTLED_SECONDS:
-            del known[place]
+        place = str(file.resolve())
+        try:
+            contents[str(file)] = hashes.remembered(known, place, file)
+        except OSError as error:  # left to the job to say, as what is missing
+            contents[str(file)] = f"cannot be read: {error.strerror}"
+        if time.time() - file.stat().st_mtime < SETTLED_SECONDS:
+            known.pop(place, None)
     if not contents:
         return ""
     with contextlib.suppress(OSError):  # a folder that cannot be written to: the next look takes as long

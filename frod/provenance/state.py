@@ -225,10 +225,8 @@ def _reconcile(kept: list[Stage], root: Path, records: Metadata, ledger: Ledger)
         stashed |= read_stash(root / stage.stash)
     known = {**ledger.entries, **stashed}
     outputs = [path for stage in kept for path in _outputs(stage, root, records, known)]
-    ledger.hash_all(path for path in outputs if path in known)
     entries = {path: _entry_of(path, stashed, root, records, ledger) for path in outputs}
     inputs = {name for entry in entries.values() if entry for name in entry.inputs if (root / name).exists()}
-    ledger.hash_all(inputs)
     unfinished = {path for path, entry in entries.items() if entry is None and records.is_incomplete(path)}
     wrong = {path: _fault(entry, inputs, ledger) for path, entry in entries.items() if path not in unfinished}
     # Whole seconds: file systems that keep coarser times than their neighbours must not make outputs look older.
@@ -340,7 +338,6 @@ def save(kept: list[Stage], *, root: Path, ancient: Iterable[str] = (), required
                 moment = metadata.modification_time(str(root / path))
                 records.mark_unknown(path, "its origin is unknown", moment)
                 ledger.settle(path, None, end=moment)
-        ledger.hash_all({*made, *ledger.inputs_of(made.values(), ignored)})
         for path, record in made.items():
             ledger.settle(path, ledger.entry_from(path, record, ignored), end=record["endtime"])
         present = {path: ledger.entries[path] for path in outputs if path in ledger.entries and ledger.settled(path)}
