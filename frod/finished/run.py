@@ -50,10 +50,7 @@ class Finished:
             facts = records.read_record(path)
             code = facts["code"]["hash"]
         else:
-            facts = artefacts.read_json(path)
-            missing = {"spec", "inputs", "code", "validation"} - set(facts)
-            if missing:
-                raise ValueError(f"{path}: is no trial, as it lacks {sorted(missing)}")
+            facts = artefacts.read_json(path, keys=("spec", "inputs", "code", "validation"), remedy="it is no trial")
             code = facts["code"]
         return cls(
             path=path,
@@ -103,10 +100,7 @@ class Finished:
         ValueError
             Names the inputs that are missing or changed.
         """
-        remedy = (
-            "bring back the run's inputs (`dvc checkout`, or the workflow at the recorded commit), and call this in the "
-            "project's folder"
-        )
+        remedy = "bring them back (`dvc checkout`, or the workflow at the recorded commit), in the project's folder"
         files.verify(Path(), self.inputs, by=str(self.path), remedy=remedy)
 
     def check_rates(self) -> None:

@@ -10,7 +10,6 @@ not change the cache with it.
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frod import files
+from frod import artefacts, files
 from frod.provenance import hashes
 
 MANIFEST = "manifest.json"
@@ -120,17 +119,12 @@ def _entry(key: str) -> Path:
 
 
 def _read_manifest(entry: Path, key: str) -> dict[str, str]:
-    try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        listed = manifest["files"]
-        sound = manifest["key"] == key and all(isinstance(digest, str) for digest in listed.values())
-    except FileNotFoundError as error:
-        raise ValueError("it has no manifest, so it was never finished") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its manifest cannot be read ({error!r})") from error
-    outside = [name for name in listed if os.path.isabs(name) or ".." in Path(name).parts]
-    if not sound or outside:
-        raise ValueError(f"its manifest is not that of key {key}" + (f" and names {outside}" if outside else ""))
+    manifest = artefacts.read_json(entry / MANIFEST, keys=("key", "files"), remedy="it was never finished")
+    listed = manifest["files"]
+    if manifest["key"] != key or not isinstance(listed, dict):
+        raise ValueError(f"its manifest is not that of key {key}")
+    if outside := [name for name in listed if os.path.isabs(name) or ".." in Path(name).parts]:
+        raise ValueError(f"its manifest names {outside}")
     return listed
 
 

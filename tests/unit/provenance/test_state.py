@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from frod.provenance import metadata, state
+from frod.provenance import metadata, outputs, state
 from frod.provenance.ledger import FILE, Ledger, read_stash
 from frod.provenance.metadata import Metadata
 
@@ -56,14 +56,14 @@ class Place:
         self.job(BASIS, f"basis {text}", inputs=(DATA,), params=params)
         self.job(RUN, f"run {text}", inputs=(DATA, BASIS), params=params)
 
-    def stages(self) -> list[state.Stage]:
+    def stages(self) -> list[outputs.Stage]:
         return state.stages(state.suites_here(self.root, "smoke"))
 
     def save(self, **options) -> None:
-        state.save(self.stages(), root=self.root, **options)
+        outputs.save(self.stages(), root=self.root, **options)
 
     def restore(self) -> bool:
-        return state.restore(self.stages(), root=self.root)
+        return outputs.restore(self.stages(), root=self.root)
 
     def params(self, path: str) -> str:
         """Parameters by Snakemake's record; "unknown" where it is told to make the output anew."""
