@@ -92,24 +92,16 @@ def store(key: str, out_dir: str | os.PathLike[str]) -> bool:
         contents = hashes.tree_hashes(temporary / CONTENT)
         files.write_json(temporary / MANIFEST, {"key": key, "layout": LAYOUT, "files": contents})
         temporary.chmod(0o755)
-        with contextlib.suppress(FileExistsError):
-            _take_place(temporary, entry)
+        temporary.rename(entry)
         return True
     except OSError as error:
+        if entry.is_dir():  # another process was first
+            return True
         _say(f"{source} is not kept in {location()} ({error}); the result itself is unharmed")
         return False
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_place(temporary: Path, entry: Path) -> None:
-    try:
-        temporary.rename(entry)
-    except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        raise FileExistsError(entry) from error
 
 
 def _entry(key: str) -> Path:

@@ -12,6 +12,8 @@ from typing import Any
 
 from frod import files
 
+TIMESTAMP = ".snakemake_timestamp"
+
 
 def bytes_sha256(content: bytes) -> str:
     """Hash of bytes already in memory."""
@@ -21,7 +23,7 @@ def bytes_sha256(content: bytes) -> str:
 def files_in(directory: str | os.PathLike[str]) -> list[str]:
     """Names of all files beneath `directory`, relative, with ``/`` between parts, sorted.
 
-    Files that only the workflow's bookkeeping leaves behind (``.snakemake_timestamp``) are not content.
+    Files that only the workflow's bookkeeping leaves behind (`TIMESTAMP`) are not content.
     """
     top = Path(directory)
     if not top.is_dir():
@@ -29,7 +31,7 @@ def files_in(directory: str | os.PathLike[str]) -> list[str]:
     names = []
     for folder, _, here in os.walk(top):
         relative = Path(folder).relative_to(top)
-        names += [(relative / name).as_posix() for name in here if name != ".snakemake_timestamp"]
+        names += [(relative / name).as_posix() for name in here if name != TIMESTAMP]
     return sorted(names)
 
 
