@@ -37,17 +37,12 @@ def _pack(entries: Mapping[str, Entry]) -> dict[str, Any]:
     records: list[dict[str, Any]] = []
     places: dict[str, int] = {}
     outputs: dict[str, list[Any]] = {}
-    known: dict[int, int] = {}  # by identity: entries of one job mostly share the very object
     for path in sorted(entries):
-        entry = entries[path]
-        place = known.get(id(entry.record))
-        if place is None or records[place]["inputs"] != entry.inputs:
-            made = {"record": entry.record, "inputs": entry.inputs}
-            place = places.setdefault(hashes.canonical_json(made), len(records))
-            if place == len(records):
-                records.append(made)
-            known[id(entry.record)] = place
-        outputs[path] = [entry.sha256, place]
+        made = {"record": entries[path].record, "inputs": entries[path].inputs}
+        place = places.setdefault(json.dumps(made, sort_keys=True), len(records))
+        if place == len(records):
+            records.append(made)
+        outputs[path] = [entries[path].sha256, place]
     return {"layout": LAYOUT, "records": records, "outputs": outputs}
 
 

@@ -397,25 +397,3 @@ def test_records_of_another_snakemake_are_not_trusted(here, empty):
     empty.checkout(here.snapshot())
     empty.restore()
     assert empty.params(DATA) == "unknown"
-
-
-def test_thousands_of_outputs_take_seconds_at_most(here, empty):
-    here.make_all()
-    spec = json.dumps({"text": "x" * 1000})
-    for number in range(1800):
-        here.job(f"results/smoke/digits/seed-{number}/record.json", f"run {number}", inputs=(DATA,), params=spec)
-    spent = {}
-
-    def timed(name, act):
-        start = time.process_time()
-        act()
-        spent[name] = round(time.process_time() - start, 3)
-
-    timed("first save", here.save)
-    timed("save", here.save)
-    timed("look", here.restore)
-    empty.checkout(here.snapshot())
-    timed("restore", empty.restore)
-    assert empty.params("results/smoke/digits/seed-1799/record.json") == spec
-    print(spent)
-    assert max(spent.values()) < 10, spent  # tenths of a second in practice
