@@ -119,7 +119,8 @@ def _record(mirror: Path, need: Repository, revision: str, files: dict[str, Any]
 def faults(mirror: Path, needs: Iterable[Repository]) -> Iterator[str]:
     """Yield what is wrong with a mirror, a line each: files that are not the recorded ones, needs that are not met."""
     for name, entry in recorded(mirror).items():
-        yield from mismatches(mirror / name, {file: of["sha256"] for file, of in entry["files"].items()}, by=RECORD)
+        hashes = {file: facts["sha256"] for file, facts in entry["files"].items()}
+        yield from (text.removeprefix(f"{mirror}/") for text in mismatches(mirror / name, hashes, by=RECORD))
     for need in needs:
         yield from _unmet(mirror, need)
 
