@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def sweep(folder: Path) -> None:
     begin = f"{PREFIX}{_host()}-"
     for path in folder.iterdir():
         process = path.name.removeprefix(begin).partition("-")[0]
-        if path.name.startswith(begin) and process.isdigit() and not _lives(int(process)):
+        if path.name.startswith(begin) and process.isdigit() and not _lives(process):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -60,14 +60,12 @@ def sweep(folder: Path) -> None:
                     path.unlink()
 
 
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except PermissionError:  # another user's
-        return True
-    except (ProcessLookupError, OverflowError):  # no such process, no such number
-        return False
-    return True
+def _lives(process: str) -> bool:
+    import psutil
+
+    with contextlib.suppress(OverflowError):  # no such number
+        return psutil.pid_exists(int(process))
+    return False
 
 
 @contextlib.contextmanager
@@ -202,3 +200,24 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hash of a file's bytes as hexadecimal digits, read in blocks: a file larger than memory is no trouble."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def mismatch(path: Path, found: str | None, expected: str | None, *, by: str) -> str:
+    """Say that a file is missing (`found` None) or has another sha256 than `by` says; empty where it has that."""
+    if found == expected:
+        return ""
+    return f"{path}: sha256 is {found}, {by} says {expected}" if found else f"{path}: is missing, {by} names it"
+
+
+def mismatches(folder: Path, hashes: Mapping[str, str | None], *, by: str) -> list[str]:
+    """Hold files below `folder` against the sha256 that `by` says they have; a text for each that has it not."""
+    paths = [folder / name for name in hashes]
+    found = [sha256(path) if path.is_file() else None for path in paths]
+    told = (mismatch(*pair, expected, by=by) for *pair, expected in zip(paths, found, hashes.values()))
+    return [text for text in told if text]
+
+
+def verify(folder: Path, hashes: Mapping[str, str | None], *, by: str, remedy: str) -> None:
+    """Raise ValueError with `remedy` for the `mismatches` of files, if there are any."""
+    if told := mismatches(folder, hashes, by=by):
+        raise ValueError(f"{'; '.join(told)}; {remedy}")

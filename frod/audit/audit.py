@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +28,7 @@ from frod.audit import (
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
+from frod.provenance.git import line
 
 Progress = Callable[[str, int, int], None]
 PARALLEL_FROM = 64  # runs; each further process takes seconds to import what it needs
@@ -136,12 +136,11 @@ def _check_runs(study: Study, findings: Findings, *, each: Callable[..., Any], p
 
 def facts(study: Study, findings: Findings, started: float) -> dict[str, Any]:
     """What audit.json holds."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "layout": 1,
         "report": str(study.report),
         "suite": study.workflow.name,
-        "git_commit": done.stdout.strip() or None,
+        "git_commit": line("rev-parse", "HEAD"),
         "seconds": round(time.perf_counter() - started, 2),
         **findings.as_json(),
     }

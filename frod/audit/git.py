@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.config import Workflow, load
 from frod.provenance import code
+from frod.provenance.git import git
 from frod.reporting import collect
 
 RUNS, REPORT = "frod.commands.train", "frod.commands.report"
@@ -27,37 +25,26 @@ AGAIN = "run `snakemake`"
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
-@dataclass
 class Commits:
-    """Trees of commits, unpacked once each for as long as this is open."""
+    """Trees of commits, unpacked once each into `folder`."""
 
-    unpacked: ExitStack = field(default_factory=ExitStack)
-    trees: dict[str, Path | None] = field(default_factory=dict)
-    hashes: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def __enter__(self) -> Commits:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.unpacked.close()
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.trees: dict[str, Path | None] = {}
+        self.hashes: dict[tuple[str, str], str] = {}
 
     def tree(self, commit: str) -> Path | None:
         """Folder with the sources of a commit; None where git does not have it."""
         if commit not in self.trees:
             # What a record says is no more than a claim: git is given nothing that it might take for an option.
-            known = COMMIT.fullmatch(commit) and _git("cat-file", "-e", f"{commit}^{{commit}}") is not None
-            archive = _git("archive", "--format=zip", commit, *self._there(commit)) if known else None
-            self.trees[commit] = None if archive is None else self._unpack(archive)
+            known = COMMIT.fullmatch(commit) and git("cat-file", "-e", f"{commit}^{{commit}}") is not None
+            there = [path for path in SOURCES if known and git("cat-file", "-e", f"{commit}:./{path}") is not None]
+            archive = git("archive", "--format=zip", commit, *there) if known else None
+            self.trees[commit] = None if archive is None else self.folder / commit
+            if archive is not None:
+                with zipfile.ZipFile(io.BytesIO(archive)) as sources:
+                    sources.extractall(self.folder / commit)  # which keeps every name within the folder
         return self.trees[commit]
-
-    def _there(self, commit: str) -> list[str]:
-        return [path for path in SOURCES if _git("cat-file", "-e", f"{commit}:./{path}") is not None]
-
-    def _unpack(self, archive: bytes) -> Path:
-        folder = Path(self.unpacked.enter_context(tempfile.TemporaryDirectory(prefix="frod-audit-")))
-        with zipfile.ZipFile(io.BytesIO(archive)) as sources:
-            sources.extractall(folder)  # which keeps every name within the folder
-        return folder
 
     def code_hash(self, commit: str, entry: str) -> str:
         """Hash of a command's code as the commit has it."""
@@ -71,10 +58,11 @@ def check(study: Study, findings: Findings) -> None:
     now = code.code_hash(RUNS)
     _one_code(study, findings)
     _per_hash(study, findings, now)
-    if _git("rev-parse", "HEAD") is None:
+    if git("rev-parse", "HEAD") is None:
         findings.unchecked["code and parameters against git"] = "this is no git checkout, or git is not installed"
         return
-    with Commits() as commits:
+    with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
+        commits = Commits(folder)
         missing: dict[str, int] = {}
         for commit, keys in _by(study, "git_commit").items():
             paths = [study.folder(key) / "record.json" for key in keys]
@@ -180,12 +168,3 @@ def _check_report(study: Study, commits: Commits, findings: Findings) -> None:
         path, f"params, by params.yaml of commit {commit[:12]}", then, params, remedy=f"commit, then {AGAIN}"
     )
     findings.checked["commits"] += 1
-
-
-def _git(*arguments: str) -> bytes | None:
-    """Output of git, None where it fails."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -66,10 +66,9 @@ def _rows(database: sqlite3.Connection, path: Path, experiment: str) -> list[Log
     def of(columns: str, table: str) -> Iterator[tuple]:
         yield from database.execute(f"select run_uuid, {columns} from {table} where run_uuid in ({active})", named)
 
-    for run, key, value in of("key, value", "tags"):
-        found[run].tags[key] = value
-    for run, key, value in of("key, value", "params"):
-        found[run].params[key] = value
+    for table in ("tags", "params"):
+        for run, key, value in of("key, value", table):
+            getattr(found[run], table)[key] = value
     for run, key, value, is_nan in of("key, value, is_nan", "latest_metrics"):
         found[run].metrics[key] = math.nan if is_nan else value
     return list(found.values())

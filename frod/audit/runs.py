@@ -125,13 +125,12 @@ def budget(study: Study, run: Run) -> dict[str, Any]:
     """Steps, examples and their order as this run must have had them; those of one seed are laid down once."""
     from frod.training import order, seeds
 
-    made = study.budgets
-    key = (run.task, run.backbone, run.seed, run.split_seed, run.training.model_dump_json())
-    if key not in made:
+    def plan() -> dict[str, Any]:
         train = study.split(run.task, run.backbone, "train")
         chosen = seeds.subset(train.labels, run.training.max_train, run.split_seed)
-        made[key] = asdict(order.plan(len(chosen), run.training, run.seed, train.lengths[chosen])[0])
-    return made[key]
+        return asdict(order.plan(len(chosen), run.training, run.seed, train.lengths[chosen])[0])
+
+    return study.once((run.task, run.backbone, run.seed, run.split_seed, run.training.model_dump_json()), plan)
 
 
 def _check_evaluations(study: Study, run: Run, path: Path, record: Mapping[str, Any], findings: Findings) -> None:

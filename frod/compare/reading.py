@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod import files, safe_yaml
+from frod.provenance.git import git, line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,26 +125,19 @@ def _folder_reader(folder: Path) -> Reader:
 def _git_readers(given: str, revision: str, path: str) -> tuple[Reader, Reader]:
     if shutil.which("git") is None:
         raise ValueError(f"{given}: a revision is read by git, which is not installed")
-    if _git("rev-parse", "--is-inside-work-tree") is None:
+    if git("rev-parse", "--is-inside-work-tree") is None:
         raise ValueError(f"{given}: a revision is read from a git repository, and {Path.cwd()} is in none")
     # --end-of-options: a revision that begins with a dash is a name, not an option.
-    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if commit is None:
+    of = line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if of is None:
         raise ValueError(f"{given}: there is no revision {revision!r}; `git log -- reports` lists those with reports")
-    of = commit.decode().strip()
-    if (_git("cat-file", "-t", f"{of}:{path}") or b"").strip() != b"tree":
-        listed = (_git("ls-tree", "-r", "--name-only", "--full-tree", of) or b"").decode().splitlines()
+    if line("cat-file", "-t", f"{of}:{path}") != "tree":
+        listed = (line("ls-tree", "-r", "--name-only", "--full-tree", of) or "").splitlines()
         reports = [name.removesuffix(f"/{RESULTS}") for name in listed if name.endswith(f"/{RESULTS}")]
         has = f"it has {', '.join(reports)}" if reports else "it has no report"
         raise ValueError(f"{given}: revision {revision} has no folder {path!r}; {has}")
 
     def project(name: str) -> bytes | None:
-        return _git("cat-file", "blob", f"{of}:{name}")
+        return git("cat-file", "blob", f"{of}:{name}")
 
     return lambda name: project(f"{path}/{name}"), project
-
-
-def _git(*arguments: str) -> bytes | None:
-    """Output of a git command; None where it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None

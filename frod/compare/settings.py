@@ -70,11 +70,10 @@ def _data(a: Side, b: Side) -> list[Setting]:
     if a.report is None or b.report is None:
         return []
     sides = [
-        {path: digest[:12] for path, digest in side["inputs"].items() if path.endswith("manifest.json")}
+        {path: digest[:12] for path, digest in sorted(side["inputs"].items()) if path.endswith("manifest.json")}
         for side in (a.report, b.report)
     ]
-    shared = set(sides[0]) & set(sides[1])
-    return _differing("data", *({path: side[path] for path in sorted(shared)} for side in sides))
+    return _differing("data", *sides, shared=True)
 
 
 def _code(a: Side, b: Side) -> list[Setting]:
@@ -85,8 +84,7 @@ def _code(a: Side, b: Side) -> list[Setting]:
         if side.report is not None:
             seen["code of the report"] = side.report["code"]["hash"][:12]
         sides.append(seen)
-    known = [name for name in sides[0] if name in sides[1]]
-    return _differing("code", *({name: side[name] for name in known} for side in sides))
+    return _differing("code", *sides, shared=True)
 
 
 def _environment(a: Side, b: Side) -> list[Setting]:
@@ -114,8 +112,10 @@ def _machines(a: Side, b: Side) -> list[Setting]:
     return _differing("environment", *sides)
 
 
-def _differing(group: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Setting]:
-    names = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+def _differing(group: str, a: Mapping[str, Any], b: Mapping[str, Any], *, shared: bool = False) -> list[Setting]:
+    """What differs; `shared`: but for what only one side knows of."""
+    known = [name for name in a if name in b] if shared else dict.fromkeys([*a, *b])
+    names = [name for name in known if a.get(name) != b.get(name)]
     return [Setting(group=group, name=name, a=_text(a.get(name)), b=_text(b.get(name))) for name in names]
 
 

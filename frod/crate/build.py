@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import zipfile
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from frod import files
+from frod import artefacts, files
 from frod.config import Workflow
 from frod.crate.description import PARAMS, WORKFLOW, Description
 from frod.crate.graph import METADATA, Graph, command
@@ -25,10 +24,7 @@ def read_report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     if not path.is_file():
         raise ValueError(f"{path}: is not there; give the folder of a finished report, such as reports/smoke")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: is not JSON ({error}); `snakemake report` writes it anew") from error
+    return artefacts.read_json(path, remedy="`snakemake report` writes it anew")
 
 
 def build(

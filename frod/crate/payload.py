@@ -125,11 +125,8 @@ class Payload:
                 faults.append(f"{path}: is not there; run `snakemake`, or bring it with `dvc pull`")
                 continue
             digest = files.sha256(path) if self._held[name] or not said else next(iter(said.values()))
-            faults += [
-                f"{path}: has sha256 {digest[:12]}, {by} says {other[:12]}; run `snakemake`, or `frod audit`"
-                for by, other in said.items()
-                if other != digest
-            ]
+            told = (files.mismatch(path, digest, other, by=by) for by, other in said.items())
+            faults += [f"{text}; run `snakemake`, or `frod audit`" for text in told if text]
             if self._held[name]:
                 faults += secrets_in(path)
             self._known[name] = Known(

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frod import numerics
+from frod import files, numerics
 from frod.finished import comparison
 from frod.finished.comparison import Compared
-from frod.finished.run import Finished, changed_outputs
+from frod.finished.run import Finished
+from frod.provenance.records import outputs_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +95,6 @@ def check_code(finished: Finished, here: str, *, go_on: bool) -> list[str]:
 
 def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) -> None:
     """Write what `frod train` and `frod evaluate` would, but for the record."""
-    from frod import files
     from frod.evaluation import metrics
     from frod.tasks import arrays
     from frod.tuners import trained
@@ -197,7 +197,7 @@ def verdict(found: Sequence[Compared], standard: Standard) -> tuple[bool, str]:
 
 
 def _as_recorded(finished: Finished) -> Compared:
-    changed = changed_outputs(finished)
+    changed = files.mismatches(finished.path.parent, outputs_of(finished.facts), by=finished.path.name)
     share = math.inf if changed else 0.0
     return Compared(
         what="record: files",

@@ -50,10 +50,7 @@ class Finished:
             facts = records.read_record(path)
             code = facts["code"]["hash"]
         else:
-            facts = artefacts.read_json(path)
-            missing = {"spec", "inputs", "code", "validation"} - set(facts)
-            if missing:
-                raise ValueError(f"{path}: is no trial, as it lacks {sorted(missing)}")
+            facts = artefacts.read_json(path, keys=("spec", "inputs", "code", "validation"), remedy="it is no trial")
             code = facts["code"]
         return cls(
             path=path,
@@ -103,18 +100,8 @@ class Finished:
         ValueError
             Names the inputs that are missing or changed.
         """
-        problems = []
-        for name, expected in self.inputs.items():
-            found = files.sha256(name) if Path(name).is_file() else None
-            if found is None:
-                problems.append(f"{name} is missing")
-            elif found != expected:
-                problems.append(f"{name} has sha256 {found}, recorded is {expected}")
-        if problems:
-            raise ValueError(
-                f"{self.path}: not the inputs that the run had: {'; '.join(problems)}. Bring them back (dvc checkout, "
-                "or the workflow at the recorded commit), and call this in the project's folder."
-            )
+        remedy = "bring them back (`dvc checkout`, or the workflow at the recorded commit), in the project's folder"
+        files.verify(Path(), self.inputs, by=str(self.path), remedy=remedy)
 
     def check_rates(self) -> None:
         """Hold the run's learning rates against those that the trials chose, where they did.
@@ -130,31 +117,3 @@ class Finished:
             raise ValueError(
                 f"{self.path}: spec.rates are {rates}, {self.rates} chose {chosen}: the record was changed"
             )
-
-    def check_outputs(self) -> None:
-        """Hold what the run left against its recorded hashes.
-
-        Raises
-        ------
-        ValueError
-            Names the files that are missing or changed.
-        """
-        problems = changed_outputs(self)
-        if problems:
-            raise ValueError(
-                f"{self.path}: not the files that the run left: {'; '.join(problems)}. Bring them back (dvc checkout), "
-                f"or delete the folder {self.path.parent} and run again, which trains the run anew"
-            )
-
-
-def changed_outputs(finished: Finished) -> list[str]:
-    """Say which of the run's output files, beside its record, are missing or not those of the record."""
-    problems = []
-    for name, expected in finished.facts.get("outputs", {}).items():
-        path = finished.path.parent / Path(name).name
-        found = files.sha256(path) if path.is_file() else None
-        if found is None:
-            problems.append(f"{path} is missing")
-        elif found != expected:
-            problems.append(f"{path} has sha256 {found}, recorded is {expected}")
-    return problems

@@ -26,6 +26,7 @@ from frod.method.linear import FrodLinear
 from frod.method.products import SharedBasis
 from frod.method.shards import Stored, bind
 from frod.method.targets import FusedSlice, Targets, find, get
+from frod.provenance import records
 from frod.tasks import arrays
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def of_runs(runs: Sequence[Finished]) -> Iterator[dict[str, Any]]:
     before = None
     for finished in runs:
         finished.check_inputs()
-        finished.check_outputs()
+        records.verify_outputs(finished.path, finished.facts)
         run, folder = finished.run, finished.backbone
         if run.tuner.kind == "linear_probe" or finished.facts.get("diverged"):
             print(f"{run.key}: no layers", flush=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from frod import files
 from frod.schema import inside
 
 Kind = Literal["models", "datasets"]
@@ -29,11 +30,8 @@ class Snapshot:
 
     def check(self, name: str, sha256: str) -> None:
         """Hold a file's sha256 against the mirror's record, where it has one; ValueError where they differ."""
-        if sha256 != self.sha256.get(name, sha256):
-            raise ValueError(
-                f"{self.folder / name}: sha256 is {sha256}, {RECORD} says {self.sha256[name]}: it was changed or cut "
-                "short; run `frod fetch` on the mirror again, which brings just such files"
-            )
+        if told := files.mismatch(self.folder / name, sha256, self.sha256.get(name, sha256), by=RECORD):
+            raise ValueError(f"{told}; run `frod fetch` on the mirror again, which brings just such files")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frod.files import sha256, write_json
+from frod.files import mismatch, mismatches, sha256, write_json
 from frod.hub.access import RECORD, Kind, Listing, explained, listing, recorded
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
@@ -97,11 +97,9 @@ def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> N
             )
     files = {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in found.bytes}
     for name, expected in found.sha256.items():
-        if files[name]["sha256"] != expected:
+        if told := mismatch(folder / name, files[name]["sha256"], expected, by="the Hub"):
             (folder / name).unlink()
-            raise ValueError(
-                f"{need.name}/{name}: sha256 is {files[name]['sha256']}, the Hub says {expected}; fetch again"
-            )
+            raise ValueError(f"{told}; fetch again")
     _record(mirror, need, found.revision, files)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
@@ -121,14 +119,8 @@ def _record(mirror: Path, need: Repository, revision: str, files: dict[str, Any]
 def faults(mirror: Path, needs: Iterable[Repository]) -> Iterator[str]:
     """Yield what is wrong with a mirror, a line each: files that are not the recorded ones, needs that are not met."""
     for name, entry in recorded(mirror).items():
-        for file, expected in entry["files"].items():
-            path = mirror / name / file
-            if not path.is_file():
-                yield f"{name}/{file}: is missing"
-            elif path.stat().st_size != expected["bytes"]:
-                yield f"{name}/{file}: has {path.stat().st_size} bytes, recorded are {expected['bytes']}"
-            elif (found := sha256(path)) != expected["sha256"]:
-                yield f"{name}/{file}: sha256 is {found}, recorded is {expected['sha256']}"
+        hashes = {file: facts["sha256"] for file, facts in entry["files"].items()}
+        yield from (text.removeprefix(f"{mirror}/") for text in mismatches(mirror / name, hashes, by=RECORD))
     for need in needs:
         yield from _unmet(mirror, need)
 

@@ -10,7 +10,6 @@ not change the cache with it.
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frod import files
+from frod import artefacts, files
 from frod.provenance import hashes
 
 MANIFEST = "manifest.json"
@@ -57,7 +56,8 @@ def fetch(key: str, out_dir: str | os.PathLike[str]) -> bool:
             for name in manifest:
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 _copy(entry / CONTENT / name, temporary / name)
-            hashes.verify_tree(temporary, manifest, remedy="making it anew")
+            if told := files.mismatches(temporary, manifest, by=MANIFEST):
+                raise ValueError("; ".join(told))
         return True
     except (ValueError, FileNotFoundError) as error:
         _discard(entry, str(error))
@@ -92,24 +92,16 @@ def store(key: str, out_dir: str | os.PathLike[str]) -> bool:
         contents = hashes.tree_hashes(temporary / CONTENT)
         files.write_json(temporary / MANIFEST, {"key": key, "layout": LAYOUT, "files": contents})
         temporary.chmod(0o755)
-        with contextlib.suppress(FileExistsError):
-            _take_place(temporary, entry)
+        temporary.rename(entry)
         return True
     except OSError as error:
+        if entry.is_dir():  # another process was first
+            return True
         _say(f"{source} is not kept in {location()} ({error}); the result itself is unharmed")
         return False
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_place(temporary: Path, entry: Path) -> None:
-    try:
-        temporary.rename(entry)
-    except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        raise FileExistsError(entry) from error
 
 
 def _entry(key: str) -> Path:
@@ -119,17 +111,12 @@ def _entry(key: str) -> Path:
 
 
 def _read_manifest(entry: Path, key: str) -> dict[str, str]:
-    try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        listed = manifest["files"]
-        sound = manifest["key"] == key and all(isinstance(digest, str) for digest in listed.values())
-    except FileNotFoundError as error:
-        raise ValueError("it has no manifest, so it was never finished") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its manifest cannot be read ({error!r})") from error
-    outside = [name for name in listed if os.path.isabs(name) or ".." in Path(name).parts]
-    if not sound or outside:
-        raise ValueError(f"its manifest is not that of key {key}" + (f" and names {outside}" if outside else ""))
+    manifest = artefacts.read_json(entry / MANIFEST, keys=("key", "files"), remedy="it was never finished")
+    listed = manifest["files"]
+    if manifest["key"] != key or not isinstance(listed, dict):
+        raise ValueError(f"its manifest is not that of key {key}")
+    if outside := [name for name in listed if os.path.isabs(name) or ".." in Path(name).parts]:
+        raise ValueError(f"its manifest names {outside}")
     return listed
 
 

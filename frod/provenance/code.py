@@ -15,11 +15,11 @@ such a table takes in everything beneath its package.
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
 
+from frod.provenance import git
 from frod.provenance.sources import Source, parsed
 
 PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
@@ -174,22 +174,11 @@ def git_state(directory: str | os.PathLike[str] | None = None) -> dict[str, str 
     checkout or without git: results from an unpacked archive are results too.
     """
     where = Path(directory) if directory is not None else PACKAGE_DIRECTORY.parent
-    commit = _git(where, "rev-parse", "HEAD")
-    top = _git(where, "rev-parse", "--show-toplevel")
+    commit = git.line("rev-parse", "HEAD", cwd=where)
+    top = git.line("rev-parse", "--show-toplevel", cwd=where)
     if not commit or not top:
         return {"git_commit": None, "git_dirty": None}
     spared = [f":(top,exclude){name}" for name in GENERATED]
-    status = _git(Path(top), "status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared)
+    asked = ("status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared)
+    status = git.line(*asked, cwd=Path(top))
     return {"git_commit": commit, "git_dirty": None if status is None else bool(status)}
-
-
-def _git(where: Path, *arguments: str) -> str | None:
-    # GIT_OPTIONAL_LOCKS: a status must not take the index lock from a commit that runs beside it.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=where, env=environment, capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""SHA-256 of files, directory trees and plain data, and reading that checks them.
+"""SHA-256 of files, directory trees and plain data.
 
 One algorithm everywhere, written as 64 hexadecimal digits, so that a hash in one record can be compared with that in
 another by eye.
@@ -12,6 +12,8 @@ from typing import Any
 
 from frod import files
 
+TIMESTAMP = ".snakemake_timestamp"
+
 
 def bytes_sha256(content: bytes) -> str:
     """Hash of bytes already in memory."""
@@ -21,7 +23,7 @@ def bytes_sha256(content: bytes) -> str:
 def files_in(directory: str | os.PathLike[str]) -> list[str]:
     """Names of all files beneath `directory`, relative, with ``/`` between parts, sorted.
 
-    Files that only the workflow's bookkeeping leaves behind (``.snakemake_timestamp``) are not content.
+    Files that only the workflow's bookkeeping leaves behind (`TIMESTAMP`) are not content.
     """
     top = Path(directory)
     if not top.is_dir():
@@ -29,7 +31,7 @@ def files_in(directory: str | os.PathLike[str]) -> list[str]:
     names = []
     for folder, _, here in os.walk(top):
         relative = Path(folder).relative_to(top)
-        names += [(relative / name).as_posix() for name in here if name != ".snakemake_timestamp"]
+        names += [(relative / name).as_posix() for name in here if name != TIMESTAMP]
     return sorted(names)
 
 
@@ -82,58 +84,19 @@ def json_sha256(value: Any) -> str:
     return bytes_sha256(canonical_json(value).encode("utf-8"))
 
 
-def _mismatch(path: Path, expected: str, found: str, remedy: str) -> ValueError:
-    return ValueError(
-        f"{path}: the content is not the one recorded: sha256 expected {expected}, found {found}; {remedy}"
-    )
+def signature(path: str | os.PathLike[str]) -> str:
+    """Size and time of a file, or of all files in a directory: equal as long as nobody has written to it."""
+    if not os.path.isdir(path):
+        stat = os.stat(path)
+        return f"{stat.st_size}:{stat.st_mtime_ns}"
+    names = files_in(path)
+    inner = [os.stat(os.path.join(path, name)) for name in names]
+    return json_sha256([names, [[stat.st_size, stat.st_mtime_ns] for stat in inner]])
 
 
-DEFAULT_REMEDY = "delete it and run the workflow again, or restore it with `dvc checkout`"
-
-
-def read_verified(path: str | os.PathLike[str], sha256: str, *, remedy: str = DEFAULT_REMEDY) -> bytes:
-    """Read a file whose hash is known.
-
-    Raises
-    ------
-    ValueError
-        If the content has another hash; the message holds both and `remedy`.
-    """
-    content = Path(path).read_bytes()
-    found = bytes_sha256(content)
-    if found != sha256:
-        raise _mismatch(Path(path), sha256, found, remedy)
-    return content
-
-
-def verify_file(path: str | os.PathLike[str], sha256: str, *, remedy: str = DEFAULT_REMEDY) -> None:
-    """Check a file too large to be read at once, or one that a library will map into memory.
-
-    Raises
-    ------
-    ValueError
-        If the content has another hash; the message holds both and `remedy`.
-    """
-    found = files.sha256(path)
-    if found != sha256:
-        raise _mismatch(Path(path), sha256, found, remedy)
-
-
-def verify_tree(directory: str | os.PathLike[str], hashes: dict[str, str], *, remedy: str = DEFAULT_REMEDY) -> None:
-    """Check every file named in `hashes` (relative name to sha256). Files that are not named are left alone.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing; all missing ones are named.
-    ValueError
-        If a file has another hash.
-    """
-    top = Path(directory)
-    missing = sorted(name for name in hashes if not (top / name).is_file())
-    if missing:
-        raise FileNotFoundError(
-            f"{top}: {len(missing)} of {len(hashes)} files are missing: {', '.join(missing)}; {remedy}"
-        )
-    for name in sorted(hashes):
-        verify_file(top / name, hashes[name], remedy=remedy)
+def remembered(known: dict[str, tuple[str, str]], name: str, path: Path) -> str:
+    """Hash of `path`, taken only where its signature is not the one in `known`, which holds both by name."""
+    now = signature(path)
+    if known.get(name, ("", ""))[0] != now:
+        known[name] = (now, path_sha256(path))
+    return known[name][1]

@@ -37,17 +37,12 @@ def _pack(entries: Mapping[str, Entry]) -> dict[str, Any]:
     records: list[dict[str, Any]] = []
     places: dict[str, int] = {}
     outputs: dict[str, list[Any]] = {}
-    known: dict[int, int] = {}  # by identity: entries of one job mostly share the very object
     for path in sorted(entries):
-        entry = entries[path]
-        place = known.get(id(entry.record))
-        if place is None or records[place]["inputs"] != entry.inputs:
-            made = {"record": entry.record, "inputs": entry.inputs}
-            place = places.setdefault(hashes.canonical_json(made), len(records))
-            if place == len(records):
-                records.append(made)
-            known[id(entry.record)] = place
-        outputs[path] = [entry.sha256, place]
+        made = {"record": entries[path].record, "inputs": entries[path].inputs}
+        place = places.setdefault(json.dumps(made, sort_keys=True), len(records))
+        if place == len(records):
+            records.append(made)
+        outputs[path] = [entries[path].sha256, place]
     return {"layout": LAYOUT, "records": records, "outputs": outputs}
 
 
@@ -133,14 +128,8 @@ class Ledger:
         _write_if_changed(self.root / FILE, json.dumps({**_pack(self.entries), **more}, separators=(",", ":")))
 
     def signature(self, path: str) -> str:
-        """Size and time of a file, or of all files in a directory: equal as long as nobody has written to it."""
-        place = str(self.root / path)
-        if not os.path.isdir(place):
-            stat = os.stat(place)
-            return f"{stat.st_size}:{stat.st_mtime_ns}"
-        inner = [os.stat(os.path.join(place, name)) for name in hashes.files_in(place)]
-        listing = [hashes.files_in(place), [[stat.st_size, stat.st_mtime_ns] for stat in inner]]
-        return hashes.json_sha256(listing)
+        """Of `path` as it is now; see `frod.provenance.hashes`."""
+        return hashes.signature(self.root / path)
 
     def settled(self, path: str) -> bool:
         """Whether `path` is as it was when it was last looked at."""
@@ -150,17 +139,9 @@ class Ledger:
             return known is not None and known[0] == signature and known[1] == self.entries[path].sha256
         return self._unknown.get(path) == signature
 
-    def hash_all(self, paths: Iterable[str]) -> None:
-        """Hash what is not known yet. One after the other: this also runs while the interpreter shuts down."""
-        for path in sorted(set(paths)):
-            signature = self.signature(path)
-            if self._hashes.get(path, ("", ""))[0] != signature:
-                self._hashes[path] = (signature, hashes.path_sha256(self.root / path))
-
     def sha256(self, path: str) -> str:
         """Hash of the content of `path`."""
-        self.hash_all([path])
-        return self._hashes[path][1]
+        return hashes.remembered(self._hashes, path, self.root / path)
 
     def settle(self, path: str, entry: Entry | None, *, end: float, before: str | None = None) -> None:
         """Note that `path` is now as `entry` says, or that nothing is known of it; `end` as in `ends`.

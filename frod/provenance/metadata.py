@@ -10,9 +10,10 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from frod.provenance.hashes import TIMESTAMP, files_in
 
 RECORD_FORMAT = 6
 
@@ -25,8 +26,6 @@ FIELDS = (
 # Stands as the only parameter of an output whose making is unknown: Snakemake then finds the parameters changed, makes
 # the output anew, and shows this text as the reason.
 UNKNOWN = "not made here: "
-
-TIMESTAMP = ".snakemake_timestamp"
 
 
 class Metadata:
@@ -139,15 +138,7 @@ def newest_time(path: str) -> float:
     """Time of the last change to a file's content, or to that of any file in a directory."""
     if not os.path.isdir(path):
         return os.stat(path).st_mtime
-    return max((entry.stat().st_mtime for entry in _files(path)), default=0.0)
-
-
-def _files(folder: str) -> Iterator[os.DirEntry[str]]:
-    for entry in os.scandir(folder):
-        if entry.is_dir():
-            yield from _files(entry.path)
-        elif entry.name != TIMESTAMP:
-            yield entry
+    return max((os.stat(os.path.join(path, name)).st_mtime for name in files_in(path)), default=0.0)
 
 
 # --- what a running workflow says of itself -------------------------------------------------------------------------

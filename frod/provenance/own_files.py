@@ -7,6 +7,7 @@ size and time, as git does it, so that a later look costs no reading.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Iterable
@@ -18,8 +19,6 @@ from frod.provenance import hashes
 FILE = Path(".snakemake/frod-own-files.json")  # of this machine alone; it may be deleted
 SETTLED_SECONDS = 2.0  # a file written to later than so may change once more within the same tick of a coarse clock
 
-_states: dict[tuple[Path, ...], str] = {}
-
 
 def state(paths: Iterable[Path]) -> str:
     """Hash of the names and contents of files, and of all files in folders; empty where there is none.
@@ -27,27 +26,22 @@ def state(paths: Iterable[Path]) -> str:
     A missing one is left to the job to say. In one process the answer stays the same: what is changed while a workflow
     runs is new to the next one.
     """
-    wanted = tuple(paths)
-    if wanted not in _states:
-        _states[wanted] = _state(wanted)
-    return _states[wanted]
+    return _state(tuple(paths))
 
 
+@functools.cache
 def _state(paths: tuple[Path, ...]) -> str:
     found = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     known = _remembered()
     contents: dict[str, str] = {}
     for file in filter(Path.is_file, found):
-        stat = file.stat()
-        signature, place = f"{stat.st_size}:{stat.st_mtime_ns}", str(file.resolve())
-        if known.get(place, ("", ""))[0] != signature:
-            try:
-                known[place] = (signature, files.sha256(file))
-            except OSError as error:  # left to the job to say, as what is missing
-                known[place] = ("", f"cannot be read: {error.strerror}")
-        contents[str(file)] = known[place][1]
-        if time.time() - stat.st_mtime < SETTLED_SECONDS:
-            del known[place]
+        place = str(file.resolve())
+        try:
+            contents[str(file)] = hashes.remembered(known, place, file)
+        except OSError as error:  # left to the job to say, as what is missing
+            contents[str(file)] = f"cannot be read: {error.strerror}"
+        if time.time() - file.stat().st_mtime < SETTLED_SECONDS:
+            known.pop(place, None)
     if not contents:
         return ""
     with contextlib.suppress(OSError):  # a folder that cannot be written to: the next look takes as long

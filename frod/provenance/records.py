@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,20 +161,18 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     return record
 
 
-def verify_outputs(path: str | os.PathLike[str], record: dict[str, Any], names: Iterable[str]) -> None:
-    """Hold outputs of a run, which lie beside its record, against the hashes in it.
+def outputs_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The sha256 of a run's outputs by their names beside its record."""
+    return {Path(name).name: digest for name, digest in record["outputs"].items()}
 
-    Raises
-    ------
-    ValueError
-        One is missing or changed; with the remedy.
+
+def verify_outputs(path: Path, record: Mapping[str, Any], names: Iterable[str] | None = None) -> None:
+    """Hold outputs of a run, which lie beside its record, against the hashes in it; ValueError with the remedy.
+
+    names : iterable of str, optional
+        Those to look at; default: all that the record names.
     """
-    folder = Path(path).parent
-    expected = {Path(name).name: digest for name, digest in record["outputs"].items()}
-    for name in names:
-        found = files.sha256(folder / name) if (folder / name).is_file() else "of no file"
-        if found != expected.get(name):
-            raise ValueError(
-                f"{folder / name}: sha256 is {found}, the run's record says {expected.get(name)}: it was changed or "
-                f"cut short; delete the folder {folder} and run again, which trains the run anew"
-            )
+    known = outputs_of(record)
+    remedy = f"`dvc checkout`, or delete the folder {path.parent} and run again, which trains the run anew"
+    wanted = {name: known.get(name) for name in (known if names is None else names)}
+    files.verify(path.parent, wanted, by=path.name, remedy=remedy)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frod import artefacts
-from frod.files import sha256
+from frod import artefacts, files
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +47,7 @@ def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[s
 
     rows : examples, by split
     """
-    hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))}
+    hashes = {path.name: files.sha256(path) for path in sorted(folder.glob("*.npy"))}
     splits = {
         split: {"rows": rows[split], "files": {n: h for n, h in hashes.items() if n.partition(".")[0] == split}}
         for split in rows
@@ -76,8 +75,7 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     manifest = artefacts.read_manifest(folder / MANIFEST, remedy=_remedy(folder))
     if verify:
         for split in manifest["splits"].values():
-            for name, expected in split["files"].items():
-                _verify(folder / name, expected)
+            files.verify(folder, split["files"], by=MANIFEST, remedy=_remedy(folder))
     return manifest
 
 
@@ -88,8 +86,7 @@ def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
         raise ValueError(f"{folder} has no split {name!r}; it has {', '.join(manifest['splits'])}")
     split = manifest["splits"][name]
     if verify:
-        for file, expected in split["files"].items():
-            _verify(folder / file, expected)
+        files.verify(folder, split["files"], by=MANIFEST, remedy=_remedy(folder))
     arrays = {
         file.removeprefix(f"{name}.").removesuffix(".npy"): np.load(folder / file, mmap_mode="r", allow_pickle=False)
         for file in split["files"]
@@ -169,14 +166,6 @@ class Split:
         ids[present] = self.arrays["tokens"][(starts[:, None] + places)[present]]
         mask = torch.from_numpy(present.astype(np.int64))
         return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.to(device)}
-
-
-def _verify(path: Path, expected: str) -> None:
-    found = sha256(path) if path.is_file() else None
-    if found is None:
-        raise ValueError(f"{path} is missing; {_remedy(path.parent)}")
-    if found != expected:
-        raise ValueError(f"{path} has sha256 {found}, its manifest says {expected}; {_remedy(path.parent)}")
 
 
 def _remedy(folder: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -100,6 +99,8 @@ def _pass_on(descriptor: int) -> dict[int, object]:
 def _end(code: int) -> NoReturn:
     """End with the child's exit status, or by the signal that ended it, which is negative."""
     if code < 0:
+        import resource
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # the child's stays
         with contextlib.suppress(OSError):  # SIGKILL cannot be set
             signal.signal(-code, signal.SIG_DFL)

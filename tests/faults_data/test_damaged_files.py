@@ -105,7 +105,7 @@ def test_an_altered_array_is_refused_and_its_remedy_spares_the_trainings(finishe
     failed = finished.run("snakemake", "--cores", "2", probe, check=False, FROD_TRACKING="off")
     assert failed.returncode != 0
     (line,) = {line.strip() for line in failed.stdout.splitlines() if line.strip().startswith("error: ")}
-    assert f"{TASK}/train.images.npy has sha256" in line
+    assert f"{TASK}/train.images.npy: sha256 is" in line
     assert remedied(finished.folder, line) == TASK
     finished.snakemake(f"{TASK}/manifest.json")  # this alone first: what it is made into is as it was
     said = finished.snakemake(probe, FROD_TRACKING="off")

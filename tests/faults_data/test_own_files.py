@@ -20,7 +20,7 @@ def state(tmp_path, monkeypatch):
 
     def look(*paths):
         read.clear()
-        own_files._states.clear()
+        own_files._state.cache_clear()
         return own_files.state(paths), len(read)
 
     return look

@@ -1,10 +1,10 @@
-"""A folder is there whole or not at all, whatever happens while it is written."""
+"""A file or folder is there whole or not at all, whatever happens while it is written; changed ones are named."""
 
 import hashlib
 
 import pytest
 
-from frod.files import sha256, whole_directory
+from frod.files import path_for, sha256, verify, whole_directory, write_json
 
 
 def names(folder):
@@ -53,3 +53,35 @@ def test_others_may_read_the_folder(tmp_path):
 def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"frod" * 100_000)
     assert sha256(tmp_path / "a") == hashlib.sha256(b"frod" * 100_000).hexdigest()
+
+
+def test_a_missing_and_a_changed_file_are_named_with_both_hashes_and_the_remedy(tmp_path):
+    for name in ("good", "changed"):
+        (tmp_path / name).write_text(name)
+    good = sha256(tmp_path / "good")
+    verify(tmp_path, {"good": good}, by="list.json", remedy="fetch it again")
+    with pytest.raises(ValueError) as error:
+        verify(tmp_path, dict.fromkeys(("good", "changed", "gone"), good), by="list.json", remedy="fetch it again")
+    changed, gone, remedy = str(error.value).split("; ")
+    assert changed == f"{tmp_path}/changed: sha256 is {sha256(tmp_path / 'changed')}, list.json says {good}"
+    assert gone == f"{tmp_path}/gone: is missing, list.json names it" and remedy == "fetch it again"
+
+
+def test_an_interrupted_write_leaves_the_old_content(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), path_for(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("interrupted")
+    with pytest.raises(ValueError):
+        write_json(path, {"a": float("inf")})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert names(path.parent) == ["file.json"]
+
+
+def test_temporary_name_keeps_the_suffix_and_the_result_the_usual_mode(tmp_path):
+    with path_for(tmp_path / "table.csv.gz") as temporary:
+        assert temporary.name.endswith(".csv.gz")
+        temporary.write_bytes(b"")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "table.csv.gz").stat().st_mode == (tmp_path / "plain").stat().st_mode

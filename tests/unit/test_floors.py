@@ -109,3 +109,11 @@ def test_help_answers_without_the_heavy_libraries():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "heavy: []" in out
     assert "train" in out
+
+
+def test_the_command_line_can_be_imported_where_unix_modules_are_missing():
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp', 'termios'))\n"
+        "import frod.command_line as line; line._app()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

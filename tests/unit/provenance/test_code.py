@@ -174,15 +174,12 @@ def test_the_hash_does_not_depend_on_where_the_package_lies(toy, tmp_path):
     assert _hash(moved) == before
 
 
-def test_our_own_package_is_hashed_without_importing_torch_and_soon():
+def test_our_own_package_is_hashed_without_importing_torch():
     script = (
-        "import sys, time; from frod.provenance import code; start = time.process_time();"
-        "names = [name for name in code._modules(code.PACKAGE_DIRECTORY)];"
-        "[code.code_hash(name) for name in names if name not in code.EXCLUDED];"
-        "assert 'torch' not in sys.modules; print(time.process_time() - start)"
+        "import sys; from frod.provenance import code; names = [*code._modules(code.PACKAGE_DIRECTORY)];"
+        "[code.code_hash(name) for name in names if name not in code.EXCLUDED]; assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 20  # 3 s in practice: a guard against a lost cache, not a benchmark
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def _git(directory, *arguments):

