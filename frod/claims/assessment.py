@@ -10,11 +10,10 @@ from frod.claims.evidence import CONFIDENCE, Evidence
 from frod.claims.full_rank import full_rank
 from frod.claims.matches_full_ft import matches_full_ft
 from frod.claims.more_robust import more_robust
-from frod.claims.parameter_share import parameter_share
 from frod.claims.same_budget import same_budget
 
 LAYOUT = 1
-CLAIMS = (matches_full_ft, parameter_share, same_budget, converges_faster, more_robust, full_rank)
+CLAIMS = (matches_full_ft, same_budget, converges_faster, more_robust, full_rank)
 
 
 def assess(evidence: Evidence) -> dict[str, Any]:

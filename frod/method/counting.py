@@ -9,6 +9,7 @@ from frod.method import heads, pattern
 from frod.method.attachment import all_layers, attachment_of, frod_layers, head_tensors, required_attachment
 from frod.method.identity import without_zeros
 from frod.method.quantised import is_quantised, numel
+from frod.method.shares import shares
 from frod.method.targets import Targets, find, in_features
 
 Counts = dict[str, int | float]
@@ -21,8 +22,8 @@ def count_parameters(model: nn.Module) -> Counts:
     -------
     dict
         Counts: "adapter", "head" (what trains in full), "trainable" (both), "base" (all else, that is the frozen model
-        without its head). Shares in percent, named by their fraction: "adapter/base %", "adapter/(base+adapter) %",
-        "adapter/(base+head) %", "(adapter+head)/base %", "(adapter+head)/(base+adapter+head) %" (what peft prints).
+        without its head). Shares in percent, named by their fraction, as `frod.method.shares` has them: "adapter/base %",
+        "(adapter+head)/(base+adapter+head) %" (what peft prints) and others.
     """
     adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))
     parameters = {id(parameter) for parameter in model.parameters()}
@@ -71,15 +72,6 @@ def _numel(module: nn.Module) -> int:
 
 def _conventions(*, adapter: int, head: int, everything: int) -> Counts:
     base = everything - head
-    trainable = adapter + head
-    return {
-        "adapter": adapter,
-        "head": head,
-        "trainable": trainable,
-        "base": base,
-        "adapter/base %": 100 * adapter / base,
-        "adapter/(base+adapter) %": 100 * adapter / (base + adapter),
-        "adapter/(base+head) %": 100 * adapter / (base + head),
-        "(adapter+head)/base %": 100 * trainable / base,
-        "(adapter+head)/(base+adapter+head) %": 100 * trainable / (base + trainable),
-    }
+    found = shares(adapter=adapter, head=head, base=base).items()
+    counts = {"adapter": adapter, "head": head, "trainable": adapter + head, "base": base}
+    return counts | {f"{convention} %": 100 * share for convention, share in found}

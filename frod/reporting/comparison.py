@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from frod.evaluation.statistics import Difference, Spread, mean_interval, over_seeds, paired_difference
+from frod.method.shares import shares
 from frod.reporting.naming import REFERENCE, SUBJECT, RunKey
 
 if TYPE_CHECKING:
@@ -148,10 +149,11 @@ class ParameterCount:
     total: list[int]
     base: list[int]
     shares: dict[str, list[float]]
-    """By convention: adapter / base, adapter / (base + adapter), (adapter + head) / (all parameters)."""
+    """By CONVENTIONS."""
 
 
-CONVENTIONS = ("adapter / base", "adapter / (base + adapter)", "(adapter + head) / all")
+CONVENTIONS = ("adapter/base", "adapter/(base+adapter)", "(adapter+head)/(base+adapter+head)")
+"""Of `frod.method.shares`, those that the page shows."""
 
 
 def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mapping[str, str]) -> list[ParameterCount]:
@@ -170,12 +172,10 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
                 continue
             columns = ("adapter_parameters", "head_parameters", "trainable_parameters", "base_parameters")
             adapter, head, total, base = ([int(v) for v in runs[column]] for column in columns)
-            added = [0] * len(base) if kinds[method] == REFERENCE else adapter
-            shares = (
-                [a / b for a, b in zip(adapter, base)],
-                [a / (b + more) for a, b, more in zip(adapter, base, added)],
-                [t / (b + more + h) for t, b, more, h in zip(total, base, added, head)],
-            )
+            added = 0 if kinds[method] == REFERENCE else None
+            every = [
+                shares(adapter=a, head=h, base=b, added=added) for a, h, b in zip(adapter, head, base, strict=True)
+            ]
             found.append(
                 ParameterCount(
                     backbone=backbone,
@@ -184,7 +184,7 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
                     head=head,
                     total=total,
                     base=base,
-                    shares=dict(zip(CONVENTIONS, shares)),
+                    shares={convention: [one[convention] for one in every] for convention in CONVENTIONS},
                 )
             )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from frod.method.shares import in_words
 from frod.reporting import claims_section, cost_section, protocol, reference, results_section, run_section
 from frod.reporting import formatting as show
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
@@ -28,7 +29,8 @@ def context(report: Report) -> dict[str, Any]:
         "tasks": results_section.tasks(report),
         "looks": [report.looks[method] for method in report.methods],
         "overview": results_section.overview(report),
-        "conventions": CONVENTIONS,
+        "conventions": list(map(in_words, CONVENTIONS)),
+        "share": cost_section.share(counts),
         "counts": cost_section.parameters(report, counts),
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frod.reporting import formatting as show
-from frod.reporting.comparison import CONVENTIONS, Headline, ParameterCount
+from frod.reporting.comparison import Headline, ParameterCount
+from frod.reporting.cost_section import share
 from frod.reporting.naming import REFERENCE, SUBJECT, metric_label
 from frod.reporting.report import Report
 
@@ -95,13 +96,9 @@ def _without(report: Report) -> str:
 
 
 def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
-    shares = {c.backbone: show.share_range(c.shares[CONVENTIONS[0]]) for c in counts if c.method == SUBJECT}
-    if not shares:
+    text = share(counts)
+    if not text:
         return []
-    if len(set(shares.values())) == 1:
-        text = next(iter(shares.values()))
-    else:
-        text = ", ".join(f"{share} ({backbone})" for backbone, share in shares.items())
     return [f"{report.label(SUBJECT)} trains {text} of the base parameters, its adapter alone, without the head."]
 
 

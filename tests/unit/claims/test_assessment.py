@@ -16,7 +16,7 @@ from made_up import evidence, noisy, rates
 
 from frod.claims import assess
 
-IDS = ["matches_full_ft", "parameter_share", "same_budget", "converges_faster", "more_robust", "full_rank"]
+IDS = ["matches_full_ft", "same_budget", "converges_faster", "more_robust", "full_rank"]
 VERDICTS = {"supported": {"shown"}, "not_supported": {"contradicted", "undecided"}, "cannot_be_tested": {None}}
 
 

@@ -33,7 +33,7 @@ def claims(called: dict[str, str]) -> dict[str, Any]:
             _claim("matches_full_ft", "not_supported", "undecided")
             | {"tables": [table | {"rows": rows}]}
             | {"figures": [_figure("mean difference", -1.714, -4.66, 1.24, "points", 4)]},
-            _claim("parameter_share", "supported") | {"figures": [_figure("share", 1.7216, None, None, "%", None)]},
+            _claim("more_robust", "supported") | {"figures": [_figure("share", 1.7216, None, None, "%", None)]},
             _claim("converges_faster", "not_supported", "contradicted"),
             _claim("full_rank", "cannot_be_tested")
             | {"figures": [_figure("effective rank", None, None, None, "", None)]},

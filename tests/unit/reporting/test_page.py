@@ -195,7 +195,7 @@ def test_tables_for_machines(results, built):
     of_digits = results.summary.query("task == 'digits' and method == 'frod'")["test"]
     assert metrics["digits/digit_vit/frod/test_accuracy"] == pytest.approx(of_digits.mean(), abs=1e-6)
     assert all(isinstance(value, int | float) for value in metrics.values())
-    assert metrics["claims/matches_full_ft/supported"] == 0 and metrics["claims/parameter_share/supported"] == 1
+    assert metrics["claims/matches_full_ft/supported"] == 0 and metrics["claims/more_robust/supported"] == 1
     assert metrics["claims/matches_full_ft/mean_difference"] == -1.714
     assert metrics["claims/matches_full_ft/mean_difference_high"] == 1.24
     assert not [name for name in metrics if "full_rank" in name], "it cannot be tested, and its figure has no value"
