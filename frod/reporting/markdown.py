@@ -10,7 +10,7 @@ from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import REFERENCE, metric_label, pair_label
 from frod.reporting.report import Report
 from frod.reporting.sentences import diverged, number
-from frod.reporting.verdicts import in_words
+from frod.reporting.verdicts import in_words, same_budget
 
 
 def escape(text: str) -> str:
@@ -29,6 +29,7 @@ def summary_md(report: Report) -> str:
         rows = [[claim["title"], in_words(claim), claim["reason"]] for claim in report.claims["claims"]]
         parts += _table(["claim", "verdict", "why"], rows)
         parts += ["", "Verdicts are on this suite alone: its models, tasks, budgets and seeds.", ""]
+        parts += [escape(same_budget(report)), ""]
     columns = ["task", "method", "mean ± spread", "difference", "95 % interval", "n"]
     parts += _table(columns, _results(report), numeric=4)
     parts += [

@@ -24,6 +24,7 @@ def context(report: Report) -> dict[str, Any]:
         **_head(report),
         "sentences": sentences(report, counts),
         "claims": claims_section.claims(report),
+        "budget": claims_section.budget(report),
         "subject": report.looks.get(SUBJECT),
         "reference": report.looks.get(REFERENCE),
         "tasks": results_section.tasks(report),

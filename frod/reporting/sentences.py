@@ -56,7 +56,7 @@ def _what_ran(report: Report) -> str:
     per = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     return (
         f"{number(len(report.summary), 'run')}: {number(tasks, 'task')}, {number(len(methods), 'method')} "
-        f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each, the same budget for every method."
+        f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each."
         + (f" {how_many(report)}." if report.diverged else "")
     )
 

@@ -71,10 +71,11 @@ def metrics_json(
     """Means over seeds and differences to the reference by task, and the claims' figures, flat, for `dvc metrics`.
 
     Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key; `diverged`, where runs did, is
-    how many. Under claims/ID stand the
-    main figures in their own units, and `supported`: 1 or 0, no key where the claim cannot be tested.
+    how many. Under claims/ID stand the main figures in their own units, and `supported`: 1 or 0, no key where the claim
+    cannot be tested; under same_budget 1 or 0.
     """
     values: dict[str, Any] = {"runs": runs, "runs_missing": missing, "runs_diverged": diverged}
+    values["same_budget"] = int(claims["budget"]["same"])
     if headline is not None:
         values["mean_difference_over_tasks"] = headline.over_tasks.mean
     for comparison in comparisons:
