@@ -162,9 +162,10 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 TEXT = """\
 # FRoD's share of trained parameters
 
-The abstract says that FRoD trains {paper} % of the parameters over {benchmarks} benchmarks. It does not say how they are counted,
-nor which {benchmarks} of the {all} benchmarks that the authors' scripts support are meant, so that the figure cannot be tested.
-`python docs/parameters.py` computes this page from the shapes of the models; nothing is trained for it.
+The abstract says that FRoD trains {paper} % of the parameters over {benchmarks} benchmarks. It does not say how they
+are counted, nor which {benchmarks} of the {all} benchmarks that the authors' scripts support are meant, so that the figure
+cannot be tested. `python docs/parameters.py` computes this page from the shapes of the models; nothing is trained for
+it.
 
 ## At the released settings
 
@@ -183,8 +184,8 @@ parameters.
 
 ## Over {benchmarks} benchmarks
 
-There are {ways} ways to choose {benchmarks} of the {all} benchmarks. The mean share in per cent, each benchmark counting alike, from
-the smallest to the largest, and in how many ways it rounds to {paper} ({families}):
+There are {ways} ways to choose {benchmarks} of the {all} benchmarks. The mean share in per cent, each benchmark
+counting alike, from the smallest to the largest, and in how many ways it rounds to {paper} ({families}):
 
 {mixed}
 

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from frod.claims.claim import table
-from frod.claims.evidence import Evidence, RunKey, name
+from frod.claims.evidence import Evidence
 from frod.claims.wording import listed, number
+from frod.evaluation.runs import RunKey, pair_label
 
 NOTE = (
     "Over the groups of runs that are compared: all methods of a task, model and seed. Test must have been predicted "
@@ -39,25 +40,29 @@ def same_budget(evidence: Evidence) -> dict[str, Any]:
     compared = [group for group in groups.values() if len(group) > 1]
     held = [_alike(evidence, compared, what, read) for what, read in QUANTITIES.items()] + [_test(evidence)]
     rows = [
-        [of.what, f"{of.number - len(of.differences)} of {of.number}", of.missing or None]
-        + [listed(of.differences, 3) or None]
+        (
+            of.what,
+            f"{of.number - len(of.differences)} of {of.number}",
+            of.missing or None,
+            listed(of.differences, 3) or None,
+        )
         for of in held
     ]
     columns = ["quantity", "alike", "runs without", "differences"]
     return {
         "same": not any(of.differences or of.missing for of in held),
-        "reason": _reason(held, len(compared), len(evidence.diverged)),
+        "reason": _reason(held, len(compared), sum(map(evidence.stopped, evidence.records))),
         "table": table("What compared runs have alike", columns, rows, note=NOTE),
     }
 
 
-def _reason(held: Iterable[Held], groups: int, diverged: int) -> str:
+def _reason(held: Iterable[Held], groups: int, stopped: int) -> str:
     differing = [f"{of.what} ({listed(of.differences, 2)})" for of in held if of.differences]
     missing = [f"{of.what} ({number(of.missing, 'run')})" for of in held if of.missing]
     said = [f"These differ: {'; '.join(differing)}."] if differing else []
     said += [f"Not recorded: {listed(missing)}."] if missing else []
     said = said or [f"{len(QUANTITIES)} quantities agree in all {number(groups, 'group')} of compared runs."]
-    said += [f"{number(diverged, 'run')} diverged and stopped before the budget's end."] if diverged else []
+    said += [f"{number(stopped, 'run')} diverged and stopped before the budget's end."] if stopped else []
     return " ".join(said)
 
 
@@ -74,16 +79,16 @@ def _alike(evidence: Evidence, compared: Sequence[Group], what: str, read: Read)
         if len(first) > 1:
             task, backbone, _, seed = next(iter(group.values()))
             each = [f"{method} {text if len(text) <= 60 else f'{text[:57]}...'}" for text, method in first.items()]
-            differences.append(f"{name((task, backbone))}, seed {seed}: {', '.join(each[:2])}")
+            differences.append(f"{pair_label(task, backbone)}, seed {seed}: {', '.join(each[:2])}")
     return Held(what, len(compared), missing, differences)
 
 
 def _test(evidence: Evidence) -> Held:
     """How often the runs predicted test, where it must be once."""
     times = {
-        f"{name(key[:2])}, {key[2]}, seed {key[3]}": (record.get("evaluations") or {}).get("test")
+        f"{pair_label(*key[:2])}, {key[2]}, seed {key[3]}": (record.get("evaluations") or {}).get("test")
         for key, record in sorted(evidence.records.items(), key=lambda item: item[0])
-        if record.get("protocol") != "released" and key not in evidence.diverged
+        if record.get("protocol") != "released" and not evidence.stopped(key)
     }
     more = [f"{where}: {often} times" for where, often in times.items() if often not in (1, None)]
     return Held("test predicted once", len(times), sum(often is None for often in times.values()), more)

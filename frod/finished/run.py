@@ -51,7 +51,7 @@ class Finished:
             code = facts["code"]["hash"]
         else:
             facts = artefacts.read_json(path)
-            missing = {"spec", "inputs", "code", "validation"} - set(facts)
+            missing = {"spec", "inputs", "code", "validation", "undefined"} - set(facts)
             if missing:
                 raise ValueError(f"{path}: is no trial, as it lacks {sorted(missing)}")
             code = facts["code"]

@@ -22,7 +22,7 @@ def count_parameters(model: nn.Module) -> Counts:
     -------
     dict
         Counts: "adapter", "head" (what trains in full), "trainable" (both), "base" (all else, that is the frozen model
-        without its head). Shares in percent, named by their fraction, as `frod.method.shares` has them: "adapter/base %",
+        without its head). Shares in percent, named by their fraction as in `frod.method.shares`: "adapter/base %",
         "(adapter+head)/(base+adapter+head) %" (what peft prints) and others.
     """
     adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))

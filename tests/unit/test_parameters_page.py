@@ -1,4 +1,4 @@
-"""docs/parameters.md follows from the models' shapes, and these agree with the models themselves and counts of others."""
+"""docs/parameters.md follows from the models' shapes, and these agree with the models and with counts of others."""
 
 import runpy
 from pathlib import Path

@@ -64,13 +64,13 @@ def test_a_training_that_diverged_stands_as_failed_without_infinities(tmp_path, 
     write_run(tmp_path, "tiny", "validation", None)
     (folder,) = tmp_path.glob("tiny/*/*/*/seed-0")
     said = "step 2 of 2: loss inf, gradient norm nan"
-    for name, change in (("record.json", {"diverged": said}), ("metrics.json", {"diverged": said, "metrics": {}})):
+    for name, change in (("record.json", {"undefined": said}), ("metrics.json", {"undefined": said, "metrics": {}})):
         (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | change))
     pd.read_parquet(folder / "history.parquet").assign(loss=[2.0, math.inf]).to_parquet(folder / "history.parquet")
     track(tmp_path / "tiny")
     client = MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    assert (run.info.status, run.data.tags["frod.diverged"]) == ("FAILED", said)
+    assert (run.info.status, run.data.tags["frod.undefined"]) == ("FAILED", said)
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 2.0)]
     assert not [name for name in run.data.metrics if name.startswith("test_")]
 

@@ -18,9 +18,10 @@ from test_page import build, read
 from test_terminal_table import printed
 from test_text_tables import plain, rendered
 
+from frod.evaluation.runs import RunKey
 from frod.reporting import figures, line_figures
 from frod.reporting.comparison import compare, costs, diverged_runs, headline
-from frod.reporting.naming import RunKey, looks
+from frod.reporting.naming import looks
 
 FROD = RunKey("digits", "digit_vit", "frod", 2)
 LOST = {

@@ -12,8 +12,9 @@ import pytest
 import synthetic
 import synthetic_claims
 
+from frod.evaluation.runs import RunKey
 from frod.reporting import dag, page
-from frod.reporting.naming import RunKey, file_name
+from frod.reporting.naming import file_name
 
 
 def build(results, out, **options):
@@ -293,9 +294,13 @@ def test_trials_of_rates_are_shown_with_the_chosen_one_marked(results, tmp_path)
         "seed": 100,
         "metric": "accuracy",
         "trials": [
-            {"rates": {"lr_scale": 5e-4, "lr_head": 1e-3}, "validation": 0.5, "diverged": None},
-            {"rates": {"lr_scale": 2e-3, "lr_head": 1e-3}, "validation": 0.61, "diverged": None},
-            {"rates": {"lr_scale": 2e-1, "lr_head": 1e-3}, "validation": None, "diverged": "step 3: loss nan"},
+            {"rates": {"lr_scale": 5e-4, "lr_head": 1e-3}, "validation": 0.5, "undefined": None},
+            {"rates": {"lr_scale": 2e-3, "lr_head": 1e-3}, "validation": 0.61, "undefined": None},
+            {
+                "rates": {"lr_scale": 2e-1, "lr_head": 1e-3},
+                "validation": None,
+                "undefined": "diverged: step 3: loss nan",
+            },
         ],
     }
     build(tuned, tmp_path)

@@ -6,12 +6,12 @@ Verdicts are held against those of the same suite without the divergence; p valu
 from dataclasses import replace
 
 import pytest
+from frod.claims.failures import Failures
 from made_up import diverged, evidence, falling, figures, history, noisy, rates, table
 from scipy import stats
 
 from frod.claims import assess
 from frod.claims.converges_faster import converges_faster
-from frod.claims.divergences import Divergences
 from frod.claims.full_rank import full_rank
 from frod.claims.matches_full_ft import matches_full_ft
 from frod.claims.more_robust import more_robust
@@ -146,7 +146,7 @@ def test_runs_that_diverge_on_more_tasks_are_less_robust(tasks, finding):
 
 
 def test_counts_are_of_runs_and_trials_by_task():
-    found = Divergences(robust([ONE, ("task_1", "lora", 0), ("task_1", "lora", 1)], tried=[("task_2", "lora")]))
+    found = Failures(robust([ONE, ("task_1", "lora", 0), ("task_1", "lora", 1)], tried=[("task_2", "lora")]))
     (first, second, _) = found.table(found.signs(["lora"]))["rows"]
     assert first[1]["text"] == "1 of 5 runs" and first[2]["text"] == "2 of 5 runs"
     assert second[1] is None and second[2]["text"] == "1 of 2 trials"
