@@ -163,7 +163,7 @@ TEXT = """\
 # FRoD's share of trained parameters
 
 The abstract says that FRoD trains {paper} % of the parameters over {benchmarks} benchmarks. It does not say how they
-are counted, nor which {benchmarks} of the {all} benchmarks that the authors' scripts support are meant, so that the figure
+are counted, nor which {benchmarks} of the {all} benchmarks that the authors' scripts support are meant, so that it
 cannot be tested. `python docs/parameters.py` computes this page from the shapes of the models; nothing is trained for
 it.
 

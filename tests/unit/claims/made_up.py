@@ -59,7 +59,7 @@ def rates(validation, *, span=10.0, diverged=()):
         {
             "rates": {"lr": 1e-3 * span ** (i / max(1, len(validation) - 1)), "lr_head": 1e-3},
             "validation": value,
-            "undefined": "diverged: step 3: loss nan" if i in diverged else None,
+            "undefined": "diverged: step 3" if i in diverged else "constant: pearson" if value is None else None,
             "train_seconds": 1.0,
         }
         for i, value in enumerate(validation)

@@ -82,8 +82,9 @@ def test_a_run_that_diverged_has_no_figure_and_makes_a_difference(tmp_path):
     assert row.difference == pytest.approx(0.75 - 0.75)
     assert not found.settings, "no test example of a run that diverged is no other budget"
     assert "75.0 ± 7.1 (1 diverged)" in showing.markdown(found)
-    undefined = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(undefined=None)
-    assert not compared(tmp_path / "2", undefined, one).rows[0].same, "undefined is not diverged"
+    constant = [None, None, "constant: predictions do not vary"]
+    undefined = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(undefined=constant)
+    assert not compared(tmp_path / "2", undefined, one).rows[0].same, "constant is not diverged"
     every = results(dict.fromkeys(range(3), nan), test_examples=0).assign(undefined=LOST)
     gone = compared(tmp_path / "3", whole, every)
     assert "diverged" in showing.markdown(gone) and gone.rows[0].difference is None and gone.rows[0].b.seconds is None

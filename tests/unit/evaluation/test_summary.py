@@ -22,6 +22,7 @@ def write_run(root, method="frod", seed=1, *, task="digits", change=None, metric
         "budget": {"steps": 40, "batch_size": 32, "accumulation": 1, "examples": 1280, "order_sha256": f"o{seed}"},
         "parameters": {"trainable": {"adapter": 100, "head": 50, "total": 150}, "base": 10_000},
         "resources": {"train_seconds": 3.5, "step_seconds_median": 0.07, "peak_rss_bytes": 5e8, "peak_gpu_bytes": None},
+        "undefined": None,
         "outputs": {"predictions.parquet": SHA},
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00",
@@ -31,6 +32,7 @@ def write_run(root, method="frod", seed=1, *, task="digits", change=None, metric
         "metrics": {"validation": {"accuracy": None, "f1": 0.5}, "test": {"accuracy": 0.9, "f1": 0.8}},
         "primary": "accuracy",
         "examples": {"validation": 100, "test": 200},
+        "undefined": None,
         "predictions_sha256": SHA,
     }
     for edit, what in ((change, record), (metrics_change, metrics)):

@@ -166,10 +166,10 @@ def test_what_a_diverged_run_leaves_is_compared_to_the_bit(tmp_path):
 @pytest.mark.parametrize(
     ("was", "now", "exact", "within"),
     [
-        ("step 2: loss inf", "step 2: loss inf", True, True),
-        ("step 2: loss inf", "step 3: loss nan", False, True),  # as another machine may have it
-        ("step 2: loss inf", None, False, False),
-        (None, "step 2: loss inf", False, False),
+        ("diverged: step 2: loss inf", "diverged: step 2: loss inf", True, True),
+        ("diverged: step 2: loss inf", "diverged: step 3: loss nan", False, True),  # as another machine may have it
+        ("diverged: step 2: loss inf", None, False, False),
+        (None, "diverged: step 2: loss inf", False, False),
     ],
 )
 def test_a_divergence_is_the_same_where_it_was(was, now, exact, within):
