@@ -21,8 +21,8 @@ sys.path.append(str(ROOT / "tests" / "unit" / "reporting"))
 
 import synthetic  # noqa: E402
 
+from frod.evaluation.runs import RunKey  # noqa: E402
 from frod.reporting import dag, latex, markdown, page  # noqa: E402
-from frod.reporting.naming import RunKey  # noqa: E402
 
 PLAIN = "letters"
 HOSTILE = (

@@ -54,9 +54,8 @@ def audited(project):
 
 
 def test_the_report_names_the_run_and_the_others_have_their_figures(unstable):
-    assert (
-        re.search(r"FRoD +diverged +0 ", unstable.said) and "digits/digit_vit/frod/seed-0 (diverged)" in unstable.said
-    )
+    assert re.search(r"FRoD +diverged +0 ", unstable.said)
+    assert "digits/digit_vit/frod/seed-0 (diverged)" in unstable.said
     record = json.loads(unstable.path(RUN / "record.json").read_text())
     said = re.match(r"diverged: step (\d+) of \d+: loss \S+, gradient norm (inf|nan)", record["undefined"])
     history = pd.read_parquet(unstable.path(RUN / "history.parquet"))
@@ -67,14 +66,11 @@ def test_the_report_names_the_run_and_the_others_have_their_figures(unstable):
     assert pd.read_parquet(unstable.path(RESULTS / "frod/spectrum.parquet")).empty
     assert not pd.read_parquet(unstable.path(RESULTS / "lora/spectrum.parquet")).empty
     rates = json.loads(unstable.path(RESULTS / "frod/tune/rates.json").read_text())
-    assert (rates["index"], rates["validation"]) == (0, None) and rates["trials"][0]["undefined"].startswith(
-        "diverged: "
-    )
+    assert (rates["index"], rates["validation"]) == (0, None)
+    assert rates["trials"][0]["undefined"].startswith("diverged: ")
     page = unstable.path(REPORT / "index.html").read_text()
-    assert (
-        page.index("1 of 3 runs has no figure: 1 diverged") < page.index("What the paper claims")
-        and record["undefined"][:40] in page
-    )
+    assert page.index("1 of 3 runs has no figure: 1 diverged") < page.index("What the paper claims")
+    assert record["undefined"][:40] in page
     table = pd.read_csv(unstable.path(REPORT / "results.csv")).set_index("method")
     assert table["undefined"].notna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
     assert table["test"].isna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
@@ -108,10 +104,8 @@ def test_a_divergence_that_was_none_and_one_that_is_not_named_are_found(unstable
         assert [line for line in found if line.startswith(f"{HELD}/predictions.parquet: rows, as the record")]
         assert [line for line in found if line.startswith(f"{HELD}/adapter.safetensors: tensor ")]
     with kept(unstable.folder, str(RUN)):
-        change(
-            unstable.path(RUN / "record.json"),
-            lambda record: record.update(undefined=f"diverged: step 1 of{said[19:]}"),
-        )
+        other = f"diverged: step 1 of{said[19:]}"
+        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=other))
         assert starts(RUN / "record.json", "undefined, by history.parquet: expected diverged: step ")
 
 

@@ -140,7 +140,7 @@ def test_the_opening_states_the_computed_difference(results, html):
 def test_gaps_are_named(html):
     text = "".join(read(html).words)
     assert re.search(r"1 of 40 planned runs is missing.*\s*territory_language/minilm/lora/seed-3", text)
-    assert "linear probe: the metric is undefined for seed 2" in text
+    assert "linear probe seed 2 constant: pearson is not defined. It has no figure" in text
     assert "LoRA seed 1: loss not finite in 7 steps" in text
     assert "one seed: none" in text
     assert "with uncommitted changes (11 runs)" in text
