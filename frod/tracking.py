@@ -3,8 +3,8 @@
 So a run is logged again, or later, or to another server, without training it again; a killed training leaves no run
 that is RUNNING for ever; and a store that is down costs nothing but a message. One MLflow run per training, found by
 its tag `frod.run` (SUITE/TASK/BACKBONE/METHOD/seed-N); logging it again replaces it. The tag `frod.record` is the
-sha256 of record.json: it ties the MLflow run to the files. A training that diverged stands as failed, and its tag
-`frod.diverged` says where.
+sha256 of record.json: it ties the MLflow run to the files. A run without a figure has the tag `frod.undefined`,
+which says why; one that diverged stands as failed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod import secrets
+from frod.evaluation.runs import stopped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,8 +104,8 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     earlier = client.search_runs([experiment_id], filter_string=f"tags.`frod.run` = '{key}'")
     tags = {"frod.run": key, "frod.record": hashlib.sha256(content).hexdigest(), "frod.code": record["code"]["hash"]}
     tags["git_commit"] = str(record["code"]["git_commit"])
-    diverged = record.get("diverged")
-    tags |= {"frod.diverged": diverged} if diverged else {}
+    undefined = metrics["undefined"]
+    tags |= {"frod.undefined": undefined} if undefined else {}
     began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
     # With its tags from the start: one that is cut off here is found, and replaced, the next time.
     run_id = client.create_run(experiment_id, start_time=began, run_name=key, tags=tags).info.run_id
@@ -115,7 +116,7 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     for start in range(0, len(points), BATCH):
         client.log_batch(run_id, metrics=points[start : start + BATCH])
     _log_data(client, run_id, record)
-    client.set_terminated(run_id, status="FAILED" if diverged else "FINISHED", end_time=ended)
+    client.set_terminated(run_id, status="FAILED" if stopped(undefined) else "FINISHED", end_time=ended)
     for run in earlier:
         client.delete_run(run.info.run_id)
 

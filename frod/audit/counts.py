@@ -19,7 +19,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN
 from frod.audit.study import Study
 from frod.config import Method, Run
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import RunKey
 
 Shapes = dict[str, tuple[int, ...]]
 

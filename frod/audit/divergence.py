@@ -13,13 +13,13 @@ from frod.audit.counts import trained_of
 from frod.audit.findings import Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import DIVERGED, RunKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDED = "the record names no divergence"
-SCORES = "scores on "
+SCORES = f"{DIVERGED}: scores on "
 """So begins a message of scores that were not finite after losses that were."""
 
 
@@ -30,7 +30,7 @@ def check(study: Study, key: RunKey, findings: Findings) -> None:
         return
     import pyarrow.parquet as pq
 
-    said = record.get("diverged")
+    said = record.get("undefined")
     with findings.guard(folder / "history.parquet", "whether its losses are finite"):
         table = pq.read_table(folder / "history.parquet")
         if said is None:
@@ -71,20 +71,20 @@ def _check_diverged(study: Study, key: RunKey, said: str, table: pa.Table, findi
     path, broken, steps = folder / "record.json", first_broken(table), table.num_rows
     if broken is not None:
         step, loss, norm = broken
-        expected = f"step {step} of {planned['steps']}: loss {loss}, gradient norm {norm}"
+        expected = f"{DIVERGED}: step {step} of {planned['steps']}: loss {loss}, gradient norm {norm}"
         if not said.startswith(expected):
-            findings.add(path, "diverged, by history.parquet", expected, said, remedy=AGAIN)
+            findings.add(path, "undefined, by history.parquet", expected, said, remedy=AGAIN)
         findings.equal(folder / "history.parquet", "steps, by the first that is not finite", step, steps, remedy=AGAIN)
         return
     looked = steps == planned["steps"] or steps % planned["steps_per_epoch"] == 0
     if not (said.startswith(SCORES) and looked):
-        what = f"diverged, by history.parquet, whose {steps} losses are all finite"
+        what = f"undefined, by history.parquet, whose {steps} losses are all finite"
         findings.add(path, what, None, said, remedy=AGAIN)
         return
     watched = next(name for name in table.column_names if name.startswith(("validation_", "test_")))
     split, figure = watched.partition("_")[0], table[watched][-1].as_py()
     if said.startswith(f"{SCORES}{split} ") and figure is not None and math.isfinite(figure):
-        findings.add(path, f"diverged, by {watched} in history.parquet", None, said, remedy=AGAIN)
+        findings.add(path, f"undefined, by {watched} in history.parquet", None, said, remedy=AGAIN)
 
 
 def _check_adapter(study: Study, key: RunKey, findings: Findings) -> None:

@@ -15,7 +15,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study, read_json
 from frod.config import Rates, Run
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import RunKey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +36,8 @@ def check_predictions(study: Study, key: RunKey, findings: Findings) -> None:
     run = study.runs[key]
     with findings.guard(path, "its examples"):
         table = pq.read_table(path, columns=["split", "example_id", "label"])
-        if study.diverged(key):
-            findings.equal(path, "rows, as the record says that the run diverged", 0, len(table), remedy=AGAIN)
+        if study.undefined(key):
+            findings.equal(path, "rows, as the record says that the run has no figure", 0, len(table), remedy=AGAIN)
             return
         wanted = _splits(study, run)
         findings.equal(path, "splits", sorted(wanted), sorted(pc.unique(table["split"]).to_pylist()), remedy=AGAIN)
@@ -101,8 +101,8 @@ def compute_metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
     from frod.evaluation import metrics
 
     try:
-        diverged = (read_json(folder / "record.json") or {}).get("diverged")
-        return metrics.evaluate(folder / "predictions.parquet", manifest, diverged)
+        undefined = (read_json(folder / "record.json") or {}).get("undefined")
+        return metrics.evaluate(folder / "predictions.parquet", manifest, undefined)
     except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end
         return f"{type(error).__name__}: {error}"
 
@@ -119,8 +119,8 @@ def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
         table = pq.read_table(path)
         planned = budget(study, run)
         steps, examples = table["step"].to_pylist(), sum(table["examples"].to_pylist())
-        diverged = study.diverged(key)  # then the history ends early: `divergence` holds where against the record
-        wanted = min(len(steps), planned["steps"]) if diverged else planned["steps"]
+        stopped = study.undefined(key)  # then the history ends early: `divergence` holds where against the record
+        wanted = min(len(steps), planned["steps"]) if stopped else planned["steps"]
         findings.equal(path, "steps", list(range(1, wanted + 1)), steps, remedy=AGAIN)
         if wanted == planned["steps"]:
             findings.equal(path, "sum of examples", planned["examples"], examples, remedy=AGAIN)
@@ -129,7 +129,7 @@ def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
         columns = [name for name in table.column_names if name.startswith(("validation", "test"))]
         findings.equal(path, "splits watched", [f"{watched}_{primary}"], columns, remedy=AGAIN)
         _check_rates(study, key, path, table, findings)
-        if not diverged and isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
+        if not stopped and isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
             last = _number(table[f"{watched}_{primary}"][-1].as_py())
             expected = again["metrics"].get(watched, {}).get(primary, NOTHING)
             findings.equal(path, f"last {watched}_{primary}, by predictions.parquet", expected, last, remedy=AGAIN)

@@ -12,8 +12,8 @@ from frod import numerics
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import Study, read_json
 from frod.config import Rates, Run
+from frod.evaluation.runs import DIVERGED, RunKey
 from frod.provenance import records
-from frod.reporting.naming import RunKey
 
 OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
 FILES = (*OUTPUTS, "record.json", "metrics.json")
@@ -137,9 +137,9 @@ def _check_evaluations(study: Study, run: Run, path: Path, record: Mapping[str, 
     """Test is read once, at the end; only the released protocol looks at it after every epoch."""
     tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
     watched, planned = "test" if run.protocol == "released" else "validation", budget(study, run)
-    expected, diverged = dict.fromkeys(tests, 1) | {watched: looks(planned)}, record.get("diverged")
-    if diverged is not None:
-        expected = _until(diverged, path.with_name("history.parquet"), planned["steps_per_epoch"], expected, watched)
+    expected, undefined = dict.fromkeys(tests, 1) | {watched: looks(planned)}, record["undefined"]
+    if undefined is not None:
+        expected = _until(undefined, path.with_name("history.parquet"), planned["steps_per_epoch"], expected, watched)
     findings.equal(path, "evaluations", expected, dict(record["evaluations"]), remedy=AGAIN)
 
 
@@ -149,7 +149,7 @@ def _until(said: str, history: Path, per_epoch: int, whole: Mapping[str, int], w
 
     steps = pq.read_metadata(history).num_rows
     tests = [name for name in whole if name != watched]
-    lost = next((name for name in whole if said.startswith(f"scores on {name} ")), None)
+    lost = next((name for name in whole if said.startswith(f"{DIVERGED}: scores on {name} ")), None)
     if lost in tests:  # after the last step, when tests are read one after the other
         return dict(whole) | dict.fromkeys(tests[tests.index(lost) + 1 :], 0)
     looked = (steps - 1) // per_epoch if lost is None else -(-steps // per_epoch)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from frod import artefacts
 from frod.audit.digests import Digests
 from frod.config import Run, Workflow, load
+from frod.evaluation.runs import RunKey
 from frod.reporting.collect import FILE
-from frod.reporting.naming import RunKey
 
 if TYPE_CHECKING:
     from frod.tasks.arrays import Split
@@ -93,9 +93,9 @@ class Study:
                 found[key] = content
         return found
 
-    def diverged(self, key: RunKey) -> bool:
-        """Whether a run diverged, by its record."""
-        return self.records.get(key, {}).get("diverged") is not None
+    def undefined(self, key: RunKey) -> str | None:
+        """Why a run has no predictions and no figure, by its record; None where it has them."""
+        return self.records.get(key, {}).get("undefined")
 
     @cached_property
     def usual_code(self) -> str | None:

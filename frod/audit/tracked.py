@@ -12,10 +12,10 @@ from frod import tracking
 from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.mlflow_store import Logged, read
 from frod.audit.study import Study, read_json
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import RunKey
 
 NAME = "MLflow"
-TAGS = ("frod.run", "frod.record", "frod.code", "git_commit", "frod.diverged")
+TAGS = ("frod.run", "frod.record", "frod.code", "git_commit", "frod.undefined")
 
 
 def check(study: Study, findings: Findings) -> None:
@@ -59,7 +59,7 @@ def _compare(study: Study, key: RunKey, run: Logged, findings: Findings, remedy:
         "frod.record": study.digests.sha256(folder / "record.json"),
         "frod.code": record["code"]["hash"],
         "git_commit": str(record["code"]["git_commit"]),
-        "frod.diverged": record.get("diverged") or NOTHING,
+        "frod.undefined": metrics.get("undefined") or NOTHING,
     }
     parts = {
         "tag": (tags, {tag: run.tags.get(tag, NOTHING) for tag in TAGS}),

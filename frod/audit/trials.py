@@ -10,6 +10,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget, looks
 from frod.audit.study import Study, read_json
 from frod.config import Trial
+from frod.evaluation.runs import stopped
 
 CHOOSE = "run `snakemake`: rule tune makes it from the trials"
 
@@ -50,14 +51,14 @@ def _check_trial(study: Study, trial: Trial, path: Path, found: Mapping[str, Any
         "metric": study.manifest(run.task, run.backbone)["metrics"][0],
         "budget": budget(study, run),
     }
-    diverged = found.get("diverged") is not None
-    if diverged:
+    undefined = found.get("undefined")
+    if undefined:
         expected |= {"validation": None}
     findings.equal(path, "", expected, {name: found.get(name) for name in expected}, remedy=AGAIN)
     findings.checked["hashes"] += len(expected["inputs"])
     watched = looks(expected["budget"])
     often = (found.get("evaluations") or {}).get("validation")
-    early = diverged and isinstance(often, int) and 0 <= often < watched
+    early = stopped(undefined) and isinstance(often, int) and 0 <= often < watched
     evaluations = {"validation": often if early else watched}
     findings.equal(path, "evaluations", evaluations, found.get("evaluations"), remedy=AGAIN)
 

@@ -4,36 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from frod.claims.claim import plain
+from frod.claims.budget import same_budget
+from frod.claims.claim import plain, untestable
 from frod.claims.converges_faster import converges_faster
 from frod.claims.evidence import CONFIDENCE, Evidence
 from frod.claims.full_rank import full_rank
 from frod.claims.matches_full_ft import matches_full_ft
 from frod.claims.more_robust import more_robust
-from frod.claims.parameter_share import parameter_share
-from frod.claims.same_budget import same_budget
 
-LAYOUT = 1
-CLAIMS = (matches_full_ft, parameter_share, same_budget, converges_faster, more_robust, full_rank)
+LAYOUT = 2
+COMPARING = (matches_full_ft, converges_faster, more_robust)
+CLAIMS = (*COMPARING, full_rank)
 
 
 def assess(evidence: Evidence) -> dict[str, Any]:
-    """Judge every claim.
+    """Judge every claim; those that compare methods cannot be tested where compared runs had not the same budget.
 
     Returns
     -------
     dict
-        layout, suite, margin_points, confidence, and claims: a list of dicts with id, title, claim (what the abstract
-        says), test (how it is tested), verdict (supported, not_supported or cannot_be_tested), finding (shown,
-        contradicted, undecided, or None), reason, figures and tables. JSON can hold it, and the same evidence gives
-        the same.
+        layout, suite, margin_points, confidence, budget (of `same_budget`), and claims: a list of dicts with id, title,
+        claim (what the abstract says), test (how it is tested), verdict (supported, not_supported or cannot_be_tested),
+        finding (shown, contradicted, undecided, or None), reason, figures and tables. JSON can hold it, and the same
+        evidence gives the same.
     """
+    budget = same_budget(evidence)
+    found = [judge(evidence) for judge in CLAIMS]
+    if not budget["same"]:
+        unlike = untestable(f"Compared runs are not known to have had the same budget. {budget['reason']}")._asdict()
+        found = [claim | (unlike if judge in COMPARING else {}) for judge, claim in zip(CLAIMS, found)]
     return plain(
         {
             "layout": LAYOUT,
             "suite": evidence.suite,
             "margin_points": evidence.margin,
             "confidence": CONFIDENCE,
-            "claims": [judge(evidence) for judge in CLAIMS],
+            "budget": budget,
+            "claims": found,
         }
     )

@@ -9,10 +9,11 @@ from typing import Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.curves import LEVELS, Curves
-from frod.claims.evidence import SUBJECT, TWO_SIDED, Evidence, Pair, name, run
+from frod.claims.evidence import TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, against, paired, runs
 from frod.claims.wording import fixed, from_log, interval, listed, number, p_value, ratio, signed, significant
 from frod.evaluation.inference import Overall
+from frod.evaluation.runs import SUBJECT, pair_label, stopped, words
 
 SAYS = "FRoD converges faster than LoRA and its kin."
 TEST = (
@@ -71,7 +72,7 @@ def _verdict(evidence: Evidence, found: dict[str, Paired], p: dict[str, float]) 
     if not lacking:
         return _judged(evidence, found, kin, p)
     failed = runs(_lost(found), evidence, SUBJECT) if evidence.kin else []
-    if any(key[2] == SUBJECT for key in evidence.diverged) and failed:
+    if failed and any(key.method == SUBJECT and evidence.stopped(key) for key in evidence.undefined):
         return undecided(f"{lacking} FRoD has no run, or no finite loss, on {listed(failed)}.")
     return untestable(lacking)
 
@@ -128,21 +129,21 @@ def _areas(evidence: Evidence, curves: Curves) -> dict[str, Any]:
         cells = []
         for method in evidence.methods:
             areas = [area for area in methods.get(method, {}).values() if not math.isnan(area)]
-            diverged = evidence.diverged_of(pair, method)
-            cells.append(_mean(areas, diverged, run(pair, method)) if areas or diverged else None)
-        rows.append([name(pair), cell(curves.starts[pair], text=fixed(curves.starts[pair], 3)), *cells])
+            lost = [why for why in evidence.undefined_of(pair, method) if stopped(why)]
+            cells.append(_mean(areas, lost, run(pair, method)) if areas or lost else None)
+        rows.append([pair_label(*pair), cell(curves.starts[pair], text=fixed(curves.starts[pair], 3)), *cells])
     columns = ["task", "start level", *(evidence.label(method) for method in evidence.methods)]
     return table("Area under the training loss", columns, rows, note=AREA_NOTE)
 
 
-def _mean(values: list[float], diverged: int, where: str) -> dict[str, Any]:
+def _mean(values: list[float], lost: list[str], where: str) -> dict[str, Any]:
     from frod.evaluation.statistics import over_seeds
 
     if not values:
-        return cell(None, text="diverged", run=where)
+        return cell(None, text=words(lost), run=where)
     of = over_seeds(values)
     text = fixed(of.mean, 3) + (f" ± {fixed(of.spread, 3)}" if of.n > 1 else "")
-    return cell(of.mean, text=text + (f" ({diverged} diverged)" if diverged else ""), run=where)
+    return cell(of.mean, text=text + (f" ({words(lost)})" if lost else ""), run=where)
 
 
 def _against(
@@ -172,7 +173,7 @@ def _levels(evidence: Evidence, curves: Curves, quantity: str) -> dict[str, Any]
     for pair, methods in at[0].items():
         for method in (method for method in evidence.methods if method in methods):
             cells = [_reached(list(of[pair][method].values()), quantity, run(pair, method)) for of in at]
-            rows.append([name(pair), evidence.label(method), *cells])
+            rows.append([pair_label(*pair), evidence.label(method), *cells])
     columns = ["task", "method", *(f"to {level:g}" for level in LEVELS)]
     return table(f"{quantity.capitalize()} to levels of the training loss", columns, rows, note=LEVELS_NOTE)
 

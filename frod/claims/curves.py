@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from frod.claims.evidence import Evidence, Pair, RunKey, Values, name, values_of
+from frod.claims.evidence import Evidence, Pair, Values, values_of
 from frod.evaluation import convergence
+from frod.evaluation.runs import RunKey, pair_label
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
 """As fractions of the start level."""
@@ -49,17 +50,19 @@ class Curves:
         """Loss of a uniform guess; of a regression, the mean of the first smoothed losses of runs that held."""
         manifest = self.evidence.manifests.get(pair)
         if manifest is None:
-            raise ValueError(f"manifests: has none of {name(pair)}; the number of classes says where its loss starts")
+            raise ValueError(
+                f"manifests: has none of {pair_label(*pair)}; the number of classes says where its loss starts"
+            )
         if manifest["num_classes"] > 1:
             return math.log(manifest["num_classes"])
-        whole = [key for key in keys if key not in self.evidence.diverged]
+        whole = [key for key in keys if not self.evidence.stopped(key)]
         firsts = [float(convergence.smoothed(self._losses(key))[0]) for key in whole]
         finite = [loss for loss in firsts if math.isfinite(loss)]
         return math.fsum(finite) / len(finite) if finite else math.nan
 
     def _measure(self, key: RunKey) -> Curve:
         start, losses = self.starts[key[0], key[1]], self._losses(key)
-        if not start > 0 or key in self.evidence.diverged:  # what it had reached before does not count: it lost it
+        if not start > 0 or self.evidence.stopped(key):  # what it had reached before does not count: it lost it
             return Curve(area=math.nan, steps=(math.nan,) * len(LEVELS), seconds=(math.nan,) * len(LEVELS))
         history = self.evidence.histories[key]
         step, seconds = history["step"].to_numpy(dtype=float), history["seconds"].to_numpy(dtype=float)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from frod.evaluation.runs import SUBJECT, RunKey, stopped, undefined
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,11 +17,6 @@ CONFIDENCE = 0.95
 """Of every two-sided interval; a one-sided test then has the level 0.025, and both agree."""
 ONE_SIDED = (1 - CONFIDENCE) / 2
 TWO_SIDED = 1 - CONFIDENCE
-SUBJECT = "frod"
-REFERENCE = "full_ft"
-
-RunKey = tuple[str, str, str, int]
-"""task, backbone, method, seed; a named tuple of these will do."""
 Pair = tuple[str, str]
 """task, backbone: what tables call a task."""
 Values = dict[Pair, dict[str, dict[int, float]]]
@@ -75,20 +72,24 @@ class Evidence:
         return {(task, backbone): metric.replace("_", " ") for task, backbone, metric in named}
 
     @cached_property
-    def diverged(self) -> dict[RunKey, str]:
-        """Runs that diverged, with what their records say of it: they have no figure."""
-        return {key: str(record["diverged"]) for key, record in self.records.items() if record.get("diverged")}
+    def undefined(self) -> dict[RunKey, str]:
+        """Runs without a figure on test, and why."""
+        return undefined(self.summary)
 
-    def diverged_of(self, pair: Pair, method: str) -> int:
-        """How many runs of a method on a task diverged."""
-        return sum(key[:3] == (*pair, method) for key in self.diverged)
+    def undefined_of(self, pair: Pair, method: str) -> list[str]:
+        """Why runs of a method on a task have no figure."""
+        return [why for key, why in self.undefined.items() if key[:3] == (*pair, method)]
+
+    def stopped(self, key: RunKey) -> bool:
+        """Whether a training ended before its budget did."""
+        return stopped(self.undefined.get(key))
 
     @cached_property
     def points(self) -> Values:
         """Each run's primary metric on test, in points."""
         runs = self.summary[["task", "backbone", "method", "seed", "test"]].to_dict("records")
         return values_of(
-            ((run["task"], run["backbone"], run["method"], run["seed"]), 100 * float(run["test"])) for run in runs
+            (RunKey(run["task"], run["backbone"], run["method"], run["seed"]), 100 * float(run["test"])) for run in runs
         )
 
 
@@ -99,11 +100,6 @@ def values_of(numbers: Iterator[tuple[RunKey, float]]) -> Values:
         of_method = found.setdefault((task, backbone), {}).setdefault(method, {})
         of_method[int(seed)] = value if math.isfinite(value) else math.nan
     return found
-
-
-def name(pair: Pair) -> str:
-    """A task with its backbone, as tables and sentences call it."""
-    return f"{pair[0]} on {pair[1]}"
 
 
 def run(pair: Pair, method: str) -> str:

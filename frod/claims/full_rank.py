@@ -7,9 +7,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
-from frod.claims.evidence import SUBJECT, Evidence, Pair, name, run
+from frod.claims.evidence import Evidence, Pair, run
 from frod.claims.wording import listed, number, per_cent, significant
 from frod.evaluation import spectra
+from frod.evaluation.runs import SUBJECT, pair_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ def _ranks(spectrum: pd.DataFrame) -> Ranks:
 
 def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:
     if not found:
-        diverged = any(key[2] == SUBJECT for key in evidence.diverged)
+        diverged = any(key.method == SUBJECT and evidence.stopped(key) for key in evidence.undefined)
         none = "There is no spectrum of a layer that FRoD adapted"
         return undecided(f"{none}: its runs diverged.") if diverged else untestable(f"{none}.")
     lowest = min(found, key=lambda pair: found[pair].numerical)
@@ -88,15 +89,21 @@ def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:
     layers = [share for of in found.values() for share in of.layers.values()]
     said = (
         f"Numerical rank at least {per_cent(numerical, 1)} of the full over {number(len(found), 'task')} (median over "
-        f"layers, lowest on {name(lowest)}), by numpy's stricter rule {per_cent(strict, 1)}; the lowest of "
+        f"layers, lowest on {pair_label(*lowest)}), by numpy's stricter rule {per_cent(strict, 1)}; the lowest of "
         f"{number(len(layers), 'layer')} (of all tasks together) has {per_cent(min(layers), 1)}. Effective rank: "
         f"{per_cent(median(of.effective for of in found.values()), 1)} of the full (median over tasks)."
     )
-    lost = [f"{name(key[:2])}, seed {key[3]}" for key in sorted(evidence.diverged) if key[2] == SUBJECT]
+    lost = [
+        f"{pair_label(*key[:2])}, seed {key.seed}"
+        for key in sorted(evidence.undefined)
+        if key.method == SUBJECT and evidence.stopped(key)
+    ]
     said += f" Without the runs that diverged: {listed(lost)}." if lost else ""
     if numerical < LOW:
         return contradicted(said)
-    absent = [name(pair) for pair, methods in evidence.points.items() if SUBJECT in methods and pair not in found]
+    absent = [
+        pair_label(*pair) for pair, methods in evidence.points.items() if SUBJECT in methods and pair not in found
+    ]
     if absent:
         return undecided(f"{said} There is no spectrum of FRoD on {listed(absent)}.")
     return supported(said) if numerical >= LEAST and min(layers) >= LOW else undecided(f"{said} Neither full nor low.")
@@ -124,7 +131,7 @@ def _table(evidence: Evidence, found: dict[tuple[Pair, str], Ranks]) -> dict[str
             where = run(pair, method)
             cells = [cell(100 * share, text=per_cent(share), run=where) for share in shares]
             size = cell(of.size, text=significant(of.size), run=where)
-            rows.append([name(pair), evidence.label(method), len(of.layers), *cells, size])
+            rows.append([pair_label(*pair), evidence.label(method), len(of.layers), *cells, size])
     columns = ["task", "method", "layers", "numerical rank", "lowest layer's", "by numpy's rule", "effective rank"]
     columns += ["stable rank", "‖W' − W‖ / ‖W‖"]
     return table("Rank of the updates W' − W", columns, rows, note=NOTE)

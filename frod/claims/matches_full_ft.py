@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
-from frod.claims.evidence import ONE_SIDED, REFERENCE, SUBJECT, TWO_SIDED, Evidence, Pair, name, run
+from frod.claims.evidence import ONE_SIDED, TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, paired, runs
 from frod.claims.wording import fixed, interval, listed, number, p_value, signed
 from frod.evaluation.inference import Overall, difference_p, holm, non_inferiority_p
+from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, words
 from frod.evaluation.statistics import over_seeds
 
 SAYS = "On 20 benchmarks over vision, reasoning and language understanding, FRoD matches full fine-tuning in accuracy."
@@ -96,8 +97,8 @@ def _verdict(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> 
 
 def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> Verdict:
     margin, left_out = evidence.margin, _left_out(evidence, found)
-    failed = sum((*pair, SUBJECT, seed) in evidence.diverged for pair, seed in found.lost)
-    lacking = undecided if failed else untestable  # what diverged was tested, and is no match
+    failed = [why for pair, seed in found.lost if (why := evidence.undefined.get(RunKey(*pair, SUBJECT, seed)))]
+    lacking = undecided if failed else untestable  # a run without a figure was tested, and is no match
     if found.overall is None:
         return lacking(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
     decided, what = decide(found.overall, margin), _what(found, by_task)
@@ -107,7 +108,7 @@ def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> V
     if (decided == "supported" and found.lost) or (decided == "contradicted" and found.dropped):
         why = "runs that gave no figure are missing, and may speak against it"
         if decided == "supported" and failed:
-            why = f"FRoD diverged in {number(failed, 'run')}, which is no match"
+            why = f"FRoD has no figure in {number(len(failed), 'run')} ({words(failed)}), which is no match"
         return undecided(f"{what}; but {why}.{left_out}")
     if decided == "supported":
         return supported(f"{what}: above −{_points(margin)}.{left_out}")
@@ -120,7 +121,7 @@ def _what(found: Paired, by_task: dict[Pair, Tested]) -> str:
     assert found.overall is not None
     deciding, many = found.overall.deciding, len(found.groups) > 1
     said = f"FRoD − full fine-tuning: {signed(deciding.mean)} points"
-    said += f" over {number(deciding.n, 'task')}" if many else f" on {name(next(iter(found.groups)))}"
+    said += f" over {number(deciding.n, 'task')}" if many else f" on {pair_label(*next(iter(found.groups)))}"
     if deciding.has_interval:
         over = "tasks" if many else f"{number(deciding.n, 'seed')}"
         said += f", 95\u00a0% interval over {over} {interval(deciding.low, deciding.high)}"
@@ -128,7 +129,7 @@ def _what(found: Paired, by_task: dict[Pair, Tested]) -> str:
         low, high = found.overall.bootstrap
         said += f", by bootstrap {interval(low, high)}"
         match = sum(p.match < ONE_SIDED for p in by_task.values())
-        losses = [name(pair) for pair, p in by_task.items() if p.loss < ONE_SIDED]
+        losses = [pair_label(*pair) for pair, p in by_task.items() if p.loss < ONE_SIDED]
         said += f"; each by itself, after Holm: non-inferior on {match} of {number(len(by_task), 'task')}"
         said += f", shown to lose more than the margin on {listed(losses)}" if losses else ""
     return said
@@ -178,11 +179,11 @@ def _task_table(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) 
     assert found.overall is not None
     rows = []
     for pair, p in by_task.items():
-        of = found.overall.by_group[name(pair)]
+        of = found.overall.by_group[pair_label(*pair)]
         text = signed(of.mean) + (f" {interval(of.low, of.high)}" if of.has_interval else "")
         rows.append(
             [
-                f"{name(pair)}, {evidence.metrics[pair]}",
+                f"{pair_label(*pair)}, {evidence.metrics[pair]}",
                 _level(evidence, pair, REFERENCE),
                 _level(evidence, pair, SUBJECT),
                 cell(of.mean, low=of.low, high=of.high, text=text, run=run(pair, SUBJECT)),
@@ -202,8 +203,8 @@ def _level(evidence: Evidence, pair: Pair, method: str) -> dict[str, Any]:
     seeds = evidence.points[pair][method]
     of = over_seeds([value for value in seeds.values() if not math.isnan(value)])
     text = fixed(of.mean, 1) + (f" ± {fixed(of.spread, 1)}" if of.n > 1 else "")
-    diverged = evidence.diverged_of(pair, method)
-    text += f" ({diverged} of {len(seeds)} diverged)" if diverged else ""
+    lost = evidence.undefined_of(pair, method)
+    text += f" ({words(lost)} of {len(seeds)})" if lost else ""
     return cell(of.mean, text=text, run=run(pair, method))
 
 

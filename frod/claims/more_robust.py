@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
-from frod.claims.divergences import Divergences, Sign
-from frod.claims.evidence import SUBJECT, TWO_SIDED, Evidence, Pair, Values, name, run
+from frod.claims.evidence import TWO_SIDED, Evidence, Pair, Values, run
+from frod.claims.failures import Failures, Sign
 from frod.claims.pairing import Paired, paired
 from frod.claims.wording import fixed, from_log, listed, number, p_value, ratio, significant
 from frod.evaluation.inference import Overall, holm
+from frod.evaluation.runs import SUBJECT, pair_label, words
 from frod.evaluation.statistics import NO_SPREAD, over_seeds
 
 SAYS = "FRoD converges more robustly than LoRA and its kin."
@@ -24,10 +25,10 @@ TEST = (
     "both the 95\u00a0% t interval over tasks and the bootstrap's below 0; it varies more if likewise above 0. "
     "Supported if in both senses it varies less than every one of LoRA and its kin (peft's methods); contradicted if "
     "in either it varies more than one of them. The range over rates counts for FRoD only where its grid is nowhere "
-    "narrower, and against it only where it is nowhere wider. A run or trial that diverged has no figure, and its task "
-    "no spread; it counts against the method: the claim is not supported where one of FRoD did, and contradicted where "
-    "FRoD's runs diverge on more tasks than those of one of them (exact sign test over tasks, one-sided p below 0.025 "
-    "after Holm)."
+    "narrower, and against it only where it is nowhere wider. Where a run or trial has no figure (it "
+    "diverged, or its metric is undefined), its task has no spread; it counts against the method: the claim is not "
+    "supported where one of FRoD has none, and contradicted where that is so on more tasks than of one of them (exact "
+    "sign test over tasks, one-sided p below 0.025 after Holm)."
 )
 SEEDS_NOTE = (
     "Standard deviation over seeds of the test metric, in points; in brackets the seeds. From few seeds it is itself "
@@ -35,8 +36,8 @@ SEEDS_NOTE = (
 )
 RATES_NOTE = (
     "Validation metric of the best trial less that of the worst, in points. Grids differ by method, and the range with "
-    "them: x is the factor between the largest and the smallest value tried of the rate that varies most. Trials that "
-    "diverged, or whose metric is undefined, are counted; a task with one is not in the ratio below."
+    "them: x is the factor between the largest and the smallest value tried of the rate that varies most. Trials "
+    "without a figure are counted; a task with one is not in the ratio below."
 )
 RATIO_NOTE = (
     "Geometric mean over tasks with the t interval over tasks; below 1, FRoD varies less. p two-sided, corrected over "
@@ -89,7 +90,7 @@ def more_robust(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD varies less than peft's methods over seeds and over learning rates."""
     seeds, rates = _over_seeds(evidence), _over_rates(evidence)
     compared = _compare(evidence, (seeds, rates))
-    lost = Divergences(evidence)
+    lost = Failures(evidence)
     signs = lost.signs(evidence.kin)
     tables = [_seeds_table(evidence)] if seeds.spreads else []
     tables += [_rates_table(evidence)] if evidence.tuning else []
@@ -158,14 +159,16 @@ def _verdict(
     evidence: Evidence,
     senses: Sequence[Sense],
     compared: list[Compared],
-    lost: Divergences,
+    lost: Failures,
     signs: Mapping[str, Sign],
 ) -> Verdict:
     if SUBJECT not in evidence.methods or not evidence.kin:
         return untestable(f"No run of {'FRoD' if evidence.kin else 'LoRA or its kin'}.")
     worse = [evidence.label(method) for method, sign in signs.items() if sign.shown]
     if worse:
-        return contradicted(f"FRoD's runs diverge on more tasks than those of {listed(worse)}.{lost.sentence()}")
+        return contradicted(
+            f"FRoD's runs are without a figure on more tasks than those of {listed(worse)}.{lost.sentence()}"
+        )
     kin = [of for of in compared if of.method in evidence.kin]
     if not any(of.enough for of in kin):
         most = max((len(of.over.by_group) for of in kin), default=0)
@@ -174,7 +177,7 @@ def _verdict(
     each = "; ".join(_said(evidence, of) for of in kin)
     said = f"FRoD's spread over the other's (ratio, 95\u00a0% interval, p after Holm): {each}."
     none = [
-        f"{evidence.label(method)} on {name(pair)} ({sense.label})"
+        f"{evidence.label(method)} on {pair_label(*pair)} ({sense.label})"
         for sense in senses
         for method in (SUBJECT, *evidence.kin)
         for pair in sense.none.get(method, [])
@@ -187,16 +190,16 @@ def _verdict(
     return undecided(f"{said} {open_}") if open_ else supported(said)
 
 
-def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared], lost: Divergences) -> str | None:
+def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared], lost: Failures) -> str | None:
     """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
     if lost.on(SUBJECT):
-        return f"FRoD diverged on {listed([name(pair) for pair in lost.on(SUBJECT)])}."
+        return f"FRoD has no figure on {listed([pair_label(*pair) for pair in lost.on(SUBJECT)])}."
     short = [s.label for s in senses if not all(_enough(s, m, kin) for m in evidence.kin)]
     if short:
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
     missing = sorted({pair for of in kin for pair, _ in of.paired.lost})
     if missing:
-        return f"Runs or trials of FRoD are missing or gave no figure on {listed([name(pair) for pair in missing])}."
+        return f"Runs or trials of FRoD are missing on {listed([pair_label(*pair) for pair in missing])}."
     if not all(of.smaller for of in kin):
         return "Neither less spread than each of them nor more than one is shown."
     narrow = [evidence.label(of.method) for of in kin if of.sense is senses[1] and not _grids(evidence, of, wider=True)]
@@ -244,16 +247,14 @@ def _seeds_table(evidence: Evidence) -> dict[str, Any]:
         cells: list[dict[str, Any] | None] = []
         for method in evidence.methods:
             defined = [value for value in methods.get(method, {}).values() if not math.isnan(value)]
-            diverged = evidence.diverged_of(pair, method)
-            lacking = len(methods.get(method, {})) - len(defined) - diverged
+            lost = evidence.undefined_of(pair, method)
             if len(defined) < 2:
-                cells.append(cell(None, text=f"{diverged} diverged", run=run(pair, method)) if diverged else None)
+                cells.append(cell(None, text=words(lost), run=run(pair, method)) if lost else None)
                 continue
             of = over_seeds(defined)
-            notes = [f"{count} {what}" for count, what in ((diverged, "diverged"), (lacking, "undefined")) if count]
-            text = f"{fixed(of.spread)} ({', '.join([str(of.n), *notes])})"
+            text = f"{fixed(of.spread)} ({', '.join(filter(None, [str(of.n), words(lost)]))})"
             cells.append(cell(of.spread, text=text, run=run(pair, method)))
-        rows.append([name(pair), *cells])
+        rows.append([pair_label(*pair), *cells])
     columns = ["task", *(evidence.label(method) for method in evidence.methods)]
     return table("Spread over seeds", columns, rows, note=SEEDS_NOTE)
 
@@ -265,7 +266,7 @@ def _rates_table(evidence: Evidence) -> dict[str, Any]:
         for method in evidence.methods:
             chosen = evidence.tuning.get((task, backbone, method))
             cells.append(None if chosen is None else _range(chosen, run((task, backbone), method)))
-        rows.append([name((task, backbone)), *cells])
+        rows.append([pair_label(task, backbone), *cells])
     columns = ["task", *(evidence.label(method) for method in evidence.methods)]
     return table("Range over learning rates", columns, rows, note=RATES_NOTE)
 
@@ -273,10 +274,8 @@ def _rates_table(evidence: Evidence) -> dict[str, Any]:
 def _range(chosen: Mapping[str, Any], where: str) -> dict[str, Any]:
     trials = chosen["trials"]
     figures = [trial["validation"] for trial in trials if trial["validation"] is not None]
-    diverged = sum(bool(trial["diverged"]) for trial in trials)
-    undefined = len(trials) - len(figures) - diverged
-    notes = [f"x {_span(chosen):.3g}", f"{len(trials)} trials"]
-    notes += [f"{count} {what}" for count, what in ((diverged, "diverged"), (undefined, "undefined")) if count]
+    lost = [trial["undefined"] for trial in trials if trial["undefined"]]
+    notes = filter(None, [f"x {_span(chosen):.3g}", f"{len(trials)} trials", words(lost)])
     spread = 100 * (max(figures) - min(figures)) if figures else math.nan
     return cell(spread, text=f"{fixed(spread)} ({', '.join(notes)})", run=where)
 
@@ -288,7 +287,7 @@ def _ratio_table(evidence: Evidence, compared: list[Compared]) -> dict[str, Any]
         value, low, high = (from_log(logarithm) for logarithm in (mean.mean, mean.low, mean.high))
         text = significant(value) + (f" {ratio(low, high)}" if mean.has_interval else "")
         ends = [from_log(end) for end in boot]
-        left_out = [name(pair) for pair, _ in (*of.paired.lost, *of.paired.dropped)]
+        left_out = [pair_label(*pair) for pair, _ in (*of.paired.lost, *of.paired.dropped)]
         rows.append(
             [
                 of.sense.label,

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values, name
+from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values
 from frod.evaluation.inference import Overall, holm, overall
+from frod.evaluation.runs import RunKey, pair_label, word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,9 @@ def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Pa
         groups=groups,
         lost=tuple(lost),
         dropped=tuple(dropped),
-        overall=overall({name(pair): of for pair, of in groups.items()}, confidence=CONFIDENCE) if groups else None,
+        overall=overall({pair_label(*pair): of for pair, of in groups.items()}, confidence=CONFIDENCE)
+        if groups
+        else None,
     )
 
 
@@ -76,10 +79,11 @@ def against(values: Values, subject: str, others: Iterable[str]) -> tuple[dict[s
 
 
 def runs(left_out: Iterable[tuple[Pair, int]], evidence: Evidence, method: str) -> list[str]:
-    """Pairs that were left out for want of a figure of a method, by name; those where it diverged say so."""
+    """Pairs that were left out for want of a figure of a method, by name, and why where it ran."""
     return [
-        f"{name(pair)}, seed {seed}{' (diverged)' if (*pair, method, seed) in evidence.diverged else ''}"
+        f"{pair_label(*pair)}, seed {seed}{f' ({word(why)})' if why else ''}"
         for pair, seed in left_out
+        for why in [evidence.undefined.get(RunKey(*pair, method, seed))]
     ]
 
 

@@ -13,7 +13,7 @@ def evaluate(
     task: Annotated[Path, typer.Option(help="Folder of the prepared task.")],
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "frod",
 ) -> None:
-    """Compute the metrics from predictions.parquet alone, then log the runs; one that diverged has none."""
+    """Compute the metrics from predictions.parquet alone, then log the runs; it says which have no figure."""
     from frod import files, tracking
     from frod.evaluation import metrics
     from frod.provenance.records import read_record, verify_outputs
@@ -23,9 +23,9 @@ def evaluate(
     for folder in run:
         record = read_record(folder / "record.json")
         verify_outputs(folder / "record.json", record, ["predictions.parquet"])
-        diverged = record.get("diverged")
-        if diverged:
-            print(f"{folder} diverged: {diverged}")
-        files.write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, diverged))
+        found = metrics.evaluate(folder / "predictions.parquet", manifest, record["undefined"])
+        if found["undefined"]:
+            print(f"{folder} has no figure: {found['undefined']}")
+        files.write_json(folder / "metrics.json", found)
         (folder / "checkpoint.pt").unlink(missing_ok=True)  # the training has ended, to Snakemake's knowledge too
     tracking.log_or_say(run, experiment)

@@ -66,9 +66,9 @@ def replay(
     with _folder(keep if team.first else None) as folder:
         checkpoint, test = folder / "checkpoint.pt", not finished.is_trial
         model, outcome = job.carry_out(checkpoint, float("inf"), threads, test=test, processes=team)
-        was, now = finished.facts.get("diverged"), outcome.diverged
+        was, now = finished.facts["undefined"], outcome.undefined
         if not finished.is_trial and (was is None) != (now is None):
-            told = [f"diverged ({message})" if message else "ended" for message in (was, now)]
+            told = [message or "ended" for message in (was, now)]
             raise ValueError(f"not the same: {run} {told[0]}, the replay {told[1]}")
         if finished.is_trial:
             found = stage.of_trial(finished, outcome)

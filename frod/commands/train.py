@@ -181,7 +181,7 @@ def _record(
         "budget": outcome.budget,
         "tuning": chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]},
         "best_epoch": outcome.best_epoch,
-        "diverged": outcome.diverged,
+        "undefined": outcome.undefined,
         "evaluations": outcome.evaluations,
         "parameters": outcome.parameters,
         "resources": {

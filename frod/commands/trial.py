@@ -25,6 +25,7 @@ def trial(
     from frod import files
     from frod.commands.train import Job
     from frod.config import Run
+    from frod.evaluation import metrics
     from frod.provenance import records
     from frod.training import launch
 
@@ -42,12 +43,13 @@ def trial(
     if not team.first:
         return
     column = next(name for name in outcome.history if name.startswith("validation_"))
+    validation = None if outcome.undefined else metrics.defined(outcome.history[column].iloc[-1])
     result = {
         "rates": run.rates.model_dump(exclude_none=True),
         "seed": run.seed,
         "metric": column.removeprefix("validation_"),
-        "validation": None if outcome.diverged else _number(outcome.history[column].iloc[-1]),
-        "diverged": outcome.diverged,
+        "validation": validation,
+        "undefined": outcome.undefined or metrics.why_undefined(validation, column),
         "budget": outcome.budget,
         "evaluations": outcome.evaluations,
         "train_seconds": outcome.train_seconds,
@@ -58,10 +60,3 @@ def trial(
         "code": job.code,
     }
     files.write_json(out, result)  # the checkpoint stays until `frod tune`, as that of a training does
-
-
-def _number(value: float) -> float | None:
-    """An undefined metric (a correlation with a constant) is null: JSON has no nan."""
-    import math
-
-    return None if math.isnan(value) else float(value)

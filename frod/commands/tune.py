@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-TRIAL = ("rates", "seed", "metric", "validation", "diverged", "budget", "train_seconds")
+TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds")
 
 
 def tune(

@@ -13,6 +13,7 @@ from frod.compare import digests
 from frod.compare.digests import Digests
 from frod.compare.reading import Side
 from frod.compare.settings import Setting, settings
+from frod.evaluation.runs import word
 from frod.evaluation.statistics import over_seeds, paired_difference
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ class Arm:
     """Of the test metric, over the seeds where it is defined; a fraction."""
     spread: float | None
     """Standard deviation over seeds; None for fewer than two."""
-    diverged: tuple[int, ...]
-    """Seeds whose run diverged: they have no figure."""
+    undefined: dict[int, str]
+    """Seeds whose run has no figure, and why, in a word."""
     trained: tuple[int, ...]
     """Numbers of trained parameters that occur: one, but for a fault."""
     seconds: float | None
-    """Mean of the seconds of training, of runs that did not diverge."""
+    """Mean of the seconds of training, of runs that have a figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | No
     if a is not None and b is not None and arms[0] and arms[1]:
         first, second = _tests(a), _tests(b)
         same = first == second and arms[0].trained == arms[1].trained and set(a["seed"]) == set(b["seed"])
-        same = same and arms[0].diverged == arms[1].diverged
+        same = same and arms[0].undefined == arms[1].undefined
         if arms[0].primary == arms[1].primary and first and second:
             paired = set(first) == set(second) and _orders(a) == _orders(b) is not None
             difference = _paired(first, second) if paired else _welch(first, second)
@@ -150,7 +151,7 @@ def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | No
 
 
 def _arm(rows: pd.DataFrame) -> Arm:
-    tests, lost = _tests(rows), _diverged(rows)
+    tests, lost = _tests(rows), _undefined(rows)
     over = over_seeds(list(tests.values())) if tests else None
     held = rows[[int(seed) not in lost for seed in rows["seed"]]]
     return Arm(
@@ -158,17 +159,17 @@ def _arm(rows: pd.DataFrame) -> Arm:
         primary=str(rows["primary"].iloc[0]) if "primary" in rows else None,
         mean=over.mean if over else None,
         spread=_finite(over.spread) if over else None,
-        diverged=lost,
+        undefined=lost,
         trained=tuple(sorted({int(count) for count in rows.get("trainable_parameters", ())})),
         seconds=_finite(float(held["train_seconds"].mean())) if "train_seconds" in rows else None,
     )
 
 
-def _diverged(rows: pd.DataFrame) -> tuple[int, ...]:
-    """Seeds whose run diverged; reports of before there was such a column have none."""
-    if "diverged" not in rows:
-        return ()
-    return tuple(sorted(int(seed) for seed in rows["seed"][rows["diverged"].notna()]))
+def _undefined(rows: pd.DataFrame) -> dict[int, str]:
+    """Why seeds have no figure, in a word; reports of before there was such a column do not say."""
+    lost = rows[rows["test"].isna()].sort_values("seed")
+    reasons = lost["undefined"] if "undefined" in lost else ["undefined"] * len(lost)
+    return {int(seed): word(why) for seed, why in zip(lost["seed"], reasons)}
 
 
 def _tests(rows: pd.DataFrame) -> dict[int, float]:

@@ -59,10 +59,9 @@ def _budgets(a: Side, b: Side) -> list[Setting]:
 
 
 def _of(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A column of the budget; a run that diverged predicted no test example, which is no budget of its own."""
-    if name != "test_examples" or "diverged" not in rows or rows["diverged"].notna().all():
-        return rows[name]
-    return rows[name][rows["diverged"].isna()]
+    """A column of the budget; a run that stopped early predicted no test example, which is no budget of its own."""
+    predicted = rows["test_examples"] > 0 if name == "test_examples" else rows[name].notna()
+    return rows[name][predicted] if predicted.any() else rows[name]
 
 
 def _data(a: Side, b: Side) -> list[Setting]:

@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from frod.compare.differences import Arm, Comparison, Row
+from frod.evaluation.runs import pair_label, words
 from frod.reporting import formatting as show
 from frod.reporting.markdown import escape
-from frod.reporting.naming import looks, method_order, metric_label, pair_label
+from frod.reporting.naming import looks, method_order, metric_label
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -119,9 +120,7 @@ def _cells(row: Row, label: str) -> list[str]:
 def _mean(arm: Arm | None) -> str:
     if arm is None:
         return show.DASH
-    if arm.diverged and arm.mean is None:
-        return "diverged"
-    return show.mean(arm.mean, arm.spread) + (f" ({len(arm.diverged)} diverged)" if arm.diverged else "")
+    return show.mean(arm.mean, arm.spread, words(arm.undefined.values()))
 
 
 def _trained(arm: Arm) -> str:

@@ -86,7 +86,7 @@ class Graph:
             "name": f"{job.rule} {job.of}",
             "description": RULES[job.rule]
             + (f"; by code {job.code}" if job.code else "")
-            + (f"; diverged: {job.diverged}" if job.diverged else ""),
+            + (f"; {job.undefined}" if job.undefined else ""),
             "instrument": references[command(job.rule)],
             "object": [references[name] for name in job.inputs] + sources + values,
             "result": [references[name] for name in job.outputs],

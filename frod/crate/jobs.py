@@ -45,8 +45,8 @@ class Job:
     """Hash of the code that did it, where the job recorded it."""
     started: str | None = None
     finished: str | None = None
-    diverged: str | None = None
-    """Of a run or a trial: where it did."""
+    undefined: str | None = None
+    """Of a run or a trial: why it has no figure."""
 
 
 class Jobs:
@@ -145,7 +145,7 @@ class Jobs:
                     outputs=[self._payload.add(file, digest, by=str(rates))],
                     values=_settings(trial["spec"]),
                     code=trial["code"],
-                    diverged=trial["diverged"],
+                    undefined=trial["undefined"],
                 )
             inputs = self._payload.add_all(content["inputs"], by=str(rates))
             yield Job(rule="tune", of=folder, inputs=inputs, outputs=[self._payload.add(rates)])
@@ -170,7 +170,7 @@ class Jobs:
                 code=record["code"]["hash"],
                 started=record["started"],
                 finished=record["finished"],
-                diverged=record.get("diverged"),
+                undefined=record["undefined"],
             )
 
     def _evaluations(self) -> Iterator[Job]:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.evaluation.runs import CONSTANT
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -128,7 +130,7 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
             )
 
 
-def evaluate(predictions_path: Path, manifest: Mapping[str, Any], diverged: str | None = None) -> dict[str, Any]:
+def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str | None = None) -> dict[str, Any]:
     """What metrics.json holds, from a run's predictions.
 
     Parameters
@@ -139,20 +141,20 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], diverged: str 
         Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression) and
         `splits` (name to {"rows": n}). All of every test must have been predicted; of validation a part will do
         (`training.max_validation`; none under the released protocol), and `examples` says how much it was.
-    diverged : str, optional
-        The record's message of a run that diverged: it has no predictions, and so no metrics.
+    undefined : str, optional
+        Why the run has no figure, by its record: then it has no predictions, and so no metrics.
 
     Returns
     -------
     dict
-        task, metrics (split to name to value; None where undefined, as JSON has no nan), primary, examples, diverged,
-        predictions_sha256.
+        task, metrics (split to name to value; None where undefined, as JSON has no nan), primary, examples, undefined
+        (why there is no figure on test; None where there is one), predictions_sha256.
 
     Raises
     ------
     ValueError
         For a manifest without a needed key, predictions that `validate` refuses, rows that are not all there, or any
-        rows at all of a run that diverged.
+        rows at all of a run that has no figure by its record.
     """
     import pandas as pd
 
@@ -163,14 +165,10 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], diverged: str 
     metrics = list(manifest["metrics"])
     content = Path(predictions_path).read_bytes()
     predictions = pd.read_parquet(predictions_path)
-    facts = {
-        "primary": metrics[0],
-        "diverged": diverged,
-        "predictions_sha256": hashlib.sha256(content).hexdigest(),
-    }
-    if diverged is not None:
+    facts = {"task": manifest["task"], "primary": metrics[0], "predictions_sha256": hashlib.sha256(content).hexdigest()}
+    if undefined is not None:
         _refuse_any(predictions)
-        return {"task": manifest["task"], "metrics": {}, "examples": {}} | facts
+        return facts | {"metrics": {}, "examples": {}, "undefined": undefined}
     validate(predictions, num_classes=num_classes)
     expected = {name: int(split["rows"]) for name, split in manifest["splits"].items() if is_evaluated(name)}
     expected |= {BEST_EPOCH: expected["test"]} if BEST_EPOCH in set(predictions["split"]) else {}
@@ -182,8 +180,19 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], diverged: str 
     for name in counted:
         of_split = predictions[predictions["split"] == name]
         computed = compute(of_split, metrics, num_classes=num_classes if num_classes > 1 else None)
-        values[name] = {key: None if math.isnan(value) else value for key, value in computed.items()}
-    return {"task": manifest["task"], "metrics": values, "examples": counted} | facts
+        values[name] = {key: defined(value) for key, value in computed.items()}
+    undefined = why_undefined(values["test"][metrics[0]], f"test_{metrics[0]}")
+    return facts | {"metrics": values, "examples": counted, "undefined": undefined}
+
+
+def defined(value: float) -> float | None:
+    """A metric as JSON has it, which knows no nan."""
+    return None if math.isnan(value) else float(value)
+
+
+def why_undefined(value: float | None, name: str) -> str | None:
+    """Why a metric of predictions has no value; None where it has."""
+    return f"{CONSTANT}: {name} is not defined, as predictions or labels do not vary" if value is None else None
 
 
 def _refuse_any(predictions: pd.DataFrame) -> None:
@@ -191,7 +200,7 @@ def _refuse_any(predictions: pd.DataFrame) -> None:
     if missing or len(predictions):
         what = f"lack the columns {missing}" if missing else f"hold {len(predictions)} rows"
         raise ValueError(
-            f"predictions {what}, and the record says that the run diverged: then there are none; run it again"
+            f"predictions {what}, and the record says that the run has no figure: then there are none; run it again"
         )
 
 

@@ -33,9 +33,9 @@ def summarise(run_dirs: Iterable[Path]) -> pd.DataFrame:
     Returns
     -------
     DataFrame with the columns
-        suite, task, backbone, method, seed, protocol; diverged (None, or where); primary (the metric's name),
-        validation, test (its values), and test_best_epoch under the released protocol; <split>_<metric> and
-        <split>_examples of every split (a run that diverged has neither figures nor examples); trials (of
+        suite, task, backbone, method, seed, protocol; undefined (why there is no figure on test, or None); primary (the
+        metric's name), validation, test (its values), and test_best_epoch under the released protocol; <split>_<metric>
+        and <split>_examples of every split (a run that stopped early has neither figures nor examples); trials (of
         learning rates; 0: none), matched (the count that the method's size was matched to); adapter_parameters,
         head_parameters, trainable_parameters, base_parameters; steps, batch_size, accumulation, examples, epochs,
         order_sha256; wall_seconds, train_seconds, step_seconds_median, peak_rss_bytes, peak_gpu_bytes; started,
@@ -82,8 +82,8 @@ def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any],
         if metrics["task"] != row["task"]:
             raise ValueError(f"{directory}: metrics.json is of task {metrics['task']!r}, the record of {row['task']!r}")
         _same_predictions(directory, record, metrics)
-        row |= {"protocol": record["protocol"], "diverged": record.get("diverged"), "primary": metrics["primary"]}
-        for split in ("validation", "test"):  # no validation under the released protocol, none of a run that diverged
+        row |= {"protocol": record["protocol"], "undefined": metrics["undefined"], "primary": metrics["primary"]}
+        for split in ("validation", "test"):  # no validation under the released protocol, none of a run that stopped
             row |= {split: math.nan, f"{split}_examples": 0}
         for split, of_split in metrics["metrics"].items():
             row[split] = _number(of_split.get(metrics["primary"]))
@@ -110,9 +110,9 @@ def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any],
 
 def _same_predictions(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
     """The metrics must be those of the predictions that the record says the run wrote."""
-    if metrics.get("diverged") != record.get("diverged"):
+    if metrics["undefined"] != record["undefined"] and (record["undefined"] or not metrics["metrics"]):
         raise ValueError(
-            f"{directory}: diverged is {metrics.get('diverged')!r} in metrics.json, {record.get('diverged')!r} in the "
+            f"{directory}: undefined is {metrics['undefined']!r} in metrics.json, {record['undefined']!r} in the "
             f"record; delete {directory / 'metrics.json'} and run again"
         )
     written = [sha for path, sha in (record.get("outputs") or {}).items() if Path(path).name == "predictions.parquet"]

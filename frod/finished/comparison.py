@@ -138,9 +138,9 @@ def histories(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
 def metrics(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Compared]:
     """Compare what metrics.json holds; the share is the plain difference.
 
-    Not the hash of the predictions, nor where a run diverged, which the record has, too.
+    Not the hash of the predictions, nor why a run has no figure, which the record has, too.
     """
-    facts = {k: v for k, v in old.items() if k not in ("metrics", "predictions_sha256", "diverged")}
+    facts = {k: v for k, v in old.items() if k not in ("metrics", "predictions_sha256", "undefined")}
     found = [exactly("metrics: examples", facts, {name: new.get(name) for name in facts})]
     for split in dict.fromkeys([*old["metrics"], *new["metrics"]]):
         one, other = old["metrics"].get(split, {}), new["metrics"].get(split, {})

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frod import files, numerics
+from frod.evaluation.runs import stopped
 from frod.finished import comparison
 from frod.finished.comparison import Compared
 from frod.finished.run import Finished
@@ -104,7 +105,7 @@ def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) 
     outcome.predictions.to_parquet(folder / "predictions.parquet", index=False)
     manifest = arrays.load_manifest(finished.task, verify=False)
     files.write_json(
-        folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, outcome.diverged)
+        folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, outcome.undefined)
     )
 
 
@@ -125,11 +126,11 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
         raise ValueError(f"{', '.join(missing)}: missing; let the workflow finish the run (frod train, frod evaluate)")
     adapter, predictions, history, metrics = pairs
     facts = ["budget", "parameters", "seeds", "best_epoch", "evaluations"]
-    diverged = finished.facts.get("diverged"), outcome.diverged
+    undefined = finished.facts["undefined"], outcome.undefined
     return [
         _as_recorded(finished),
         *(comparison.exactly(f"record: {name}", finished.facts[name], getattr(outcome, name)) for name in facts),
-        *([_divergence(*diverged)] if any(diverged) else []),
+        *([_divergence(*undefined)] if any(undefined) else []),
         comparison.adapters(*adapter, lambda: _start(finished, folder)),
         *comparison.predictions(*map(pd.read_parquet, predictions)),
         *comparison.histories(*map(pd.read_parquet, history)),
@@ -140,8 +141,8 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
 def of_trial(finished: Finished, outcome: Outcome) -> list[Compared]:
     """Compare a trial's figure on validation; of a training that diverged, where it did."""
     facts = finished.facts
-    if outcome.diverged or facts["diverged"]:
-        return [_divergence(facts["diverged"], outcome.diverged)]
+    if outcome.undefined or stopped(facts["undefined"]):
+        return [_divergence(facts["undefined"], outcome.undefined)]
     column = f"validation_{facts['metric']}"
     found = [
         comparison.exactly(f"record: {name}", facts[name], getattr(outcome, name)) for name in ("budget", "evaluations")

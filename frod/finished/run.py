@@ -50,7 +50,8 @@ class Finished:
             facts = records.read_record(path)
             code = facts["code"]["hash"]
         else:
-            facts = artefacts.read_json(path, keys=("spec", "inputs", "code", "validation"), remedy="it is no trial")
+            keys = ("spec", "inputs", "code", "validation", "undefined")
+            facts = artefacts.read_json(path, keys=keys, remedy="it is no trial")
             code = facts["code"]
         return cls(
             path=path,

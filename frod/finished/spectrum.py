@@ -65,7 +65,7 @@ def of_runs(runs: Sequence[Finished]) -> Iterator[dict[str, Any]]:
         finished.check_inputs()
         records.verify_outputs(finished.path, finished.facts)
         run, folder = finished.run, finished.backbone
-        if run.tuner.kind == "linear_probe" or finished.facts.get("diverged"):
+        if run.tuner.kind == "linear_probe" or finished.facts["undefined"]:
             print(f"{run.key}: no layers", flush=True)
             continue
         if before is None:

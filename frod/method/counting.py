@@ -9,6 +9,7 @@ from frod.method import heads, pattern
 from frod.method.identity import without_zeros
 from frod.method.linear import all_layers
 from frod.method.quantised import is_quantised, numel
+from frod.method.shares import shares
 from frod.method.state import find_state, frod_layers, get_adapter, head_tensors
 from frod.method.targets import Targets, find, in_features
 
@@ -18,8 +19,12 @@ Counts = dict[str, int | float]
 def count_parameters(model: nn.Module) -> Counts:
     """Count what an adapted model trains.
 
-    "adapter", "head" (what trains in full), "trainable" (both), "base" (all else: the frozen model without its head);
-    and shares in percent, named by their fraction, of which peft prints "(adapter+head)/(base+adapter+head) %".
+    Returns
+    -------
+    dict
+        Counts: "adapter", "head" (what trains in full), "trainable" (both), "base" (all else, that is the frozen model
+        without its head). Shares in percent, named by their fraction as in `frod.method.shares`: "adapter/base %",
+        "(adapter+head)/(base+adapter+head) %" (what peft prints) and others.
     """
     adapter = sum(layer.scale.numel() + layer.rotation.numel() for _, layer in frod_layers(model))
     parameters = {id(parameter) for parameter in model.parameters()}
@@ -67,15 +72,6 @@ def _numel(module: nn.Module) -> int:
 
 def _conventions(*, adapter: int, head: int, everything: int) -> Counts:
     base = everything - head
-    trainable = adapter + head
-    return {
-        "adapter": adapter,
-        "head": head,
-        "trainable": trainable,
-        "base": base,
-        "adapter/base %": 100 * adapter / base,
-        "adapter/(base+adapter) %": 100 * adapter / (base + adapter),
-        "adapter/(base+head) %": 100 * adapter / (base + head),
-        "(adapter+head)/base %": 100 * trainable / base,
-        "(adapter+head)/(base+adapter+head) %": 100 * trainable / (base + trainable),
-    }
+    found = shares(adapter=adapter, head=head, base=base).items()
+    counts = {"adapter": adapter, "head": head, "trainable": adapter + head, "base": base}
+    return counts | {f"{convention} %": 100 * share for convention, share in found}

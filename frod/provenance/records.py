@@ -29,6 +29,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "outputs": (),
 }
 REQUIRED_TEXT = ("started", "finished")
+REQUIRED_OR_NONE = ("undefined",)
 
 PACKAGES = (
     "frod", "torch", "transformers", "timm", "peft", "accelerate", "safetensors", "tokenizers", "numpy", "scipy",
@@ -119,6 +120,7 @@ def check_record(record: dict[str, Any], *, where: str = "record") -> None:
             problems.append(f"{section}: expected a table, found {record.get(section)!r}")
             continue
         problems += [f"{section}.{key}: missing" for key in keys if key not in record[section]]
+    problems += [f"{key}: missing" for key in REQUIRED_OR_NONE if key not in record]
     problems += [
         f"{key}: expected a time such as 2024-01-31T12:00:00+00:00, found {record.get(key)!r}"
         for key in REQUIRED_TEXT

@@ -9,9 +9,15 @@ from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import run_page
 from frod.reporting.report import Report
-from frod.reporting.verdicts import in_words
+from frod.reporting.verdicts import in_words, same_budget
 
 _MARKS = {"supported": "✓", "not_supported": "✗", "cannot_be_tested": "?"}
+
+
+def budget(report: Report) -> dict[str, Any]:
+    """Whether compared runs had the same budget."""
+    found = report.claims["budget"]
+    return {"said": same_budget(report), "table": _table(found["table"], {})}
 
 
 def claims(report: Report) -> list[dict[str, Any]]:
@@ -31,19 +37,20 @@ def claims(report: Report) -> list[dict[str, Any]]:
             "kind": claim.get("finding") if claim["verdict"] == "not_supported" else claim["verdict"],
             "reason": claim["reason"],
             "figures": [(figure["name"], _figure(figure)) for figure in claim["figures"]],
-            "tables": [
-                {
-                    "title": table["title"],
-                    "note": table.get("note"),
-                    "columns": table["columns"],
-                    "numeric": [_is_numeric(table, i) for i in range(len(table["columns"]))],
-                    "rows": [[_cell(value, pages) for value in row] for row in table["rows"]],
-                }
-                for table in claim["tables"]
-            ],
+            "tables": [_table(table, pages) for table in claim["tables"]],
         }
         for claim in report.claims["claims"]
     ]
+
+
+def _table(table: Mapping[str, Any], pages: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "title": table["title"],
+        "note": table.get("note"),
+        "columns": table["columns"],
+        "numeric": [_is_numeric(table, i) for i in range(len(table["columns"]))],
+        "rows": [[_cell(value, pages) for value in row] for row in table["rows"]],
+    }
 
 
 def _figure(figure: Mapping[str, Any]) -> str:

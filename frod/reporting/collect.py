@@ -9,10 +9,11 @@ from typing import Any
 
 from frod import artefacts, claims, files, secrets
 from frod.config import Workflow
+from frod.evaluation.runs import RunKey
 from frod.evaluation.summary import KEY
 from frod.provenance import code, records
 from frod.reporting import page
-from frod.reporting.naming import RunKey, looks, method_order
+from frod.reporting.naming import looks, method_order
 from frod.reporting.spectra import Spectra
 
 LAYOUT = 1

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from frod.evaluation.runs import REFERENCE, SUBJECT, stopped, undefined
 from frod.evaluation.statistics import Difference, Spread, mean_interval, over_seeds, paired_difference
-from frod.reporting.naming import REFERENCE, SUBJECT, RunKey
+from frod.method.shares import shares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +23,8 @@ class MethodResult:
     method: str
     values: dict[int, float]
     """Of the seeds whose metric is defined."""
-    undefined: tuple[int, ...]
-    """Seeds that ran, with an undefined metric (a correlation with constant predictions)."""
-    diverged: tuple[int, ...]
-    """Seeds whose run diverged: they have no figure."""
+    undefined: dict[int, str]
+    """Why the other seeds have no figure."""
     spread: Spread | None
     difference: Difference | None
     """To the reference, paired by seed; None for the reference itself and without a shared seed."""
@@ -33,7 +32,7 @@ class MethodResult:
     @property
     def runs(self) -> int:
         """How many there are, with a figure or without."""
-        return len(self.values) + len(self.undefined) + len(self.diverged)
+        return len(self.values) + len(self.undefined)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +64,6 @@ class Headline:
     containing_zero: int
 
 
-def diverged_runs(summary: pd.DataFrame) -> dict[RunKey, str]:
-    """Runs that diverged, in the summary's order, with what their records say of it."""
-    if "diverged" not in summary:  # a table of before there was such a column
-        return {}
-    lost = summary[summary["diverged"].notna()]
-    columns = (lost[name] for name in (*RunKey._fields, "diverged"))
-    return {RunKey(task, backbone, method, int(seed)): said for task, backbone, method, seed, said in zip(*columns)}
-
-
 def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     """One comparison per task and backbone, in the summary's order, methods in the order given.
 
@@ -82,9 +72,8 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     summary : DataFrame
         Of `frod.evaluation.summary.summarise`.
     """
-    found, lost = [], diverged_runs(summary)
+    found, lost = [], undefined(summary)
     for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
-        broken = {m: {s for s in runs["seed"] if (task, backbone, m, int(s)) in lost} for m in set(runs["method"])}
         values = {
             method: dict(zip(of_method["seed"].astype(int), of_method["test"].astype(float)))
             for method, of_method in runs.groupby("method")
@@ -94,8 +83,7 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
             MethodResult(
                 method=method,
                 values=dict(sorted(defined[method].items())),
-                undefined=tuple(sorted(set(values[method]) - set(defined[method]) - broken[method])),
-                diverged=tuple(sorted(map(int, broken[method]))),
+                undefined={key.seed: why for key, why in lost.items() if key[:3] == (task, backbone, method)},
                 spread=over_seeds(list(defined[method].values())) if defined[method] else None,
                 difference=(
                     paired_difference(defined[method], defined.get(REFERENCE, {})) if method != REFERENCE else None
@@ -110,7 +98,7 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
                 task=task,
                 backbone=backbone,
                 primary=first["primary"],
-                test_examples=int(runs["test_examples"].max()),  # none of a run that diverged
+                test_examples=int(runs["test_examples"].max()),  # none of a run that stopped early
                 results=results,
             )
         )
@@ -148,10 +136,11 @@ class ParameterCount:
     total: list[int]
     base: list[int]
     shares: dict[str, list[float]]
-    """By convention: adapter / base, adapter / (base + adapter), (adapter + head) / (all parameters)."""
+    """By CONVENTIONS."""
 
 
-CONVENTIONS = ("adapter / base", "adapter / (base + adapter)", "(adapter + head) / all")
+CONVENTIONS = ("adapter/base", "adapter/(base+adapter)", "(adapter+head)/(base+adapter+head)")
+"""Of `frod.method.shares`, those that the page shows."""
 
 
 def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mapping[str, str]) -> list[ParameterCount]:
@@ -170,12 +159,10 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
                 continue
             columns = ("adapter_parameters", "head_parameters", "trainable_parameters", "base_parameters")
             adapter, head, total, base = ([int(v) for v in runs[column]] for column in columns)
-            added = [0] * len(base) if kinds[method] == REFERENCE else adapter
-            shares = (
-                [a / b for a, b in zip(adapter, base)],
-                [a / (b + more) for a, b, more in zip(adapter, base, added)],
-                [t / (b + more + h) for t, b, more, h in zip(total, base, added, head)],
-            )
+            added = 0 if kinds[method] == REFERENCE else None
+            every = [
+                shares(adapter=a, head=h, base=b, added=added) for a, h, b in zip(adapter, head, base, strict=True)
+            ]
             found.append(
                 ParameterCount(
                     backbone=backbone,
@@ -184,7 +171,7 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
                     head=head,
                     total=total,
                     base=base,
-                    shares=dict(zip(CONVENTIONS, shares)),
+                    shares={convention: [one[convention] for one in every] for convention in CONVENTIONS},
                 )
             )
     return found
@@ -193,9 +180,9 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
 def costs(summary: pd.DataFrame, methods: Sequence[str]) -> list[dict[str, Any]]:
     """Time and memory by task, backbone and method: medians over seeds, ratios paired by seed.
 
-    Runs that diverged are left out, as they stopped early; a method with no other has a row without figures.
+    Runs that stopped early are left out; a method with no other has a row without figures.
     """
-    found, lost = [], diverged_runs(summary)
+    found, lost = [], {key for key, why in undefined(summary).items() if stopped(why)}
     for (task, backbone), every in summary.groupby(["task", "backbone"], sort=False):
         runs = every[[(task, backbone, m, s) not in lost for m, s in zip(every["method"], every["seed"])]]
         steps = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from frod.evaluation.runs import SUBJECT, pair_label
 from frod.reporting import formatting as show
 from frod.reporting.cells import cell
 from frod.reporting.comparison import CONVENTIONS, ParameterCount, costs
-from frod.reporting.naming import pair_label, run_page
+from frod.reporting.naming import run_page
 from frod.reporting.report import Report
 
 
@@ -24,6 +25,14 @@ def parameters(report: Report, counts: list[ParameterCount]) -> list[dict[str, A
         numbers += [cell(show.share_range(values), min(values), href) for values in shares]
         rows.append({"backbone": count.backbone, "look": report.looks[count.method], "cells": numbers})
     return rows
+
+
+def share(counts: list[ParameterCount]) -> str:
+    """What FRoD trains of each model's base parameters; empty without FRoD."""
+    shares = {c.backbone: show.share_range(c.shares[CONVENTIONS[0]]) for c in counts if c.method == SUBJECT}
+    if len(set(shares.values())) == 1:
+        return next(iter(shares.values()))
+    return ", ".join(f"{text} ({backbone})" for backbone, text in shares.items())
 
 
 def time_and_memory(report: Report, *, gpu: bool) -> list[dict[str, Any]]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.evaluation.runs import pair_label, stopped
 from frod.reporting import figures, line_figures, pareto
 from frod.reporting.comparison import Comparison
 from frod.reporting.curves import by_method, measured, thin
-from frod.reporting.naming import Look, file_name, metric_axis, pair_label
+from frod.reporting.naming import Look, file_name, metric_axis
 from frod.reporting.report import Report
 from frod.reporting.spectra import median_spectrum
 from frod.reporting.svg import Drawing
@@ -37,7 +38,7 @@ def draw(report: Report) -> dict[str, Drawing]:
         found = by_method(report.histories, comparison.task, comparison.backbone)
         ordered = {method: found[method] for method in report.looks if method in found}
         drawn[names["seeds"]] = figures.dots(comparison, report.looks)
-        ended = {result.method: result.diverged for result in comparison.results}
+        ended = {r.method: [s for s, why in r.undefined.items() if stopped(why)] for r in comparison.results}
         drawn[names["loss"]] = _loss(comparison, ordered, report.looks, ended)
         further = {
             "validation": _during_training(comparison, ordered, report.looks, ended),
@@ -50,7 +51,7 @@ def draw(report: Report) -> dict[str, Drawing]:
 
 Histories = Mapping[str, Mapping[int, "pd.DataFrame"]]
 Ended = Mapping[str, Sequence[int]]
-"""Seeds of each method whose run diverged."""
+"""Seeds of each method whose training stopped early."""
 
 
 def _loss(comparison: Comparison, histories: Histories, looks: Mapping[str, Look], ended: Ended) -> Drawing:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from frod.evaluation.runs import REFERENCE, SUBJECT, pair_label, word
 from frod.reporting import formatting
 from frod.reporting.axes import WIDTH, horizontal_axis, padded, short, whisker
 from frod.reporting.comparison import Comparison, Headline
-from frod.reporting.naming import REFERENCE, SUBJECT, Look, metric_axis, metric_label, pair_label
+from frod.reporting.naming import Look, metric_axis, metric_label
 from frod.reporting.svg import Drawing, Scale
 
 LABELS = 112  # room for row labels, left of a plot
@@ -18,7 +19,7 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
 
     A seed has the same height within each row, so it can be followed from method to method.
     """
-    shown = [result for result in comparison.results if result.values or result.diverged]
+    shown = [result for result in comparison.results if result.runs]
     top, row = 8, 34
     height = top + row * max(1, len(shown)) + 42
     name = pair_label(comparison.task, comparison.backbone)
@@ -29,7 +30,7 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
         "One marker per seed, a bar at the mean of the seeds. "
         + "; ".join(
             f"{looks[r.method].label}: "
-            + ", ".join([*map(formatting.points, r.values.values()), *("diverged" for _ in r.diverged)])
+            + ", ".join([*map(formatting.points, r.values.values()), *map(word, r.undefined.values())])
             for r in shown
         ),
     )
@@ -45,7 +46,7 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
         look, y = looks[result.method], top + row * (index + 0.5)
         drawing.text(LABELS - 10, y + 4, short(look.label, 17), anchor="end")
         if not result.values:
-            drawing.text(LABELS + 6, y + 4, "diverged", size=11, soft=True)
+            drawing.text(LABELS + 6, y + 4, formatting.result(result), size=11, soft=True)
             continue
         mean = scale(100 * result.spread.mean)
         hint = f"{look.label}, mean of {len(result.values)}: {formatting.points(result.spread.mean, 2)}"

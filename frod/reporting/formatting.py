@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from frod.evaluation.runs import word
 
 if TYPE_CHECKING:
     from frod.evaluation.statistics import Difference, Spread
@@ -31,11 +34,11 @@ def interval(low: float | None, high: float | None, digits: int = 1) -> str:
     return DASH if _absent(low) or _absent(high) else f"[{signed(low, digits)}, {signed(high, digits)}]"
 
 
-def mean(value: float | None, spread: float | None) -> str:
-    """A mean of metrics in points with its spread, where there is one: 93.1 ± 0.4."""
+def mean(value: float | None, spread: float | None, lost: str = "") -> str:
+    """A mean of metrics in points, its spread where there is one, and what is not in it: 93.1 ± 0.4 (1 diverged)."""
     if _absent(value):
-        return "undefined"
-    return points(value) + ("" if _absent(spread) else f" ± {points(spread)}")
+        return lost or "undefined"
+    return points(value) + ("" if _absent(spread) else f" ± {points(spread)}") + (f" ({lost})" if lost else "")
 
 
 def over_seeds(found: Spread | None) -> str:
@@ -44,11 +47,12 @@ def over_seeds(found: Spread | None) -> str:
 
 
 def result(found: MethodResult) -> str:
-    """What stands for a method on a task: its mean and spread, and how many of its runs diverged, where some did."""
-    if len(found.diverged) == found.runs:
-        return "diverged"
+    """What stands for a method on a task: its mean and spread, and how many of its runs have no figure, and why."""
+    lost = Counter(map(word, found.undefined.values()))
+    if not found.values:
+        return ", ".join(lost)
     text = over_seeds(found.spread)
-    return f"{text} ({len(found.diverged)} of {found.runs} diverged)" if found.diverged else text
+    return f"{text} ({', '.join(f'{n} of {found.runs} {why}' for why, n in lost.items())})" if lost else text
 
 
 def compared(found: Difference | None) -> tuple[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from frod.evaluation.runs import REFERENCE, pair_label
 from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
-from frod.reporting.naming import REFERENCE, metric_label, pair_label
+from frod.reporting.naming import metric_label
 from frod.reporting.report import Report
-from frod.reporting.sentences import diverged
+from frod.reporting.sentences import undefined
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -44,7 +45,7 @@ def results_tex(report: Report) -> str:
         f"% Suite {escape(report.suite['name'])}: {len(report.summary)} runs. Needs \\usepackage{{booktabs}}.",
         f"% Test metric times one hundred, mean ± standard deviation over n seeds; difference to {escape(reference)},",
         "% paired by seed, with its 95 % interval (Student's t).",
-        *(f"% {escape(line)}" for line in diverged(report)),
+        *(f"% {escape(line)}" for line in undefined(report)),
         r"\begin{tabular}{lrrrr}",
         r"\toprule",
         r"Method & Test & Difference & 95\,\% interval & $n$ \\",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from frod.evaluation.runs import REFERENCE, pair_label
 from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
-from frod.reporting.naming import REFERENCE, metric_label, pair_label
+from frod.reporting.naming import metric_label
 from frod.reporting.report import Report
-from frod.reporting.sentences import diverged, number
-from frod.reporting.verdicts import in_words
+from frod.reporting.sentences import number, undefined
+from frod.reporting.verdicts import in_words, same_budget
 
 
 def escape(text: str) -> str:
@@ -23,12 +24,13 @@ def escape(text: str) -> str:
 def summary_md(report: Report) -> str:
     """Claims and results as tables, with a line on their provenance."""
     parts = [f"### {escape(report.suite.get('title') or report.suite['name'])}", ""]
-    for line in diverged(report):
+    for line in undefined(report):
         parts += [escape(line), ""]
     if report.claims["claims"]:
         rows = [[claim["title"], in_words(claim), claim["reason"]] for claim in report.claims["claims"]]
         parts += _table(["claim", "verdict", "why"], rows)
         parts += ["", "Verdicts are on this suite alone: its models, tasks, budgets and seeds.", ""]
+        parts += [escape(same_budget(report)), ""]
     columns = ["task", "method", "mean ± spread", "difference", "95 % interval", "n"]
     parts += _table(columns, _results(report), numeric=4)
     parts += [

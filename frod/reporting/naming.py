@@ -1,4 +1,4 @@
-"""What runs, methods and metrics are called in a report, in which order they come, and how each method looks.
+"""What methods, metrics and pages are called in a report, in which order they come, and how each method looks.
 
 A method keeps colour and marker in every figure of every report: a reader who has learnt them once need not again.
 """
@@ -7,24 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-REFERENCE = "full_ft"
-SUBJECT = "frod"
-
-
-class RunKey(NamedTuple):
-    """Which run of a suite."""
-
-    task: str
-    backbone: str
-    method: str
-    seed: int
-
-    @property
-    def path(self) -> str:
-        """Below results/SUITE."""
-        return f"{self.task}/{self.backbone}/{self.method}/seed-{self.seed}"
+from frod.evaluation.runs import REFERENCE, SUBJECT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +79,6 @@ def metric_label(name: str) -> str:
 def metric_axis(name: str) -> str:
     """A metric's name with the unit it is shown in: every figure is shown times one hundred."""
     return f"{metric_label(name)}, %" if name in ("accuracy", "f1") else f"{metric_label(name)} × 100"
-
-
-def pair_label(task: str, backbone: str) -> str:
-    """One task on one backbone."""
-    return f"{task} on {backbone}"
 
 
 def run_page(task: str, backbone: str, method: str) -> str:

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from frod import files
+from frod.evaluation.runs import RunKey
 from frod.reporting import drawings, latex, markdown, rendering, run_pages, sections, tables
 from frod.reporting.comparison import compare, headline
-from frod.reporting.naming import RunKey, looks, method_order
+from frod.reporting.naming import looks, method_order
 from frod.reporting.report import Report
 
 
@@ -110,7 +111,7 @@ def _contents(report: Report, dag: str | None) -> dict[str, str]:
         figures={name: Markup(text) for name, text in svg.items()},
         dag=None if dag is None else Markup(dag),
     )
-    counts = {"runs": len(report.summary), "missing": len(report.missing), "diverged": len(report.diverged)}
+    counts = {"runs": len(report.summary), "missing": len(report.missing), "undefined": len(report.undefined)}
     return {
         "index.html": index,
         "results.csv": tables.results_csv(report.summary),

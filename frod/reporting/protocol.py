@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from frod.evaluation.metrics import BEST_EPOCH, METRICS
+from frod.evaluation.runs import pair_label, stopped, word
 from frod.evaluation.statistics import over_seeds
 from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison
-from frod.reporting.naming import metric_label, pair_label, run_page
+from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
         "trials": [
             {
                 "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
-                "value": "diverged" if trial["diverged"] else show.points(trial["validation"]),
+                "value": word(trial["undefined"]) if trial["undefined"] else show.points(trial["validation"]),
                 "chosen": index == chosen["index"],
             }
             for index, trial in enumerate(chosen["trials"])
@@ -103,7 +104,8 @@ def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
     for result in comparison.results:
         of_method = runs[runs["method"] == result.method]
         href = run_page(comparison.task, comparison.backbone, result.method)
-        lost = cell("diverged", None, href) if len(result.diverged) == result.runs else None
+        ended = not result.values and all(map(stopped, result.undefined.values()))
+        lost = cell(show.result(result), None, href) if ended else None
         cells = [lost or _mean(of_method[name], href) for name in columns]
         rows.append({"look": report.looks[result.method], "cells": cells})
     return {"columns": list(columns.values()), "rows": rows}

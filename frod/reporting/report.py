@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.reporting.comparison import Comparison, Headline, diverged_runs
-from frod.reporting.naming import Look, RunKey
+from frod.evaluation.runs import RunKey, undefined
+from frod.reporting.comparison import Comparison, Headline
+from frod.reporting.naming import Look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,9 @@ class Report:
         return dict(list(self.summary.groupby(["task", "backbone"], sort=False)))
 
     @cached_property
-    def diverged(self) -> dict[RunKey, str]:
-        """Runs that diverged, in the summary's order, with what their records say of it."""
-        return diverged_runs(self.summary)
+    def undefined(self) -> dict[RunKey, str]:
+        """Runs without a figure, in the summary's order, and why."""
+        return undefined(self.summary)
 
     @property
     def kinds(self) -> dict[str, str]:

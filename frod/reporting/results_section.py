@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from frod.evaluation.runs import REFERENCE, RunKey, pair_label, stopped, word
 from frod.reporting import formatting as show
 from frod.reporting import protocol
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
 from frod.reporting.curves import broken, by_method
 from frod.reporting.drawings import names_of
-from frod.reporting.naming import REFERENCE, RunKey, metric_label, pair_label, run_page
+from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
 from frod.reporting.sentences import number
 
@@ -43,8 +43,8 @@ def runs(report: Report) -> list[dict[str, Any]]:
 def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
     key = RunKey(row["task"], row["backbone"], row["method"], int(row["seed"]))
     href = f"{run_page(*key[:3])}#seed-{key.seed}"
-    test = "undefined" if math.isnan(row["test"]) else show.points(row["test"], 2)
-    test = "diverged" if key in report.diverged else test
+    why = report.undefined.get(key)
+    test = word(why) if why else show.points(row["test"], 2)
     return {
         "pair": pair_label(key.task, key.backbone),
         "look": report.looks[key.method],
@@ -64,16 +64,16 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
     pair = (comparison.task, comparison.backbone)
     manifest = report.manifests.get(pair) or {}
     histories = by_method(report.histories, *pair)
-    diverged = [
-        f"{report.label(key.method)} seed {key.seed} diverged: {said.rstrip('.')}."
-        for key, said in report.diverged.items()
+    undefined = {
+        key: f"{report.label(key.method)} seed {key.seed} {why.rstrip('.')}."
+        for key, why in report.undefined.items()
         if key[:2] == pair
-    ]
+    }
     lost = [
         f"{report.label(method)} seed {seed}: loss not finite in {number(steps, 'step')}. The curve breaks there."
         for method, of_method in histories.items()
         for seed, history in of_method.items()
-        if RunKey(*pair, method, seed) not in report.diverged and (steps := broken(history))
+        if not stopped(report.undefined.get(RunKey(*pair, method, seed))) and (steps := broken(history))
     ]
     return {
         "task": comparison.task,
@@ -89,7 +89,8 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
             if key[:2] == pair
         ],
         "broken": lost,
-        "diverged": diverged,
+        "undefined": list(undefined.values()),
+        "stopped": [line for key, line in undefined.items() if stopped(report.undefined[key])],
         "further": protocol.further(report, comparison),
         "chance": _one_example(comparison),
     }
@@ -119,7 +120,6 @@ def _result_row(report: Report, comparison: Comparison, result: MethodResult) ->
         "look": report.looks[result.method],
         "cells": [_mean(comparison, result), *compared, cell(str(len(result.values)), len(result.values), href)],
         "seeds": len(result.values),
-        "undefined": ", ".join(map(str, result.undefined)),
         "is_reference": result.method == REFERENCE,
         "pairs": difference.n if difference else 0,
     }

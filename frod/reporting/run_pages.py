@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 from frod.evaluation.metrics import METRICS
+from frod.evaluation.runs import REFERENCE, RunKey, stopped, word
 from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.flat import flat
-from frod.reporting.naming import REFERENCE, RunKey, metric_label, run_page
+from frod.reporting.naming import metric_label, run_page
 from frod.reporting.protocol import trials_of
 from frod.reporting.rendering import render
 from frod.reporting.report import Report
@@ -58,8 +59,7 @@ def pages(report: Report, templates: Environment) -> dict[str, str]:
 def _result(report: Report, result: MethodResult) -> Facts:
     """What the runs give together."""
     seeds = {seed: show.points(value, 2) for seed, value in result.values.items()}
-    seeds |= dict.fromkeys(result.undefined, "undefined: the predictions do not vary")
-    seeds |= dict.fromkeys(result.diverged, "diverged")
+    seeds |= {seed: word(why) for seed, why in result.undefined.items()}
     facts = [(f"test, seed {seed}", text) for seed, text in sorted(seeds.items())]
     if result.spread:
         facts.append(("mean", show.points(result.spread.mean, 2)))
@@ -78,11 +78,12 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
     chosen = f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on seed {tuned['seed']}" if tuned else "none"
     return {
         "seed": key.seed,
-        "diverged": report.diverged.get(key, "").rstrip("."),
+        "undefined": report.undefined.get(key, "").rstrip("."),
+        "stopped": stopped(report.undefined.get(key)),
         "href": f"{UP}{folder}/record.json",
         "path": f"{report.results.rpartition('/')[2]}/{report.suite['name']}/{key.path}/record.json",
         "sha": str(row["record_sha256"]),
-        "metrics": [] if key in report.diverged else _metrics(row),
+        "metrics": [] if stopped(report.undefined.get(key)) else _metrics(row),
         "times": [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
         + _resources(record),
         "budget": _facts(record.get("budget")),

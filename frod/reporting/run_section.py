@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.evaluation.runs import pair_label
 from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
-from frod.reporting.naming import pair_label, run_page
+from frod.reporting.naming import run_page
 from frod.reporting.report import Report
 from frod.reporting.sentences import number
 

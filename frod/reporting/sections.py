@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from frod.evaluation.runs import REFERENCE, SUBJECT
+from frod.method.shares import in_words
 from frod.reporting import claims_section, cost_section, protocol, reference, results_section, run_section
 from frod.reporting import formatting as show
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.environment import environment, packages
-from frod.reporting.naming import REFERENCE, SUBJECT, run_page
+from frod.reporting.naming import run_page
 from frod.reporting.report import Report
 from frod.reporting.sentences import NAMED, WITHOUT, how_many, sentences
 from frod.reporting.spectra import FLOOR
@@ -23,12 +25,14 @@ def context(report: Report) -> dict[str, Any]:
         **_head(report),
         "sentences": sentences(report, counts),
         "claims": claims_section.claims(report),
+        "budget": claims_section.budget(report),
         "subject": report.looks.get(SUBJECT),
         "reference": report.looks.get(REFERENCE),
         "tasks": results_section.tasks(report),
         "looks": [report.looks[method] for method in report.methods],
         "overview": results_section.overview(report),
-        "conventions": CONVENTIONS,
+        "conventions": list(map(in_words, CONVENTIONS)),
+        "share": cost_section.share(counts),
         "counts": cost_section.parameters(report, counts),
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),
@@ -58,12 +62,12 @@ def _head(report: Report) -> dict[str, Any]:
         "protocol": protocol.PROTOCOLS[suite.get("protocol", "audited")],
         "skipped": list(suite.get("skipped") or []),
         "missing": [key.path for key in report.missing],
-        "diverged": [
-            {"path": key.path, "href": f"{run_page(*key[:3])}#seed-{key.seed}", "said": said}
-            for key, said in list(report.diverged.items())[:NAMED]
+        "undefined": [
+            {"path": key.path, "href": f"{run_page(*key[:3])}#seed-{key.seed}", "why": why}
+            for key, why in list(report.undefined.items())[:NAMED]
         ],
-        "diverged_more": max(0, len(report.diverged) - NAMED),
-        "diverged_said": how_many(report) if report.diverged else "",
+        "undefined_more": max(0, len(report.undefined) - NAMED),
+        "undefined_said": how_many(report),
         "without": WITHOUT,
         "runs_done": len(report.summary),
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from frod.evaluation.runs import REFERENCE, SUBJECT, words
 from frod.reporting import formatting as show
-from frod.reporting.comparison import CONVENTIONS, Headline, ParameterCount
-from frod.reporting.naming import REFERENCE, SUBJECT, metric_label
+from frod.reporting.comparison import Headline, ParameterCount
+from frod.reporting.cost_section import share
+from frod.reporting.naming import metric_label
 from frod.reporting.report import Report
 
 
@@ -26,26 +28,28 @@ def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
 
 
 NAMED = 12
-"""Runs that diverged, of which more are only counted: a suite may fail as a whole."""
+"""Runs without a figure, of which more are only counted: a suite may fail as a whole."""
 
 
-def diverged(report: Report) -> list[str]:
-    """Which runs diverged, in a sentence, and what is without them in another; none where none did."""
-    if not report.diverged:
+def undefined(report: Report) -> list[str]:
+    """Which runs have no figure, in a sentence, and what is without them in another; none where all have one."""
+    if not report.undefined:
         return []
-    named = [f"{key.path} ({said})" for key, said in list(report.diverged.items())[:NAMED]]
-    more = len(report.diverged) - len(named)
+    named = [f"{key.path} ({why})" for key, why in list(report.undefined.items())[:NAMED]]
+    more = len(report.undefined) - len(named)
     return [f"{how_many(report)}: {'; '.join(named)}{f'; and {more} more' if more else ''}", WITHOUT]
 
 
 def how_many(report: Report) -> str:
-    """1 run of 32 diverged."""
-    return f"{number(len(report.diverged), 'run')} of {len(report.summary)} diverged"
+    """1 of 32 runs has no figure: 1 diverged."""
+    lost = report.undefined
+    has = "has" if len(lost) == 1 else "have"
+    return f"{len(lost)} of {number(len(report.summary), 'run')} {has} no figure: {words(lost.values())}"
 
 
 WITHOUT = (
-    "A run that diverged has no figure: means and differences are those of the other runs, and say so; the claims "
-    "count it against its method."
+    "Means and differences are those of the other runs, and say so; a claim counts a run without a figure against its "
+    "method."
 )
 
 
@@ -55,8 +59,8 @@ def _what_ran(report: Report) -> str:
     per = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     return (
         f"{number(len(report.summary), 'run')}: {number(tasks, 'task')}, {number(len(methods), 'method')} "
-        f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each, the same budget for every method."
-        + (f" {how_many(report)}." if report.diverged else "")
+        f"({', '.join(methods)}), {per} seed{'' if per == '1' else 's'} each."
+        + (f" {how_many(report)}." if report.undefined else "")
     )
 
 
@@ -88,20 +92,16 @@ def _differences(report: Report, top: Headline) -> list[str]:
 
 
 def _without(report: Report) -> str:
-    """What the difference to the reference leaves out as it diverged."""
-    lost = {m: sum(key.method == m for key in report.diverged) for m in (SUBJECT, REFERENCE)}
-    told = [f"{number(count, 'run')} of {report.label(method)}" for method, count in lost.items() if count]
-    return f", without {' and '.join(told)} that diverged" if told else ""
+    """What the difference to the reference leaves out, and why."""
+    lost = {m: [why for key, why in report.undefined.items() if key.method == m] for m in (SUBJECT, REFERENCE)}
+    told = [f"{number(len(of), 'run')} of {report.label(method)} ({words(of)})" for method, of in lost.items() if of]
+    return f", without {' and '.join(told)}" if told else ""
 
 
 def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
-    shares = {c.backbone: show.share_range(c.shares[CONVENTIONS[0]]) for c in counts if c.method == SUBJECT}
-    if not shares:
+    text = share(counts)
+    if not text:
         return []
-    if len(set(shares.values())) == 1:
-        text = next(iter(shares.values()))
-    else:
-        text = ", ".join(f"{share} ({backbone})" for backbone, share in shares.items())
     return [f"{report.label(SUBJECT)} trains {text} of the base parameters, its adapter alone, without the head."]
 
 

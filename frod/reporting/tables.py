@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.evaluation.runs import RunKey
 from frod.provenance.records import machine
 from frod.reporting.comparison import Comparison, Headline
 from frod.reporting.curves import thin
-from frod.reporting.naming import RunKey
 
 CURVE_POINTS = 100
 DIGESTS = ("adapter.safetensors", "predictions.parquet")
@@ -66,15 +66,16 @@ def metrics_json(
     *,
     runs: int,
     missing: int,
-    diverged: int,
+    undefined: int,
 ) -> str:
     """Means over seeds and differences to the reference by task, and the claims' figures, flat, for `dvc metrics`.
 
-    Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key; `diverged`, where runs did, is
-    how many. Under claims/ID stand the
-    main figures in their own units, and `supported`: 1 or 0, no key where the claim cannot be tested.
+    Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key, and `undefined` says of how
+    many runs. Under claims/ID stand the main figures in their own units, and `supported`: 1 or 0, no key where the
+    claim cannot be tested; under same_budget 1 or 0.
     """
-    values: dict[str, Any] = {"runs": runs, "runs_missing": missing, "runs_diverged": diverged}
+    values: dict[str, Any] = {"runs": runs, "runs_missing": missing, "runs_undefined": undefined}
+    values["same_budget"] = int(claims["budget"]["same"])
     if headline is not None:
         values["mean_difference_over_tasks"] = headline.over_tasks.mean
     for comparison in comparisons:
@@ -83,8 +84,8 @@ def metrics_json(
             if result.spread is not None:
                 values[f"{prefix}/test_{comparison.primary}"] = result.spread.mean
                 values[f"{prefix}/spread"] = result.spread.spread
-            if result.diverged:
-                values[f"{prefix}/diverged"] = len(result.diverged)
+            if result.undefined:
+                values[f"{prefix}/undefined"] = len(result.undefined)
             if result.difference is not None:
                 values[f"{prefix}/difference"] = result.difference.mean
                 values[f"{prefix}/difference_low"] = result.difference.low

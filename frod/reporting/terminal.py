@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
     from frod.method.plan import CategoryPlan
 
+from frod.evaluation.runs import REFERENCE, undefined, word
 from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult, compare
-from frod.reporting.naming import REFERENCE, looks, method_order, metric_label
+from frod.reporting.naming import looks, method_order, metric_label
 
 NAMED = 6
-"""Runs that diverged, of which more are only counted."""
+"""Runs without a figure, of which more are only counted."""
 
 
 def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]] | None = None) -> Table:
@@ -52,10 +53,10 @@ def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]
     for name in ("mean ± spread", "n", "difference", "95 % interval", "trained"):
         table.add_column(name, justify="right", no_wrap=True)
     comparisons = compare(summary, order)
-    lost = [f"{c.task}/{c.backbone}/{r.method} seed {s}" for c in comparisons for r in c.results for s in r.diverged]
+    lost = [f"{key.path} ({word(why)})" for key, why in undefined(summary).items()]
     if lost:
         named = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
-        table.caption = Text(f"{table.caption}\ndiverged, and in no figure (†: a mean without them): {named}")
+        table.caption = Text(f"{table.caption}\nwithout a figure (†: a mean without them): {named}")
     for comparison in comparisons:
         of_task = summary[(summary["task"] == comparison.task) & (summary["backbone"] == comparison.backbone)]
         # Text, not markup: a name in square brackets is a name.
@@ -119,6 +120,6 @@ def _mebibytes(count: int) -> str:
 
 def _figures(result: MethodResult) -> list[str]:
     compared = ("", "reference") if result.method == REFERENCE else show.compared(result.difference)
-    mark = "†" if result.diverged and result.values else ""
-    mean = show.over_seeds(result.spread) if result.values or not result.diverged else show.result(result)
+    mark = "†" if result.undefined and result.values else ""
+    mean = show.over_seeds(result.spread) if result.values else show.result(result)
     return [mean + mark, str(len(result.values)), *compared]

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from frod.reporting.report import Report
+
 _WORDS = {
     "supported": "supported here",
     "not_supported": "not supported here",
     "cannot_be_tested": "cannot be tested here",
 }
+
+
+def same_budget(report: Report) -> str:
+    """Whether compared runs had the same budget, and which did not."""
+    found = report.claims["budget"]
+    return f"Compared runs had the same budget: {'yes' if found['same'] else 'no'}. {found['reason']}"
 
 
 def in_words(claim: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import torch
 from frod import numerics, tuners
 from frod.config import Run
 from frod.evaluation import metrics
+from frod.evaluation.runs import DIVERGED
 from frod.training import order, seeds, sharding
 from frod.training.best import BestEpoch
 from frod.training.loop import Diverged, Trainer
@@ -43,9 +44,9 @@ class Outcome:
     """Of the released protocol: which epoch, from 1, the predictions of split `test_best_epoch` are of."""
     evaluations: dict[str, int]
     """How often each split was predicted, before an interruption and since."""
-    diverged: str | None
-    """Where the loss, a gradient or a score was first not finite: history ends there, there are no predictions, and
-    what was trained is all nan."""
+    undefined: str | None
+    """Why there is no figure: "diverged: ...", where the loss, a gradient or a score was first not finite. History ends
+    there, there are no predictions, and what was trained is all nan."""
     train_seconds: float
     resumed_from: int
 
@@ -159,7 +160,7 @@ def train(
         processes=processes,
         on_step=on_step,
     )
-    diverged = None
+    undefined = None
     try:
         trainer.run()
         # The last epoch's predictions are the trained model's: they are not made twice.
@@ -169,8 +170,8 @@ def train(
         ]
         tables += [best.table] if best else []
     except Diverged as error:
-        print(f"diverged: {error}", flush=True)
-        diverged, best = str(error), None
+        undefined, best = f"{DIVERGED}: {error}", None
+        print(undefined, flush=True)
         tables = [
             as_table(splits[watched], np.arange(0), np.empty((0, 1 if regression else 2), np.float32), split=watched)
         ]
@@ -186,7 +187,7 @@ def train(
         | ({"matched": match.facts(trained["adapter"])} if match else {}),
         best_epoch=best.epoch if best else None,
         evaluations=evaluations | {watched: evaluations[watched] + trainer.started_at // budget.steps_per_epoch},
-        diverged=diverged,
+        undefined=undefined,
         seeds=streams | {"run": run.seed, "split": run.split_seed},
         train_seconds=trainer.seconds,
         resumed_from=trainer.started_at,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-KEPT = ("rates", "validation", "diverged", "train_seconds")
+KEPT = ("rates", "validation", "undefined", "train_seconds")
 
 
 def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Choose among the trials of one method on one task; of equal ones the first of the grid.
 
-    Where none has a figure (all have diverged) that is the grid's first, with a validation of None: the run then shows
+    Where none has a figure that is the grid's first, with a validation of None: the run then shows
     what comes of it.
 
     Parameters
     ----------
     trials : sequence of mappings
-        As `frod trial` writes them: rates, seed, metric, validation (None: undefined, or diverged), diverged, budget.
+        As `frod trial` writes them: rates, seed, metric, validation, undefined (why there is none, or None), budget.
 
     Returns
     -------

@@ -83,7 +83,7 @@ def result_of(project, target: str) -> dict[str, str]:
     record = json.loads((folder / "record.json").read_text())
     history = pd.read_parquet(folder / "history.parquet")
     timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
-    facts = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "diverged")
+    facts = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "undefined")
     return (
         {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
         | {

@@ -21,8 +21,8 @@ sys.path.append(str(ROOT / "tests" / "unit" / "reporting"))
 
 import synthetic  # noqa: E402
 
+from frod.evaluation.runs import RunKey  # noqa: E402
 from frod.reporting import dag, latex, markdown, page  # noqa: E402
-from frod.reporting.naming import RunKey  # noqa: E402
 
 PLAIN = "letters"
 HOSTILE = (
@@ -47,7 +47,7 @@ def ending(value, end, key=None):
 def build(end, out):
     found = synthetic.diverged(synthetic.results(), {RunKey("digits", "digit_vit", "lora", 2): 90})
     summary = found.summary.copy()
-    summary["diverged"] = [text and f"{text}{end}" for text in summary["diverged"]]
+    summary["undefined"] = [text and f"{text}{end}" for text in summary["undefined"]]
     summary["git_commit"] += end
     suite = ending(found.suite, end) | {"skipped": [f"task{end}"]}
     for name, settings in suite["methods"].items():
@@ -59,7 +59,7 @@ def build(end, out):
         record["environment"]["packages"][f"torch{end}"] = "1"
     tuning = {
         ("digits", "digit_vit", "frod"): {
-            "trials": [{"rates": {"lr_scale": 0.1}, "validation": None, "diverged": f"1{end}", "metric": "accuracy"}],
+            "trials": [{"rates": {"lr_scale": 0.1}, "validation": None, "undefined": f"1{end}", "metric": "accuracy"}],
             "index": 0, "seed": 100, "rates": {"lr_scale": 0.1}, "validation": None, "metric": "accuracy",
         }
     }  # fmt: skip

@@ -27,7 +27,7 @@ def write_run(results, suite, split, tuning):
         "finished": "2024-01-31T12:00:02+00:00",
     }
     (folder / "record.json").write_text(json.dumps(record))
-    (folder / "metrics.json").write_text(json.dumps({"metrics": {"test": {"accuracy": 0.75}}}))
+    (folder / "metrics.json").write_text(json.dumps({"metrics": {"test": {"accuracy": 0.75}}, "undefined": None}))
     history = {"step": [1, 2], "seconds": [0.5, 1.0], "loss": [2.0, 1.0], f"{split}_accuracy": [0.5, 0.75]}
     pd.DataFrame(history).to_parquet(folder / "history.parquet")
 
@@ -63,14 +63,14 @@ def test_a_training_that_diverged_stands_as_failed_without_infinities(tmp_path, 
     monkeypatch.delenv("FROD_TRACKING", raising=False)
     write_run(tmp_path, "tiny", "validation", None)
     (folder,) = tmp_path.glob("tiny/*/*/*/seed-0")
-    said = "step 2 of 2: loss inf, gradient norm nan"
-    for name, change in (("record.json", {"diverged": said}), ("metrics.json", {"diverged": said, "metrics": {}})):
+    said = "diverged: step 2 of 2: loss inf, gradient norm nan"
+    for name, change in (("record.json", {"undefined": said}), ("metrics.json", {"undefined": said, "metrics": {}})):
         (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | change))
     pd.read_parquet(folder / "history.parquet").assign(loss=[2.0, math.inf]).to_parquet(folder / "history.parquet")
     track(tmp_path / "tiny")
     client = MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    assert (run.info.status, run.data.tags["frod.diverged"]) == ("FAILED", said)
+    assert (run.info.status, run.data.tags["frod.undefined"]) == ("FAILED", said)
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 2.0)]
     assert not [name for name in run.data.metrics if name.startswith("test_")]
 

@@ -54,27 +54,31 @@ def audited(project):
 
 
 def test_the_report_names_the_run_and_the_others_have_their_figures(unstable):
-    assert re.search(r"FRoD +diverged +0 ", unstable.said) and "digits/digit_vit/frod seed 0" in unstable.said
+    assert re.search(r"FRoD +diverged +0 ", unstable.said)
+    assert "digits/digit_vit/frod/seed-0 (diverged)" in unstable.said
     record = json.loads(unstable.path(RUN / "record.json").read_text())
-    said = re.match(r"step (\d+) of \d+: loss \S+, gradient norm (inf|nan)", record["diverged"])
+    said = re.match(r"diverged: step (\d+) of \d+: loss \S+, gradient norm (inf|nan)", record["undefined"])
     history = pd.read_parquet(unstable.path(RUN / "history.parquet"))
     assert len(history) == int(said.group(1)) < record["budget"]["steps"]
     metrics = json.loads(unstable.path(RUN / "metrics.json").read_text(), parse_constant=pytest.fail)
-    assert (metrics["metrics"], metrics["diverged"]) == ({}, record["diverged"])
+    assert (metrics["metrics"], metrics["undefined"]) == ({}, record["undefined"])
     assert pd.read_parquet(unstable.path(RUN / "predictions.parquet")).empty
     assert pd.read_parquet(unstable.path(RESULTS / "frod/spectrum.parquet")).empty
     assert not pd.read_parquet(unstable.path(RESULTS / "lora/spectrum.parquet")).empty
     rates = json.loads(unstable.path(RESULTS / "frod/tune/rates.json").read_text())
-    assert (rates["index"], rates["validation"]) == (0, None) and rates["trials"][0]["diverged"]
+    assert (rates["index"], rates["validation"]) == (0, None)
+    assert rates["trials"][0]["undefined"].startswith("diverged: ")
     page = unstable.path(REPORT / "index.html").read_text()
-    assert page.index("1 run of 3 diverged") < page.index("What the paper claims") and record["diverged"][:40] in page
+    assert page.index("1 of 3 runs has no figure: 1 diverged") < page.index("What the paper claims")
+    assert record["undefined"][:40] in page
     table = pd.read_csv(unstable.path(REPORT / "results.csv")).set_index("method")
-    assert table["diverged"].notna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
+    assert table["undefined"].notna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
     assert table["test"].isna().to_dict() == {"frod": True, "full_ft": False, "lora": False}
-    verdicts = {of["id"]: of for of in json.loads(unstable.path(REPORT / "claims.json").read_text())["claims"]}
+    claims = json.loads(unstable.path(REPORT / "claims.json").read_text())
+    verdicts = {of["id"]: of for of in claims["claims"]}
     for name in ("matches_full_ft", "converges_faster", "more_robust", "full_rank"):
         assert verdicts[name]["verdict"] == "not_supported" and "diverged" in verdicts[name]["reason"].lower(), name
-    assert verdicts["same_budget"]["verdict"] == "supported"
+    assert claims["budget"]["same"] and "1 run diverged and stopped" in claims["budget"]["reason"]
 
 
 def test_the_audit_agrees_with_mlflow_too(unstable):
@@ -90,18 +94,19 @@ def test_a_divergence_that_was_none_and_one_that_is_not_named_are_found(unstable
     def starts(path, what):
         return [line for line in lines() if line.startswith(f"{path}: {what}")]
 
-    said = json.loads(unstable.path(RUN / "record.json").read_text())["diverged"]
+    said = json.loads(unstable.path(RUN / "record.json").read_text())["undefined"]
     with kept(unstable.folder, str(RUN), str(HELD)):
-        change(unstable.path(RUN / "record.json"), lambda record: record.update(diverged=None))
+        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=None))
         assert starts(RUN / "history.parquet", "loss and gradient norm of step")
-        change(unstable.path(HELD / "record.json"), lambda record: record.update(diverged=said))
+        change(unstable.path(HELD / "record.json"), lambda record: record.update(undefined=said))
         found = lines()
-        assert [line for line in found if line.startswith(f"{HELD}/record.json: diverged, by history.parquet, whose")]
+        assert [line for line in found if line.startswith(f"{HELD}/record.json: undefined, by history.parquet, whose")]
         assert [line for line in found if line.startswith(f"{HELD}/predictions.parquet: rows, as the record")]
         assert [line for line in found if line.startswith(f"{HELD}/adapter.safetensors: tensor ")]
     with kept(unstable.folder, str(RUN)):
-        change(unstable.path(RUN / "record.json"), lambda record: record.update(diverged=f"step 1 of{said[9:]}"))
-        assert starts(RUN / "record.json", "diverged, by history.parquet: expected step ")
+        other = f"diverged: step 1 of{said[19:]}"
+        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=other))
+        assert starts(RUN / "record.json", "undefined, by history.parquet: expected diverged: step ")
 
 
 def test_it_replays_to_the_bit_packs_and_compares(unstable):

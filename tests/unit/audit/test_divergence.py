@@ -12,12 +12,12 @@ import pytest
 from frod.audit import divergence, runs
 from frod.audit.findings import Findings
 from frod.config import Training
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import RunKey
 
 KEY = RunKey("t", "b", "linear_probe", 0)
 NAN, INF = math.nan, math.inf
-AT_STEP = "step 13 of 40: loss nan, gradient norm inf, rates lr_head 9. Lower this method's rates"
-AT_SCORES = "scores on validation are not finite; lower this method's rates in the suite"
+AT_STEP = "diverged: step 13 of 40: loss nan, gradient norm inf, rates lr_head 9. Lower this method's rates"
+AT_SCORES = "diverged: scores on validation are not finite; lower this method's rates in the suite"
 
 
 def history(steps, *, last=(1.0, 1.0), validation=0.5):
@@ -34,7 +34,7 @@ def found(folder, said, table):
     table.to_parquet(folder / "history.parquet")
     run = SimpleNamespace(task="t", backbone="b", seed=0, split_seed=0, training=Training())
     study = SimpleNamespace(
-        records={KEY: {"diverged": said}},
+        records={KEY: {"undefined": said}},
         runs={KEY: run},
         folder=lambda key: folder,
         once=lambda key, make: {"steps": 40, "steps_per_epoch": 10},
@@ -52,7 +52,7 @@ def found(folder, said, table):
         (AT_STEP, history(13, last=(NAN, INF), validation=NAN)),
         (AT_SCORES, history(20, validation=NAN)),
         (AT_SCORES, history(40, validation=NAN)),
-        ("scores on test_mismatched are not finite", history(40)),
+        ("diverged: scores on test_mismatched are not finite", history(40)),
     ],
 )
 def test_what_agrees_is_no_finding(tmp_path, said, table):
@@ -64,12 +64,20 @@ def test_what_agrees_is_no_finding(tmp_path, said, table):
     [
         (None, history(40, last=(NAN, 1.0)), "history.parquet: loss and gradient norm of step 40; the record names no"),
         (None, history(40, last=(1.0, INF)), "history.parquet: loss and gradient norm of step 40; the record names no"),
-        (AT_STEP, history(13), "record.json: diverged, by history.parquet, whose 13 losses are all finite: "),
-        (AT_STEP, history(12, last=(NAN, INF)), "record.json: diverged, by history.parquet: expected step 12 of 40"),
-        (AT_STEP, history(13, last=(NAN, NAN)), "record.json: diverged, by history.parquet: expected step 13 of 40"),
-        (AT_SCORES, history(13), "record.json: diverged, by history.parquet, whose 13 losses are all finite: "),
-        (AT_SCORES, history(20), "record.json: diverged, by validation_accuracy in history.parquet: "),
-        ("bad luck", history(20, validation=NAN), "record.json: diverged, by history.parquet, whose 20 losses"),
+        (AT_STEP, history(13), "record.json: undefined, by history.parquet, whose 13 losses are all finite: "),
+        (
+            AT_STEP,
+            history(12, last=(NAN, INF)),
+            "record.json: undefined, by history.parquet: expected diverged: step 12 of 40",
+        ),
+        (
+            AT_STEP,
+            history(13, last=(NAN, NAN)),
+            "record.json: undefined, by history.parquet: expected diverged: step 13 of 40",
+        ),
+        (AT_SCORES, history(13), "record.json: undefined, by history.parquet, whose 13 losses are all finite: "),
+        (AT_SCORES, history(20), "record.json: undefined, by validation_accuracy in history.parquet: "),
+        ("bad luck", history(20, validation=NAN), "record.json: undefined, by history.parquet, whose 20 losses"),
     ],
 )
 def test_what_does_not_agree_is_named(tmp_path, said, table, line):
@@ -86,13 +94,13 @@ def test_steps_after_the_one_that_was_not_finite_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("said", "steps", "expected"),
     [
-        ("step 1 of 40: loss nan", 1, (0, 0, 0)),
-        ("step 10 of 40: loss nan", 10, (0, 0, 0)),  # losses are read before the look after an epoch
-        ("step 11 of 40: loss nan", 11, (1, 0, 0)),
-        ("scores on validation are not finite", 10, (1, 0, 0)),
-        ("scores on validation are not finite", 40, (4, 0, 0)),
-        ("scores on test are not finite", 40, (5, 1, 0)),
-        ("scores on test_mismatched are not finite", 40, (5, 1, 1)),
+        ("diverged: step 1 of 40: loss nan", 1, (0, 0, 0)),
+        ("diverged: step 10 of 40: loss nan", 10, (0, 0, 0)),  # losses are read before the look after an epoch
+        ("diverged: step 11 of 40: loss nan", 11, (1, 0, 0)),
+        ("diverged: scores on validation are not finite", 10, (1, 0, 0)),
+        ("diverged: scores on validation are not finite", 40, (4, 0, 0)),
+        ("diverged: scores on test are not finite", 40, (5, 1, 0)),
+        ("diverged: scores on test_mismatched are not finite", 40, (5, 1, 1)),
     ],
 )
 def test_splits_are_read_until_it_diverged(tmp_path, said, steps, expected):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from frod.claims import Evidence
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import RunKey
 
 LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "vera": "VeRA", "linear_probe": "linear probe"}
 KINDS = {"full_ft": "full_ft", "frod": "frod", "lora": "peft", "vera": "peft", "linear_probe": "linear_probe"}
@@ -59,7 +59,7 @@ def rates(validation, *, span=10.0, diverged=()):
         {
             "rates": {"lr": 1e-3 * span ** (i / max(1, len(validation) - 1)), "lr_head": 1e-3},
             "validation": value,
-            "diverged": "step 3: loss nan" if i in diverged else None,
+            "undefined": "diverged: step 3" if i in diverged else "constant: pearson" if value is None else None,
             "train_seconds": 1.0,
         }
         for i, value in enumerate(validation)
@@ -86,7 +86,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
                 key = RunKey(task, "small", method, seed)
                 rows.append(
                     {"task": task, "backbone": "small", "method": method, "seed": seed, "test": value / 100}
-                    | {"primary": "accuracy"}
+                    | {"primary": "accuracy", "undefined": "constant: it does not vary" if math.isnan(value) else None}
                     | {"adapter_parameters": 1720, "head_parameters": 500, "base_parameters": 100_000}
                 )
                 histories[key] = history(falling((paces or {}).get(method, 20.0) * (1 + 0.01 * seed)))
@@ -113,8 +113,12 @@ def diverged(found, *keys, steps=7):
         rows = (summary["task"] == task) & (summary["method"] == method) & (summary["seed"] == seed)
         assert rows.sum() == 1, key
         summary.loc[rows, "test"] = math.nan
+        summary.loc[rows, "undefined"] = f"diverged: step {steps} of {STEPS}: loss nan"
         histories[key] = histories[key].iloc[:steps].assign(loss=[*histories[key]["loss"][: steps - 1], math.nan])
-        lost = {"diverged": f"step {steps} of {STEPS}: loss nan", "evaluations": {"validation": 0, "test": 0}}
+        lost = {
+            "undefined": f"diverged: step {steps} of {STEPS}: loss nan",
+            "evaluations": {"validation": 0, "test": 0},
+        }
         records[key] = records[key] | lost
     return replace(found, summary=summary, histories=histories, records=records)
 

@@ -103,7 +103,7 @@ def failed(found, method, **trial):
 
 
 def test_trials_that_diverged_are_counted_and_do_not_help():
-    gone = {"validation": None, "diverged": "step 3: loss nan"}
+    gone = {"validation": None, "undefined": "diverged: step 3: loss nan"}
     found = more_robust(failed(suite(STEADY, WIDE), "frod", **gone))
     assert found["finding"] == "undecided" and "task_1 on small" in found["reason"]
     assert "1 diverged" in table(found, "Range over learning rates")[1]["FRoD"]["text"]
@@ -112,9 +112,9 @@ def test_trials_that_diverged_are_counted_and_do_not_help():
     assert verdict(failed(worse, "lora", **gone)) == ("not_supported", "undecided")
 
 
-def test_an_undefined_trial_is_no_divergence():
-    found = more_robust(failed(suite(STEADY, WIDE), "lora", validation=None))
-    assert "1 undefined" in table(found, "Range over learning rates")[1]["LoRA"]["text"]
+def test_a_trial_with_an_undefined_metric_is_counted_as_that():
+    found = more_robust(failed(suite(STEADY, WIDE), "lora", validation=None, undefined="constant: pearson"))
+    assert "1 constant" in table(found, "Range over learning rates")[1]["LoRA"]["text"]
     rows = {(row["spread"], row["FRoD over"]): row["left out: no figure"] for row in table(found, RATIOS)}
     assert rows["range over learning rates", "LoRA"] == "task_1 on small"
 

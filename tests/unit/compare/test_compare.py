@@ -68,28 +68,29 @@ def test_other_seeds_or_orders_are_compared_by_welch(tmp_path, b, changed):
     assert (row.low, row.high) == pytest.approx(tuple(expected))
 
 
-LOST = "step 3 of 10: loss nan"
+LOST = "diverged: step 3 of 10: loss nan"
 
 
 def test_a_run_that_diverged_has_no_figure_and_makes_a_difference(tmp_path):
     nan = float("nan")
-    whole = results({0: 0.80, 1: 0.70, 2: 0.75}, test_examples=90).assign(diverged=None)
-    one = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(diverged=[None, None, LOST])
+    whole = results({0: 0.80, 1: 0.70, 2: 0.75}, test_examples=90).assign(undefined=None)
+    one = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(undefined=[None, None, LOST])
     one.loc[2, ["test_examples", "train_seconds"]] = [0, 0.1]
     found = compared(tmp_path / "1", whole, one)
     (row,) = found.rows
-    assert (row.same, row.how, row.b.diverged, row.b.seconds) == (False, "welch", (2,), 2.0)
+    assert (row.same, row.how, row.b.undefined, row.b.seconds) == (False, "welch", {2: "diverged"}, 2.0)
     assert row.difference == pytest.approx(0.75 - 0.75)
     assert not found.settings, "no test example of a run that diverged is no other budget"
     assert "75.0 ± 7.1 (1 diverged)" in showing.markdown(found)
-    undefined = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(diverged=None)
-    assert not compared(tmp_path / "2", undefined, one).rows[0].same, "undefined is not diverged"
-    every = results(dict.fromkeys(range(3), nan), test_examples=0).assign(diverged=LOST)
+    constant = [None, None, "constant: predictions do not vary"]
+    undefined = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(undefined=constant)
+    assert not compared(tmp_path / "2", undefined, one).rows[0].same, "constant is not diverged"
+    every = results(dict.fromkeys(range(3), nan), test_examples=0).assign(undefined=LOST)
     gone = compared(tmp_path / "3", whole, every)
     assert "diverged" in showing.markdown(gone) and gone.rows[0].difference is None and gone.rows[0].b.seconds is None
     json.dumps(gone.as_dict(), allow_nan=False)
     old = compared(tmp_path / "4", results({0: 0.8}), results({0: 0.8}))
-    assert old.rows[0].same and old.rows[0].a.diverged == ()
+    assert old.rows[0].same and old.rows[0].a.undefined == {}
 
 
 def test_without_an_order_of_examples_nothing_is_paired(tmp_path):

@@ -174,11 +174,11 @@ def test_an_undefined_metric_is_null_in_json(tmp_path):
 def test_a_run_that_diverged_has_neither_predictions_nor_metrics(tmp_path):
     path = path_of(classified(5).iloc[:0], tmp_path / "predictions.parquet")
     found = metrics.evaluate(path, manifest(5), "step 3 of 9: loss nan")
-    assert (found["metrics"], found["examples"], found["diverged"]) == ({}, {}, "step 3 of 9: loss nan")
+    assert (found["metrics"], found["examples"], found["undefined"]) == ({}, {}, "step 3 of 9: loss nan")
     assert (found["task"], found["primary"]) == ("t", "accuracy")
     with pytest.raises(ValueError, match="no rows"):  # emptied, of a run that ended
         metrics.evaluate(path, manifest(5))
-    with pytest.raises(ValueError, match="hold 10 rows, and the record says that the run diverged"):
+    with pytest.raises(ValueError, match="hold 10 rows, and the record says that the run has no figure"):
         metrics.evaluate(path_of(classified(5), path), manifest(5), "step 3 of 9: loss nan")
     with pytest.raises(ValueError, match=r"lack the columns \['scores'\]"):
         bare = classified(5).iloc[:0].drop(columns="scores")

@@ -22,6 +22,7 @@ def write_run(root, method="frod", seed=1, *, task="digits", change=None, metric
         "budget": {"steps": 40, "batch_size": 32, "accumulation": 1, "examples": 1280, "order_sha256": f"o{seed}"},
         "parameters": {"trainable": {"adapter": 100, "head": 50, "total": 150}, "base": 10_000},
         "resources": {"train_seconds": 3.5, "step_seconds_median": 0.07, "peak_rss_bytes": 5e8, "peak_gpu_bytes": None},
+        "undefined": None,
         "outputs": {"predictions.parquet": SHA},
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00",
@@ -31,6 +32,7 @@ def write_run(root, method="frod", seed=1, *, task="digits", change=None, metric
         "metrics": {"validation": {"accuracy": None, "f1": 0.5}, "test": {"accuracy": 0.9, "f1": 0.8}},
         "primary": "accuracy",
         "examples": {"validation": 100, "test": 200},
+        "undefined": None,
         "predictions_sha256": SHA,
     }
     for edit, what in ((change, record), (metrics_change, metrics)):
@@ -130,7 +132,7 @@ def test_every_split_has_its_figures_also_the_best_epoch_of_the_released_protoco
     assert row["validation_examples"] == 0
 
 
-LOST = {"diverged": "step 3 of 40: loss nan"}
+LOST = {"undefined": "diverged: step 3 of 40: loss nan"}
 
 
 def no_figures(metrics):
@@ -142,17 +144,19 @@ def test_a_run_that_diverged_has_a_row_without_figures(tmp_path):
     for runs in ([lost], [lost, write_run(tmp_path)]):
         table = summarise(runs)
         row = table[table["method"] == "lora"].iloc[0]
-        assert row["diverged"] == "step 3 of 40: loss nan"
+        assert row["undefined"] == "diverged: step 3 of 40: loss nan"
         assert (row["test_examples"], row["validation_examples"], row["steps"]) == (0, 0, 40)
         assert math.isnan(row["test"]) and math.isnan(row["validation"])
     other = table[table["method"] == "frod"].iloc[0]
-    assert pd.isna(other["diverged"]) and other["test"] == 0.9
+    assert pd.isna(other["undefined"]) and other["test"] == 0.9
 
 
 @pytest.mark.parametrize("changed", ["change", "metrics_change"])
 def test_record_and_metrics_must_agree_on_a_divergence(tmp_path, changed):
     edit = {"change": lambda record: record.update(LOST), "metrics_change": no_figures}[changed]
-    with pytest.raises(ValueError, match=r"diverged is (None|'step 3.*) in metrics.json, .*delete .*metrics.json"):
+    with pytest.raises(
+        ValueError, match=r"undefined is (None|'diverged: step 3.*) in metrics.json, .*delete .*metrics.json"
+    ):
         summarise([write_run(tmp_path, **{changed: edit})])
 
 

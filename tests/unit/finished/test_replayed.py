@@ -159,21 +159,21 @@ def test_what_a_diverged_run_leaves_is_compared_to_the_bit(tmp_path):
     assert not other["history: loss"].share <= 0.05
     gone = {"a": np.full(3, np.nan, np.float32)}
     assert adapters(tmp_path, gone, gone).exact
-    old = {"task": "t", "metrics": {}, "examples": {}, "diverged": "step 2: loss inf"}
-    assert [one.exact for one in comparison.metrics(old, old | {"diverged": "step 3: loss nan"})] == [True]
+    old = {"task": "t", "metrics": {}, "examples": {}, "undefined": "diverged: step 2: loss inf"}
+    assert [one.exact for one in comparison.metrics(old, old | {"undefined": "diverged: step 3: loss nan"})] == [True]
 
 
 @pytest.mark.parametrize(
     ("was", "now", "exact", "within"),
     [
-        ("step 2: loss inf", "step 2: loss inf", True, True),
-        ("step 2: loss inf", "step 3: loss nan", False, True),  # as another machine may have it
-        ("step 2: loss inf", None, False, False),
-        (None, "step 2: loss inf", False, False),
+        ("diverged: step 2: loss inf", "diverged: step 2: loss inf", True, True),
+        ("diverged: step 2: loss inf", "diverged: step 3: loss nan", False, True),  # as another machine may have it
+        ("diverged: step 2: loss inf", None, False, False),
+        (None, "diverged: step 2: loss inf", False, False),
     ],
 )
 def test_a_divergence_is_the_same_where_it_was(was, now, exact, within):
-    (found,) = replay.of_trial(SimpleNamespace(facts={"diverged": was}), SimpleNamespace(diverged=now))
+    (found,) = replay.of_trial(SimpleNamespace(facts={"undefined": was}), SimpleNamespace(undefined=now))
     assert replay.Standard(None).accepts(found) == exact
     assert replay.Standard(0.05).accepts(found) == within
 

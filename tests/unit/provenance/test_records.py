@@ -22,6 +22,7 @@ def record():
         "parameters": {"trainable": {"adapter": 1, "head": 1, "total": 2}, "base": 10},
         "resources": dict.fromkeys(records.REQUIRED["resources"], 1),
         "seeds": {"order": 0},
+        "undefined": None,
         "outputs": {"metrics.json": "c" * 64},
         "started": "2024-01-31T12:00:00+00:00",
         "finished": "2024-01-31T12:01:00+00:00",

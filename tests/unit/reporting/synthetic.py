@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import synthetic_claims
 
-from frod.reporting.naming import RunKey
+from frod.evaluation.runs import RunKey
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
 BASE = {"digit_vit": 1_205_000, "minilm": 22_565_376, "micro_llama": 803_072}
@@ -94,19 +94,18 @@ def results(*, rename: dict[str, str] | None = None) -> Results:
 def diverged(found: Results, lost: dict[RunKey, int]) -> Results:
     """The same with some runs diverged at a step: no figures, a loss that grows without bounds, a history to there."""
     summary, histories, records = found.summary.copy(), dict(found.histories), dict(found.records)
-    summary["diverged"] = None
     figures = [name for name in summary if name.startswith(("test", "validation"))]
     for key, step in lost.items():
-        said = f"step {step} of {STEPS}: loss inf, gradient norm nan, rates lr_head 9.9. Lower this method's rates."
+        said = f"diverged: step {step} of {STEPS}: loss inf, gradient norm nan, rates lr_head 9.9. Lower them."
         rows = (summary[list(RunKey._fields)] == list(key)).all(axis="columns")
         assert rows.sum() == 1, key
         summary.loc[rows, figures] = math.nan
         summary.loc[rows, ["test_examples", "validation_examples"]] = 0
-        summary.loc[rows, "diverged"] = said
+        summary.loc[rows, "undefined"] = said
         growing = 2.3 * 1e5 ** np.arange(step)
         growing[-1] = math.inf
         histories[key] = histories[key].iloc[:step].assign(loss=growing)
-        records[key] = records[key] | {"diverged": said, "evaluations": {"validation": 0, "test": 0}}
+        records[key] = records[key] | {"undefined": said, "evaluations": {"validation": 0, "test": 0}}
     return replace(found, summary=summary, histories=histories, records=records)
 
 
@@ -124,6 +123,7 @@ def _row(key: RunKey, base: int, numbers: dict[str, Any], pace: float) -> dict[s
         f"validation_{primary}": test - 0.004,
         "validation_examples": 300,
         "test": test,
+        "undefined": "constant: pearson is not defined" if math.isnan(test) else None,
         f"test_{primary}": test,
         "test_examples": numbers["examples"],
         "adapter_parameters": adapter,

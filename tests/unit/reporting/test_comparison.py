@@ -16,6 +16,7 @@ def table(rows):
     return frame.assign(
         backbone="b",
         primary="accuracy",
+        undefined=["constant: it does not vary" if math.isnan(test) else None for test in frame["test"]],
         test_examples=100,
         adapter_parameters=[1000 if method == "full_ft" else 20 for method in frame["method"]],
         head_parameters=5,
@@ -49,7 +50,7 @@ def test_means_and_paired_differences():
     assert frod.difference.mean == pytest.approx(0)
     assert first.of("lora").difference.pairs == (2,)
     assert first.of("full_ft").difference is None
-    assert second.of("lora").undefined == (1,)
+    assert second.of("lora").undefined == {1: "constant: it does not vary"}
     assert second.of("lora").spread is None and second.of("lora").difference is None
 
 

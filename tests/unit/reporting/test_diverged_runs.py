@@ -1,4 +1,4 @@
-"""A run that diverged is named wherever it has no figure, the means beside it say so, and no page breaks.
+"""A run without a figure is named, with the reason, wherever that is missing; means say so, and no page breaks.
 
 One run of FRoD, LoRA on a whole task, and the only run of full fine-tuning on another: means are held against pandas.
 """
@@ -18,9 +18,10 @@ from test_page import build, read
 from test_terminal_table import printed
 from test_text_tables import plain, rendered
 
+from frod.evaluation.runs import RunKey, undefined
 from frod.reporting import figures, line_figures
-from frod.reporting.comparison import compare, costs, diverged_runs, headline
-from frod.reporting.naming import RunKey, looks
+from frod.reporting.comparison import compare, costs, headline
+from frod.reporting.naming import looks
 
 FROD = RunKey("digits", "digit_vit", "frod", 2)
 LOST = {
@@ -56,15 +57,15 @@ def of_frod(results):
 
 def test_the_page_says_it_before_anything_else_and_leads_to_each_run(folder, words):
     html = (folder / "index.html").read_text()
-    said = "5 runs of 39 diverged"
+    said = "6 of 39 runs have no figure: 5 diverged, 1 constant"
     assert words.index(said) < words.index("What the paper claims")
     assert words.count(said) == 2  # and in the sentence of what ran
     links = read(html).links
     for key in LOST:
         assert f"runs/{key.task}/{key.backbone}/{key.method}.html#seed-{key.seed}" in links
         assert key.path in words
-    assert "step 12 of 180: loss inf, gradient norm nan" in words
-    assert "per task, without 1 run of FRoD and 1 run of full fine-tuning that diverged." in words
+    assert "diverged: step 12 of 180: loss inf, gradient norm nan" in words
+    assert "per task, without 1 run of FRoD (1 diverged) and 1 run of full fine-tuning (1 diverged)." in words
     assert not re.search(r"\bnan\b", re.sub("gradient norm nan", "", words))
 
 
@@ -76,30 +77,34 @@ def test_tables_have_the_word_in_place_of_a_figure_and_mark_the_means_of_the_oth
     text = "".join(read(html).words)
     assert "FRoD seed 2 diverged: step 12" in text and "left out of mean and difference" in text
     assert "full fine-tuning seed 1 diverged: step 40" in text
-    assert "undefined for seed 2 (its predictions" in text, "the probe on CoLA still is"
+    assert "linear probe seed 2 constant: pearson is not defined. It has no figure" in text
     assert "no figure" in text
 
 
 def test_other_forms_of_the_table_say_the_same(folder, results):
     mean = of_frod(results)
     summary = plain(rendered((folder / "summary.md").read_text()))
-    assert f"{mean} (1 of 3 diverged)" in summary and "5 runs of 39 diverged: digits/digit_vit/frod/seed-2" in summary
+    assert (
+        f"{mean} (1 of 3 diverged)" in summary
+        and "6 of 39 runs have no figure: 5 diverged, 1 constant: " in summary
+        and "digits/digit_vit/frod/seed-2 (diverged: step" in summary
+    )
     latex = (folder / "results.tex").read_text()
     assert rf"FRoD & {mean.replace('±', '$' + chr(92) + 'pm$')} (1 of 3 diverged) & " in latex
-    assert r"\quad LoRA & diverged & " in latex and "% 5 runs of 39 diverged" in latex
+    assert r"\quad LoRA & diverged & " in latex and "% 6 of 39 runs have no figure: 5 diverged" in latex
     rows = {
         tuple(row[name] for name in RunKey._fields): row
         for row in csv.DictReader(io.StringIO((folder / "results.csv").read_text()))
     }
-    lost = {key: row for key, row in rows.items() if row["diverged"]}
+    lost = {key: row for key, row in rows.items() if row["undefined"].startswith("diverged: ")}
     assert set(lost) == {(*key[:3], str(key.seed)) for key in LOST} and {row["test"] for row in lost.values()} == {""}
 
 
 def test_metrics_for_dvc_count_them_and_hold_no_nan(folder):
     metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
-    assert (metrics["runs"], metrics["runs_diverged"]) == (39, 5)
-    assert metrics["cola/minilm/lora/diverged"] == 3 and "cola/minilm/lora/test_matthews_correlation" not in metrics
-    assert metrics["digits/digit_vit/frod/diverged"] == 1 and "digits/digit_vit/lora/diverged" not in metrics
+    assert (metrics["runs"], metrics["runs_undefined"]) == (39, 6)
+    assert metrics["cola/minilm/lora/undefined"] == 3 and "cola/minilm/lora/test_matthews_correlation" not in metrics
+    assert metrics["digits/digit_vit/frod/undefined"] == 1 and "digits/digit_vit/lora/undefined" not in metrics
 
 
 def test_the_terminal_marks_and_names_them_within_its_width(broken, results):
@@ -107,32 +112,30 @@ def test_the_terminal_marks_and_names_them_within_its_width(broken, results):
     assert max(map(len, text.splitlines())) <= 100 and "…" not in text
     assert re.search(rf"FRoD +{of_frod(results)}† +2 ", text)
     assert re.search(r"LoRA +diverged +0 ", text)
-    assert "diverged, and in no figure (†: a mean without them): " in re.sub(
-        r"\s+", " ", text
-    ) and "digits/digit_vit/frod seed 2" in re.sub(r"\s+", " ", text)
+    caption = re.sub(r"\s+", " ", text)
+    assert "without a figure (†: a mean without them): " in caption and "frod/seed-2 (diverged)" in caption
     assert "diverged" not in printed(results.summary, results.suite["methods"])
 
 
 def test_the_runs_page_has_the_message_and_no_figure(folder):
     text = "".join(read((folder / "runs/digits/digit_vit/frod.html").read_text()).words)
-    assert "This run diverged: step 12 of 180: loss inf" in text
+    assert "This run has no figure: diverged: step 12 of 180: loss inf" in text
     assert re.search(r"test, seed 1\s*[\d.]+\s*test, seed 2\s*diverged\s*test, seed 3", text)
-    assert text.count("This run diverged") == 1
-    assert not re.search(r"\bundefined\b", text)
+    assert text.count("This run has no figure") == 1
 
 
 def test_comparisons_pair_what_is_left(broken, results):
     found = {(c.task, c.backbone): c for c in compare(broken.summary, METHODS)}
     frod = found["digits", "digit_vit"].of("frod")
-    assert (frod.diverged, frod.undefined, frod.runs) == ((2,), (), 3)
+    assert (list(frod.undefined), frod.runs) == ([2], 3)
     assert set(frod.values) == set(frod.difference.pairs) == LEFT
     lora = found["cola", "minilm"].of("lora")
-    assert (lora.diverged, lora.values, lora.spread, lora.difference) == ((1, 2, 3), {}, None, None)
-    assert found["cola", "minilm"].of("linear_probe").undefined == (2,)
+    assert (list(lora.undefined), lora.values, lora.spread, lora.difference) == ([1, 2, 3], {}, None, None)
+    assert found["cola", "minilm"].of("linear_probe").undefined == {2: "constant: pearson is not defined"}
     assert found["sums", "micro_llama"].of("frod").difference is None
     assert ("sums", "micro_llama") not in headline(list(found.values())).by_task
     assert found["digits", "digit_vit"].test_examples == 450
-    assert set(diverged_runs(broken.summary)) == set(LOST) and diverged_runs(results.summary) == {}
+    assert set(undefined(broken.summary)) - set(LOST) == set(undefined(results.summary))
 
 
 def test_a_run_that_stopped_early_is_in_no_median_of_times(broken, results):
@@ -170,14 +173,18 @@ def test_a_suite_of_which_every_run_diverged_has_a_report(results, tmp_path):
     every = {RunKey(*row[:3], int(row[3])): 3 for row in results.summary[list(RunKey._fields)].itertuples(index=False)}
     build(synthetic.diverged(results, every), tmp_path)
     words = "".join(read((tmp_path / "index.html").read_text()).words)
-    assert "39 runs of 39 diverged" in words and "and 27 more" in words and "no difference to report" in words
+    assert (
+        "39 of 39 runs have no figure: 39 diverged" in words
+        and "and 27 more" in words
+        and "no difference to report" in words
+    )
     for path in tmp_path.rglob("*.svg"):
         ElementTree.fromstring(path.read_text())
-    assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["runs_diverged"] == 39
+    assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["runs_undefined"] == 39
 
 
 def test_where_no_trial_has_a_figure_the_first_was_taken_and_the_page_says_so(results, tmp_path):
-    trials = [{"rates": {"lr_head": rate}, "validation": None, "diverged": "step 3: loss nan"} for rate in (1.0, 9.0)]
+    trials = [{"rates": {"lr_head": rate}, "validation": None, "undefined": "diverged: step 3"} for rate in (1.0, 9.0)]
     chosen = {"index": 0, "seed": 9, "metric": "accuracy", "trials": trials}
     lost = synthetic.diverged(results, {FROD: 3})
     build(replace(lost, tuning={("digits", "digit_vit", "frod"): chosen}), tmp_path)

@@ -12,8 +12,9 @@ import pytest
 import synthetic
 import synthetic_claims
 
+from frod.evaluation.runs import RunKey
 from frod.reporting import dag, page
-from frod.reporting.naming import RunKey, file_name
+from frod.reporting.naming import file_name
 
 
 def build(results, out, **options):
@@ -139,7 +140,7 @@ def test_the_opening_states_the_computed_difference(results, html):
 def test_gaps_are_named(html):
     text = "".join(read(html).words)
     assert re.search(r"1 of 40 planned runs is missing.*\s*territory_language/minilm/lora/seed-3", text)
-    assert "linear probe: the metric is undefined for seed 2" in text
+    assert "linear probe seed 2 constant: pearson is not defined. It has no figure" in text
     assert "LoRA seed 1: loss not finite in 7 steps" in text
     assert "one seed: none" in text
     assert "with uncommitted changes (11 runs)" in text
@@ -195,7 +196,7 @@ def test_tables_for_machines(results, built):
     of_digits = results.summary.query("task == 'digits' and method == 'frod'")["test"]
     assert metrics["digits/digit_vit/frod/test_accuracy"] == pytest.approx(of_digits.mean(), abs=1e-6)
     assert all(isinstance(value, int | float) for value in metrics.values())
-    assert metrics["claims/matches_full_ft/supported"] == 0 and metrics["claims/parameter_share/supported"] == 1
+    assert metrics["claims/matches_full_ft/supported"] == 0 and metrics["claims/more_robust/supported"] == 1
     assert metrics["claims/matches_full_ft/mean_difference"] == -1.714
     assert metrics["claims/matches_full_ft/mean_difference_high"] == 1.24
     assert not [name for name in metrics if "full_rank" in name], "it cannot be tested, and its figure has no value"
@@ -293,9 +294,13 @@ def test_trials_of_rates_are_shown_with_the_chosen_one_marked(results, tmp_path)
         "seed": 100,
         "metric": "accuracy",
         "trials": [
-            {"rates": {"lr_scale": 5e-4, "lr_head": 1e-3}, "validation": 0.5, "diverged": None},
-            {"rates": {"lr_scale": 2e-3, "lr_head": 1e-3}, "validation": 0.61, "diverged": None},
-            {"rates": {"lr_scale": 2e-1, "lr_head": 1e-3}, "validation": None, "diverged": "step 3: loss nan"},
+            {"rates": {"lr_scale": 5e-4, "lr_head": 1e-3}, "validation": 0.5, "undefined": None},
+            {"rates": {"lr_scale": 2e-3, "lr_head": 1e-3}, "validation": 0.61, "undefined": None},
+            {
+                "rates": {"lr_scale": 2e-1, "lr_head": 1e-3},
+                "validation": None,
+                "undefined": "diverged: step 3: loss nan",
+            },
         ],
     }
     build(tuned, tmp_path)

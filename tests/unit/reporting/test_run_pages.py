@@ -9,7 +9,8 @@ import pytest
 import synthetic
 from test_page import build, read
 
-from frod.reporting.naming import RunKey, run_page
+from frod.evaluation.runs import RunKey
+from frod.reporting.naming import run_page
 
 KEY = RunKey("digits", "digit_vit", "frod", 2)
 
@@ -20,8 +21,8 @@ TRIALS = {
     "seed": 100,
     "metric": "accuracy",
     "trials": [
-        {"rates": {"lr_scale": 5e-4}, "validation": 0.5, "diverged": None},
-        {"rates": {"lr_scale": 2e-3}, "validation": 0.61, "diverged": None},
+        {"rates": {"lr_scale": 5e-4}, "validation": 0.5, "undefined": None},
+        {"rates": {"lr_scale": 2e-3}, "validation": 0.61, "undefined": None},
     ],
 }
 
@@ -87,7 +88,9 @@ def test_another_seed_s_values_are_not_here(results, page):
 
 def test_an_undefined_metric_is_named(folder):
     text = (folder / run_page("cola", "minilm", "linear_probe")).read_text()
-    assert "undefined: the predictions do not vary" in text
+    assert (
+        "This run has no figure:</strong> constant: pearson is not defined." in text and "Its history ends" not in text
+    )
 
 
 def test_names_of_any_kind_stay_within_the_folder():

@@ -48,7 +48,7 @@ def diverging(folder, out, team):
                 (weight.to_local() if is_sharded(weight) else weight).fill_(torch.nan)
 
     _, outcome = project.train(folder, project.run("full_ft"), folder / out, team, on_step=poison)
-    (folder / out / f"said-{team.rank}.txt").write_text(outcome.diverged)
+    (folder / out / f"said-{team.rank}.txt").write_text(outcome.undefined)
 
 
 def main(folder):

@@ -140,7 +140,7 @@ def test_a_loss_that_is_not_finite_names_step_and_rates(tmp_path):
     with torch.no_grad():
         net.body.weight[0, 0] = torch.inf
     _, outcome = go(tmp_path, run(), net=net)
-    assert re.search(r"step 1 of 28: loss nan.*lr_body.*Lower this method's rates", outcome.diverged)
+    assert re.search(r"step 1 of 28: loss nan.*lr_body.*Lower this method's rates", outcome.undefined)
     assert len(outcome.history) == 1
 
 
@@ -153,7 +153,7 @@ def test_a_training_that_diverges_is_a_result_whenever_it_is_noticed(tmp_path, s
             go(tmp_path, run(), net=net, on_step=stop_after(killed_at), seconds=seconds)
         net = bad_from_step_13(seen=killed_at)
     net, outcome = go(tmp_path, run(), net=net, seconds=seconds)
-    assert outcome.diverged.startswith("step 13 of 28: loss nan")
+    assert outcome.undefined.startswith("diverged: step 13 of 28: loss nan")
     assert list(outcome.history["step"]) == list(range(1, 14))
     assert outcome.history["loss"].isna().tolist() == [False] * 12 + [True]
     assert list(outcome.predictions) == ["split", "example_id", "label", "prediction", "scores"]
@@ -192,7 +192,7 @@ def test_scores_that_are_not_finite_after_finite_losses_are_a_divergence(tmp_pat
     net = model()
     net.add_module("overflow", Overflow())
     _, outcome = go(tmp_path, run(), net=net)
-    assert "scores on validation are not finite" in outcome.diverged
+    assert "scores on validation are not finite" in outcome.undefined
     assert len(outcome.history) == 7
     assert outcome.history["loss"].notna().all()
 

@@ -7,7 +7,7 @@ from frod.training.tune import choose
 
 def trial(validation, rate, **changed):
     whole = {"rates": {"lr": rate}, "seed": 100, "metric": "accuracy", "validation": validation}
-    return whole | {"diverged": None, "budget": {"steps": 10}, "train_seconds": 1.0} | changed
+    return whole | {"undefined": None, "budget": {"steps": 10}, "train_seconds": 1.0} | changed
 
 
 def test_the_best_on_validation_is_chosen_and_of_equal_ones_the_first():
@@ -17,18 +17,18 @@ def test_the_best_on_validation_is_chosen_and_of_equal_ones_the_first():
 
 
 def test_a_diverged_trial_is_kept_but_never_chosen():
-    diverged = trial(None, 1.0, diverged="step 3: loss nan")
+    diverged = trial(None, 1.0, undefined="diverged: step 3: loss nan")
     chosen = choose([diverged, trial(-0.2, 1e-4)])
     assert chosen["index"] == 1
-    assert chosen["trials"][0]["diverged"] == "step 3: loss nan"
+    assert chosen["trials"][0]["undefined"] == "diverged: step 3: loss nan"
 
 
 def test_where_no_trial_has_a_figure_the_first_one_s_rates_are_taken_and_the_run_shows_what_comes_of_it():
-    diverged = {"diverged": "step 3: loss nan"}
+    diverged = {"undefined": "diverged: step 3: loss nan"}
     chosen = choose([trial(None, 1.0, **diverged), trial(None, 2.0, **diverged)])
     assert (chosen["rates"], chosen["index"], chosen["validation"]) == ({"lr": 1.0}, 0, None)
     assert (chosen["metric"], chosen["budget"]) == (trial(None, 1.0)["metric"], trial(None, 1.0)["budget"])
-    assert [one["diverged"] for one in chosen["trials"]] == ["step 3: loss nan"] * 2
+    assert [one["undefined"] for one in chosen["trials"]] == ["diverged: step 3: loss nan"] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Trainings that diverged: they have no figure, and so they are counted, against the method that they are of."""
+"""Trainings without a figure, as they diverged or their metric is undefined: counted, against their method."""
 
 from __future__ import annotations
 
@@ -7,59 +7,60 @@ from dataclasses import dataclass
 from typing import Any
 
 from frod.claims.claim import cell, figure, table
-from frod.claims.evidence import ONE_SIDED, SUBJECT, Evidence, Pair, name, run
+from frod.claims.evidence import ONE_SIDED, Evidence, Pair, run
 from frod.claims.wording import number, p_value
 from frod.evaluation.inference import holm, sign_p
+from frod.evaluation.runs import SUBJECT, pair_label, words
 
 NOTE = (
-    "Runs, and trials of the learning rates, whose loss, gradient or scores were not finite, of all that there were. "
-    "Empty: none diverged."
+    "Runs, and trials of the learning rates, that have no figure, of all that there were. diverged: a loss, gradient "
+    "or score was not finite; constant: a correlation with predictions that do not vary. Empty: each has one."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """Of one method on one task: how many diverged, of how many."""
+    """Of one method on one task: why trainings have no figure, of how many."""
 
-    runs: int
+    runs: list[str]
     of_runs: int
-    trials: int
+    trials: list[str]
     of_trials: int
 
     @property
     def any(self) -> bool:
-        """Whether one did."""
+        """Whether one has none."""
         return bool(self.runs or self.trials)
 
     @property
     def share(self) -> float:
         """Of the runs. A trial may be of a rate that no one would take; the runs' rates were chosen."""
-        return self.runs / self.of_runs
+        return len(self.runs) / self.of_runs
 
     def text(self) -> str:
-        """1 of 3 runs, 2 of 4 trials."""
-        said = [f"{self.runs} of {number(self.of_runs, 'run')}"] if self.runs else []
-        said += [f"{self.trials} of {number(self.of_trials, 'trial')}"] if self.trials else []
-        return ", ".join(said)
+        """1 of 3 runs, 2 of 4 trials (2 diverged, 1 constant)."""
+        said = [f"{len(self.runs)} of {number(self.of_runs, 'run')}"] if self.runs else []
+        said += [f"{len(self.trials)} of {number(self.of_trials, 'trial')}"] if self.trials else []
+        return f"{', '.join(said)} ({words([*self.runs, *self.trials])})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """FRoD's runs that diverged against another method's, task by task."""
+    """FRoD's runs without a figure against another method's, task by task."""
 
     more: int
-    """Tasks on which FRoD's diverged more often."""
+    """Tasks on which FRoD has more of them."""
     less: int
     p: float
-    """Of the one-sided exact sign test that they do so no more than half the time; corrected over methods."""
+    """Of the one-sided exact sign test that it has more no more than half the time; corrected over methods."""
 
     @property
     def shown(self) -> bool:
-        """Whether FRoD's are shown to diverge more often."""
+        """Whether FRoD is shown to have more of them."""
         return self.p < ONE_SIDED
 
 
-class Divergences:
+class Failures:
     """All of a suite."""
 
     def __init__(self, evidence: Evidence) -> None:
@@ -73,15 +74,15 @@ class Divergences:
 
     @property
     def any(self) -> bool:
-        """Whether any training diverged."""
+        """Whether any training has no figure."""
         return any(count.any for count in self.of.values())
 
     def on(self, method: str) -> list[Pair]:
-        """Tasks on which trainings of a method diverged."""
+        """Tasks on which trainings of a method have no figure."""
         return [pair for (pair, m), count in self.of.items() if m == method and count.any]
 
     def signs(self, others: Iterable[str]) -> dict[str, Sign]:
-        """Whether runs of FRoD diverge more often than those of each other method, over the tasks that both have."""
+        """Whether FRoD has more runs without a figure than each other method, over the tasks that both have."""
         found = {}
         for method in others:
             both = [
@@ -94,55 +95,55 @@ class Divergences:
         return {m: Sign(more=more, less=less, p=p) for (m, (more, less)), p in zip(found.items(), corrected)}
 
     def sentence(self) -> str:
-        """How many trainings of each method diverged; nothing where none did."""
+        """How many trainings of each method have no figure, and why; nothing where each has one."""
         counts = {method: self._trainings(method) for method in self.evidence.methods}
         told = [
-            f"{self.evidence.label(method)} {diverged} of {number(trainings, 'training')}"
-            for method, (diverged, trainings) in counts.items()
-            if diverged
+            f"{self.evidence.label(method)} {len(lost)} of {number(trainings, 'training')} ({words(lost)})"
+            for method, (lost, trainings) in counts.items()
+            if lost
         ]
-        return f" Diverged, runs and trials together: {', '.join(told)}." if told else ""
+        return f" Without a figure, runs and trials together: {', '.join(told)}." if told else ""
 
     def figures(self, methods: Iterable[str]) -> list[dict[str, Any]]:
-        """How many trainings of each method diverged; none where no method's did."""
+        """How many trainings of each method have no figure; none where all have one."""
         counts = {method: self._trainings(method) for method in methods} if self.any else {}
         return [
-            figure(f"diverged, {self.evidence.label(method)}", diverged, unit="trainings", n=trainings)
-            for method, (diverged, trainings) in counts.items()
+            figure(f"without a figure, {self.evidence.label(method)}", len(lost), unit="trainings", n=trainings)
+            for method, (lost, trainings) in counts.items()
         ]
 
     def table(self, signs: dict[str, Sign]) -> dict[str, Any]:
-        """A row per task on which any training diverged, and one of what the sign tests say."""
+        """A row per task on which any training has no figure, and one of what the sign tests say."""
         methods = self.evidence.methods
         rows: list[list[Any]] = [
-            [name(pair), *(self._cell(pair, method) for method in methods)]
+            [pair_label(*pair), *(self._cell(pair, method) for method in methods)]
             for pair in self.evidence.points
             if any(self.of[pair, m].any for m in methods if (pair, m) in self.of)
         ]
         tests = [f"{s.more} / {s.less}, p {p_value(s.p)}" if (s := signs.get(m)) else None for m in methods]
-        rows.append(["tasks on which runs of FRoD did more / less often; sign test, Holm", *tests])
+        rows.append(["tasks on which FRoD has more / fewer such runs; sign test, Holm", *tests])
         columns = ["task", *(self.evidence.label(method) for method in methods)]
-        return table("Trainings that diverged", columns, rows, note=NOTE)
+        return table("Trainings without a figure", columns, rows, note=NOTE)
 
-    def _trainings(self, method: str) -> tuple[int, int]:
-        """Runs and trials that diverged, and all."""
+    def _trainings(self, method: str) -> tuple[list[str], int]:
+        """Why runs and trials have no figure, and how many there are in all."""
         counts = [count for (_, m), count in self.of.items() if m == method]
         return (
-            sum(count.runs + count.trials for count in counts),
+            [why for count in counts for why in (*count.runs, *count.trials)],
             sum(count.of_runs + count.of_trials for count in counts),
         )
 
     def _cell(self, pair: Pair, method: str) -> dict[str, Any] | None:
         count = self.of.get((pair, method))
         where = run(pair, method)
-        return cell(count.runs + count.trials, text=count.text(), run=where) if count and count.any else None
+        return cell(len(count.runs) + len(count.trials), text=count.text(), run=where) if count and count.any else None
 
 
 def _count(evidence: Evidence, pair: Pair, method: str) -> Count:
     trials = (evidence.tuning.get((*pair, method)) or {}).get("trials") or []
     return Count(
-        runs=evidence.diverged_of(pair, method),
+        runs=evidence.undefined_of(pair, method),
         of_runs=len(evidence.points[pair][method]),
-        trials=sum(bool(trial["diverged"]) for trial in trials),
+        trials=[trial["undefined"] for trial in trials if trial["undefined"]],
         of_trials=len(trials),
     )

@@ -4,9 +4,10 @@ import copy
 from dataclasses import replace
 
 import pytest
-from made_up import evidence, figures, noisy, rates, table
+from made_up import diverged, evidence, noisy, rates
 
-from frod.claims.same_budget import same_budget
+from frod.claims import assess
+from frod.claims.budget import same_budget
 
 METHODS = {"full_ft": 90, "frod": 90, "lora": 90}
 
@@ -26,8 +27,12 @@ def suite(change=None, tuning=None):
 
 def test_runs_that_differ_in_nothing_have_the_same_budget():
     found = same_budget(suite())
-    assert (found["verdict"], found["finding"]) == ("supported", "shown")
-    assert "4 groups of compared runs (same task, model and seed; 12 runs)" in found["reason"]
+    assert found["same"] and "9 quantities agree in all 4 groups of compared runs" in found["reason"]
+    assert set(alike(found).values()) == {"4 of 4", "12 of 12"}
+
+
+def alike(found):
+    return {row[0]: row[1] for row in found["table"]["rows"]}
 
 
 def edit(section, field, value):
@@ -50,22 +55,29 @@ CHANGES = {
 @pytest.mark.parametrize("what", CHANGES)
 def test_each_quantity_that_differs_is_named(what):
     found = same_budget(suite(CHANGES[what]))
-    assert (found["verdict"], found["finding"]) == ("not_supported", "contradicted")
-    assert f"{what} (task_1 on small, seed 0: frod " in found["reason"]
-    alike = {row["quantity"]: row["groups alike"] for row in table(found, "What compared runs have alike")}
-    assert [quantity for quantity, of in alike.items() if of == "3 of 4"] == [what]
+    assert not found["same"] and f"{what} (task_1 on small, seed 0: frod " in found["reason"]
+    assert [quantity for quantity, of in alike(found).items() if of == "3 of 4"] == [what]
+
+
+def test_where_compared_runs_differ_no_claim_that_compares_methods_is_tested():
+    found, whole = (assess(suite(change)) for change in (CHANGES["optimiser steps"], None))
+    assert [claim["verdict"] for claim in whole["claims"]][:2] == ["not_supported"] * 2
+    for claim, other in zip(found["claims"], whole["claims"]):
+        same = {name: claim[name] == other[name] for name in ("tables", "figures", "reason")}
+        assert same == dict.fromkeys(same, True) | {"reason": claim["id"] == "full_rank"}
+        if claim["id"] != "full_rank":
+            assert (claim["verdict"], claim["finding"]) == ("cannot_be_tested", None)
+            assert found["budget"]["reason"] in claim["reason"] and "optimiser steps" in claim["reason"]
 
 
 def test_test_read_twice_is_named_under_the_audited_protocol_only():
     found = same_budget(suite(edit("evaluations", "test", 2)))
-    assert found["finding"] == "contradicted" and "task_1 on small, frod, seed 0: 2 times" in found["reason"]
+    assert not found["same"] and "task_1 on small, frod, seed 0: 2 times" in found["reason"]
     released = suite(edit("evaluations", "test", 5))
     for record in released.records.values():
         record["protocol"] = "released"
-    claim = same_budget(released)
-    assert claim["verdict"] == "supported"
-    said = [row["quantity"] for row in table(claim, "What compared runs have alike")]
-    assert not any("predicted once" in quantity for quantity in said), "nothing was held against it"
+    found = same_budget(released)
+    assert found["same"] and alike(found)["test predicted once"] == "0 of 0", "nothing was held against it"
 
 
 def test_trials_of_another_length_are_named():
@@ -76,21 +88,20 @@ def test_trials_of_another_length_are_named():
 
 def test_trials_that_are_recorded_but_not_there_are_not_taken_as_equal():
     found = same_budget(replace(suite(), tuning={}))
-    assert found["finding"] == "undecided" and "trials of rates (12 runs)" in found["reason"]
+    assert not found["same"] and "trials of rates (12 runs)" in found["reason"]
 
 
 def test_rates_that_the_suite_gave_are_alike():
     found = suite()
     for record in found.records.values():
         record["tuning"] = None
-    assert same_budget(replace(found, tuning={}))["verdict"] == "supported"
+    assert same_budget(replace(found, tuning={}))["same"]
 
 
 @pytest.mark.parametrize("missing", ["budget", "inputs", "spec", "evaluations", "protocol", "tuning"])
 def test_what_is_not_recorded_is_not_taken_as_equal(missing):
     found = same_budget(suite(lambda record: record.pop(missing)))
-    assert (found["verdict"], found["finding"]) == ("not_supported", "undecided")
-    assert "Not recorded" in found["reason"] and "1 run" in found["reason"]
+    assert not found["same"] and "Not recorded" in found["reason"] and "1 run" in found["reason"]
 
 
 def test_a_basis_and_the_chosen_rates_may_be_a_methods_own_but_not_weights_below_a_folder_of_that_name():
@@ -100,18 +111,16 @@ def test_a_basis_and_the_chosen_rates_may_be_a_methods_own_but_not_weights_below
     found = suite()
     for record in found.records.values():
         elsewhere(record)
-    assert same_budget(found)["verdict"] == "supported"
+    assert same_budget(found)["same"]
     found.records[("task_1", "small", "frod", 0)]["inputs"]["/bases/data/models/small/source.json"] = "e" * 64
     assert "weights and data" in same_budget(found)["reason"]
 
 
-@pytest.mark.parametrize("ran", [["frod"], ["frod", "lora"], ["full_ft", "lora"]])
-def test_without_frod_and_full_fine_tuning_there_is_nothing_to_compare(ran):
-    assert same_budget(evidence(noisy(dict.fromkeys(ran, 90))))["verdict"] == "cannot_be_tested"
+def test_a_run_that_diverged_had_the_same_budget_and_is_counted():
+    found = same_budget(diverged(suite(), ("task_1", "frod", 0)))
+    assert found["same"] and "1 run diverged and stopped before the budget's end" in found["reason"]
+    assert alike(found)["test predicted once"] == "11 of 11"
 
 
-def test_time_is_told_though_it_is_not_alike():
-    found = suite()
-    for key, record in found.records.items():
-        record["resources"]["train_seconds"] = 15.0 if key[2] == "frod" else 10.0
-    assert figures(same_budget(found))["FRoD's seconds of training over LoRA's"]["value"] == pytest.approx(1.5)
+def test_runs_of_one_method_are_compared_with_none():
+    assert same_budget(evidence(noisy({"frod": 90})))["same"]

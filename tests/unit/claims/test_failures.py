@@ -11,11 +11,10 @@ from scipy import stats
 
 from frod.claims import assess
 from frod.claims.converges_faster import converges_faster
-from frod.claims.divergences import Divergences
+from frod.claims.failures import Failures
 from frod.claims.full_rank import full_rank
 from frod.claims.matches_full_ft import matches_full_ft
 from frod.claims.more_robust import more_robust
-from frod.claims.same_budget import same_budget
 from frod.evaluation.inference import sign_p
 
 ALIKE = {"full_ft": 90.0, "frod": 90.0, "lora": 89.0}
@@ -39,10 +38,10 @@ def test_a_match_is_not_supported_where_a_run_of_frod_diverged_and_full_fine_tun
     assert said(matches_full_ft(suite())) == ("supported", "shown")
     claim = matches_full_ft(diverged(suite(), ONE))
     assert said(claim) == ("not_supported", "undecided")
-    assert "FRoD diverged in 1 run, which is no match" in claim["reason"]
+    assert "FRoD has no figure in 1 run (1 diverged), which is no match" in claim["reason"]
     assert "task_1 on small, seed 2 (diverged)" in claim["reason"]
     row = table(claim, "FRoD and full fine-tuning by task")[1]
-    assert row["FRoD"]["text"].endswith("(1 of 3 diverged)") and row["seeds"] == 2
+    assert row["FRoD"]["text"].endswith("(1 diverged of 3)") and row["seeds"] == 2
     others = {
         row["method"]: row["pairs left out: no figure"] for row in table(claim, "All methods and full fine-tuning")
     }
@@ -102,7 +101,7 @@ def test_other_methods_that_diverged_do_not_make_frod_the_faster_nor_the_slower(
 
 
 def trials(methods, *, tasks=8, lost=()):
-    gone = {"validation": None, "diverged": "step 3: loss nan"}
+    gone = {"validation": None, "undefined": "diverged: step 3: loss nan"}
     found = {
         (f"task_{t}", "small", m): rates([0.8 - wide / 100, 0.8]) for t in range(tasks) for m, wide in methods.items()
     }
@@ -126,13 +125,13 @@ def test_a_divergence_counts_against_the_method_that_is_more_robust_else():
     assert said(more_robust(robust())) == ("supported", "shown")
     claim = more_robust(robust([ONE]))
     assert said(claim) == ("not_supported", "undecided")
-    assert "FRoD diverged on task_1 on small" in claim["reason"]
-    assert "Diverged, runs and trials together: FRoD 1 of 56 trainings" in claim["reason"]
+    assert "FRoD has no figure on task_1 on small" in claim["reason"]
+    assert "Without a figure, runs and trials together: FRoD 1 of 56 trainings (1 diverged)" in claim["reason"]
     assert said(more_robust(robust([("task_1", "lora", 2)]))) == ("supported", "shown")
     counted = figures(more_robust(robust([ONE])))
-    assert (counted["diverged, FRoD"]["value"], counted["diverged, FRoD"]["n"]) == (1, 56)
-    assert counted["diverged, LoRA"]["value"] == 0
-    assert not [name for name in figures(more_robust(robust())) if name.startswith("diverged")]
+    assert (counted["without a figure, FRoD"]["value"], counted["without a figure, FRoD"]["n"]) == (1, 56)
+    assert counted["without a figure, LoRA"]["value"] == 0
+    assert not [name for name in figures(more_robust(robust())) if name.startswith("without")]
 
 
 @pytest.mark.parametrize(("tasks", "finding"), [(5, "undecided"), (6, "contradicted")])
@@ -140,17 +139,17 @@ def test_runs_that_diverge_on_more_tasks_are_less_robust(tasks, finding):
     """0.5 to the fifth is above 0.025, to the sixth below."""
     claim = more_robust(robust([(f"task_{t}", "frod", 0) for t in range(tasks)]))
     assert claim["finding"] == finding
-    assert table(claim, "Trainings that diverged")[-1]["LoRA"].startswith(f"{tasks} / 0, p ")
+    assert table(claim, "Trainings without a figure")[-1]["LoRA"].startswith(f"{tasks} / 0, p ")
     # Trials may try a rate that no one would take: they are counted, and do not contradict.
     tried = more_robust(robust(tried=[(f"task_{t}", "frod") for t in range(tasks)]))
     assert tried["finding"] == "undecided" and f"FRoD {tasks} of 56 trainings" in tried["reason"]
 
 
 def test_counts_are_of_runs_and_trials_by_task():
-    found = Divergences(robust([ONE, ("task_1", "lora", 0), ("task_1", "lora", 1)], tried=[("task_2", "lora")]))
+    found = Failures(robust([ONE, ("task_1", "lora", 0), ("task_1", "lora", 1)], tried=[("task_2", "lora")]))
     (first, second, _) = found.table(found.signs(["lora"]))["rows"]
-    assert first[1]["text"] == "1 of 5 runs" and first[2]["text"] == "2 of 5 runs"
-    assert second[1] is None and second[2]["text"] == "1 of 2 trials"
+    assert first[1]["text"] == "1 of 5 runs (1 diverged)" and first[2]["text"] == "2 of 5 runs (2 diverged)"
+    assert second[1] is None and second[2]["text"] == "1 of 2 trials (1 diverged)"
     assert (found.signs(["lora"])["lora"].more, found.signs(["lora"])["lora"].less) == (0, 1)
 
 
@@ -172,22 +171,11 @@ def test_a_rank_is_supported_without_the_run_that_diverged_and_names_it():
     assert "Without the runs that diverged: task_0 on small, seed 1." in claim["reason"]
 
 
-def test_a_run_that_diverged_had_the_same_budget_and_is_counted():
-    found = diverged(suite(tuning=trials(dict.fromkeys(ALIKE, 1.0))), ONE)
-    for key, record in found.records.items():
-        record["resources"] = {"train_seconds": 1.0 if key in found.diverged else 10.0}
-    claim = same_budget(found)
-    assert said(claim) == ("supported", "shown")
-    assert "1 run diverged and stopped before the budget's end" in claim["reason"]
-    of = figures(claim)["FRoD's seconds of training over LoRA's"]
-    assert (of["value"], of["n"]) == (1.0, 23)
-
-
 def test_all_claims_are_judged_whatever_diverged_and_json_can_hold_them():
     import json
 
     every = [(f"task_{t}", method, seed) for t in range(8) for method in ALIKE for seed in range(3)]
     for lost in ([], [ONE], every[:9], every):
         found = assess(diverged(suite(tuning=trials(dict.fromkeys(ALIKE, 1.0))), *lost))
-        assert len(found["claims"]) == 6
+        assert len(found["claims"]) == 4
         json.dumps(found, allow_nan=False)
