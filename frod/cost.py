@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -56,6 +55,7 @@ class Skeleton:
             )
         half = spec.built_as and spec.built_as.arguments.get("dtype") in ("float16", "bfloat16")
         self.itemsize = 2 if half else 4
+        self._forward: dict[int, int] = {}
         head = backbones.head_modules(self.model)
         body = [child for name, child in self.model.named_children() if name not in head]
         linear = [m for child in body for m in child.modules() if isinstance(m, nn.Linear)]
@@ -71,9 +71,13 @@ class Skeleton:
         """Tokens of an example of a kind of task."""
         return min(TOKENS[kind], self.max_length) if self.image is None else backbones.tokens(self.model, self.image)
 
-    @cache
     def forward(self, length: int) -> int:
         """Multiply-adds of one example of so many tokens, forwards, attention included."""
+        if length not in self._forward:
+            self._forward[length] = self._counted(length)
+        return self._forward[length]
+
+    def _counted(self, length: int) -> int:
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
@@ -191,10 +195,13 @@ def estimate(
         adds, kept = model.step(tuner, batch, length, device, itemsize)
         in_all = examples * training.epochs / batch * adds  # the last step of an epoch is smaller
         tests = sum(size for split, size in sizes.items() if split.startswith("test"))
-        watched = min(sizes["validation"], training.max_validation or sizes["validation"])
+        watched, at_end = (
+            min(sizes["validation"], training.max_validation or sizes["validation"]),
+            0 if trial else tests,
+        )
         if run.protocol == "released":  # it watches test, and reads it no further after the last epoch
-            watched, tests = sizes["test"], tests - sizes["test"]
-        predicted = math.ceil(training.epochs) * watched + (0 if trial else tests)
+            watched, at_end = sizes["test"], tests - sizes["test"]
+        predicted = math.ceil(training.epochs) * watched + at_end
         a_second = speed * (workflow.resources[folder].threads if device == "cpu" else 1)
         head = model.head(task.num_classes)
         trained = model.trained(tuner, run.matched) + head

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 ASSUMED = (
-    "Every method's multiply-adds count alike; those of peft's adapters are left out. Assumed tokens of a text, "
-    "padding included: {texts}. Not in the hours: loading, preparing the data, extracting the bases."
+    "Every method's multiply-adds count alike; those of peft's adapters are left out, which took 1.2 to 1.7 times the "
+    "hours where it was measured. Assumed tokens of a text, padding included: {texts}. Not in the hours: loading, "
+    "preparing the data, extracting the bases."
 )
 
 
