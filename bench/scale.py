@@ -86,13 +86,13 @@ def _paper(project: Path, suite: str) -> dict[str, float]:
     command = ["cost", "--params", project / "params.yaml", "--suite", suite, "--json", estimate]
     options = ["--device", "cuda", "--tflops", "200"]  # of its figures only those without a speed are used
     subprocess.run([sys.executable, "-m", "frod", *command, *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    jobs = [job for job in json.loads(estimate.read_text())["jobs"] if job["trial"] is None]
-    others = sum(job["disk_bytes"] for job in jobs if job["method"] != "full_ft")
+    jobs = [job for job in json.loads(estimate.read_text())["jobs"] if not job["trial"]]
+    others = sum(job["count"] * job["disk_bytes"] for job in jobs if job["method"] != "full_ft")
     rows = {steps: mlflow_rows(steps) for steps in {job["steps"] for job in jobs}}
     return {
-        "steps": sum(job["steps"] for job in jobs),
-        "mlflow_rows": sum(rows[job["steps"]] for job in jobs),
-        "gib": sum(job["disk_bytes"] for job in jobs) / 2**30,
+        "steps": sum(job["count"] * job["steps"] for job in jobs),
+        "mlflow_rows": sum(job["count"] * rows[job["steps"]] for job in jobs),
+        "gib": sum(job["count"] * job["disk_bytes"] for job in jobs) / 2**30,
         "gib_without_full_ft": others / 2**30,
     }
 
