@@ -54,7 +54,6 @@ def _app():
         compare,
         cost,
         crate,
-        dag,
         evaluate,
         fetch,
         params,
@@ -102,7 +101,6 @@ def _app():
         plan,
         cost,
         schema,
-        dag,
         ship,
     ):
         name = module.__name__.rpartition(".")[2]

@@ -52,7 +52,7 @@ class Study:
             raise ValueError(f"{path} is not there: {report} is no report; `snakemake report` writes one")
         try:
             written = json.loads(path.read_text("utf-8"))
-            params, skipped, *_ = (written[name] for name in ("params", "skipped", *TABLES, "dag"))
+            params, skipped, *_ = (written[name] for name in ("params", "skipped", *TABLES))
             if not all(isinstance(written[name], dict) for name in TABLES):
                 raise TypeError(f"{TABLES} should be tables")
         except (ValueError, KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "reporting"))
 import synthetic
 
-from frod.reporting import dag, page
+from frod.reporting import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -32,17 +32,7 @@ def address(tmp_path_factory):
         record.parent.mkdir(parents=True)
         record.write_text("{}")
     out = root / "reports" / "smoke"
-    page.build(
-        results.summary,
-        results.histories,
-        results.records,
-        results.suite,
-        out,
-        claims=results.claims,
-        manifests=results.manifests,
-        spectra=results.spectra,
-        dag=dag.draw(synthetic.edges()),
-    )
+    page.write(results, out)
     return (out / "index.html").as_uri()
 
 
@@ -267,7 +257,7 @@ def test_nothing_is_cut_in_print(browser, pages):
     for address in pages:
         opened(browser, address, 703)
         widths = browser.execute_script(
-            "return [...document.querySelectorAll('table, .dag svg')].map(t => t.getBoundingClientRect().right)"
+            "return [...document.querySelectorAll('table, svg')].map(t => t.getBoundingClientRect().right)"
         )
         shown = browser.execute_script(
             """return [...document.querySelectorAll("nav, .controls")].filter(e => e.checkVisibility()).length"""
