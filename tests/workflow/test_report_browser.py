@@ -200,7 +200,9 @@ def test_without_script_all_is_there_to_be_read(browser, pages):
         for address in pages:
             opened(browser, address, 1200)
             assert not browser.find_elements("css selector", "button, input, select")
-            assert browser.find_element("css selector", "table").is_displayed()
+            for fold in browser.find_elements("css selector", "summary"):
+                fold.click()
+            assert all(table.is_displayed() for table in browser.find_elements("css selector", "table"))
             assert not browser.find_elements("css selector", "tr[hidden]")
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -51,14 +51,21 @@ class Drawing:
         self.parts.append(f"<{tag}{written}>{inside}</{tag}>" if inside else f"<{tag}{written}/>")
 
     def text(
-        self, x: float, y: float, text: str, *, size: float = 12, anchor: str = "start", soft: bool = False
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 12,
+        anchor: str = "start",
+        soft: bool = False,
+        halo: bool = True,
     ) -> None:
-        """A line of text; `anchor` start, middle or end."""
-        fill, class_ = (SOFT, "soft") if soft else (INK, "ink")
-        anchor = None if anchor == "start" else anchor
-        # A halo in the ground's colour keeps text legible where a grid line passes behind it.
-        halo = {"stroke": "#ffffff", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
-        self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchor, fill=fill, class_=class_, **halo)
+        """A line of text; `anchor` start, middle or end. A halo keeps it legible where a grid line passes behind it."""
+        colour = {"fill": SOFT, "class_": "soft"} if soft else {"fill": INK, "class_": "ink"}
+        ground = {"stroke": "#ffffff", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
+        anchored = None if anchor == "start" else anchor
+        self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchored, **colour, **(ground if halo else {}))
 
     def line(self, x1: float, y1: float, x2: float, y2: float, *, soft: bool = False, dash: str | None = None) -> None:
         """A thin line of the frame: an axis, or with `soft` a grid line."""

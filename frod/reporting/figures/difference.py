@@ -10,7 +10,7 @@ from frod.reporting.comparison import Headline
 from frod.reporting.figures.axes import SOFT, WIDTH, Drawing, Scale, horizontal_axis, legible, short, whisker
 from frod.reporting.naming import REFERENCE, SUBJECT, Look, pair_label
 
-ROW, TOP = 46, 4
+ROW, TOP = 46, 18
 BAND = "#dcefe1"
 
 
@@ -37,13 +37,16 @@ def draw(headline: Headline, looks: Mapping[str, Look], margin: float) -> Drawin
     ends = [100 * end for d in (*tasks.values(), headline.over_tasks) if d.has_interval for end in (d.low, d.high)]
     scale = Scale(*legible(values, ends, room=1.5), 14, WIDTH - 14)
     edge = scale(-margin)
-    drawing.add("rect", x=edge, y=TOP, width=scale.end - edge, height=bottom - TOP, fill=BAND, class_="band")
-    horizontal_axis(drawing, scale, TOP, bottom, f"← worse    {drawing.title.partition(':')[0]}, points    better →")
+    drawing.add("rect", x=edge, y=0, width=scale.end - edge, height=bottom, fill=BAND, class_="band")
+    drawing.text(edge + 4, 13, "a match", size=11, soft=True, halo=False)
+    horizontal_axis(drawing, scale, TOP, bottom, "points")
+    drawing.text(scale.start, bottom + 34, "← worse", size=11, soft=True)
+    drawing.text(scale.end, bottom + 34, "better →", size=11, anchor="end", soft=True)
     drawing.line(scale(0), TOP, scale(0), bottom)
     for index, (name, difference) in enumerate((rows | several).items()):
         y = TOP + ROW * index + 30
         drawing.text(scale.start, y - 14, short(name, 34))
-        drawing.text(scale.end, y - 14, _said(difference), anchor="end")
+        drawing.text(scale.end - 4, y - 14, _said(difference), anchor="end", halo=False)
         hint = f"{name}, mean of {difference.n}: {_said(difference, 2)}"
         if name in several:
             drawing.line(0, y - 30, WIDTH, y - 30)
