@@ -68,8 +68,8 @@ publish: ## Replace reports/published/SUITE, which git keeps, by reports/SUITE: 
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
 	$(BIN)/python -m frod.provenance.commit
 
-dag: $(VENV)/workflow.installed ## Draw docs/dag.svg anew
-	$(BIN)/frod dag
+dag: $(VENV)/workflow.installed ## Write docs/dag.mmd anew: the rules as a Mermaid diagram, which GitHub draws
+	$(BIN)/snakemake --rulegraph mermaid-js --quiet all --forceall > docs/dag.mmd
 
 schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
 	$(BIN)/frod schema

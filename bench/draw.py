@@ -7,7 +7,7 @@ from bench import records
 from bench.methods import LABELS
 from bench.settings import RESULTS
 from bench.table import batch_of, title
-from frod.reporting.svg import GRID, Drawing, Scale
+from frod.reporting.figures.axes import GRID, Drawing, Scale
 
 OUT = Path(__file__).parents[1] / "docs" / "step.svg"
 WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 720.0, 150.0, 600.0, 20.0, 7.0, 52.0

@@ -54,7 +54,6 @@ def _app():
         compare,
         cost,
         crate,
-        dag,
         evaluate,
         fetch,
         init,
@@ -82,7 +81,7 @@ def _app():
     )
     groups = {
         "A study": (init, params, cost, fetch, show, audit, replay, compare, crate, track),
-        "The library": (plan, schema, dag, ship),
+        "The library": (plan, schema, ship),
         "Stages, which the workflow calls": (
             backbone, task, basis_part, basis, trial, tune, train, evaluate, spectrum, summarise, report
         ),

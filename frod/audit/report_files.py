@@ -56,7 +56,6 @@ def check_again(study: Study, findings: Findings) -> None:
                 study.written["params"],
                 tasks=study.tasks,
                 summary=study.summary,
-                dag=Path(study.written["dag"]),
                 out=out,
             )
             findings.checked["report files written once more"] += _compare(study.report, out, findings)

@@ -49,7 +49,7 @@ class Study:
         if not path.is_file():
             raise ValueError(f"{path} is not there: {report} is no report; `snakemake report` writes one")
         remedy = "`snakemake report` writes it anew"
-        written = artefacts.read_json(path, keys=("params", "skipped", *TABLES, "dag"), remedy=remedy)
+        written = artefacts.read_json(path, keys=("params", "skipped", *TABLES), remedy=remedy)
         for name in TABLES:
             if not isinstance(written[name], dict):
                 raise ValueError(f"{path}: {name}: should be a table; {remedy}")

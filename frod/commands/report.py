@@ -12,7 +12,6 @@ def report(
     params: Annotated[str, typer.Option(help="The contents of params.yaml as JSON.")],
     tasks: Annotated[Path, typer.Option(help="Folder of the prepared tasks: data/tasks.")],
     summary: Annotated[Path, typer.Option(help="Table of all runs: results/SUITE/summary.parquet.")],
-    dag: Annotated[Path, typer.Option(help="Picture of the workflow.")],
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
 ) -> None:
     """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all."""
@@ -22,4 +21,4 @@ def report(
 
     given = safe_yaml.from_json(params, "--params")
     workflow, _, _ = load_workflow(given, Path())
-    collect.build(workflow, given, tasks=tasks, summary=summary, dag=dag, out=out)
+    collect.build(workflow, given, tasks=tasks, summary=summary, out=out)

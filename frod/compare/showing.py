@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from frod.compare.differences import Arm, Comparison, Row
 from frod.evaluation.runs import pair_label, words
 from frod.reporting import formatting as show
-from frod.reporting.markdown import escape
 from frod.reporting.naming import looks, method_order, metric_label
+from frod.reporting.text_tables import markdown as escape
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from frod import artefacts, claims, files, secrets
 from frod.config import Workflow
@@ -14,7 +17,7 @@ from frod.evaluation.summary import KEY
 from frod.provenance import code, records
 from frod.reporting import page
 from frod.reporting.naming import looks, method_order
-from frod.reporting.spectra import Spectra
+from frod.reporting.report import Report
 
 LAYOUT = 1
 FILE = "report.json"
@@ -26,7 +29,6 @@ def build(
     *,
     tasks: Path,
     summary: Path,
-    dag: Path,
     out: Path,
 ) -> None:
     """Read the runs of a suite and write its report.
@@ -40,8 +42,6 @@ def build(
         Folder of the prepared tasks.
     summary : Path
         Table of all runs.
-    dag : Path
-        Picture of the workflow.
     out : Path
         Folder of the report. Paths are relative to the working directory, as in the workflow. Links to runs lead from
         the suite's own folder of reports, so that a copy anywhere is the same to the byte.
@@ -52,7 +52,7 @@ def build(
         Names files of the suite that are missing.
     """
     paths = _paths(workflow, tasks)
-    inputs = [summary, dag, *(path for kind in paths.values() for path in kind.values())]
+    inputs = [summary, *(path for kind in paths.values() for path in kind.values())]
     _check(inputs)
     evidence = _evidence(workflow, summary, paths)
     suite = workflow.suite.model_dump() | {
@@ -62,19 +62,18 @@ def build(
         "protocol": workflow.params.protocol,
         "methods": {name: method.model_dump() for name, method in workflow.methods.items()},
     }
-    written = page.build(
-        evidence.summary,
-        evidence.histories,
-        evidence.records,
-        suite,
-        out,
+    report = Report(
+        summary=evidence.summary,
+        histories=evidence.histories,
+        records=evidence.records,
+        suite=suite,
         claims=claims.assess(evidence),
         manifests=evidence.manifests,
         tuning=evidence.tuning,
         spectra=evidence.spectra,
-        dag=dag.read_text("utf-8"),
         results=os.path.relpath(workflow.params.paths.results, Path(workflow.params.paths.reports) / workflow.name),
     )
+    written = page.write(report, out)
     manifest = {
         "layout": LAYOUT,
         "suite": workflow.name,
@@ -82,7 +81,6 @@ def build(
         "skipped": workflow.skipped,
         "tasks": str(tasks),
         "summary": str(summary),
-        "dag": str(dag),
         "inputs": {str(path): files.sha256(path) for path in inputs},
         "code": {"hash": code.code_hash("frod.commands.report"), **code.git_state()},
         "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
@@ -122,6 +120,27 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
         labels={name: look.label for name, look in looks(method_order(list(methods), list(methods)), methods).items()},
         kinds={name: method["kind"] for name, method in methods.items()},
     )
+
+
+class Spectra(Mapping):
+    """Tables of spectrum.parquet, each read anew when it is asked for: those of a large suite take gigabytes together.
+
+    Parameters
+    ----------
+    paths : mapping of (task, backbone, method) to the file
+    """
+
+    def __init__(self, paths: Mapping[tuple[str, str, str], Path]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, key: tuple[str, str, str]) -> pd.DataFrame:
+        return artefacts.read_table(self._paths[key], columns=["seed", "layer", "singular_values"])
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def _check(inputs: Sequence[Path]) -> None:

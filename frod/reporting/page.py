@@ -2,93 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import Any
 
 from frod import files
-from frod.evaluation.runs import RunKey
-from frod.reporting import drawings, latex, markdown, rendering, run_pages, sections, tables
-from frod.reporting.comparison import compare, headline
-from frod.reporting.naming import looks, method_order
+from frod.evaluation.runs import REFERENCE, SUBJECT
+from frod.method.shares import in_words
+from frod.reporting import (
+    claims_section,
+    cost_section,
+    figures,
+    reference,
+    rendering,
+    results_section,
+    run_pages,
+    run_section,
+    tables,
+    text_tables,
+)
+from frod.reporting import formatting as show
+from frod.reporting.comparison import CONVENTIONS, parameter_counts
+from frod.reporting.figures.axes import tick_label
+from frod.reporting.figures.spectrum import FLOOR
+from frod.reporting.naming import run_page
 from frod.reporting.report import Report
+from frod.reporting.sentences import NAMED, WITHOUT, how_many, sentences
 
 
-def build(
-    summary: pd.DataFrame,
-    histories: Mapping[RunKey, pd.DataFrame],
-    records: Mapping[RunKey, Mapping[str, Any]],
-    suite: Mapping[str, Any],
-    out: Path,
-    *,
-    claims: Mapping[str, Any],
-    manifests: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
-    tuning: Mapping[tuple[str, str, str], Mapping[str, Any]] | None = None,
-    spectra: Mapping[tuple[str, str, str], pd.DataFrame] | None = None,
-    dag: str | None = None,
-    results: str = "../../results",
-) -> list[Path]:
+def write(report: Report, out: Path) -> list[Path]:
     """Write index.html, runs/TASK/BACKBONE/METHOD.html, results.csv and .tex, summary.md, *.json, figures/*.svg.
 
     Parameters
     ----------
-    summary : DataFrame
-        Of `frod.evaluation.summary.summarise`, for one suite.
-    histories, records : mapping of RunKey to history.parquet's table and to record.json
-        One for every row of the summary; a run without its record cannot be traced and is an error.
-    suite : mapping
-        name, title, description, cannot_show (list of str), rates_chosen, methods (name to settings, of which `label`
-        and `kind` are read), runs (RunKeys, or 4-tuples, that the suite plans; those without a row are called missing),
-        protocol, skipped (tasks that were left out because their data are missing). Only name is needed.
     out : Path
         The report's folder; files of other names in it are left alone.
-    claims : mapping
-        Of `frod.claims.assess`: the claims with their verdicts.
-    manifests : mapping of (task, backbone) to manifest.json, optional
-        For the splits' row counts and the source of the data.
-    tuning : mapping of (task, backbone, method) to rates.json, optional
-        How learning rates were chosen, where by trials.
-    spectra : mapping of (task, backbone, method) to spectrum.parquet's table, optional
-        Singular values of what a training changed.
-    dag : str, optional
-        The workflow's picture, of `frod.reporting.dag.draw`.
-    results : str
-        Where results/ lies, seen from the page: relative, so that report and results can be moved together.
 
     Returns
     -------
     list of Path
         The files written.
-
-    Raises
-    ------
-    ValueError
-        For an empty summary, one of several suites or of another suite, and runs without history or record.
     """
-    _check(summary, histories, records, suite)
-    described = suite.get("methods") or {}
-    methods = method_order(sorted(summary["method"].unique()), list(described))
-    comparisons = compare(summary, methods)
-    report = Report(
-        summary=summary,
-        histories=histories,
-        records=records,
-        suite=suite,
-        manifests=manifests or {},
-        methods=methods,
-        looks=looks(methods, described),
-        comparisons=comparisons,
-        headline=headline(comparisons),
-        missing=_missing(summary, suite),
-        results=results,
-        tuning=tuning or {},
-        claims=claims,
-        spectra=spectra or {},
-    )
-    contents = _contents(report, dag)
+    contents = _contents(report)
     written = [out / name for name in contents]
     for path, text in zip(written, contents.values()):
         files.write_text(path, text)
@@ -97,28 +51,22 @@ def build(
     return written
 
 
-def _contents(report: Report, dag: str | None) -> dict[str, str]:
+def _contents(report: Report) -> dict[str, str]:
     """All files by their name below the report's folder."""
     from markupsafe import Markup
 
-    svg = {name: drawing.render() for name, drawing in drawings.draw(report).items()}
+    svg = {name: drawing.render() for name, drawing in figures.draw(report).items()}
     templates = rendering.templates()
-    index = rendering.render(
-        templates,
-        "index.html.j2",
-        report.looks,
-        **sections.context(report),
-        figures={name: Markup(text) for name, text in svg.items()},
-        dag=None if dag is None else Markup(dag),
-    )
-    counts = {"runs": len(report.summary), "missing": len(report.missing), "undefined": len(report.undefined)}
+    drawn = {name: Markup(text) for name, text in svg.items()}
     return {
-        "index.html": index,
+        "index.html": rendering.render(
+            templates, "index.html.j2", report.looks, figures=drawn, **_head(report), **_sections(report)
+        ),
         "results.csv": tables.results_csv(report.summary),
-        "results.tex": latex.results_tex(report),
-        "summary.md": markdown.summary_md(report),
+        "results.tex": text_tables.results_tex(report),
+        "summary.md": text_tables.summary_md(report),
         "claims.json": tables.claims_json(report.claims),
-        "metrics.json": tables.metrics_json(report.comparisons, report.headline, report.claims, **counts),
+        "metrics.json": tables.metrics_json(report),
         "runs.json": tables.runs_json(report.records),
         "curves.csv": tables.curves_csv(report.histories),
         **{f"figures/{name}.svg": text for name, text in svg.items()},
@@ -126,25 +74,59 @@ def _contents(report: Report, dag: str | None) -> dict[str, str]:
     }
 
 
-def _missing(summary: pd.DataFrame, suite: Mapping[str, Any]) -> list[RunKey]:
-    present = set(_keys(summary))
-    return [key for key in (RunKey(*run) for run in suite.get("runs") or []) if key not in present]
+def _head(report: Report) -> dict[str, Any]:
+    """What stands above the sections."""
+    suite = report.suite
+    return {
+        "name": suite["name"],
+        "title": suite.get("title") or suite["name"],
+        "description": suite.get("description") or "",
+        "cannot_show": list(suite.get("cannot_show") or []),
+        "protocol": run_section.PROTOCOLS[suite.get("protocol", "audited")],
+        "skipped": list(suite.get("skipped") or []),
+        "missing": [key.path for key in report.missing],
+        "undefined": [
+            {"path": key.path, "href": f"{run_page(*key[:3])}#seed-{key.seed}", "why": why}
+            for key, why in list(report.undefined.items())[:NAMED]
+        ],
+        "undefined_more": max(0, len(report.undefined) - NAMED),
+        "undefined_said": how_many(report),
+        "without": WITHOUT,
+        "runs_done": len(report.summary),
+    }
 
 
-def _keys(summary: pd.DataFrame) -> list[RunKey]:
-    columns = (summary[name] for name in RunKey._fields)
-    return [RunKey(task, backbone, method, int(seed)) for task, backbone, method, seed in zip(*columns)]
-
-
-def _check(
-    summary: pd.DataFrame, histories: Mapping[RunKey, Any], records: Mapping[RunKey, Any], suite: Mapping[str, Any]
-) -> None:
-    if summary.empty:
-        raise ValueError("summary has no runs; a report needs at least one")
-    names = sorted(summary["suite"].unique())
-    if names != [suite["name"]]:
-        raise ValueError(f"summary is of suite {names}, the report of {suite['name']!r}; give the runs of one suite")
-    for what, given in (("history", histories), ("record", records)):
-        lacking = [key.path for key in _keys(summary) if key not in given]
-        if lacking:
-            raise ValueError(f"{lacking} have no {what}; every run of the summary needs one")
+def _sections(report: Report) -> dict[str, Any]:
+    """What each section says: rows of finished text for the templates, which only lay them out."""
+    counts = parameter_counts(report.summary, report.methods, report.kinds)
+    has_gpu = bool((report.summary["peak_gpu_bytes"].fillna(0) > 0).any())
+    return {
+        "sentences": sentences(report, counts),
+        "claims": claims_section.claims(report),
+        "budget": claims_section.budget(report),
+        "margin": f"{report.claims['margin_points']:g}",
+        "differences": results_section.differences(report),
+        "subject": report.looks.get(SUBJECT),
+        "reference": report.looks.get(REFERENCE),
+        "tasks": results_section.tasks(report),
+        "looks": [report.looks[method] for method in report.methods],
+        "overview": results_section.overview(report),
+        "conventions": list(map(in_words, CONVENTIONS)),
+        "share": cost_section.share(counts),
+        "counts": cost_section.parameters(report, counts),
+        "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
+        "costs": cost_section.time_and_memory(report, gpu=has_gpu),
+        "has_gpu": has_gpu,
+        "has_spectra": any(len(table) for table in report.spectra.values()),
+        "floor": tick_label(FLOOR),
+        "budgets": run_section.budgets(report),
+        "training": run_section.training(report),
+        "rates_chosen": run_section.rates_chosen(report),
+        "trials": run_section.trials(report),
+        "rates": run_section.methods(report),
+        "environment": run_section.environment(report),
+        "packages": run_section.packages(report),
+        "runs": results_section.runs(report),
+        "hazards": reference.hazards(),
+        "published": reference.published(report),
+    }

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+from frod.reporting.figures.axes import Drawing
 from frod.reporting.naming import Look
-from frod.reporting.svg import Drawing
 
 
 def render(environment: Environment, template: str, appearance: Mapping[str, Look], /, **context: Any) -> str:

@@ -1,9 +1,9 @@
-"""Everything a page is made from, in one place: what `page.build` was given and what follows from it."""
+"""Everything a report is made from, in one place: the results of a suite, and what follows from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,31 +11,87 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from frod.evaluation.runs import RunKey, undefined
-from frod.reporting.comparison import Comparison, Headline
-from frod.reporting.naming import Look
+from frod.reporting.comparison import Comparison, Headline, compare, headline
+from frod.reporting.naming import Look, looks, method_order
+
+Folder = tuple[str, str, str]
+"""task, backbone, method."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything the page is made from."""
+    """The results of one suite.
+
+    Raises
+    ------
+    ValueError
+        For an empty summary, one of several suites or of another suite, and runs without history or record.
+    """
 
     summary: pd.DataFrame
+    """Of `frod.evaluation.summary.summarise`."""
     histories: Mapping[RunKey, pd.DataFrame]
+    """history.parquet of every run of the summary."""
     records: Mapping[RunKey, Mapping[str, Any]]
+    """record.json of every run of the summary; a run without one cannot be traced and is an error."""
     suite: Mapping[str, Any]
-    manifests: Mapping[tuple[str, str], Mapping[str, Any]]
-    methods: Sequence[str]
-    looks: Mapping[str, Look]
-    comparisons: Sequence[Comparison]
-    headline: Headline | None
-    missing: Sequence[RunKey]
-    results: str
-    tuning: Mapping[tuple[str, str, str], Mapping[str, Any]]
-    """What `frod tune` wrote, by task, backbone and method."""
+    """name, title, description, cannot_show (list of str), rates_chosen, methods (name to settings, of which `label`
+    and `kind` are read), runs (RunKeys, or 4-tuples, that the suite plans; those without a row are called missing),
+    protocol, skipped (tasks that were left out because their data are missing). Only name is needed."""
     claims: Mapping[str, Any]
     """What claims.json holds: see `frod.claims.assess`."""
-    spectra: Mapping[tuple[str, str, str], pd.DataFrame]
-    """Singular values of W' - W, by task, backbone and method: a row per seed and adapted layer."""
+    manifests: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """manifest.json by task and backbone, for the splits' row counts and the source of the data."""
+    tuning: Mapping[Folder, Mapping[str, Any]] = field(default_factory=dict)
+    """rates.json: how learning rates were chosen, where by trials."""
+    spectra: Mapping[Folder, pd.DataFrame] = field(default_factory=dict)
+    """spectrum.parquet, the singular values of W' - W: a row per seed and adapted layer."""
+    results: str = "../../results"
+    """Where results/ lies, seen from the page: relative, so that report and results can be moved together."""
+
+    def __post_init__(self) -> None:
+        """Check what a report cannot be made without."""
+        if self.summary.empty:
+            raise ValueError("summary has no runs; a report needs at least one")
+        names, name = sorted(self.summary["suite"].unique()), self.suite["name"]
+        if names != [name]:
+            raise ValueError(f"summary is of suite {names}, the report of {name!r}; give the runs of one suite")
+        for what, given in (("history", self.histories), ("record", self.records)):
+            lacking = [key.path for key in self.runs if key not in given]
+            if lacking:
+                raise ValueError(f"{lacking} have no {what}; every run of the summary needs one")
+
+    @cached_property
+    def runs(self) -> list[RunKey]:
+        """The summary's, in its order."""
+        columns = (self.summary[name] for name in RunKey._fields)
+        return [RunKey(task, backbone, method, int(seed)) for task, backbone, method, seed in zip(*columns)]
+
+    @cached_property
+    def missing(self) -> list[RunKey]:
+        """Runs that the suite plans and the summary lacks."""
+        present = set(self.runs)
+        return [key for key in (RunKey(*run) for run in self.suite.get("runs") or []) if key not in present]
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """In the order of all tables and figures."""
+        return method_order(sorted(self.summary["method"].unique()), list(self.suite.get("methods") or {}))
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """How each method appears."""
+        return looks(self.methods, self.suite.get("methods") or {})
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """All methods on each task."""
+        return compare(self.summary, self.methods)
+
+    @cached_property
+    def headline(self) -> Headline | None:
+        """The method under test against the reference over all tasks, where a task has both."""
+        return headline(self.comparisons)
 
     @cached_property
     def by_task(self) -> dict[tuple[str, str], pd.DataFrame]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from frod.evaluation.runs import REFERENCE, RunKey, pair_label, stopped, word
+if TYPE_CHECKING:
+    import pandas as pd
+
+from frod.evaluation.metrics import BEST_EPOCH, METRICS
+from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, stopped, word
+from frod.evaluation.statistics import Difference, over_seeds
 from frod.reporting import formatting as show
-from frod.reporting import protocol
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
 from frod.reporting.curves import broken, by_method
-from frod.reporting.drawings import names_of
+from frod.reporting.figures import names_of
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
 from frod.reporting.sentences import number
@@ -19,6 +23,17 @@ from frod.reporting.sentences import number
 def tasks(report: Report) -> list[dict[str, Any]]:
     """What stands under each task's heading."""
     return [_task(report, comparison) for comparison in report.comparisons]
+
+
+def differences(report: Report) -> list[dict[str, Any]]:
+    """The figures behind the forest plot: the method under test less the reference, by task and over tasks."""
+    if report.headline is None:
+        return []
+    rows = [
+        {"name": pair_label(*pair), "cells": _compared(found, run_page(*pair, SUBJECT))}
+        for pair, found in report.headline.by_task.items()
+    ]
+    return rows + [{"name": "mean over tasks", "cells": _compared(report.headline.over_tasks)}] * (len(rows) > 1)
 
 
 def overview(report: Report) -> list[dict[str, Any]]:
@@ -91,7 +106,7 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
         "broken": lost,
         "undefined": list(undefined.values()),
         "stopped": [line for key, line in undefined.items() if stopped(report.undefined[key])],
-        "further": protocol.further(report, comparison),
+        "further": _further(report, comparison),
         "chance": _one_example(comparison),
     }
 
@@ -106,25 +121,69 @@ def _one_example(comparison: Comparison) -> str:
 def _result_row(report: Report, comparison: Comparison, result: MethodResult) -> dict[str, Any]:
     difference = result.difference
     href = run_page(comparison.task, comparison.backbone, result.method)
-    if result.method == REFERENCE:
-        compared = [cell("reference", 0.0), cell("")]
-    elif difference is None:
-        compared = [cell(show.DASH), cell(show.DASH)]
-    else:
-        text = show.interval(difference.low, difference.high)
-        if not difference.has_interval:
-            text = "one seed: none" if difference.n == 1 else "no spread: none"
-        width = difference.high - difference.low
-        compared = [cell(show.signed(difference.mean), difference.mean, href), cell(text, width, href)]
+    is_reference = result.method == REFERENCE
+    compared = [cell("reference", 0.0), cell("")] if is_reference else _compared(difference, href)[:2]
     return {
         "look": report.looks[result.method],
         "cells": [_mean(comparison, result), *compared, cell(str(len(result.values)), len(result.values), href)],
         "seeds": len(result.values),
-        "is_reference": result.method == REFERENCE,
+        "is_reference": is_reference,
         "pairs": difference.n if difference else 0,
     }
+
+
+def _compared(found: Difference | None, href: str | None = None) -> list[Cell]:
+    """A difference, its interval or why there is none, and of how many pairs."""
+    if found is None:
+        return [cell(show.DASH), cell(show.DASH), cell("0", 0)]
+    text = show.interval(found.low, found.high)
+    if not found.has_interval:
+        text = "one seed: none" if found.n == 1 else "no spread: none"
+    return [
+        cell(show.signed(found.mean), found.mean, href),
+        cell(text, found.high - found.low, href),
+        cell(str(found.n), found.n, href),
+    ]
 
 
 def _mean(comparison: Comparison, result: MethodResult) -> Cell:
     href = run_page(comparison.task, comparison.backbone, result.method)
     return cell(show.result(result), result.spread and result.spread.mean, href)
+
+
+def _further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
+    """Other metrics and splits of a task, as means ± spread over seeds; None where there are none."""
+    runs = report.by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
+    splits = sorted(
+        name.removesuffix("_examples") for name in runs if name.startswith("test") and name.endswith("_examples")
+    )
+    columns = {
+        f"{split}_{metric}": _title(split, metric)
+        for split in splits
+        for metric in METRICS
+        if f"{split}_{metric}" in runs and (split, metric) != ("test", comparison.primary)
+    }
+    if not columns:
+        return None
+    rows = []
+    for result in comparison.results:
+        of_method = runs[runs["method"] == result.method]
+        href = run_page(comparison.task, comparison.backbone, result.method)
+        ended = not result.values and all(map(stopped, result.undefined.values()))
+        lost = cell(show.result(result), None, href) if ended else None
+        cells = [lost or _mean_of(of_method[name], href) for name in columns]
+        rows.append({"look": report.looks[result.method], "cells": cells})
+    return {"columns": list(columns.values()), "rows": rows}
+
+
+def _title(split: str, metric: str) -> str:
+    if split == BEST_EPOCH:
+        return f"{metric_label(metric)}, best epoch on test"
+    where = split.removeprefix("test").removeprefix("_")
+    return f"{metric_label(metric)}, {where}" if where else metric_label(metric)
+
+
+def _mean_of(values: pd.Series, href: str) -> Cell:
+    defined = [float(value) for value in values.dropna()]
+    found = over_seeds(defined) if defined else None
+    return cell(show.over_seeds(found), found and found.mean, href)

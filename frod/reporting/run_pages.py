@@ -21,9 +21,9 @@ from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page
-from frod.reporting.protocol import trials_of
 from frod.reporting.rendering import render
 from frod.reporting.report import Report
+from frod.reporting.run_section import trials_of
 
 UP = "../../../"
 """From such a page to the report's folder."""

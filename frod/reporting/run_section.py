@@ -1,27 +1,38 @@
-"""What was run: data and budget, learning rates and settings, as the records and histories have them."""
+"""What was run: data and budget, learning rates and their choice, machine and code, as the records have them."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.evaluation.runs import pair_label
+from frod.evaluation.runs import pair_label, word
 from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
-from frod.reporting.naming import run_page
+from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
 from frod.reporting.sentences import number
+
+PROTOCOLS = {
+    "audited": "Audited protocol: what was chosen was chosen on validation; test was read once, after the last step.",
+    "released": (
+        "Released protocol, as in the authors’ scripts: test was looked at after every epoch. The figures are those of "
+        "the last epoch; beside them, labelled, stand those of the epoch that was best on test itself, which is too "
+        "good by as much as the choice can gain."
+    ),
+}
 
 
 def budgets(report: Report) -> list[dict[str, Any]]:
     """A row per task: examples of each split, and the budget that all methods had; links lead to the first method."""
     trained_on: dict[tuple[str, str], set[int]] = {}
     for key, record in report.records.items():
-        trained_on.setdefault(key[:2], set()).update(_trained_on(record))
+        known = (record.get("budget") or {}).get("train_examples")
+        trained_on.setdefault(key[:2], set()).update(set() if known is None else {known})
     return [_budget(report, pair, runs, trained_on[pair]) for pair, runs in report.by_task.items()]
 
 
@@ -56,11 +67,6 @@ def _budget(report: Report, pair: tuple[str, str], runs: pd.DataFrame, trained_o
         "orders": [f"seed {seed}: {order[:8]}" for seed, order in runs.groupby("seed")["order_sha256"].first().items()],
         "source": _source(manifest),
     }
-
-
-def _trained_on(record: Mapping[str, Any]) -> set[int]:
-    known = (record.get("budget") or {}).get("train_examples")
-    return set() if known is None else {known}
 
 
 def _source(manifest: Mapping[str, Any]) -> str:
@@ -120,3 +126,106 @@ def training(report: Report) -> list[str]:
         found[text] = found.get(text, 0) + 1
     lines = {text: runs for text, runs in found.items() if text}
     return [text if len(lines) == 1 else f"{text} ({number(runs, 'run')})" for text, runs in lines.items()]
+
+
+def rates_chosen(report: Report) -> list[str]:
+    """Sentences on how the learning rates came about."""
+    said = []
+    if report.tuning:
+        numbers = sorted({len(chosen["trials"]) for chosen in report.tuning.values()})
+        seeds = sorted({chosen["seed"] for chosen in report.tuning.values()})
+        said.append(
+            f"By trials, {' or '.join(map(str, numbers))} a task, as many for every method, each a training on seed "
+            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, and where "
+            "none has a figure the first. All trials are below."
+        )
+    if len(report.tuning) < report.summary.groupby(["task", "backbone", "method"]).ngroups:
+        said.append(report.suite.get("rates_chosen") or "Not stated in the suite file.")
+    return said
+
+
+def trials(report: Report) -> list[dict[str, Any]]:
+    """A row for each tuned method of each task: its trials in the grid's order, the chosen one marked."""
+    return [
+        {
+            "task": comparison.task,
+            "pair": pair_label(comparison.task, comparison.backbone),
+            "look": report.looks[method],
+            "href": run_page(comparison.task, comparison.backbone, method),
+        }
+        | found
+        for comparison in report.comparisons
+        for method in report.methods
+        if (found := trials_of(report, comparison.task, comparison.backbone, method))
+    ]
+
+
+def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str, Any] | None:
+    """The trials of one method on one task; None where its rates were given."""
+    chosen = report.tuning.get((task, backbone, method))
+    if not chosen:
+        return None
+    whole = any(trial["validation"] is not None for trial in chosen["trials"])
+    return {
+        "metric": metric_label(chosen["metric"]),
+        "seed": chosen["seed"],
+        "taken": "The best was taken." if whole else "None has a figure: the first one’s rates were taken.",
+        "trials": [
+            {
+                "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
+                "value": word(trial["undefined"]) if trial["undefined"] else show.points(trial["validation"]),
+                "chosen": index == chosen["index"],
+            }
+            for index, trial in enumerate(chosen["trials"])
+        ],
+    }
+
+
+def environment(report: Report) -> list[tuple[str, list[str]]]:
+    """What ran the suite; several values where runs differ, each with how many runs it holds for."""
+    wanted = (
+        ("git commit", lambda r: _commit(r["code"])),
+        ("code hash", lambda r: str(r["code"]["hash"])[:12]),
+        ("python", lambda r: r["environment"].get("python")),
+        ("platform", lambda r: r["environment"].get("platform")),
+        ("processor", lambda r: r["environment"].get("processor")),
+        ("numerics", lambda r: r["environment"].get("numerics") or "native"),
+        ("accelerator", lambda r: r["environment"].get("accelerator") or "none"),
+        ("threads", lambda r: r["environment"].get("threads")),
+        ("deterministic", lambda r: r["environment"].get("deterministic")),
+    )
+    records = [report.records[key] for key in sorted(report.records)]
+    rows = [(name, _tally([show.plain(read(record)) for record in records])) for name, read in wanted]
+    resumed = sum(bool(record.get("resumed_from_step")) for record in records)
+    if resumed:
+        rows.append(("resumed", [f"{number(resumed, 'run')} went on from a checkpoint"]))
+    started = sorted(str(record["started"]) for record in records if record.get("started"))
+    finished = sorted(str(record["finished"]) for record in records if record.get("finished"))
+    if started and finished:
+        rows.append(("when", [f"{_moment(started[0])} to {_moment(finished[-1])}"]))
+    return rows
+
+
+def _moment(text: str) -> str:
+    """A time to the second; ISO times of one offset sort as text, and records are written in UTC."""
+    return re.sub(r"\.\d+", "", text).replace("T", " ").replace("+00:00", " UTC")
+
+
+def _commit(code: Mapping[str, Any]) -> str:
+    commit = str(code.get("git_commit") or "not in a git repository")[:12]
+    return f"{commit}, with uncommitted changes" if code.get("git_dirty") else commit
+
+
+def _tally(values: Sequence[str]) -> list[str]:
+    counted = {value: values.count(value) for value in values}
+    if len(counted) == 1:
+        return list(counted)
+    return [f"{value} ({number(times, 'run')})" for value, times in counted.items()]
+
+
+def packages(report: Report) -> list[tuple[str, list[str]]]:
+    """Installed packages with their versions, several where runs differ."""
+    records = [report.records[key] for key in sorted(report.records)]
+    installed = [record["environment"].get("packages") or {} for record in records]
+    names = sorted({name for packages in installed for name in packages})
+    return [(name, _tally([show.plain(packages.get(name)) for packages in installed])) for name in names]

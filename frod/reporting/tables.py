@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 from frod.evaluation.runs import RunKey
 from frod.provenance.records import machine
-from frod.reporting.comparison import Comparison, Headline
 from frod.reporting.curves import thin
+from frod.reporting.report import Report
 
 CURVE_POINTS = 100
 DIGESTS = ("adapter.safetensors", "predictions.parquet")
@@ -59,26 +59,19 @@ def runs_json(records: Mapping[RunKey, Mapping[str, Any]]) -> str:
     return '{\n  "layout": 1,\n  "runs": {\n' + ",\n".join(lines) + "\n  }\n}\n"
 
 
-def metrics_json(
-    comparisons: Sequence[Comparison],
-    headline: Headline | None,
-    claims: Mapping[str, Any],
-    *,
-    runs: int,
-    missing: int,
-    undefined: int,
-) -> str:
+def metrics_json(report: Report) -> str:
     """Means over seeds and differences to the reference by task, and the claims' figures, flat, for `dvc metrics`.
 
     Fractions, not points, under TASK/BACKBONE/METHOD/WHAT; what is undefined has no key, and `undefined` says of how
     many runs. Under claims/ID stand the main figures in their own units, and `supported`: 1 or 0, no key where the
     claim cannot be tested; under same_budget 1 or 0.
     """
-    values: dict[str, Any] = {"runs": runs, "runs_missing": missing, "runs_undefined": undefined}
-    values["same_budget"] = int(claims["budget"]["same"])
-    if headline is not None:
-        values["mean_difference_over_tasks"] = headline.over_tasks.mean
-    for comparison in comparisons:
+    values: dict[str, Any] = {"runs": len(report.summary), "runs_missing": len(report.missing)}
+    values["runs_undefined"] = len(report.undefined)
+    values["same_budget"] = int(report.claims["budget"]["same"])
+    if report.headline is not None:
+        values["mean_difference_over_tasks"] = report.headline.over_tasks.mean
+    for comparison in report.comparisons:
         for result in comparison.results:
             prefix = f"{comparison.task}/{comparison.backbone}/{result.method}"
             if result.spread is not None:
@@ -90,7 +83,7 @@ def metrics_json(
                 values[f"{prefix}/difference"] = result.difference.mean
                 values[f"{prefix}/difference_low"] = result.difference.low
                 values[f"{prefix}/difference_high"] = result.difference.high
-    values |= _claimed(claims)
+    values |= _claimed(report.claims)
     defined = {key: _rounded(value) for key, value in values.items() if math.isfinite(value)}
     return json.dumps(defined, indent=2, allow_nan=False) + "\n"
 

@@ -87,7 +87,7 @@ def commands(folder):
     trials = [option for i in (0, 1) for option in ("--trial", f"{METHOD}/tune/trial-{i}.json")]
     inputs = ["--backbone", MODEL, "--task", TASK, "--basis", BASIS, "--rates", f"{METHOD}/tune/rates.json"]
     given = ["--params", json.dumps(params)]
-    made = ["--tasks", "data/tasks", "--summary", SUMMARY, "--dag", "docs/dag.svg", "--out", "elsewhere/report"]
+    made = ["--tasks", "data/tasks", "--summary", SUMMARY, "--out", "elsewhere/report"]
     return {
         "task": ["--spec", spec, "--backbone", MODEL, "--out", "elsewhere/task"],
         "tune": [*trials, "--out", "elsewhere/rates.json"],

@@ -22,7 +22,9 @@ sys.path.append(str(ROOT / "tests" / "unit" / "reporting"))
 import synthetic  # noqa: E402
 
 from frod.evaluation.runs import RunKey  # noqa: E402
-from frod.reporting import dag, latex, markdown, page  # noqa: E402
+from frod.reporting import page  # noqa: E402
+from frod.reporting.report import Report  # noqa: E402
+from frod.reporting.text_tables import latex, markdown  # noqa: E402
 
 PLAIN = "letters"
 HOSTILE = (
@@ -63,18 +65,17 @@ def build(end, out):
             "index": 0, "seed": 100, "rates": {"lr_scale": 0.1}, "validation": None, "metric": "accuracy",
         }
     }  # fmt: skip
-    return page.build(
-        summary,
-        found.histories,
-        records,
-        suite,
-        out,
+    report = Report(
+        summary=summary,
+        histories=found.histories,
+        records=records,
+        suite=suite,
         claims=ending(found.claims, end),
         manifests={key: ending(manifest, end) for key, manifest in found.manifests.items()},
         tuning=tuning,
         spectra=found.spectra,
-        dag=dag.draw([(f"{a}{end}", f"{b}{end}") for a, b in synthetic.edges()]),
     )
+    return page.write(report, out)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +196,6 @@ def test_tables_keep_their_cells_and_have_no_formula(reports):
             assert not re.match(r"[=+\-@\t\r]", cell) or re.fullmatch(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|-?inf", cell), cell
 
 
-@pytest.mark.parametrize("escape", [latex.escape, markdown.escape])
+@pytest.mark.parametrize("escape", [latex, markdown])
 def test_an_escaped_text_is_one_line(escape):
     assert "\n" not in escape(HOSTILE) and "\r" not in escape(HOSTILE)

@@ -63,7 +63,7 @@ def finish(project: Path, runs: list[Path], *, track: bool) -> None:
     with contextlib.chdir(project):
         summarise.summarise(params, summary)
     # By the project's own package, whose commit the report names.
-    options = {"params": params, "tasks": "data/tasks", "summary": summary, "dag": "docs/dag.svg", "out": report}
+    options = {"params": params, "tasks": "data/tasks", "summary": summary, "out": report}
     _frod(project, "report", *(f"--{name}={value}" for name, value in options.items()))
     if track:  # apart: MLflow keeps what it has opened under a relative name
         _frod(project, "track", "results/tiny")

@@ -101,7 +101,7 @@ class Project:
             "cores: 2\nrerun-incomplete: true\nkeep-going: true\n"
         )
         (root / "docs").mkdir()
-        (root / "docs" / "dag.svg").write_text("<svg/>\n")
+        (root / "docs" / "note.txt").write_text("one\n")
         project.set_params()
         project.run("git", "init", "-b", "main")
         project.run("git", "config", "user.name", "test")

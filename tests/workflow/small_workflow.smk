@@ -101,7 +101,7 @@ rule summarise:
 rule report:
     input:
         summary=f"results/{SUITE}/summary.json",
-        dag="docs/dag.svg",
+        note="docs/note.txt",
     output:
         f"reports/{SUITE}/index.html",
         f"reports/{SUITE}/metrics.json",

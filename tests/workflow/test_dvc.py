@@ -56,7 +56,7 @@ def test_clone_and_pull_leave_nothing_to_do_and_an_edit_reruns_what_it_must(clon
 
 
 def test_an_edit_before_the_first_look_is_not_hidden_by_the_common_time(clone):
-    clone.edit("docs/dag.svg", "<svg/>", "<svg></svg>")
+    clone.edit("docs/note.txt", "one", "another")
     assert clone.made("snakemake") == AFTER_TRAIN
     shutil.rmtree(clone.root / ".snakemake")
     clone.set_params(lr=2)

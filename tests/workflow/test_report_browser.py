@@ -12,7 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "reporting"))
 import synthetic
 
-from frod.reporting import dag, page
+from frod.reporting import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -32,17 +32,7 @@ def address(tmp_path_factory):
         record.parent.mkdir(parents=True)
         record.write_text("{}")
     out = root / "reports" / "smoke"
-    page.build(
-        results.summary,
-        results.histories,
-        results.records,
-        results.suite,
-        out,
-        claims=results.claims,
-        manifests=results.manifests,
-        spectra=results.spectra,
-        dag=dag.draw(synthetic.edges()),
-    )
+    page.write(results, out)
     return (out / "index.html").as_uri()
 
 
@@ -210,7 +200,9 @@ def test_without_script_all_is_there_to_be_read(browser, pages):
         for address in pages:
             opened(browser, address, 1200)
             assert not browser.find_elements("css selector", "button, input, select")
-            assert browser.find_element("css selector", "table").is_displayed()
+            for fold in browser.find_elements("css selector", "summary"):
+                fold.click()
+            assert all(table.is_displayed() for table in browser.find_elements("css selector", "table"))
             assert not browser.find_elements("css selector", "tr[hidden]")
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
@@ -267,7 +259,7 @@ def test_nothing_is_cut_in_print(browser, pages):
     for address in pages:
         opened(browser, address, 703)
         widths = browser.execute_script(
-            "return [...document.querySelectorAll('table, .dag svg')].map(t => t.getBoundingClientRect().right)"
+            "return [...document.querySelectorAll('table, svg')].map(t => t.getBoundingClientRect().right)"
         )
         shown = browser.execute_script(
             """return [...document.querySelectorAll("nav, .controls")].filter(e => e.checkVisibility()).length"""

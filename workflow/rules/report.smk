@@ -7,7 +7,6 @@ rule report:
         summary=rules.summarise.output.summary,
         rates=files_of_rates(),
         spectra=files_of_spectra(),
-        dag="docs/dag.svg",
     output:
         page=report(
             f"{REPORTS}/index.html",
@@ -70,5 +69,5 @@ rule report:
     message:
         "report of the suite"
     shell:
-        "python -m frod report --params {params.config:q} --tasks {params.tasks:q} --summary {input.summary:q} --dag {input.dag:q}"
+        "python -m frod report --params {params.config:q} --tasks {params.tasks:q} --summary {input.summary:q}"
         " --out $(dirname {output.page:q}) > {log:q} 2>&1"

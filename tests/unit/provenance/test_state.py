@@ -284,18 +284,18 @@ def test_nothing_is_touched_while_another_snakemake_works(here, capsys):
 
 
 def test_an_input_outside_the_stages_counts_by_content_unless_ancient(here, empty):
-    for name in ("docs/dag.svg", "mlflow.db", "store.json"):
+    for name in ("docs/note.txt", "mlflow.db", "store.json"):
         here.put(name if "." in name else name + ".txt", "x")
-    inputs = (DATA, "docs/dag.svg", "mlflow.db", "store.json")
+    inputs = (DATA, "docs/note.txt", "mlflow.db", "store.json")
     here.make_all()
     here.job(RUN, "run", inputs=inputs)
     here.save(ancient=["store.json"])
     empty.checkout(here.snapshot())
-    for name, text in (("docs/dag.svg", "x"), ("mlflow.db", "other"), ("store.json", "other")):
+    for name, text in (("docs/note.txt", "x"), ("mlflow.db", "other"), ("store.json", "other")):
         empty.put(name, text)
     empty.restore()
     assert empty.params(RUN) == "1"
-    empty.put("docs/dag.svg", "other")
+    empty.put("docs/note.txt", "other")
     empty.put(DATA, "touched")  # anything, to make it look
     empty.restore()
     assert empty.params(RUN) == "unknown"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 import synthetic_claims
 
 from frod.evaluation.runs import RunKey
+from frod.reporting.report import Report
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
 BASE = {"digit_vit": 1_205_000, "minilm": 22_565_376, "micro_llama": 803_072}
@@ -37,21 +38,7 @@ TUNERS = {
 STEPS = 180
 
 
-@dataclass
-class Results:
-    """What `frod.reporting.page.build` takes."""
-
-    summary: pd.DataFrame
-    histories: dict[RunKey, pd.DataFrame]
-    records: dict[RunKey, dict[str, Any]]
-    suite: dict[str, Any]
-    manifests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    tuning: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
-    claims: dict[str, Any] = field(default_factory=lambda: synthetic_claims.around([]))
-    spectra: dict[tuple[str, str, str], pd.DataFrame] = field(default_factory=dict)
-
-
-def results(*, rename: dict[str, str] | None = None) -> Results:
+def results(*, rename: dict[str, str] | None = None) -> Report:
     """All of it; `rename` gives tasks, methods or backbones other names."""
     called = rename or {}
     planned = [
@@ -77,12 +64,12 @@ def results(*, rename: dict[str, str] | None = None) -> Results:
                 if (task, method, seed) == ("cola", "lora", 1):
                     histories[key].loc[60:66, "loss"] = math.nan
                 records[key] = _record(key, method)
-    return Results(
-        pd.DataFrame(rows),
-        histories,
-        records,
-        _suite(planned, called),
-        _manifests(called),
+    return Report(
+        summary=pd.DataFrame(rows),
+        histories=histories,
+        records=records,
+        suite=_suite(planned, called),
+        manifests=_manifests(called),
         claims=synthetic_claims.claims(called),
         spectra={
             (called.get("digits", "digits"), "digit_vit", called.get(method, method)): synthetic_claims.spectrum(method)
@@ -91,7 +78,7 @@ def results(*, rename: dict[str, str] | None = None) -> Results:
     )
 
 
-def diverged(found: Results, lost: dict[RunKey, int]) -> Results:
+def diverged(found: Report, lost: dict[RunKey, int]) -> Report:
     """The same with some runs diverged at a step: no figures, a loss that grows without bounds, a history to there."""
     summary, histories, records = found.summary.copy(), dict(found.histories), dict(found.records)
     figures = [name for name in summary if name.startswith(("test", "validation"))]
@@ -215,26 +202,3 @@ def _manifests(called: dict[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
         }
         for (task, backbone), (_, _, _, examples) in TASKS.items()
     }
-
-
-def edges() -> list[tuple[str, str]]:
-    """A rule graph with arrows that pass several layers."""
-    return [
-        ("fetch_model", "prepare_task"),
-        ("fetch_model", "extract_basis"),
-        ("fetch_model", "train"),
-        ("prepare_task", "pretrain"),
-        ("prepare_task", "train"),
-        ("prepare_task", "evaluate"),
-        ("prepare_task", "report"),
-        ("pretrain", "extract_basis"),
-        ("pretrain", "train"),
-        ("extract_basis", "train"),
-        ("tracking_store", "train"),
-        ("train", "evaluate"),
-        ("train", "report"),
-        ("evaluate", "summarise"),
-        ("evaluate", "report"),
-        ("summarise", "report"),
-        ("report", "all"),
-    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, StrictUndefined
 
-from frod.reporting.drawings import DIFFERENCE, KINDS
+from frod.reporting.figures import DIFFERENCE, KINDS
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 

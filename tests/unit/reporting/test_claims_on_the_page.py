@@ -1,9 +1,9 @@
-"""The page's first table is the claims: verdicts in words, not by colour alone, and each leads to its figures."""
+"""The page opens with the differences as a picture and the claims: verdicts in words, and each leads to its figures."""
 
 import re
+from dataclasses import replace
 
 import pytest
-import synthetic
 from test_page import build, read
 
 from frod.reporting import verdicts
@@ -31,20 +31,40 @@ def test_a_verdict_in_words(verdict, finding, words):
     assert verdicts.in_words({"verdict": verdict, "finding": finding}) == words
 
 
-def test_the_first_table_is_the_claims(results, html):
-    table = re.search(r"<table.*?</table>", html, re.DOTALL).group()
-    text = "".join(read(table).words)
-    for claim in results.claims["claims"]:
-        assert claim["title"] in text and claim["reason"] in text and verdicts.in_words(claim) in text
+def test_every_claim_has_a_line_with_its_verdict_and_unfolds_why(results, html):
+    claims = re.search(r'<ul class="verdicts">.*?\n</ul>', html, re.DOTALL).group()
+    lines = [re.sub(r"<.*?>", "", line) for line in re.findall(r"<summary>.*?</summary>", claims)]
+    assert [line.partition(" The claim")[0] for line in lines] == [
+        "~ undecided",
+        "✓ supported",
+        "✗ contradicted",
+        "? cannot be tested",
+    ]
+    assert all(claim["title"] in line for claim, line in zip(results.claims["claims"], lines, strict=True))
+    text = "".join(read(claims).words)
+    assert all(claim["reason"] in text for claim in results.claims["claims"])
     assert "mean difference: −1.71 [−4.66,\u00a01.24]\u00a0points, n\u00a0=\u00a04" in text
-    links = {link[1:] for link in read(table).links}
+    links = {link[1:] for link in read(claims).links}
     assert links == {f"claim-{claim['id'].replace('_', '-')}" for claim in results.claims["claims"]}
     assert links <= set(read(html).ids)
 
 
+def test_the_picture_comes_first_with_its_figures_in_a_table_behind(results, html):
+    """The difference of each task, held against pandas, with a link to the runs it is of."""
+    assert html.index('id="claims"') < html.index("<svg") < html.index('class="verdicts"')
+    table = read(re.search(r"<table.*?</table>", html, re.DOTALL).group())
+    wide = results.summary.pivot_table(index=["task", "seed"], columns="method", values="test", sort=False)
+    means = (wide["frod"] - wide["full_ft"]).groupby("task", sort=False).mean()
+    text = re.sub(r"\s+", " ", " ".join(table.words))
+    for task, backbone in results.by_task:
+        assert f"{task} on {backbone} {100 * means[task]:+.1f}".replace("-", "−") in text
+        assert f"runs/{task}/{backbone}/frod.html" in table.links
+    assert f"mean over tasks {100 * means.mean():+.1f}".replace("-", "−") in text and "one seed: none" in text
+
+
 def test_the_limits_stand_right_below_the_verdicts(results, html):
-    between = html[html.index("</table>") : html.index('aria-label="Summary"')]
-    text = "".join(read(between.removeprefix("</table>").rpartition("</section>")[0]).words)
+    limits = re.search(r'</ul>\n(<div id="limits".*?</div>)', html, re.DOTALL).group(1)
+    text = "".join(read(limits).words)
     assert "A verdict is on this suite alone" in text
     assert all(line in text for line in results.suite["cannot_show"])
 
@@ -60,7 +80,5 @@ def test_a_claim_s_tables_link_to_runs_where_there_are_any(html):
 
 
 def test_without_claims_the_page_says_so(results, tmp_path):
-    bare = synthetic.results()
-    bare.claims = bare.claims | {"claims": []}
-    build(bare, tmp_path)
+    build(replace(results, claims=results.claims | {"claims": []}), tmp_path)
     assert "No claim was tested." in (tmp_path / "index.html").read_text()

@@ -21,9 +21,8 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("workflow/suites").mkdir(parents=True)
     Path("workflow/suites/two.yaml").write_text(yaml.safe_dump(SUITE))
-    for name in ("summary.parquet", "dag.svg"):
-        Path(name).touch()
-    where = {"tasks": Path("tasks"), "summary": Path("summary.parquet"), "dag": Path("dag.svg"), "out": Path("out")}
+    Path("summary.parquet").touch()
+    where = {"tasks": Path("tasks"), "summary": Path("summary.parquet"), "out": Path("out")}
     with pytest.raises(ValueError, match=r"^tasks/digits/digit_vit/manifest\.json, .* and 3 more: not there"):
         collect.build(load({"suite": "two"}), {"suite": "two"}, **where)
     assert not Path("out").exists()

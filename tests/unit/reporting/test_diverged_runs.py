@@ -19,8 +19,8 @@ from test_terminal_table import printed
 from test_text_tables import plain, rendered
 
 from frod.evaluation.runs import RunKey, undefined
-from frod.reporting import figures, line_figures
 from frod.reporting.comparison import compare, costs, headline
+from frod.reporting.figures import lines, seeds
 from frod.reporting.naming import looks
 
 FROD = RunKey("digits", "digit_vit", "frod", 2)
@@ -150,7 +150,7 @@ def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
     held = [(step, 2.0 / step) for step in range(1, 6)]
     gone = [(1, 2.0), (2, 1e9), (3, math.nan)]
     curves = {"frod": {0: held, 1: gone}, "lora": {0: [(1, math.nan)]}}
-    drawing = line_figures.lines(curves, looks(METHODS), title="t", axis="loss", ended={"frod": (1,), "lora": (0,)})
+    drawing = lines.draw(curves, looks(METHODS), title="t", axis="loss", ended={"frod": (1,), "lora": (0,)})
     root = ElementTree.fromstring(drawing.render())
     assert "1000000" not in drawing.render(), "a tick of the loss that grew without bounds"
     assert not [path for path in root.iter(f"{SVG}path") if "nan" in path.get("d")]
@@ -163,7 +163,7 @@ def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
 
 def test_a_method_without_any_figure_keeps_its_row_among_the_seeds(broken):
     comparison = next(c for c in compare(broken.summary, METHODS) if c.task == "cola")
-    drawing = figures.dots(comparison, looks(METHODS))
+    drawing = seeds.draw(comparison, looks(METHODS))
     texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
     assert texts.count("diverged") == 1 and "LoRA" in texts
     assert "LoRA: diverged, diverged, diverged" in drawing.description

@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from frod.reporting import figures, line_figures, pareto
+from frod.reporting.collect import Spectra
 from frod.reporting.comparison import compare, headline
+from frod.reporting.figures import difference, lines, pareto, seeds, spectrum
+from frod.reporting.figures.axes import Drawing, Scale, legible, log_ticks, nice_ticks, tick_label
 from frod.reporting.naming import looks
-from frod.reporting.spectra import Spectra, median_spectrum
-from frod.reporting.svg import Drawing, Scale, log_ticks, nice_ticks, tick_label
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,7 +27,7 @@ def hints(drawing):
 
 
 def test_every_seed_is_a_marker(comparisons):
-    drawing = figures.dots(comparisons[0], looks(METHODS))
+    drawing = seeds.draw(comparisons[0], looks(METHODS))
     found = hints(drawing)
     assert len(found) == 12 + 4, "and a bar for each mean"
     frod = comparisons[0].of("frod").values
@@ -35,26 +35,45 @@ def test_every_seed_is_a_marker(comparisons):
 
 
 def test_the_forest_has_every_pair_and_one_row_more_for_the_mean(comparisons):
-    drawing = figures.forest(headline(comparisons), looks(METHODS))
+    drawing = difference.draw(headline(comparisons), looks(METHODS), 1.0)
     assert len([hint for hint in hints(drawing) if ", seed " in hint]) == 3 + 3 + 3 + 1
     assert len({hint for hint in hints(drawing) if ", mean of " in hint}) == 4 + 1
     texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
-    assert "mean over tasks" in texts and "sums on micro_llama" in texts
+    assert "mean over 4 tasks" in texts and "sums on micro_llama" in texts
 
 
-def test_an_interval_that_leaves_the_axis_is_cut_not_hidden(results):
-    two = results.summary[results.summary["seed"] != 3]
-    top = headline(compare(two, METHODS))
-    low, high = figures._forest_range(top)
-    widest = max(100 * (d.high - d.low) for d in top.by_task.values() if d.has_interval)
-    data = [0.0] + [100 * value for d in top.by_task.values() for value in d.each]
-    assert high - low < widest, "an interval of one degree of freedom would set the scale"
-    assert low < min(data) and high > max(data)
+def test_an_interval_that_leaves_the_axis_is_cut_not_hidden():
+    low, high = legible([-2.0, 1.0], [-40.0, 38.0], room=1.5)
+    assert high - low < 78, "an interval of one degree of freedom would set the scale"
+    assert low < -2 - 1.5 * 3 and high > 1 + 1.5 * 3
+    assert legible([-2.0, 1.0], [-3.0], room=1.5)[0] == pytest.approx(-3 - 0.06 * 4), "one that is near is whole"
+
+
+def test_the_margin_is_a_band_and_the_mean_a_diamond_as_wide_as_its_interval(comparisons):
+    top = headline(comparisons)
+    root = ElementTree.fromstring(difference.draw(top, looks(METHODS), 1.0).render())
+    (band,) = (rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "band")
+    ticks = {
+        float(text.text.replace("−", "-")): float(text.get("x"))
+        for text in root.iter(f"{SVG}text")
+        if re.fullmatch(r"−?\d+", text.text)
+    }
+    (a, at), (b, bt) = sorted(ticks.items())[0], sorted(ticks.items())[-1]
+
+    def place(points):
+        return at + (points - a) / (b - a) * (bt - at)
+
+    assert float(band.get("x")) == pytest.approx(place(-1), abs=0.1)
+    (diamond,) = (path for path in root.iter(f"{SVG}path") if "mean of 4" in (path.findtext(f"{SVG}title") or ""))
+    corners = [float(x) for x in re.findall(r"[ML](-?[\d.]+)", diamond.get("d"))]
+    mean = top.over_tasks
+    assert corners[0] == pytest.approx(place(100 * mean.low), abs=0.2)
+    assert corners[1:3] == pytest.approx([place(100 * mean.mean), place(100 * mean.high)], abs=0.2)
 
 
 def test_lines_break_where_a_loss_is_nan():
     curve = [(1, 1.0), (2, 1.5), (3, math.nan), (4, 2.0), (5, 2.5)]
-    drawing = line_figures.lines({"frod": {0: curve}}, looks(["frod"]), title="t", axis="loss")
+    drawing = lines.draw({"frod": {0: curve}}, looks(["frod"]), title="t", axis="loss")
     paths = [path.get("d") for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path")]
     assert sum(re.fullmatch(r"M[^MLZ]+L[^MLZ]+M[^MLZ]+L[^MLZ]+", d) is not None for d in paths) == 1
     assert not [d for d in paths if "nan" in d], "nor is there a marker where there is no value"
@@ -62,18 +81,18 @@ def test_lines_break_where_a_loss_is_nan():
 
 @pytest.mark.parametrize("curves", [{}, {"frod": {0: []}}, {"frod": {0: [(1, math.nan)]}}, {"frod": {0: [(1, 0.5)]}}])
 def test_lines_with_little_or_nothing_to_draw(curves):
-    ElementTree.fromstring(line_figures.lines(curves, looks(["frod"]), title="t", axis="loss").render())
+    ElementTree.fromstring(lines.draw(curves, looks(["frod"]), title="t", axis="loss").render())
 
 
 def test_every_mark_of_every_figure_says_what_it_is(comparisons):
     curves = {"frod": {1: [(1, 2.0), (2, 1.0)], 2: [(1, 3.0), (2, 2.0)]}, "lora": {1: [(1, 2.5), (2, 1.5)]}}
     appearance = looks(METHODS)
     drawings = [
-        figures.dots(comparisons[0], appearance),
-        figures.forest(headline(comparisons), appearance),
-        line_figures.lines(curves, appearance, title="t", axis="loss"),
-        line_figures.spectrum({"lora": [(0, 1.0), (1, 0.1)]}, appearance, title="t"),
-        pareto.scatter(comparisons[0], dict.fromkeys(METHODS, 1000), appearance),
+        seeds.draw(comparisons[0], appearance),
+        difference.draw(headline(comparisons), appearance, 1.0),
+        lines.draw(curves, appearance, title="t", axis="loss"),
+        spectrum.draw({"lora": [(0, 1.0), (1, 0.1)]}, appearance, title="t"),
+        pareto.draw(comparisons[0], dict.fromkeys(METHODS, 1000), appearance),
     ]
     legends = [0, 0, 2, 1, 4]  # markers beside the names they mean
     for drawing, in_legend in zip(drawings, legends):
@@ -98,7 +117,7 @@ def test_the_front_holds_what_no_other_beats(points, expected):
 
 def test_accuracy_stands_over_the_logarithm_of_trained_parameters(comparisons):
     trained = {"full_ft": 1_000_000, "frod": 10_000, "lora": 1_000, "linear_probe": 100}
-    drawing = pareto.scatter(comparisons[0], trained, looks(METHODS))
+    drawing = pareto.draw(comparisons[0], trained, looks(METHODS))
     at = {}
     for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path"):
         title = path.find(f"{SVG}title")
@@ -107,16 +126,16 @@ def test_accuracy_stands_over_the_logarithm_of_trained_parameters(comparisons):
             at[title.text.split(":")[0]] = (min(corners) + max(corners)) / 2
     gap = at["LoRA"] - at["linear probe"]
     assert at["full fine-tuning"] - at["LoRA"] == pytest.approx(3 * gap, abs=1)
-    assert pareto.scatter(comparisons[0], {**dict.fromkeys(METHODS, 0), "frod": 5}, looks(METHODS)) is None
+    assert pareto.draw(comparisons[0], {**dict.fromkeys(METHODS, 0), "frod": 5}, looks(METHODS)) is None
 
 
 def test_a_spectrum_is_the_median_over_layers_of_values_over_the_largest():
     table = pd.DataFrame({"singular_values": [[4.0, 2.0, 1.0, 0.0], [2.0, 2.0], [0.0, 0.0], [8.0, 4.0, 4.0, 4.0]]})
-    found = dict(median_spectrum(table))
+    found = dict(spectrum.median_spectrum(table))
     assert found[0] == 1.0
     assert found[0.5] == 0.5, "of 0.5, 1 and 0.5; the layer that did not change is left out"
     assert found[1.0] == 0.5, "of 0, 1 and 0.5"
-    assert median_spectrum(table.iloc[2:3]) == []
+    assert spectrum.median_spectrum(table.iloc[2:3]) == []
 
 
 def test_spectra_are_read_when_they_are_asked_for(tmp_path):

@@ -1,0 +1,77 @@
+"""The figures of a report: a kind a file, what they share in `axes`."""
+
+from __future__ import annotations
+
+from frod.evaluation.runs import pair_label, stopped
+from frod.reporting.comparison import Comparison
+from frod.reporting.curves import by_method, measured, thin
+from frod.reporting.figures import difference, lines, pareto, seeds, spectrum
+from frod.reporting.figures.axes import Drawing
+from frod.reporting.naming import file_name, metric_axis
+from frod.reporting.report import Report
+
+KINDS = ("seeds", "pareto", "loss", "validation", "spectrum")
+"""Of the figures of one task."""
+DIFFERENCE = "difference"
+"""Name of the figure over all tasks."""
+
+
+def names_of(task: str, backbone: str) -> dict[str, str]:
+    """Names of the figures of one task by kind, without suffix; not every task has all of them."""
+    return {kind: file_name(kind, task, backbone) for kind in KINDS}
+
+
+def draw(report: Report) -> dict[str, Drawing]:
+    """All figures by name."""
+    drawn: dict[str, Drawing | None] = {}
+    if report.headline is not None:
+        drawn[DIFFERENCE] = difference.draw(report.headline, report.looks, report.claims["margin_points"])
+    for comparison in report.comparisons:
+        names = names_of(comparison.task, comparison.backbone)
+        runs = report.by_task[comparison.task, comparison.backbone].drop_duplicates("method")
+        trained = dict(zip(runs["method"], runs["trainable_parameters"].astype(int)))
+        drawn |= {
+            names["seeds"]: seeds.draw(comparison, report.looks),
+            names["pareto"]: pareto.draw(comparison, trained, report.looks),
+            **_over_steps(report, comparison, names),
+            names["spectrum"]: _spectrum(report, comparison),
+        }
+    return {name: drawing for name, drawing in drawn.items() if drawing is not None}
+
+
+def _over_steps(report: Report, comparison: Comparison, names: dict[str, str]) -> dict[str, Drawing]:
+    """The loss, and the metric that was watched while training, where one was."""
+    where = pair_label(comparison.task, comparison.backbone)
+    found = by_method(report.histories, comparison.task, comparison.backbone)
+    histories = {method: found[method] for method in report.looks if method in found}
+    ended = {r.method: [s for s, why in r.undefined.items() if stopped(why)] for r in comparison.results}
+    losses = {method: {seed: thin(history) for seed, history in runs.items()} for method, runs in histories.items()}
+    title = f"Training loss, {where}"
+    drawn = {names["loss"]: lines.draw(losses, report.looks, title=title, axis="training loss", ended=ended)}
+    # Under the released protocol there is no validation: test is what was looked at.
+    released = any(f"test_{comparison.primary}" in h for runs in histories.values() for h in runs.values())
+    split = "test" if released else "validation"
+    checks = {
+        method: {
+            seed: [(step, 100 * value) for step, value in curve]
+            for seed, history in runs.items()
+            if (curve := measured(history, f"{split}_{comparison.primary}"))
+        }
+        for method, runs in histories.items()
+    }
+    if any(checks.values()):
+        title = f"{split.capitalize()} {comparison.primary} during training, {where}"
+        axis = f"{split} {metric_axis(comparison.primary)}"
+        drawn[names["validation"]] = lines.draw(checks, report.looks, title=title, axis=axis, log=False, ended=ended)
+    return drawn
+
+
+def _spectrum(report: Report, comparison: Comparison) -> Drawing | None:
+    pair = (comparison.task, comparison.backbone)
+    found = {
+        method: spectrum.median_spectrum(report.spectra[*pair, method])
+        for method in report.methods
+        if (*pair, method) in report.spectra
+    }
+    curves = {method: curve for method, curve in found.items() if curve}
+    return spectrum.draw(curves, report.looks, title=f"Spectrum of W' - W, {pair_label(*pair)}") if curves else None
