@@ -89,6 +89,18 @@ class Workflow(Entry):
         """Backbones of all runs, in the suite's order."""
         return list(dict.fromkeys(run.backbone for run in self.runs))
 
+    def folders(self, *, tuned: bool = False) -> list[str]:
+        """Folders of all methods' runs, or of those whose rates are chosen by trials, in the suite's order."""
+        return list(dict.fromkeys(run.folder for run in self.runs if not tuned or run.rates is None))
+
+    def resources_on(self, backbone: str) -> Resources:
+        """Resources of the first training on a backbone."""
+        return self._resources_by_backbone[backbone][0]
+
+    def urgency(self, backbone: str) -> int:
+        """Minutes of the longest training on a backbone."""
+        return max(resources.runtime for resources in self._resources_by_backbone[backbone])
+
     def targets_of(self, backbone: str) -> list[str] | None:
         """Target layers of a backbone; one suite has one answer for each."""
         return next(run.targets for run in self.runs if run.backbone == backbone)
@@ -99,6 +111,10 @@ class Workflow(Entry):
         if targets is None:
             return self.params.basis.name
         return f"{self.params.basis.name}-{hashlib.sha256(json.dumps(targets).encode()).hexdigest()[:8]}"
+
+    def extraction(self, backbone: str) -> dict[str, Any]:
+        """What a backbone's basis depends on besides the weights."""
+        return self.params.basis.model_dump(include={"ridge", "dtype"}) | {"targets": self.targets_of(backbone)}
 
     def without(self, skipped: list[str]) -> Workflow:
         """The workflow without some tasks."""
@@ -119,6 +135,13 @@ class Workflow(Entry):
     @cached_property
     def _by_name(self) -> dict[tuple[str, str, str, int], Run]:
         return {(run.task, run.backbone, run.method, run.seed): run for run in self.runs}
+
+    @cached_property
+    def _resources_by_backbone(self) -> dict[str, list[Resources]]:
+        found: dict[str, list[Resources]] = {}
+        for run in self.runs:
+            found.setdefault(run.backbone, []).append(self.resources[run.folder])
+        return found
 
     @cached_property
     def _by_method(self) -> dict[tuple[str, str, str], list[Trial]]:

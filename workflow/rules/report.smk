@@ -1,12 +1,27 @@
 # The page that a reviewer opens, the tables for machines, and each figure as a file. What is marked with report() also
 # stands in the report that Snakemake itself makes: `snakemake --report report.zip`.
 
+FIGURES = {
+    "difference": "difference to full fine-tuning",
+    "seeds": "test, every seed",
+    "pareto": "test against trained parameters",
+    "loss": "training loss",
+    "validation": "metric during training",
+    "spectrum": "spectrum of the change of the weights",
+}
+
+
+def labels_of_figure(wildcards):
+    """Tell a figure from the others: names of tasks and backbones hold no hyphen."""
+    kind, task, backbone = (wildcards.figure.split("-") + ["all", "all"])[:3]
+    return {"figure": FIGURES[kind], "task": task, "model": backbone}
+
 
 rule report:
     input:
         summary=rules.summarise.output.summary,
-        rates=files_of_rates(),
-        spectra=files_of_spectra(),
+        rates=[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
+        spectra=SPECTRA,
         dag="docs/dag.svg",
     output:
         page=report(
@@ -55,7 +70,7 @@ rule report:
             patterns=["{task}/{backbone}/{method}.html"],
             caption="../report/runs.rst",
             category="Runs",
-            labels=labels_of_runs,
+            labels={"task": "{task}", "model": "{backbone}", "method": "{method}"},
         ),
     log:
         f"logs/report/{WORKFLOW.name}.log",
@@ -63,6 +78,7 @@ rule report:
         "../envs/frod.yaml"
     params:
         config=lambda wildcards: json.dumps(config),
+        out=subpath(output.page, parent=True),
         suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
         tasks=TASK_DATA,
         numerics=NUMERICS,
@@ -71,4 +87,4 @@ rule report:
         "report of the suite"
     shell:
         "python -m frod report --params {params.config:q} --tasks {params.tasks:q} --summary {input.summary:q} --dag {input.dag:q}"
-        " --out $(dirname {output.page:q}) > {log:q} 2>&1"
+        " --out {params.out:q} > {log:q} 2>&1"
