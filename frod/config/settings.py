@@ -143,13 +143,9 @@ class Cluster(Entry):
     @model_validator(mode="before")
     @classmethod
     def _in_the_profile(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        moved = [name for name in ("partition", "gpu_partition", "account") if name in values]
-        if moved:
-            raise ValueError(
-                f"remove {', '.join(moved)}: profiles/slurm/config.yaml has them, as slurm_partition and slurm_account"
-            )
+        for name in ("partition", "gpu_partition", "account"):
+            if isinstance(values, dict) and name in values:
+                raise ValueError(f"remove {name}: profiles/slurm/config.yaml has slurm_partition and slurm_account")
         return values
 
 

@@ -53,7 +53,7 @@ use rule basis as basis_part with:
         part="[0-9]+",
     params:
         parts=lambda wildcards: ["--part", wildcards.part, "--parts", PARTS],
-        out=subpath(output.part),
+        out=output.part,
         code=CODE["basis_part"],
     message:
         "shared basis of {wildcards.backbone}, part {wildcards.part}"

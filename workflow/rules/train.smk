@@ -74,7 +74,7 @@ use rule train as trial with:
     params:
         spec=lambda wildcards: json.dumps(trials_of(wildcards)[int(wildcards.index)].run.resolved()),
         rates=[],
-        out=subpath(output.trial),
+        out=output.trial,
         code=CODE["trial"],
     message:
         "trial {wildcards.index} of {wildcards.task} {wildcards.method}"

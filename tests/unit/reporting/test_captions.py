@@ -16,7 +16,7 @@ def test_a_kind_of_figure_has_a_caption_and_a_label(kind):
     template = Environment(undefined=StrictUndefined).from_string((WORKFLOW / "report" / "figure.rst").read_text())
     caption = template.render(snakemake={"wildcards": {"figure": f"{kind}-digits-digit_vit"}}).strip()
     assert len(caption) > 40 and caption.endswith(".")
-    assert f'"{kind}": ' in (WORKFLOW / "rules" / "common.smk").read_text()
+    assert f'"{kind}": ' in (WORKFLOW / "rules" / "report.smk").read_text()
 
 
 def test_captions_that_the_rule_names_are_there():
