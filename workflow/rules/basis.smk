@@ -4,11 +4,6 @@
 PARTS = WORKFLOW.params.basis.parts
 
 
-def resources_of_basis(wildcards):
-    """What a training on the backbone may use, which is more than the extraction needs."""
-    return WORKFLOW.resources_on(wildcards.backbone)
-
-
 rule basis:
     input:
         source=MODEL,
@@ -22,11 +17,13 @@ rule basis:
     priority: urgency
     conda:
         "../envs/frod.yaml"
-    threads: lambda wildcards: resources_of_basis(wildcards).threads
+    # What a training on the backbone may use, which is more than the extraction needs.
+    threads: lambda wildcards: WORKFLOW.resources_on(wildcards.backbone).threads
     resources:
-        mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
-        runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
+        mem_mb=lambda wildcards: WORKFLOW.resources_on(wildcards.backbone).mem_mb,
+        runtime=lambda wildcards: WORKFLOW.resources_on(wildcards.backbone).runtime,
     params:
+        command="basis",
         spec=lambda wildcards: json.dumps(WORKFLOW.extraction(wildcards.backbone)),
         backbone=subpath(input.source, parent=True),
         parts=lambda wildcards, input: option("join", input.parts),
@@ -36,7 +33,7 @@ rule basis:
     message:
         "shared basis of {wildcards.backbone}"
     shell:
-        "python -m frod {rule} --spec {params.spec:q} --backbone {params.backbone:q} {params.parts:q}"
+        "python -m frod {params.command:q} --spec {params.spec:q} --backbone {params.backbone:q} {params.parts:q}"
         " --out {params.out:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -52,6 +49,7 @@ use rule basis as basis_part with:
     wildcard_constraints:
         part="[0-9]+",
     params:
+        command="basis_part",
         parts=lambda wildcards: ["--part", wildcards.part, "--parts", PARTS],
         out=output.part,
         code=CODE["basis_part"],

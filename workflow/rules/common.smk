@@ -11,6 +11,8 @@ from frod.commands.params import load_workflow, own_paths, spec_of_backbone, spe
 from frod.provenance import own_files, sources, state
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
+from frod.reporting.naming import labels_of_figure
+from frod.warm.imports import STAGES
 
 try:
     WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir))
@@ -61,22 +63,7 @@ state.keep(
 # Only modules that have changed are parsed again.
 PARSED = Path(".snakemake/frod-code.json")
 sources.recall(PARSED)
-CODE = {
-    name: code_hash(f"frod.commands.{name}")
-    for name in [
-        "backbone",
-        "task",
-        "basis_part",
-        "basis",
-        "trial",
-        "tune",
-        "train",
-        "evaluate",
-        "spectrum",
-        "summarise",
-        "report",
-    ]
-}
+CODE = {stage: code_hash(f"frod.commands.{stage}") for stage in STAGES}
 sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
@@ -95,7 +82,7 @@ for name, value in INHERITED.items():
     if value:
         os.environ.setdefault(name, value)
 # `python` in a rule is the one that Snakemake runs in, also where its environment is not activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
 wildcard_constraints:
@@ -122,6 +109,15 @@ def gres_of(wildcards):
     """GPUs as SLURM calls them; its profile asks by this name and not by `gpu`."""
     gpus = gpus_of(wildcards)
     return f"{CLUSTER.gres}:{gpus}" if gpus else ""
+
+
+def team_of(wildcards, threads):
+    """Processes of one training. The result is the same up to rounding, and another number leaves a finished run alone.
+
+    It does so because Snakemake takes a parameter that is a function of `threads` for no cause to run a job again.
+    """
+    resources = resources_of(wildcards)
+    return ["--processes", resources.processes, "--sharded" if resources.sharded else "--no-sharded"]
 
 
 SLOTS = {}

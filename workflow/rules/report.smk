@@ -1,21 +1,6 @@
 # The page that a reviewer opens, the tables for machines, and each figure as a file. What is marked with report() also
 # stands in the report that Snakemake itself makes: `snakemake --report report.zip`.
 
-FIGURES = {
-    "difference": "difference to full fine-tuning",
-    "seeds": "test, every seed",
-    "pareto": "test against trained parameters",
-    "loss": "training loss",
-    "validation": "metric during training",
-    "spectrum": "spectrum of the change of the weights",
-}
-
-
-def labels_of_figure(wildcards):
-    """Tell a figure from the others: names of tasks and backbones hold no hyphen."""
-    kind, task, backbone = (wildcards.figure.split("-") + ["all", "all"])[:3]
-    return {"figure": FIGURES[kind], "task": task, "model": backbone}
-
 
 rule report:
     input:
@@ -63,7 +48,7 @@ rule report:
             patterns=["{figure}.svg"],
             caption="../report/figure.rst",
             category="Figures",
-            labels=labels_of_figure,
+            labels=lambda wildcards: labels_of_figure(wildcards.figure),
         ),
         runs=report(
             directory(f"{REPORTS}/runs"),

@@ -2,15 +2,6 @@
 # by one trial each, on validation and a seed of their own.
 
 
-def team_of(wildcards, threads):
-    """Processes of one training. The result is the same up to rounding, and another number leaves a finished run alone.
-
-    It does so because Snakemake takes a parameter that is a function of `threads` for no cause to run a job again.
-    """
-    resources = resources_of(wildcards)
-    return ["--processes", resources.processes, "--sharded" if resources.sharded else "--no-sharded"]
-
-
 rule train:
     input:
         source=MODEL,
@@ -40,6 +31,7 @@ rule train:
         gpu=gpus_of,
         gres=gres_of,
     params:
+        command="train",
         spec=lambda wildcards: json.dumps(WORKFLOW.find(**wildcards).resolved()),
         backbone=subpath(input.source, parent=True),
         task=subpath(input.task, parent=True),
@@ -52,7 +44,7 @@ rule train:
     message:
         "training {wildcards.task} {wildcards.method} seed {wildcards.seed}"
     shell:
-        "python -m frod {rule} --spec {params.spec:q} --backbone {params.backbone:q} --task {params.task:q}"
+        "python -m frod {params.command:q} --spec {params.spec:q} --backbone {params.backbone:q} --task {params.task:q}"
         " {params.basis:q} {params.rates:q} --out {params.out:q} --threads {threads} {params.team:q} > {log:q} 2>&1"
 
 
@@ -72,6 +64,7 @@ use rule train as trial with:
     group:
         lambda wildcards: shared_job("trial", wildcards)
     params:
+        command="trial",
         spec=lambda wildcards: json.dumps(trials_of(wildcards)[int(wildcards.index)].run.resolved()),
         rates=[],
         out=output.trial,
