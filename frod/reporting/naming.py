@@ -131,5 +131,5 @@ FIGURES = {
 
 def labels_of_figure(name: str) -> dict[str, str]:
     """Columns of a figure in the report that Snakemake makes."""
-    kind, task, backbone = (name.split("-") + ["all", "all"])[:3]
+    kind, task, backbone = [*name.split("-"), "all", "all"][:3]
     return {"figure": FIGURES[kind], "task": task, "model": backbone}
