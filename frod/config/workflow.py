@@ -93,14 +93,6 @@ class Workflow(Entry):
         """Folders of all methods' runs, or of those whose rates are chosen by trials, in the suite's order."""
         return list(dict.fromkeys(run.folder for run in self.runs if not tuned or run.rates is None))
 
-    def resources_on(self, backbone: str) -> Resources:
-        """Resources of the first training on a backbone."""
-        return self._resources_by_backbone[backbone][0]
-
-    def urgency(self, backbone: str) -> int:
-        """Minutes of the longest training on a backbone."""
-        return max(resources.runtime for resources in self._resources_by_backbone[backbone])
-
     def targets_of(self, backbone: str) -> list[str] | None:
         """Target layers of a backbone; one suite has one answer for each."""
         return next(run.targets for run in self.runs if run.backbone == backbone)
@@ -137,7 +129,8 @@ class Workflow(Entry):
         return {(run.task, run.backbone, run.method, run.seed): run for run in self.runs}
 
     @cached_property
-    def _resources_by_backbone(self) -> dict[str, list[Resources]]:
+    def resources_on(self) -> dict[str, list[Resources]]:
+        """Resources of the trainings on each backbone."""
         found: dict[str, list[Resources]] = {}
         for run in self.runs:
             found.setdefault(run.backbone, []).append(self.resources[run.folder])

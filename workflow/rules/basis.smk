@@ -18,10 +18,10 @@ rule basis:
     conda:
         "../envs/frod.yaml"
     # What a training on the backbone may use, which is more than the extraction needs.
-    threads: lambda wildcards: WORKFLOW.resources_on(wildcards.backbone).threads
+    threads: lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].threads
     resources:
-        mem_mb=lambda wildcards: WORKFLOW.resources_on(wildcards.backbone).mem_mb,
-        runtime=lambda wildcards: WORKFLOW.resources_on(wildcards.backbone).runtime,
+        mem_mb=lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].mem_mb,
+        runtime=lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].runtime,
     params:
         command="basis",
         spec=lambda wildcards: json.dumps(WORKFLOW.extraction(wildcards.backbone)),

@@ -139,8 +139,11 @@ def shared_job(rule, wildcards):
 
 
 def urgency(wildcards):
-    """What the longest trainings wait for starts first; what nothing but the report waits for has no priority."""
-    return WORKFLOW.urgency(wildcards.backbone)
+    """What the longest trainings wait for starts first: the runtime of those on the backbone, in minutes.
+
+    What nothing but the report waits for has no priority, and fills the processors that are left.
+    """
+    return max(resources.runtime for resources in WORKFLOW.resources_on[wildcards.backbone])
 
 
 def trials_of(wildcards):
