@@ -38,8 +38,8 @@ rule all:
 
 rule data:
     input:
-        [model_file(backbone) for backbone in WORKFLOW.backbones()],
-        [task_file(task, backbone) for task, backbone in WORKFLOW.pairs()],
+        expand(MODEL, backbone=WORKFLOW.backbones()),
+        [TASK.format(task=task, backbone=backbone) for task, backbone in WORKFLOW.pairs()],
 
 
 rule bases:
@@ -50,7 +50,7 @@ rule bases:
 rule runs:
     input:
         rules.summarise.output,
-        files_of_spectra(),
+        SPECTRA,
 
 
 onstart:

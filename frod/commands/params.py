@@ -57,6 +57,18 @@ def spec_of_backbone(name: str, backbones: dict[str, Any], tasks: dict[str, Any]
     return spec
 
 
+def spec_of_task(name: str, tasks: dict[str, Any]) -> dict[str, Any]:
+    """What `frod task --spec` takes."""
+    return {"name": name, "task": tasks[name].model_dump(mode="json", by_alias=True)}
+
+
+def own_paths(entry: Any, tasks: dict[str, Any]) -> list[Path]:
+    """The user's own files that a task or backbone names, and the task that a backbone is pre-trained on."""
+    learned = getattr(entry, "pretrained_on", None)
+    entries = [entry, tasks[learned]] if learned else [entry]
+    return [one.source.path for one in entries if getattr(one.source, "path", None)]
+
+
 def check_file(file: Path) -> dict[str, Any]:
     """Read a file of parameters as plain values, before Snakemake takes it for a template and runs what it says.
 

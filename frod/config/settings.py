@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from frod.safe_yaml import shown
 from frod.schema import Count, StrictModel
-
-# What SLURM's own names are made of; a partition may be a list of them.
-_NAME = "^[A-Za-z0-9_.-]+$"
-_PARTITION = "^[A-Za-z0-9_.,-]+$"
 
 PUBLISHED = "published"
 """Folder of the reports that git keeps, beside those that a run writes."""
@@ -139,16 +135,18 @@ class Resources(StrictModel):
 
 
 class Cluster(StrictModel):
-    partition: Annotated[str, Field(pattern=_PARTITION)] | None = None
-    """SLURM partition of the jobs without a GPU; null: the cluster's default."""
-    gpu_partition: Annotated[str, Field(pattern=_PARTITION)] | None = None
-    """SLURM partition of the jobs with a GPU; null: the cluster's default."""
-    account: Annotated[str, Field(pattern=_NAME)] | None = None
-    """SLURM account that the time is charged to; null: the user's default."""
     gres: Annotated[str, Field(pattern="^[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?$")] = "gpu"
     """SLURM's name of a GPU: gpu, gpu:TYPE, or shard where the cluster's administrators have set up sharing."""
     gpu_slots: Count = 1
     """Trainings that share one GPU. On SLURM so many of one task and method run side by side in one job."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_profile(cls, values: Any) -> Any:
+        for name in ("partition", "gpu_partition", "account"):
+            if isinstance(values, dict) and name in values:
+                raise ValueError(f"remove {name}: profiles/slurm/config.yaml has slurm_partition and slurm_account")
+        return values
 
 
 class Params(StrictModel):

@@ -89,6 +89,10 @@ class Workflow(StrictModel):
         """Backbones of all runs, in the suite's order."""
         return list(dict.fromkeys(run.backbone for run in self.runs))
 
+    def folders(self, *, tuned: bool = False) -> list[str]:
+        """Folders of all methods' runs, or of those whose rates are chosen by trials, in the suite's order."""
+        return list(dict.fromkeys(run.folder for run in self.runs if not tuned or run.rates is None))
+
     def targets_of(self, backbone: str) -> list[str] | None:
         """Target layers of a backbone; one suite has one answer for each."""
         return next(run.targets for run in self.runs if run.backbone == backbone)
@@ -99,6 +103,10 @@ class Workflow(StrictModel):
         if targets is None:
             return self.params.basis.name
         return f"{self.params.basis.name}-{hashlib.sha256(json.dumps(targets).encode()).hexdigest()[:8]}"
+
+    def extraction(self, backbone: str) -> dict[str, Any]:
+        """What a backbone's basis depends on besides the weights."""
+        return self.params.basis.model_dump(include={"ridge", "dtype"}) | {"targets": self.targets_of(backbone)}
 
     def without(self, skipped: list[str]) -> Workflow:
         """The workflow without some tasks."""
@@ -119,6 +127,14 @@ class Workflow(StrictModel):
     @cached_property
     def _by_name(self) -> dict[tuple[str, str, str, int], Run]:
         return {(run.task, run.backbone, run.method, run.seed): run for run in self.runs}
+
+    @cached_property
+    def resources_on(self) -> dict[str, list[Resources]]:
+        """Resources of the trainings on each backbone."""
+        found: dict[str, list[Resources]] = {}
+        for run in self.runs:
+            found.setdefault(run.backbone, []).append(self.resources[run.folder])
+        return found
 
     @cached_property
     def _by_method(self) -> dict[tuple[str, str, str], list[Trial]]:

@@ -35,7 +35,7 @@ EXCLUDED = (
 )
 
 # Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
-GENERATED = ("reports", "results", "data", "logs", "dvc.lock")
+GENERATED = ("reports", "results", "data", "logs", "benchmarks", "dvc.lock")
 
 
 def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None) -> str:

@@ -2,7 +2,8 @@
 
 Snakemake decides by these records whether an output is still what its rule, parameters and inputs would give. They are
 no public interface; `tests/unit/provenance/test_metadata.py` runs the installed Snakemake and fails when they change.
-Written for snakemake 9.27 (record format 6, file persistence), imported late and only to ask for its version.
+Written for snakemake 9.27 (record format 6, file persistence), imported late and only to ask for its version. Its own
+class for them is made when jobs are planned; by then outputs have to be judged, and many have no job.
 """
 
 import base64
@@ -141,26 +142,30 @@ def newest_time(path: str) -> float:
     return max((os.stat(os.path.join(path, name)).st_mtime for name in files_in(path)), default=0.0)
 
 
-# --- what a running workflow says of itself -------------------------------------------------------------------------
+# --- what a running workflow says of itself: attributes without an underscore, which Snakemake does not document ------
 
 
 def is_main(workflow: Any) -> bool:
     """Whether this process is the one the user started, not one that Snakemake started for a job."""
+    # Both read the Snakefile, and nothing public tells them apart.
     return bool(workflow.is_main_process)
 
 
 def is_local(workflow: Any) -> bool:
     """Whether the jobs run on this machine: a cluster's executor is given a number of jobs, the local one of cores."""
+    # `onstart` is not told the executor, and a profile or the command line may name it.
     return workflow.resource_settings.nodes is None
 
 
 def jobs_due(workflow: Any) -> int:
     """How many jobs this run is going to start."""
+    # `onstart` is not told.
     return sum(1 for _ in workflow.dag.needrun_jobs())
 
 
 def has_run(workflow: Any) -> bool:
     """Whether the workflow was executed: not only listed, linted, drawn, or tried with ``-n`` or ``--touch``."""
+    # Snakemake calls neither `onsuccess` nor `onerror` where there was nothing to be done.
     return workflow.executor_plugin is not None and not workflow.dryrun and not workflow.touch
 
 
@@ -186,15 +191,8 @@ def check_backend(workflow: Any) -> None:
         )
 
 
-def ancient_inputs(workflow: Any) -> set[str]:
-    """Inputs of this run's jobs that rules mark ``ancient``: their content does not matter."""
-    try:
-        return {str(file) for job in workflow.dag.jobs for file in job.input if file.is_ancient}
-    except AttributeError:  # the run ended before there were jobs
-        return set()
-
-
 def overrides(workflow: Any) -> list[str]:
     """Settings given on the command line, by which the outputs differ from what params.yaml says."""
+    # The global `config` has them merged in.
     settings = workflow.config_settings
     return [str(path) for path in settings.configfiles] + [f"{key}={value}" for key, value in settings.config.items()]

@@ -25,11 +25,14 @@ from typing import Any
 
 from frod import files
 from frod.provenance import metadata
-from frod.provenance.ledger import VOLATILE, Entry, Ledger, read_stash, write_stash
+from frod.provenance.ledger import Entry, Ledger, read_stash, write_stash
 from frod.provenance.metadata import Metadata
 
 # A network file system may show a file's final time a little after its job's end.
 LATENCY_SECONDS = 2.0
+
+# Of one machine, so DVC has none. Snakemake takes an output for stale if its benchmark is older than an input.
+BENCHMARKS = "benchmarks"
 
 NO_OUTPUTS = {metadata.TIMESTAMP, ".gitignore", ".gitkeep"}
 
@@ -149,6 +152,8 @@ def _reconcile(kept: list[Stage], root: Path, records: Metadata, ledger: Ledger)
         else:
             records.write(path, entry.record, moment)
         ledger.settle(path, entry, end=moment, before=signature)
+    for path in (root / BENCHMARKS).rglob("*.tsv"):
+        metadata.set_modification_time(str(path), now)
     ledger.forget_all_but(outputs)
     for stage in kept:
         ledger.see_stash(stage.stash)
@@ -215,7 +220,7 @@ def _report(wrong: dict[str, str], entries: dict[str, Entry | None]) -> None:
         say(f"{len(told)} outputs are not what this state's rules and inputs give, and count as out of date: {first}")
 
 
-def save(kept: list[Stage], *, root: Path, ancient: Iterable[str] = (), required: Iterable[Stage] = ()) -> None:
+def save(kept: list[Stage], *, root: Path, required: Iterable[Stage] = ()) -> None:
     """Write each stage's stash, for DVC to keep with the stage's outputs.
 
     Outputs whose making is not known are left out; so are those of jobs that have not ended. A stash that would not
@@ -223,8 +228,6 @@ def save(kept: list[Stage], *, root: Path, ancient: Iterable[str] = (), required
 
     Parameters
     ----------
-    ancient
-        Inputs whose content does not matter.
     required
         Stages whose folders and stash must exist afterwards even if empty: DVC takes a missing output for a failure.
     """
@@ -232,7 +235,6 @@ def save(kept: list[Stage], *, root: Path, ancient: Iterable[str] = (), required
     if records.locked():
         return
     ledger = Ledger.read(root)
-    ignored = {*ancient, *VOLATILE}
     everything: list[str] = []
     for stage in kept:
         outputs = _outputs(stage, root, records, ledger.entries)
@@ -249,7 +251,7 @@ def save(kept: list[Stage], *, root: Path, ancient: Iterable[str] = (), required
                 records.mark_unknown(path, "its origin is unknown", moment)
                 ledger.settle(path, None, end=moment)
         for path, record in made.items():
-            ledger.settle(path, ledger.entry_from(path, record, ignored), end=record["endtime"])
+            ledger.settle(path, ledger.entry_from(path, record), end=record["endtime"])
         present = {path: ledger.entries[path] for path in outputs if path in ledger.entries and ledger.settled(path)}
         if stage in required:
             for folder in stage.folders:

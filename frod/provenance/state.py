@@ -70,7 +70,7 @@ def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "resul
             return
         try:
             kept = stages(suites_here(root, suite, **paths), **paths)
-            save(kept, root=root, ancient=metadata.ancient_inputs(workflow), required=required)
+            save(kept, root=root, required=required)
         except Exception as error:
             # Raised any further it would be printed and forgotten; DVC goes by the exit status.
             if not isinstance(error, OSError):

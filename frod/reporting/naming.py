@@ -97,3 +97,19 @@ def file_name(*parts: str) -> str:
     joined = "-".join(parts)
     safe = re.sub(r"^\.+|[^A-Za-z0-9_.-]+", "_", joined)  # neither hidden nor the folder above
     return safe if safe == joined else f"{safe}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+
+
+FIGURES = {
+    "difference": "difference to full fine-tuning",
+    "seeds": "test, every seed",
+    "pareto": "test against trained parameters",
+    "loss": "training loss",
+    "validation": "metric during training",
+    "spectrum": "spectrum of the change of the weights",
+}
+
+
+def labels_of_figure(name: str) -> dict[str, str]:
+    """Columns of a figure in the report that Snakemake makes."""
+    kind, task, backbone = [*name.split("-"), "all", "all"][:3]
+    return {"figure": FIGURES[kind], "task": task, "model": backbone}

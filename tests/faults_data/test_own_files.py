@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
+from frod.commands.params import own_paths
 from frod.provenance import own_files
 
 LONG_AGO = 1_000_000_000
@@ -88,3 +90,9 @@ def test_a_damaged_memory_costs_only_time(tmp_path, folder, state, content):
     before, _ = state(folder)
     (tmp_path / own_files.FILE).write_bytes(content)
     assert state(folder) == (before, 2)
+
+
+def test_a_pretrained_backbone_changes_with_the_files_of_the_task_it_learns():
+    hub, own = SimpleNamespace(source=SimpleNamespace(id="a/b")), SimpleNamespace(source=SimpleNamespace(path="rows"))
+    learner = SimpleNamespace(source=SimpleNamespace(recipe="x"), pretrained_on="mine")
+    assert [own_paths(one, {"mine": own}) for one in (hub, own, learner)] == [[], ["rows"], ["rows"]]

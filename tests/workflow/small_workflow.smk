@@ -82,6 +82,8 @@ rule train:
     output:
         f"{RUN}/adapter.bin",
         f"{RUN}/record.json",
+    benchmark:
+        "benchmarks/train/{seed}.tsv"
     params:
         spec=json.dumps(config["training"]),
         code=CODE["train"],

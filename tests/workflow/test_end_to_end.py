@@ -34,6 +34,9 @@ def test_the_report_and_all_runs_are_there(finished):
     assert sorted(pd.read_csv(finished.path("reports/tiny/results.csv"))["method"]) == sorted(METHODS)
     assert "Suite tiny" in finished.first_output  # the table at the end
     assert "steps (100%) done" in finished.first_output
+    folder = finished.path("benchmarks")
+    benchmarks = [path.relative_to(folder).parts[0] for path in folder.rglob("*.tsv")]
+    assert sorted(benchmarks) == ["basis", *3 * ["train"], *6 * ["trial"]]
 
 
 def test_a_basis_in_parts_is_the_same_basis(finished, tmp_path):

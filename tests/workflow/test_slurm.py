@@ -35,10 +35,9 @@ SETTINGS = [
     ("  gpu: 0", "  gpu: 1"),
     ("mem_mb: 4000", "mem_mb: 3000"),
     ("runtime: 240", "runtime: 50"),
-    (" partition: null", " partition: cpu"),
-    ("gpu_partition: null", "gpu_partition: gpu"),
     ("gpu_slots: 1", "gpu_slots: 2"),
 ]
+PARTITIONS = [("  slurm_partition: null", "  slurm_partition: cpu"), ("# slurm_partition: gpu", "slurm_partition: gpu")]
 METHOD = "results/cut/digits/digit_vit/full_ft"
 RUN = f"{METHOD}/seed-0"
 
@@ -66,6 +65,8 @@ def through_slurm(slurm, finished):
     finished.path("workflow/suites/cut.yaml").write_text(CUT)
     for old, new in SETTINGS:
         finished.edit("params.yaml", old, new)
+    for old, new in PARTITIONS:
+        finished.edit("profiles/slurm/config.yaml", old, new)
     finished.said = submit(finished)
     finished.jobs = jobs()
     return finished

@@ -28,22 +28,21 @@ cli.main(sys.argv[1:])
 """
 PROFILE = ["--workflow-profile", "profiles/slurm", "--dry-run"]
 CORES = ["--cores", "64"]  # a dry run plans by this machine's, of which submitted jobs know nothing
-CLUSTER = {
-    " partition: null": " partition: batch",
-    "gpu_partition: null": "gpu_partition: accelerated",
-    "account: null": "account: lab-7",
-    "gres: gpu ": "gres: gpu:a100 ",
+SLURM = {
+    "  slurm_partition: null": "  slurm_partition: batch",
+    "slurm_account: null": "slurm_account: lab-7",
+    "# slurm_partition: gpu": "slurm_partition: accelerated",
 }
 
 
 def plan(folder, edits):
-    """Edit params.yaml; return the jobs by rule and the sizes of the groups by name that a dry run tells of."""
-    path = folder / "params.yaml"
-    text = path.read_text()
-    for old, new in edits.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    path.write_text(text)
+    """Edit params.yaml and the profile; return a dry run's jobs by rule and the sizes of its groups by name."""
+    for name, changes in {"params.yaml": edits, "profiles/slurm/config.yaml": SLURM}.items():
+        text = (folder / name).read_text()
+        for old, new in changes.items():
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        (folder / name).write_text(text)
     done = subprocess.run(
         [sys.executable, "-c", PLANNED, *PROFILE, "--forceall", *CORES],
         cwd=folder,
@@ -71,7 +70,7 @@ def test_every_job_asks_for_what_the_parameters_say(clone):
     suite.write_text(plain.replace("    backbone: micro_llama\n", "    backbone: micro_llama\n" + own))
     edits = {"  gpu: 0": "  gpu: 2", "  threads: 1": "  threads: 3", "mem_mb: 4000": "mem_mb: 5555"}
     edits |= {"runtime: 240": "runtime: 55", "  parts: 1": "  parts: 2"}
-    jobs, groups = plan(clone, CLUSTER | edits)
+    jobs, groups = plan(clone, edits | {"gres: gpu ": "gres: gpu:a100 "})
     names = ("mem_mb", "runtime", "slurm_partition", "slurm_account", "gres", "gpu")
     asked = defaultdict(set)
     for rule, planned in jobs.items():
@@ -87,11 +86,11 @@ def test_every_job_asks_for_what_the_parameters_say(clone):
     for rule in ("trial", "train", "spectrum"):
         # `gpu` would be added up where trainings share one.
         assert asked[rule, "rest"] == {(3, 5555, 55, *gpu, "gpu:a100:2", 0)}
-        assert asked[rule, "sums"] == {(1, 2222, 22, *cpu, "", 0)}
+        assert asked[rule, "sums"] == {(1, 2222, 22, *gpu, "", 0)}  # a profile knows the rule, not the GPUs
     here = {"tune", "evaluate", "summarise", "report", "all"}
-    assert all(job["resources"].get("slurm_partition") is None for rule in here for job in jobs[rule])
+    assert all(job["resources"].get("runtime") is None for rule in here for job in jobs[rule])
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    assert {rule for rule, _ in asked} - {"all"} == set(re.findall(r"^rule (\w+):", rules, re.M))
+    assert {rule for rule, _ in asked} - {"all"} == set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", rules, re.M))
     assert not groups
 
 
@@ -104,8 +103,9 @@ def test_trainings_of_one_task_and_method_share_a_gpu_as_many_as_there_are_slots
 
 def test_where_it_runs_does_not_make_a_finished_run_stale(finished):
     """The report shows the settings, and is made anew in seconds."""
-    edits = {"gpu_slots: 1": "gpu_slots: 3", "mem_mb: 4000": "mem_mb: 8000", "  gpu: 0": "  gpu: 1"}
-    for old, new in (CLUSTER | edits).items():
+    edits = {"gpu_slots: 1": "gpu_slots: 3", "mem_mb: 4000": "mem_mb: 8000", "  gpu: 0": "  gpu: 2"}
+    edits |= {"processes: 1": "processes: 2", "sharded: false": "sharded: true", "gres: gpu ": "gres: gpu:a100 "}
+    for old, new in edits.items():
         finished.edit("params.yaml", old, new)
     said = finished.run("snakemake", *PROFILE, "--quiet", "rules").stdout
     assert set(re.findall(r"^(\w+) +\d+$", said, re.M)) == {"summarise", "report", "all", "total"}

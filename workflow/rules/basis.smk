@@ -1,64 +1,57 @@
 # The shared basis: once per backbone, for all its tasks, methods and seeds. Of a large model its parts, a few kinds of
 # layers each, are extracted side by side (basis.parts).
 
-
-rule basis_part:
-    input:
-        source=f"{PATHS.data}/models/{{backbone}}/source.json",
-    output:
-        part=temp(directory(f"{PATHS.data}/bases/{{backbone}}/{{basis}}.parts/{{part}}")),
-    log:
-        "logs/basis/{backbone}/{basis}/part-{part}.log",
-    wildcard_constraints:
-        basis="[^/]+",
-        part="[0-9]+",
-    priority: urgency
-    conda:
-        "../envs/frod.yaml"
-    threads: lambda wildcards: resources_of_basis(wildcards).threads
-    resources:
-        mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
-        runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
-        slurm_partition=PARTITION,
-        slurm_account=ACCOUNT,
-    params:
-        spec=lambda wildcards: spec_of_basis(wildcards.backbone),
-        parts=WORKFLOW.params.basis.parts,
-        numerics=NUMERICS,
-        code=CODE["basis_part"],
-    message:
-        "shared basis of {wildcards.backbone}, part {wildcards.part}"
-    shell:
-        "python -m frod basis_part --spec {params.spec:q} --backbone $(dirname {input.source:q}) --part {wildcards.part}"
-        " --parts {params.parts} --out {output.part:q} --threads {threads} > {log:q} 2>&1"
+PARTS = WORKFLOW.params.basis.parts
 
 
 rule basis:
     input:
-        source=f"{PATHS.data}/models/{{backbone}}/source.json",
-        parts=lambda wildcards: parts_of_basis(wildcards.backbone, wildcards.basis),
+        source=MODEL,
+        parts=[f"{BASIS}.parts/{part}" for part in range(PARTS) if PARTS > 1],
     output:
-        manifest=f"{PATHS.data}/bases/{{backbone}}/{{basis}}/manifest.json",
+        manifest=f"{BASIS}/manifest.json",
     log:
         "logs/basis/{backbone}/{basis}.log",
-    wildcard_constraints:
-        basis="[^/]+",
+    benchmark:
+        "benchmarks/basis/{backbone}/{basis}.tsv"
     priority: urgency
     conda:
         "../envs/frod.yaml"
-    threads: lambda wildcards: resources_of_basis(wildcards).threads
+    # What a training on the backbone may use, which is more than the extraction needs.
+    threads: lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].threads
     resources:
-        mem_mb=lambda wildcards: resources_of_basis(wildcards).mem_mb,
-        runtime=lambda wildcards: resources_of_basis(wildcards).runtime,
-        slurm_partition=PARTITION,
-        slurm_account=ACCOUNT,
+        mem_mb=lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].mem_mb,
+        runtime=lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].runtime,
     params:
-        spec=lambda wildcards: spec_of_basis(wildcards.backbone),
-        join=lambda wildcards, input: [f"--join {part}" for part in input.parts],
+        command="basis",
+        spec=lambda wildcards: json.dumps(WORKFLOW.extraction(wildcards.backbone)),
+        backbone=subpath(input.source, parent=True),
+        parts=lambda wildcards, input: option("join", input.parts),
+        out=subpath(output.manifest, parent=True),
         numerics=NUMERICS,
         code=CODE["basis"],
     message:
         "shared basis of {wildcards.backbone}"
     shell:
-        "python -m frod basis --spec {params.spec:q} --backbone $(dirname {input.source:q})"
-        " --out $(dirname {output.manifest:q}) --threads {threads} {params.join} > {log:q} 2>&1"
+        "python -m frod {params.command:q} --spec {params.spec:q} --backbone {params.backbone:q} {params.parts:q}"
+        " --out {params.out:q} --threads {threads} > {log:q} 2>&1"
+
+
+use rule basis as basis_part with:
+    input:
+        source=MODEL,
+    output:
+        part=temp(directory(f"{BASIS}.parts/{{part}}")),
+    log:
+        "logs/basis/{backbone}/{basis}/part-{part}.log",
+    benchmark:
+        "benchmarks/basis/{backbone}/{basis}/part-{part}.tsv"
+    wildcard_constraints:
+        part="[0-9]+",
+    params:
+        command="basis_part",
+        parts=lambda wildcards: ["--part", wildcards.part, "--parts", PARTS],
+        out=output.part,
+        code=CODE["basis_part"],
+    message:
+        "shared basis of {wildcards.backbone}, part {wildcards.part}"

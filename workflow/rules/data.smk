@@ -3,7 +3,7 @@
 
 rule backbone:
     output:
-        source=f"{PATHS.data}/models/{{backbone}}/source.json",
+        source=MODEL,
     log:
         "logs/backbone/{backbone}.log",
     priority: urgency
@@ -13,26 +13,25 @@ rule backbone:
     resources:
         mem_mb=RESOURCES.mem_mb,
         runtime=RESOURCES.runtime,
-        slurm_partition=PARTITION,
-        slurm_account=ACCOUNT,
     params:
         spec=lambda wildcards: json.dumps(
             spec_of_backbone(wildcards.backbone, BACKBONES, TASKS, WORKFLOW.params.split.seed)
         ),
-        own=lambda wildcards: state_of_backbone(wildcards.backbone),
+        out=subpath(output.source, parent=True),
+        own=lambda wildcards: own_files.state(own_paths(BACKBONES[wildcards.backbone], TASKS)),
         numerics=NUMERICS,
         code=CODE["backbone"],
     message:
         "weights of {wildcards.backbone}"
     shell:
-        "python -m frod backbone --spec {params.spec:q} --out $(dirname {output.source:q}) --threads {threads} > {log:q} 2>&1"
+        "python -m frod backbone --spec {params.spec:q} --out {params.out:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule task:
     input:
-        source=f"{PATHS.data}/models/{{backbone}}/source.json",
+        source=MODEL,
     output:
-        manifest=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
+        manifest=TASK,
     log:
         "logs/task/{task}/{backbone}.log",
     priority: urgency
@@ -42,17 +41,17 @@ rule task:
     resources:
         mem_mb=RESOURCES.mem_mb,
         runtime=RESOURCES.runtime,
-        slurm_partition=PARTITION,
-        slurm_account=ACCOUNT,
     params:
-        spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task)),
+        spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task, TASKS)),
+        backbone=subpath(input.source, parent=True),
+        out=subpath(output.manifest, parent=True),
         seed=WORKFLOW.params.split.seed,
         protocol=PROTOCOL,
-        own=lambda wildcards: state_of_own_files(TASKS[wildcards.task]),
+        own=lambda wildcards: own_files.state(own_paths(TASKS[wildcards.task], TASKS)),
         numerics=NUMERICS,
         code=CODE["task"],
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"
     shell:
-        "python -m frod task --spec {params.spec:q} --backbone $(dirname {input.source:q}) --seed {params.seed}"
-        " --protocol {params.protocol} --out $(dirname {output.manifest:q}) > {log:q} 2>&1"
+        "python -m frod task --spec {params.spec:q} --backbone {params.backbone:q} --seed {params.seed:q}"
+        " --protocol {params.protocol:q} --out {params.out:q} > {log:q} 2>&1"

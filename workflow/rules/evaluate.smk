@@ -1,41 +1,43 @@
 # Metrics of each run from its predictions, mirrored to MLflow, and the spectrum of what it changed in the weights; then
 # one table of all runs. One job for all seeds of a method: it takes seconds, most of them to import MLflow or torch.
 
+SPECTRA = [f"{PATHS.results}/{folder}/spectrum.parquet" for folder in WORKFLOW.folders()]
+
 
 rule evaluate:
     input:
         predictions=of_all_seeds(rules.train.output.predictions),
         record=of_all_seeds(rules.train.output.record),
-        task=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
+        task=TASK,
     output:
-        metrics=of_all_seeds(f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/seed-{{seed}}/metrics.json"),
+        metrics=of_all_seeds(f"{RUN}/metrics.json"),
     log:
-        f"logs/evaluate/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}.log",
+        f"logs/evaluate/{OF_METHOD}.log",
     conda:
         "../envs/frod.yaml"
     params:
-        runs=lambda wildcards, output: [option("run", file, parent=True) for file in output.metrics],
+        runs=lambda wildcards, output: option("run", output.metrics, folder=True),
+        task=subpath(input.task, parent=True),
         experiment=WORKFLOW.name,
         numerics=NUMERICS,
         code=CODE["evaluate"],
     message:
         "metrics of {wildcards.task} {wildcards.method}"
     shell:
-        "python -m frod evaluate {params.runs} --task $(dirname {input.task:q})"
-        " --experiment {params.experiment:q} > {log:q} 2>&1"
+        "python -m frod evaluate {params.runs:q} --task {params.task:q} --experiment {params.experiment:q} > {log:q} 2>&1"
 
 
 rule spectrum:
     input:
-        source=f"{PATHS.data}/models/{{backbone}}/source.json",
-        task=f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json",
+        source=MODEL,
+        task=TASK,
         basis=basis_of_run,
         adapters=of_all_seeds(rules.train.output.adapter),
         records=of_all_seeds(rules.train.output.record),
     output:
-        spectrum=f"{RESULTS}/{{task}}/{{backbone}}/{{method}}/spectrum.parquet",
+        spectrum=f"{METHOD}/spectrum.parquet",
     log:
-        f"logs/spectrum/{WORKFLOW.name}/{{task}}/{{backbone}}/{{method}}.log",
+        f"logs/spectrum/{OF_METHOD}.log",
     conda:
         "../envs/frod.yaml"
     threads: lambda wildcards: resources_of(wildcards).threads
@@ -44,22 +46,20 @@ rule spectrum:
         runtime=lambda wildcards: resources_of(wildcards).runtime,
         gpu=gpus_of,
         gres=gres_of,
-        slurm_partition=partition_of,
-        slurm_account=ACCOUNT,
     params:
-        runs=lambda wildcards, input: [option("run", file, parent=True) for file in input.records],
+        runs=lambda wildcards, input: option("run", input.records, folder=True),
         numerics=NUMERICS,
         code=CODE["spectrum"],
     message:
         "spectrum of {wildcards.task} {wildcards.method}"
     shell:
-        "python -m frod spectrum {params.runs} --out {output.spectrum:q} --threads {threads} > {log:q} 2>&1"
+        "python -m frod spectrum {params.runs:q} --out {output.spectrum:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule summarise:
     input:
-        metrics=run_files("metrics.json"),
-        records=run_files("record.json"),
+        metrics=of_all_runs("metrics.json"),
+        records=of_all_runs("record.json"),
     output:
         summary=f"{RESULTS}/summary.parquet",
     log:

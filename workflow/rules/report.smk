@@ -5,8 +5,8 @@
 rule report:
     input:
         summary=rules.summarise.output.summary,
-        rates=files_of_rates(),
-        spectra=files_of_spectra(),
+        rates=[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
+        spectra=SPECTRA,
     output:
         page=report(
             f"{REPORTS}/index.html",
@@ -47,14 +47,14 @@ rule report:
             patterns=["{figure}.svg"],
             caption="../report/figure.rst",
             category="Figures",
-            labels=labels_of_figure,
+            labels=lambda wildcards: labels_of_figure(wildcards.figure),
         ),
         runs=report(
             directory(f"{REPORTS}/runs"),
             patterns=["{task}/{backbone}/{method}.html"],
             caption="../report/runs.rst",
             category="Runs",
-            labels=labels_of_runs,
+            labels={"task": "{task}", "model": "{backbone}", "method": "{method}"},
         ),
     log:
         f"logs/report/{WORKFLOW.name}.log",
@@ -62,6 +62,7 @@ rule report:
         "../envs/frod.yaml"
     params:
         config=lambda wildcards: json.dumps(config),
+        out=subpath(output.page, parent=True),
         suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
         tasks=TASK_DATA,
         numerics=NUMERICS,
@@ -70,4 +71,4 @@ rule report:
         "report of the suite"
     shell:
         "python -m frod report --params {params.config:q} --tasks {params.tasks:q} --summary {input.summary:q}"
-        " --out $(dirname {output.page:q}) > {log:q} 2>&1"
+        " --out {params.out:q} > {log:q} 2>&1"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, StrictUndefined
 
-from frod.reporting.figures import DIFFERENCE, KINDS
+from frod.reporting.figures import DIFFERENCE, KINDS, names_of
+from frod.reporting.naming import labels_of_figure
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 
@@ -16,7 +17,8 @@ def test_a_kind_of_figure_has_a_caption_and_a_label(kind):
     template = Environment(undefined=StrictUndefined).from_string((WORKFLOW / "report" / "figure.rst").read_text())
     caption = template.render(snakemake={"wildcards": {"figure": f"{kind}-digits-digit_vit"}}).strip()
     assert len(caption) > 40 and caption.endswith(".")
-    assert f'"{kind}": ' in (WORKFLOW / "rules" / "common.smk").read_text()
+    name = DIFFERENCE if kind == DIFFERENCE else names_of("digits", "digit_vit")[kind]
+    assert labels_of_figure(name)["task"] == ("all" if kind == DIFFERENCE else "digits")
 
 
 def test_captions_that_the_rule_names_are_there():
