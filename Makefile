@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SU
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help reproduce publish test check lint format bench bench-gpu dag schema dvc-commit ship clean
+.PHONY: help reproduce publish test check lint format docs bench bench-gpu dag schema dvc-commit ship clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -44,12 +44,16 @@ lint: $(VENV)/dev.installed ## Formatting, linters, types, the workflow's own li
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(PIP) check
 
 format: $(VENV)/dev.installed ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile workflow
+
+docs: $(VENV)/dev.installed ## The pages of docs/ as a site, in site/; an error where a link leads nowhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/dev.installed ## Methods side by side on the CPU, 40 minutes on 2 cores: one table; writes bench/results
 	$(BIN)/python -m bench $(BENCH)
