@@ -1,0 +1,70 @@
+"""Every command of ours in README, CONTRIBUTING and docs/ runs: here, in a finished study; in another test; or the page says not.
+
+Those that are run here have the small suite's name in the place of smoke's.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = re.compile(r"    (?:\$ )?((?:frod|snakemake|make|dvc|python -m) .*)")
+NOT_RUN = "not run by tests"
+ELSEWHERE = {
+    "make reproduce": "test_published.py",  # a part of it
+    "make test": "../../.ci/run",
+    "make check": "../../.ci/run",
+    "make docs": "../../Makefile",  # of lint, which CI runs
+    "snakemake --workflow-profile profiles/slurm": "test_slurm.py",
+    "snakemake --workflow-profile profiles/kubernetes": "test_kubernetes.py",
+    "snakemake --cores 2": "test_init.py",
+    "frod init": "test_init.py",
+    "frod fetch": "../unit/test_fetch_command.py",
+    "frod compare HEAD": "test_revisions.py",
+    "frod plan": "../unit/method/test_plan.py",
+}
+
+
+def commands():
+    for page in PAGES:
+        for line in page.read_text().splitlines():
+            found = COMMAND.fullmatch(line)
+            if found and NOT_RUN not in line:
+                for command in found[1].partition("  #")[0].split(" && "):
+                    yield page.name, command.strip()
+
+
+def elsewhere(command):
+    return next((place for start, place in ELSEWHERE.items() if command.startswith(start)), None)
+
+
+def test_what_other_tests_run_is_named_right():
+    assert all((Path(__file__).parent / place).resolve().is_file() for place in ELSEWHERE.values())
+    used = {start for start in ELSEWHERE if any(command.startswith(start) for _, command in commands())}
+    assert used == set(ELSEWHERE), "no page has these any more"
+
+
+@pytest.mark.parametrize(
+    "command", dict.fromkeys(command for _, command in commands() if elsewhere(command) is None), ids=str
+)
+def test_a_command_of_the_pages_runs(finished, command):
+    here = command.replace("reports/published/smoke", "reports/tiny").replace("smoke", "tiny")
+    finished.run(*shlex.split(here))
+
+
+def test_readme_is_short_and_its_table_is_the_published_report_s():
+    import pandas as pd
+
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    results = pd.read_csv(ROOT / "reports/published/smoke/results.csv")
+    methods = ["full_ft", "frod", "lora", "linear_probe"]
+    rows = re.findall(r"\| (\w+) on (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", text)
+    found = {(task, backbone): list(map(float, values)) for task, backbone, *values in rows}
+    means = 100 * results.groupby(["task", "backbone", "method"])["test"].mean()
+    assert set(found) == {key[:2] for key in means.index}
+    for pair, values in found.items():
+        assert values == pytest.approx([means[*pair, method] for method in methods], abs=0.051)
