@@ -1,4 +1,4 @@
-"""Every command of ours in README, CONTRIBUTING and docs/ runs: here, in a finished study; in another test; or the page says not.
+"""Every command of ours on the pages runs: here, in a finished study; in another test; or the page says it is not.
 
 Those that are run here have the small suite's name in the place of smoke's.
 """

@@ -1,4 +1,4 @@
-"""Tasks of one's own, from csv files and folders of images: as docs/tasks.md says, and every slip named."""
+"""Tasks of one's own, from csv files and folders of images: as docs/your-data.md says, and every slip named."""
 
 import re
 from pathlib import Path
