@@ -211,9 +211,10 @@ def mismatch(path: Path, found: str | None, expected: str | None, *, by: str) ->
 
 def mismatches(folder: Path, hashes: Mapping[str, str | None], *, by: str) -> list[str]:
     """Hold files below `folder` against the sha256 that `by` says they have; a text for each that has it not."""
-    paths = [folder / name for name in hashes]
-    found = [sha256(path) if path.is_file() else None for path in paths]
-    told = (mismatch(*pair, expected, by=by) for *pair, expected in zip(paths, found, hashes.values()))
+    told = []
+    for name, expected in hashes.items():
+        path = folder / name
+        told.append(mismatch(path, sha256(path) if path.is_file() else None, expected, by=by))
     return [text for text in told if text]
 
 

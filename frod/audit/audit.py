@@ -28,7 +28,7 @@ from frod.audit import (
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
-from frod.provenance.git import line
+from frod.provenance.git import git_text
 
 Progress = Callable[[str, int, int], None]
 PARALLEL_FROM = 64  # runs; each further process takes seconds to import what it needs
@@ -140,7 +140,7 @@ def facts(study: Study, findings: Findings, started: float) -> dict[str, Any]:
         "layout": 1,
         "report": str(study.report),
         "suite": study.workflow.name,
-        "git_commit": line("rev-parse", "HEAD"),
+        "git_commit": git_text("rev-parse", "HEAD"),
         "seconds": round(time.perf_counter() - started, 2),
         **findings.as_json(),
     }

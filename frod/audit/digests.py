@@ -30,18 +30,11 @@ class Digests:
                 self._known[path] = digests
                 progress(done, len(wanted))
 
-    def sha256(self, path: Path | str) -> str | None:
-        """Hash of a file, None where there is none."""
-        return self._of(path)[0]
-
-    def md5_of(self, path: Path | str) -> str | None:
-        """DVC's hash of a file, None where there is none."""
-        return self._of(path)[1]
-
-    def _of(self, path: Path | str) -> tuple[str | None, str | None]:
+    def sha256(self, path: Path | str, *, md5: bool = False) -> str | None:
+        """Hash of a file (`md5`: DVC's), None where there is none."""
         if str(path) not in self._known:
             self.read([path])
-        return self._known.get(str(path), (None, None))
+        return self._known.get(str(path), (None, None))[md5]
 
     def _hash(self, path: str) -> tuple[str, str]:
         sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)

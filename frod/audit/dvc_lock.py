@@ -49,7 +49,7 @@ def _check_entry(study: Study, path: Path, expected: str, findings: Findings) ->
     if not path.exists():
         findings.add(path, f"is listed in {LOCK}, and missing", expected, NOTHING, remedy=REMEDY)
     elif path.is_file():
-        found = study.digests.md5_of(path)
+        found = study.digests.sha256(path, md5=True)
         if found != expected:
             findings.add(path, f"md5 (in {LOCK})", expected, found, remedy=REMEDY)
     else:
@@ -59,7 +59,7 @@ def _check_entry(study: Study, path: Path, expected: str, findings: Findings) ->
 def _check_folder(study: Study, folder: Path, expected: str, findings: Findings) -> None:
     names = {path.relative_to(folder).as_posix(): path for path in files_in(folder)}
     study.digests.read(names.values())
-    md5s = {name: study.digests.md5_of(path) for name, path in names.items()}
+    md5s = {name: study.digests.sha256(path, md5=True) for name, path in names.items()}
     if expected in (folder_md5(md5s), folder_md5({name: md5 for name, md5 in md5s.items() if Path(name).name != OWN})):
         return
     listing = CACHE / expected[:2] / expected[2:]

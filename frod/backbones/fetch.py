@@ -50,7 +50,7 @@ def package(name: str, source: Package, out: Path) -> str:
     return distribution.version
 
 
-def shipped(name: str, source: Path, out: Path) -> dict[str, Any]:
+def shipped(source: Path, out: Path) -> dict[str, Any]:
     """Copy weights that this package ships into `out`, each file's sha256 checked; return what source.json says.
 
     Raises

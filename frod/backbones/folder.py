@@ -61,7 +61,7 @@ def materialise(
     facts: dict[str, Any] = {"name": name, "title": spec.title, "library": spec.library, "licence": spec.licence}
     with whole_directory(out) as folder:
         if pretrained is not None:
-            facts |= fetch.shipped(name, pretrained, folder)
+            facts |= fetch.shipped(pretrained, folder)
         elif isinstance(spec.source, Pretrained):
             facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from frod import files, safe_yaml
 from frod.provenance.git import git, line
+from frod.provenance.git import git, git_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,11 +129,11 @@ def _git_readers(given: str, revision: str, path: str) -> tuple[Reader, Reader]:
     if git("rev-parse", "--is-inside-work-tree") is None:
         raise ValueError(f"{given}: a revision is read from a git repository, and {Path.cwd()} is in none")
     # --end-of-options: a revision that begins with a dash is a name, not an option.
-    of = line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    of = git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if of is None:
         raise ValueError(f"{given}: there is no revision {revision!r}; `git log -- reports` lists those with reports")
-    if line("cat-file", "-t", f"{of}:{path}") != "tree":
-        listed = (line("ls-tree", "-r", "--name-only", "--full-tree", of) or "").splitlines()
+    if git_text("cat-file", "-t", f"{of}:{path}") != "tree":
+        listed = (git_text("ls-tree", "-r", "--name-only", "--full-tree", of) or "").splitlines()
         reports = [name.removesuffix(f"/{RESULTS}") for name in listed if name.endswith(f"/{RESULTS}")]
         has = f"it has {', '.join(reports)}" if reports else "it has no report"
         raise ValueError(f"{given}: revision {revision} has no folder {path!r}; {has}")

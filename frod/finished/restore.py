@@ -67,18 +67,13 @@ def load_trained(model: nn.Module, adapter: Path, kind: str, basis: frod.Basis |
     from frod.tuners.trained import trained_state
 
     stored, here = load_file(adapter), trained_state(model)
-    if stored.keys() != here.keys():
-        raise ValueError(
-            f"{adapter}: not what this model trains: only in the file {sorted(stored.keys() - here.keys())[:4]}, "
-            f"only in the model {sorted(here.keys() - stored.keys())[:4]}"
-        )
-    unlike = [
-        name for name in stored if (stored[name].shape, stored[name].dtype) != (here[name].shape, here[name].dtype)
-    ]
+    forms = [{name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in side.items()} for side in (stored, here)]
+    unlike = sorted(name for name in stored.keys() | here.keys() if forms[0].get(name) != forms[1].get(name))
     if unlike:
+        there, wanted = (side.get(unlike[0], "missing") for side in forms)
         raise ValueError(
-            f"{adapter}: {unlike[0]!r} is {stored[unlike[0]].dtype} {tuple(stored[unlike[0]].shape)}, in the model "
-            f"{here[unlike[0]].dtype} {tuple(here[unlike[0]].shape)}"
+            f"{adapter}: not what this model trains: {len(unlike)} tensors differ, first {unlike[0]!r}, "
+            f"{there} in the file, {wanted} in the model"
         )
     model.load_state_dict(stored, strict=False)  # the frozen ones are not in it
     return model

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
 
-from frod.provenance import git
+from frod.provenance.git import git_text
 from frod.provenance.sources import Source, parsed
 
 PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
@@ -174,11 +174,11 @@ def git_state(directory: str | os.PathLike[str] | None = None) -> dict[str, str 
     checkout or without git: results from an unpacked archive are results too.
     """
     where = Path(directory) if directory is not None else PACKAGE_DIRECTORY.parent
-    commit = git.line("rev-parse", "HEAD", cwd=where)
-    top = git.line("rev-parse", "--show-toplevel", cwd=where)
+    commit = git_text("rev-parse", "HEAD", cwd=where)
+    top = git_text("rev-parse", "--show-toplevel", cwd=where)
     if not commit or not top:
         return {"git_commit": None, "git_dirty": None}
     spared = [f":(top,exclude){name}" for name in GENERATED]
     asked = ("status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared)
-    status = git.line(*asked, cwd=Path(top))
+    status = git_text(*asked, cwd=Path(top))
     return {"git_commit": commit, "git_dirty": None if status is None else bool(status)}

@@ -18,7 +18,7 @@ def git(*arguments: str, cwd: Path | None = None) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def line(*arguments: str, cwd: Path | None = None) -> str | None:
+def git_text(*arguments: str, cwd: Path | None = None) -> str | None:
     """The same as text, without the end of the line."""
     found = git(*arguments, cwd=cwd)
     return None if found is None else found.decode("utf-8", "replace").strip()

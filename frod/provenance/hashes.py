@@ -40,14 +40,9 @@ def tree_hashes(directory: str | os.PathLike[str]) -> dict[str, str]:
     return {name: files.sha256(Path(directory) / name) for name in files_in(directory)}
 
 
-def tree_sha256(directory: str | os.PathLike[str]) -> str:
-    """One hash for a directory: of its files' relative names and contents, whatever their times and owners."""
-    return json_sha256(tree_hashes(directory))
-
-
 def path_sha256(path: str | os.PathLike[str]) -> str:
-    """Hash of a file, or of a directory's tree."""
-    return tree_sha256(path) if os.path.isdir(path) else files.sha256(path)
+    """Hash of a file, or of a directory: of its files' relative names and contents, whatever their times and owners."""
+    return json_sha256(tree_hashes(path)) if os.path.isdir(path) else files.sha256(path)
 
 
 def canonical_json(value: Any) -> str:

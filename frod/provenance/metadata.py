@@ -69,16 +69,10 @@ class Metadata:
 
     def write(self, output: str, record: dict[str, Any], time: float) -> None:
         """Write the record of `output`, made at `time`; an incomplete mark of it is removed."""
-        path = self._path("metadata", output)
+        path = Path(self._path("metadata", output))
         filled = {**dict.fromkeys(FIELDS), **record, "incomplete": False, "starttime": time, "endtime": time}
-        text = json.dumps(filled)
-        try:
-            file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - opened twice only where the folder is missing
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            file = open(path, "w", encoding="utf-8")  # noqa: SIM115
-        with file:
-            file.write(text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(filled), encoding="utf-8")
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._path("incomplete", output))
         # Snakemake takes a folder of records without one of marks for an old layout, and migrates it.

@@ -49,14 +49,15 @@ def enter(root: Path, *, local: bool) -> None:
         with FileLock(folder / "door"):  # one at a time
             others = sorted(folder.glob("*@*"))
             living = [path for path in others if not _is_dead(path)]
-            workflows = [path for path in living if path.suffix != JOB]
-            if workflows:
-                named = ", ".join("process {} on {}".format(*path.stem.split("@")) for path in workflows)
-                _say(f"another Snakemake works in this folder ({named}): wait for it, or work in a clone of your own")
-            elif _tidy(root, others, jobs=living):
-                for path in set(others) - set(living):
-                    path.unlink(missing_ok=True)
-            _hold(folder, LOCAL if local else CLUSTER)
+            left = Metadata(root).locked()
+            own = _hold(folder, LOCAL if local else CLUSTER)
+        workflows = [path for path in living if path.suffix != JOB]
+        if workflows:
+            named = ", ".join("process {} on {}".format(*path.stem.split("@")) for path in workflows)
+            _say(f"another Snakemake works in this folder ({named}): wait for it, or work in a clone of your own")
+        elif not left or _unlocked(root, others, jobs=living):
+            for path in {*others} - {*living, own}:
+                path.unlink(missing_ok=True)
     except OSError as error:  # no right to write here (a dry run may go on), or a file system without such locks
         _say(f"{folder}: {error.strerror}; whether another workflow works here cannot be told")
         return
@@ -81,12 +82,10 @@ def _is_dead(path: Path) -> bool:
     return False
 
 
-def _tidy(root: Path, known: list[Path], jobs: list[Path]) -> bool:
-    """Remove the lock of a workflow that is known to be dead, when its jobs have ended; whether there is none left."""
+def _unlocked(root: Path, known: list[Path], jobs: list[Path]) -> bool:
+    """Remove the lock of a workflow that is known to be dead, when its jobs have ended; whether that could be done."""
     from filelock import FileLock
 
-    if not Metadata(root).locked():
-        return True
     kinds = {path.suffix for path in known}
     if CLUSTER in kinds or LOCAL not in kinds:
         _say(

@@ -164,7 +164,7 @@ def test_a_changed_input_is_named_before_training(finished, change):
     finally:
         path.write_bytes(content)
     assert status == 1
-    assert "data/tasks/digits/digit_vit/manifest.json" in text and "not the inputs that the run had" in text
+    assert "data/tasks/digits/digit_vit/manifest.json: " in text and "at the recorded commit" in text
     assert "step 10/" not in text and "Traceback" not in text
 
 

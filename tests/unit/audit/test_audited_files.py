@@ -17,7 +17,7 @@ def test_both_hashes_come_from_one_reading(tmp_path):
     digests.read([tmp_path / "a", tmp_path / "missing"])
     (tmp_path / "a").write_bytes(b"")  # not read again
     assert digests.sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
-    assert digests.md5_of(tmp_path / "a") == hashlib.md5(content).hexdigest()
+    assert digests.sha256(tmp_path / "a", md5=True) == hashlib.md5(content).hexdigest()
     assert digests.sha256(tmp_path / "missing") is None
 
 
