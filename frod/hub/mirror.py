@@ -100,6 +100,9 @@ def fetch(mirror: Path, need: Repository, plan: Plan) -> None:
 
     folder = mirror / need.name
     if plan.missing:
+        # Not by force_download, whose error says no reason. Notes of a killed fetch know times, but no content.
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        _remove(folder, plan.missing)
         with explained(need.kind, need.id, plan.revision, gated=need.gated):
             snapshot_download(
                 need.id,
@@ -107,7 +110,6 @@ def fetch(mirror: Path, need: Repository, plan: Plan) -> None:
                 revision=plan.revision,
                 local_dir=folder,
                 allow_patterns=[escape(name) for name in plan.missing],
-                force_download=True,  # its notes of a killed fetch know times, but no content
             )
         shutil.rmtree(folder / ".cache", ignore_errors=True)
         wrong = _wrong(mirror, need, plan.revision, plan.missing)  # the library has compared the sizes only
