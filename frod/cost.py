@@ -48,13 +48,12 @@ class Skeleton:
                 "name the library's model and the arguments of its configuration, or run `frod backbone`"
             )
         self.model = architecture.build(spec) if spec.built_as else backbones.skeleton(models / name)
-        self.image, self.max_length, self.targets = None, spec.max_length or 0, targets
+        self.image, self.max_length, self.targets, self.itemsize = None, spec.max_length or 0, targets, 4
         if not spec.max_length:
-            self.image = (
-                architecture.image_inputs(self.model) if spec.built_as else backbones.input_facts(models / name)
-            )
-        half = spec.built_as and spec.built_as.arguments.get("dtype") in ("float16", "bfloat16")
-        self.itemsize = 2 if half else 4
+            inputs = architecture.image_inputs(self.model) if spec.built_as else backbones.input_facts(models / name)
+            self.image = inputs
+        if spec.built_as and spec.built_as.arguments.get("dtype") in ("float16", "bfloat16"):
+            self.itemsize = 2
         self._forward: dict[int, int] = {}
         head = backbones.head_modules(self.model)
         body = [child for name, child in self.model.named_children() if name not in head]
@@ -195,10 +194,8 @@ def estimate(
         adds, kept = model.step(tuner, batch, length, device, itemsize)
         in_all = examples * training.epochs / batch * adds  # the last step of an epoch is smaller
         tests = sum(size for split, size in sizes.items() if split.startswith("test"))
-        watched, at_end = (
-            min(sizes["validation"], training.max_validation or sizes["validation"]),
-            0 if trial else tests,
-        )
+        watched = min(sizes["validation"], training.max_validation or sizes["validation"])
+        at_end = 0 if trial else tests
         if run.protocol == "released":  # it watches test, and reads it no further after the last epoch
             watched, at_end = sizes["test"], tests - sizes["test"]
         predicted = math.ceil(training.epochs) * watched + at_end

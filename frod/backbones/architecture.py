@@ -10,13 +10,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def build(spec: BackboneSpec, **changes: Any) -> torch.nn.Module:
+def build(spec: BackboneSpec) -> torch.nn.Module:
     """Build a backbone with a head of two outputs on the meta device, as `loading.skeleton` does from its files.
-
-    Parameters
-    ----------
-    changes
-        Arguments of the architecture to replace, such as num_hidden_layers.
 
     Raises
     ------
@@ -28,26 +23,27 @@ def build(spec: BackboneSpec, **changes: Any) -> torch.nn.Module:
     known = spec.built_as
     if known is None:
         raise ValueError("architecture: is missing; name the library's model and the arguments of its configuration")
-    arguments = known.arguments | changes
     try:
         with torch.device("meta"):
-            return _timm(known, arguments) if spec.library == "timm" else _transformers(spec, known, arguments)
+            return _timm(known) if spec.library == "timm" else _transformers(spec, known)
     except (RuntimeError, TypeError, KeyError) as error:
-        raise ValueError(f"architecture: {spec.library} cannot build {known.name} of {arguments}: {error}") from error
+        raise ValueError(
+            f"architecture: {spec.library} cannot build {known.name} of {known.arguments}: {error}"
+        ) from error
 
 
-def _timm(known: Architecture, arguments: dict[str, Any]) -> torch.nn.Module:
+def _timm(known: Architecture) -> torch.nn.Module:
     import timm
 
-    return timm.create_model(known.name, pretrained=False, num_classes=2, **arguments)
+    return timm.create_model(known.name, pretrained=False, num_classes=2, **known.arguments)
 
 
-def _transformers(spec: BackboneSpec, known: Architecture, arguments: dict[str, Any]) -> torch.nn.Module:
+def _transformers(spec: BackboneSpec, known: Architecture) -> torch.nn.Module:
     import torch
     from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
     kind = AutoModelForSequenceClassification if spec.max_length else AutoModelForImageClassification
-    config = AutoConfig.for_model(known.name, **arguments)
+    config = AutoConfig.for_model(known.name, **known.arguments)
     model = kind.from_config(config, dtype=torch.float32)
     if spec.max_length and model.config.pad_token_id is None:
         model.config.pad_token_id = 0  # as `load` does: without one, Llama's classifier takes no batch

@@ -21,13 +21,14 @@ def crate(
 
     Run it in the project's folder. Nothing in the crate depends on when it is made.
     """
+    from frod.artefacts import read_json
     from frod.commands.params import load_workflow
-    from frod.crate.build import build, read_report
+    from frod.crate.build import build
     from frod.reporting import formatting as show
 
     if orcid and not (author and orcid.startswith("https://orcid.org/")):
         raise ValueError(f"--orcid {orcid}: should be an address such as https://orcid.org/0000-..., with --author")
-    content = read_report(report)
+    content = read_json(report / "report.json", remedy="give the folder of a finished report, such as reports/smoke")
     workflow, backbones, tasks = load_workflow(content["params"], Path())
     beyond = sorted(set(workflow.skipped) - set(content["skipped"]))
     if beyond:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,19 +43,17 @@ def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
     failed, todo = [], []
     for need in needs:
         try:
-            found = mirror.listed(out, need)
+            todo.append((need, mirror.plan(out, need)))
         except ValueError as error:
             failed.append(str(error))
-        else:
-            todo.append((need, found, mirror.absent(out, need, found)))
     out.mkdir(parents=True, exist_ok=True)
-    _check_space(out, sum(found.bytes[name] for _, found, names in todo for name in names))
-    for need, found, names in todo:
-        size = _bytes(sum(found.bytes[name] for name in names))
-        what = f"fetching {len(names)}, {size}" if names else "all there"
-        print(f"{need.name} at {found.revision[:12]}: {len(found.bytes)} files, {what}", flush=True)
+    _check_space(out, sum(plan.bytes[name] for _, plan in todo for name in plan.missing))
+    for need, plan in todo:
+        size = _bytes(sum(plan.bytes[name] for name in plan.missing))
+        what = f"fetching {len(plan.missing)}, {size}" if plan.missing else "all there"
+        print(f"{need.name} at {plan.revision[:12]}: {len(plan.bytes)} files, {what}", flush=True)
         try:
-            mirror.fetch(out, need, found, names)
+            mirror.fetch(out, need, plan)
         except ValueError as error:
             failed.append(str(error))
     if failed:
@@ -109,28 +109,21 @@ def _needs(suite: str, params: Path) -> list[Repository]:
 
 def _merged(needs: list[Repository]) -> list[Repository]:
     """Join what is needed of the same repository; ValueError where it is needed at two commits."""
-    from frod.hub.mirror import Repository
-
     merged: dict[str, Repository] = {}
     for need in needs:
         other = merged.get(need.name, need)
         if other.revision != need.revision:
             raise ValueError(f"{need.name}: is needed at {other.revision} and at {need.revision}; a mirror holds one")
-        merged[need.name] = Repository(
-            need.kind,
-            need.id,
-            need.revision,
-            tuple(dict.fromkeys((*other.patterns, *need.patterns))),
-            tuple(dict.fromkeys((*other.optional, *need.optional))),
-            need.gated,
-            other.rows | need.rows,
+        merged[need.name] = replace(
+            need,
+            patterns=tuple(dict.fromkeys((*other.patterns, *need.patterns))),
+            optional=tuple(dict.fromkeys((*other.optional, *need.optional))),
+            rows=other.rows | need.rows,
         )
     return list(merged.values())
 
 
 def _check_space(out: Path, needed: int) -> None:
-    import shutil
-
     free = shutil.disk_usage(out).free
     if needed > free:
         raise ValueError(f"--out {out}: {_bytes(needed)} are to be fetched, {_bytes(free)} are free on the disk")

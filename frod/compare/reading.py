@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod import files, safe_yaml
-from frod.provenance.git import git, line
 from frod.provenance.git import git, git_text
 
 if TYPE_CHECKING:

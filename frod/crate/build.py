@@ -11,20 +11,12 @@ from typing import Any
 
 import yaml
 
-from frod import artefacts, files
+from frod import files
 from frod.config import Workflow
 from frod.crate.description import PARAMS, WORKFLOW, Description
 from frod.crate.graph import METADATA, Graph, command
 from frod.crate.jobs import Jobs
 from frod.crate.payload import Payload, source_files, suite_files
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    """Read a report's report.json; ValueError where the folder is none of a report."""
-    path = folder / "report.json"
-    if not path.is_file():
-        raise ValueError(f"{path}: is not there; give the folder of a finished report, such as reports/smoke")
-    return artefacts.read_json(path, remedy="`snakemake report` writes it anew")
 
 
 def build(
@@ -56,7 +48,7 @@ def build(
     Returns
     -------
     dict
-        `files` and `bytes` that the crate holds, `named`: files that it names, `named_bytes`, `jobs`.
+        Numbers of `jobs`, and of files and their bytes that the crate holds or only names.
 
     Raises
     ------
@@ -65,8 +57,8 @@ def build(
     """
     check_target(out)
     payload = Payload(workflow, with_data=with_data)
-    jobs_of = Jobs(workflow, report, payload)
-    jobs = jobs_of.read(specs["backbone"], folder)
+    jobs_of = Jobs(workflow, payload, {name: spec.pretrained_on for name, spec in specs["backbone"].items()})
+    jobs = jobs_of.read(folder / "report.json")
     commands = dict.fromkeys(command(job.rule) for job in jobs)
     for path in [WORKFLOW, *commands, *suite_files(workflow), *source_files()]:
         payload.add(path)
@@ -81,34 +73,26 @@ def build(
     else:
         with files.whole_directory(out) as temporary:
             crate.write(temporary)
-    held = [one for one in known.values() if one.held]
-    named = [one for one in known.values() if not one.held]
-    return {
-        "files": len(held),
-        "bytes": sum(one.size for one in held),
-        "named": len(named),
-        "named_bytes": sum(one.size for one in named),
-        "jobs": len(jobs),
-    }
+    made = {"jobs": len(jobs), "files": 0, "bytes": 0, "named": 0, "named_bytes": 0}
+    for one in known.values():
+        made["files" if one.held else "named"] += 1
+        made["bytes" if one.held else "named_bytes"] += one.size
+    return made
 
 
 def check_target(out: Path) -> None:
     """What is there is replaced; so it must be a crate, or an empty folder."""
     if any(folder.is_file() for folder in out.parents):
         raise ValueError(f"--out {out}: lies in a file; give another name")
-    if out.exists() and not (_is_packed(out) if out.suffix == ".zip" else _is_folder(out)):
+    if not out.exists():
+        return
+    if out.suffix == ".zip" and zipfile.is_zipfile(out):
+        with zipfile.ZipFile(out) as packed:
+            crate = METADATA in packed.namelist()
+    else:
+        crate = out.suffix != ".zip" and out.is_dir() and ((out / METADATA).is_file() or not any(out.iterdir()))
+    if not crate:
         raise ValueError(f"--out {out}: is there, and is no crate; give another name")
-
-
-def _is_packed(out: Path) -> bool:
-    if not zipfile.is_zipfile(out):
-        return False
-    with zipfile.ZipFile(out) as packed:
-        return METADATA in packed.namelist()
-
-
-def _is_folder(out: Path) -> bool:
-    return out.is_dir() and ((out / METADATA).is_file() or not any(out.iterdir()))
 
 
 def _zip(folder: Path, out: Path) -> None:

@@ -33,6 +33,7 @@ class Description:
         self._graph, self._workflow, self._report, self._jobs = crate, workflow, report, jobs
         self._records = recorded
         self._references: dict[str, dict[str, str]] = {}
+        self._suites = [path.as_posix() for path in suite_files(workflow)]
         self._rules = [rule for rule in RULES if any(job.rule == rule for job in jobs)]
 
     def all(
@@ -48,7 +49,7 @@ class Description:
         self._sources(known, specs)
         self._main(known)
         actions = [self._graph.action(job, self._references) for job in self._jobs]
-        self._graph.mention([self._run(person), *actions])
+        self._graph.crate.root_dataset["mentions"] = [self._run(person), *actions]
 
     def _author(self, author: Mapping[str, str] | None) -> dict[str, str] | None:
         if author is None:
@@ -120,12 +121,14 @@ class Description:
             for position, rule in enumerate(self._rules, 1)
         ]
         about = known[WORKFLOW]
+        versions = {of["environment"]["packages"].get("snakemake", "unknown") for of in self._records}
+        results = [file for job in self._jobs if job.rule == "report" for file in job.outputs]
         main = self._graph.crate.add_workflow(
             about.path,
             WORKFLOW,
             main=True,
             lang="snakemake",
-            lang_version=self._snakemake(),
+            lang_version=", ".join(sorted(versions)),
             properties={
                 "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
                 "name": "FRoD, put to the test",
@@ -137,28 +140,22 @@ class Description:
                 "license": self._licence(LICENCE),
                 "step": steps,
                 "hasPart": [self._references[graph.command(rule)] for rule in self._rules],
-                "input": [self._slot("parameters", PARAMS), *map(self._suite_slot, self._suites())],
-                "output": [self._slot(name, self._report_file(name)) for name in ("index.html", "results.csv")],
+                "input": [
+                    self._slot("parameters", PARAMS),
+                    *(self._slot(f"suite {Path(name).stem}", name) for name in self._suites),
+                ],
+                "output": [
+                    self._slot(name, file)
+                    for name in ("index.html", "results.csv")
+                    for file in results
+                    if file.endswith(name)
+                ],
                 "softwareRequirements": [
                     self._graph.entity(identifier, of) for identifier, of in sources.packages(self._records).items()
                 ],
             },
         )
         self._references[WORKFLOW] = {"@id": main.id}
-
-    def _snakemake(self) -> str:
-        """Versions of Snakemake that the runs' records name."""
-        found = {of["environment"]["packages"].get("snakemake", "unknown") for of in self._records}
-        return ", ".join(sorted(found))
-
-    def _report_file(self, name: str) -> str:
-        return next(file for job in self._jobs if job.rule == "report" for file in job.outputs if file.endswith(name))
-
-    def _suites(self) -> list[str]:
-        return [path.as_posix() for path in suite_files(self._workflow)]
-
-    def _suite_slot(self, name: str) -> dict[str, str]:
-        return self._slot(f"suite {Path(name).stem}", name)
 
     def _slot(self, parameter: str, file: str) -> dict[str, str]:
         """An input or output of the workflow, and the file that took it."""
@@ -180,7 +177,7 @@ class Description:
             "name": f"suite {self._workflow.name}",
             "description": f"{len(self._records)} runs, protocol {self._workflow.params.protocol}; git commit {commit}",
             "instrument": self._references[WORKFLOW],
-            "object": [self._references[name] for name in (PARAMS, *self._suites())] + _once(outside),
+            "object": [self._references[name] for name in (PARAMS, *self._suites)] + _once(outside),
             "result": [self._references[name] for name in outputs],
             "startTime": graph.moment(started),
             "endTime": graph.moment(finished),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 from frod.crate.jobs import RULES, Job
-from frod.crate.payload import Known, media_type, secrets_in
+from frod.crate.payload import BINARY, TYPES, Known, secrets_in
 
 METADATA = "ro-crate-metadata.json"
 VERSION = "1.1"  # that the profiles below are written for
@@ -49,7 +49,7 @@ class Graph:
         about: dict[str, Any] = {
             "@type": "File",
             "name": known.name,
-            "encodingFormat": media_type(known.name),
+            "encodingFormat": (TYPES | BINARY).get(PurePath(known.name).suffix, "text/plain"),
             "contentSize": str(known.size),
             "sha256": known.sha256,
         }
@@ -95,10 +95,6 @@ class Graph:
             about |= {"startTime": moment(job.started), "endTime": moment(job.finished)}
         return self.entity(f"#action/{job.rule}/{job.of}", about)
 
-    def mention(self, references: Iterable[dict[str, str]]) -> None:
-        """Let the root name the actions."""
-        self.crate.root_dataset["mentions"] = list(references)
-
     def write(self, folder: Path) -> None:
         """Write the metadata and copy the files; ValueError where the metadata hold a secret."""
         self.crate.write(folder)
@@ -132,5 +128,4 @@ def _single(value: Any) -> Any:
 
 
 def _type_of(value: Any) -> str:
-    kinds = {bool: "Boolean", int: "Integer", float: "Float"}
-    return kinds.get(type(value), "Text")
+    return {bool: "Boolean", int: "Integer", float: "Float"}.get(type(value), "Text")

@@ -1,16 +1,17 @@
-"""The jobs of a finished suite, told from the files they wrote: each job's inputs, outputs, parameters and times."""
+"""The jobs of a finished suite: each one's inputs, outputs, parameters and times."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+from frod.artefacts import read_json
 from frod.config import Workflow
 from frod.crate.payload import Payload
 from frod.provenance import records
+from frod.provenance.metadata import Metadata, is_unknown
 from frod.reporting.flat import flat
 
 RULES = {
@@ -26,17 +27,20 @@ RULES = {
     "report": "the page, its tables and figures",
 }
 """What each rule of the workflow makes, in its order; the rule's command is frod/commands/RULE.py."""
+FOLDERS = ("data/", "results/", "reports/")
+"""Of the crate: what the workflow makes lies in them."""
+REMEDY = "run `snakemake`, or bring it with `dvc pull`"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Job:
     """What one job read and wrote, by the files' names in the crate."""
 
     rule: str
     of: str
     """What tells the job from others of its rule."""
-    inputs: list[str]
-    outputs: list[str]
+    inputs: dict[str, None] = field(default_factory=dict)
+    outputs: dict[str, None] = field(default_factory=dict)
     sources: list[tuple[str, str]] = field(default_factory=list)
     """Models and benchmarks from outside: ("backbone" or "task", name)."""
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -50,189 +54,83 @@ class Job:
 
 
 class Jobs:
-    """Read a suite's files into jobs, and add every file met on the way to the payload.
+    """Follow Snakemake's records from the report back to the sources, and add every file met on the way to the payload.
+
+    The records say which rule made a file, of which inputs; the files say with which settings and code, and the hashes.
 
     Parameters
     ----------
     workflow : Workflow
-    report : mapping
-        Of report.json.
     payload : Payload
+    pretrained_on : mapping of backbone to the task that it is pre-trained on, or None
     """
 
-    def __init__(self, workflow: Workflow, report: Mapping[str, Any], payload: Payload) -> None:
-        self._workflow, self._report, self._payload = workflow, report, payload
-        self._results = Path(workflow.params.paths.results)
-        self._data = Path(workflow.params.paths.data)
+    def __init__(self, workflow: Workflow, payload: Payload, pretrained_on: Mapping[str, str | None]) -> None:
+        self._payload, self._pretrained_on = payload, pretrained_on
+        self._data = PurePath(workflow.params.paths.data)
+        self._metadata = Metadata(Path())
+        self._found: dict[str, Job] = {}
         self.records: dict[str, dict[str, Any]] = {}
         """Records of the runs by the runs' keys; filled as the jobs are read."""
 
-    def read(self, backbones: Mapping[str, Any], folder: Path) -> list[Job]:
-        """All jobs, rule by rule.
-
-        Parameters
-        ----------
-        backbones : mapping of name to frod.backbones.registry.BackboneSpec
-        folder : Path
-            Of the report.
+    def read(self, report: Path) -> list[Job]:
+        """All jobs that led to a report.json, rule by rule.
 
         Raises
         ------
         ValueError
-            A file that tells of a job is missing; it is named.
+            Names a file that tells of a job and is missing, or of which Snakemake has no record.
         """
-        trained = list(self._trainings())
-        bases = dict.fromkeys(
-            path
-            for key in self.records
-            for path in self.records[key]["inputs"]
-            if Path(path).is_relative_to(self._data / "bases")
-        )
-        return [
-            *(self._backbone(name, backbones[name].pretrained_on) for name in self._workflow.backbones()),
-            *(self._task(*pair) for pair in self._workflow.pairs()),
-            *(self._basis(Path(path)) for path in bases),
-            *self._tunings(),
-            *trained,
-            *self._evaluations(),
-            *self._spectra(),
-            self._summary(),
-            self._page(folder),
-        ]
+        self._visit(report.as_posix())
+        return sorted(self._found.values(), key=lambda job: list(RULES).index(job.rule))
 
-    def _backbone(self, name: str, pretrained_on: str | None) -> Job:
-        path = self._source(name)
-        content = self._json(path)
-        outputs = [self._payload.add(path)]
-        outputs += self._payload.add_all(content["files"], by=str(path), folder=path.parent, data=True)
-        sources = [("backbone", name)] + ([("task", pretrained_on)] if pretrained_on else [])
-        return Job(rule="backbone", of=name, inputs=[], outputs=outputs, sources=sources)
+    def _visit(self, output: str) -> None:
+        """Add the job that made a file, after the jobs that made its inputs."""
+        record = self._metadata.read(output)
+        if record is None or is_unknown(record):
+            raise ValueError(f"{output}: Snakemake has no record of how it was made; run `snakemake`")
+        rule, log = record["rule"], record["log"][0]
+        job = self._found.get(log)
+        if job is None:
+            inputs = [path for path in record["input"] if ".parts/" not in path]  # a basis' parts are deleted
+            for path in inputs:
+                if self._payload.name(path).startswith(FOLDERS):
+                    self._visit(path)
+            of = log.removeprefix(f"logs/{rule}/").removesuffix(".log")
+            job = self._found[log] = Job(rule=rule, of=of, sources=self._sources(rule, of))
+            job.inputs.update(dict.fromkeys(self._add(path) for path in inputs))
+        job.outputs[self._add(output)] = None
+        if output.endswith(".json") and rule != "evaluate":
+            self._told(job, Path(output))
 
-    def _task(self, task: str, backbone: str) -> Job:
-        path = self._manifest(task, backbone)
-        content = self._json(path)
-        outputs = [self._payload.add(path)]
-        for split in content["splits"].values():
-            outputs += self._payload.add_all(split["files"], by=str(path), folder=path.parent, data=True)
-        return Job(
-            rule="task",
-            of=f"{task}/{backbone}",
-            inputs=[self._payload.add(self._source(backbone))],
-            outputs=outputs,
-            sources=[("task", task)],
-            values=_settings(content["parameters"]),
-        )
+    def _told(self, job: Job, path: Path) -> None:
+        """Add what a file says of the job that wrote it."""
+        content = records.read_record(path) if job.rule == "train" else read_json(path, remedy=REMEDY)
+        inputs, outputs = {}, content.get("outputs", {})
+        if job.rule in ("trial", "tune", "train", "report"):
+            inputs = content["inputs"]
+        for files in [content.get("files", {}), *(split["files"] for split in content.get("splits", {}).values())]:
+            outputs |= {(path.parent / name).as_posix(): digest for name, digest in files.items()}
+        for names, hashes in ((job.inputs, inputs), (job.outputs, outputs)):
+            names |= {self._add(file, digest, by=str(path)): None for file, digest in hashes.items()}
+        if job.rule in ("trial", "train"):
+            job.values, job.undefined = _settings(content["spec"]), content["undefined"]
+        elif job.rule in ("task", "basis"):
+            job.values = _settings(content["parameters"] if job.rule == "task" else {"ridge": content["ridge"]})
+        if "code" in content:
+            job.code = content["code"] if job.rule == "trial" else content["code"]["hash"]
+        if job.rule == "train":
+            self.records[job.of] = content
+            job.started, job.finished = content["started"], content["finished"]
 
-    def _basis(self, path: Path) -> Job:
-        content = self._json(path)
-        outputs = [self._payload.add(path)]
-        outputs += self._payload.add_all(content["files"], by=str(path), folder=path.parent, data=True)
-        backbone, name = path.parts[-3:-1]
-        inputs = [self._payload.add(self._source(backbone))]
-        values = {"ridge": content["ridge"]}
-        return Job(rule="basis", of=f"{backbone}/{name}", inputs=inputs, outputs=outputs, values=values)
+    def _sources(self, rule: str, of: str) -> list[tuple[str, str]]:
+        task = {"backbone": self._pretrained_on.get(of), "task": of.partition("/")[0]}.get(rule)
+        return ([("backbone", of)] if rule == "backbone" else []) + ([("task", task)] if task else [])
 
-    def _tunings(self) -> Iterator[Job]:
-        for folder in dict.fromkeys(run.folder for run in self._workflow.runs if run.rates is None):
-            rates = self._results / folder / "tune" / "rates.json"
-            content = self._json(rates)
-            for file, digest in content["inputs"].items():
-                trial = self._json(Path(file))
-                yield Job(
-                    rule="trial",
-                    of=f"{folder}/{Path(file).stem}",
-                    inputs=self._payload.add_all(trial["inputs"], by=file),
-                    outputs=[self._payload.add(file, digest, by=str(rates))],
-                    values=_settings(trial["spec"]),
-                    code=trial["code"],
-                    undefined=trial["undefined"],
-                )
-            inputs = self._payload.add_all(content["inputs"], by=str(rates))
-            yield Job(rule="tune", of=folder, inputs=inputs, outputs=[self._payload.add(rates)])
-
-    def _trainings(self) -> Iterator[Job]:
-        for run in self._workflow.runs:
-            path = self._results / run.key / "record.json"
-            if not path.is_file():
-                raise _missing(path)
-            record = self.records[run.key] = records.read_record(path)
-            files = record["outputs"].items()
-            outputs = [
-                self._payload.add(file, digest, by=str(path), data=Path(file).suffix == ".safetensors")
-                for file, digest in files
-            ]
-            yield Job(
-                rule="train",
-                of=run.key,
-                inputs=self._payload.add_all(record["inputs"], by=str(path)),
-                outputs=[*outputs, self._payload.add(path)],
-                values=_settings(record["spec"]),
-                code=record["code"]["hash"],
-                started=record["started"],
-                finished=record["finished"],
-                undefined=record["undefined"],
-            )
-
-    def _evaluations(self) -> Iterator[Job]:
-        for folder, keys in self._by_method().items():
-            run = next(run for run in self._workflow.runs if run.folder == folder)
-            inputs = [
-                self._payload.add(self._results / key / name)
-                for key in keys
-                for name in ("predictions.parquet", "record.json")
-            ]
-            inputs.append(self._payload.add(self._manifest(run.task, run.backbone)))
-            outputs = [self._payload.add(self._results / key / "metrics.json") for key in keys]
-            yield Job(rule="evaluate", of=folder, inputs=inputs, outputs=outputs)
-
-    def _spectra(self) -> Iterator[Job]:
-        for folder, keys in self._by_method().items():
-            adapters = [self._results / key / "adapter.safetensors" for key in keys]
-            inputs = [self._payload.add(adapter, data=True) for adapter in adapters]
-            outputs = [self._payload.add(self._results / folder / "spectrum.parquet")]
-            yield Job(rule="spectrum", of=folder, inputs=inputs, outputs=outputs)
-
-    def _summary(self) -> Job:
-        names = ("metrics.json", "record.json")
-        inputs = [self._payload.add(self._results / key / name) for key in self.records for name in names]
-        return Job(
-            rule="summarise",
-            of=self._workflow.name,
-            inputs=inputs,
-            outputs=[self._payload.add(self._report["summary"])],
-        )
-
-    def _page(self, folder: Path) -> Job:
-        path = folder / "report.json"
-        outputs = self._payload.add_all(self._report["files"], by=str(path), folder=folder)
-        return Job(
-            rule="report",
-            of=self._workflow.name,
-            inputs=self._payload.add_all(self._report["inputs"], by=str(path)),
-            outputs=[*outputs, self._payload.add(path)],
-            code=self._report["code"]["hash"],
-        )
-
-    def _by_method(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for run in self._workflow.runs:
-            found.setdefault(run.folder, []).append(run.key)
-        return found
-
-    def _source(self, backbone: str) -> Path:
-        return self._data / "models" / backbone / "source.json"
-
-    def _manifest(self, task: str, backbone: str) -> Path:
-        return Path(self._report["tasks"]) / task / backbone / "manifest.json"
-
-    def _json(self, path: Path) -> dict[str, Any]:
-        if not path.is_file():
-            raise _missing(path)
-        return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _missing(path: Path) -> ValueError:
-    return ValueError(f"{path}: is not there; run `snakemake`, or bring it with `dvc pull`")
+    def _add(self, path: str, digest: str | None = None, *, by: str = "") -> str:
+        pure = PurePath(path)
+        large = pure.is_relative_to(self._data) and pure.name not in ("source.json", "manifest.json")
+        return self._payload.add(path, digest, by=by, data=large or pure.suffix == ".safetensors")
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:

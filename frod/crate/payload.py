@@ -11,19 +11,12 @@ from frod import files, secrets
 from frod.config import Workflow
 from frod.provenance.hashes import bytes_sha256
 
-TEXT = {
-    ".css": "text/css",
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".md": "text/markdown",
-    ".py": "text/x-python",
-    ".svg": "image/svg+xml",
-    ".tex": "application/x-tex",
-    ".toml": "application/toml",
-    ".yaml": "application/yaml",
-}
+TYPES = {
+    ".css": "text/css", ".csv": "text/csv", ".html": "text/html", ".js": "text/javascript", ".json": "application/json",
+    ".md": "text/markdown", ".py": "text/x-python", ".svg": "image/svg+xml", ".tex": "application/x-tex",
+    ".toml": "application/toml", ".yaml": "application/yaml",
+}  # fmt: skip
+"""Media types of text by suffix; what is not known is plain text."""
 BINARY = {".parquet": "application/vnd.apache.parquet", ".png": "image/png"}
 BINARY |= dict.fromkeys((".bin", ".model", ".npy", ".safetensors"), "application/octet-stream")
 SOURCES = ("Snakefile", "dvc.yaml", "dvc.lock", "requirements.lock", "pyproject.toml", "README.md", "LICENSE")
@@ -135,12 +128,6 @@ class Payload:
         if faults:
             raise ValueError("\n".join(faults))
         return self._known
-
-
-def media_type(name: str) -> str:
-    """Media type by suffix; what is not known is plain text."""
-    suffix = PurePosixPath(name).suffix
-    return (BINARY | TEXT).get(suffix, "text/plain")
 
 
 def secrets_in(path: Path) -> list[str]:

@@ -34,18 +34,6 @@ class Snapshot:
             raise ValueError(f"{told}; run `frod fetch` on the mirror again, which brings just such files")
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What the Hub says of a repository's files, without fetching them."""
-
-    revision: str
-    """The commit."""
-    bytes: dict[str, int]
-    """By name, the size."""
-    sha256: dict[str, str]
-    """By name, of the large files only: the Hub states none of the small ones."""
-
-
 def snapshot(
     kind: Kind, id: str, revision: str | None, patterns: list[str], mirror: Path | None, *, gated: bool = False
 ) -> Snapshot:
@@ -89,27 +77,6 @@ def snapshot(
     return Snapshot(folder, revision or folder.name)  # the Hub's cache names its folders by commit
 
 
-def listing(kind: Kind, id: str, revision: str | None, patterns: list[str], *, gated: bool = False) -> Listing:
-    """Ask the Hub which files match and how large they are; arguments and errors as of `snapshot`."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
-
-    with explained(kind, id, revision, gated=gated):
-        info = HfApi().repo_info(id, repo_type=kind.removesuffix("s"), revision=revision, files_metadata=True)
-    files = {file.rfilename: file for file in info.siblings or ()}
-    try:
-        for name in files:
-            inside(name)
-    except ValueError as error:
-        raise ValueError(f"{_name(kind, id, revision)}: the name of a file {error}") from None
-    wanted = [files[name] for name in filter_repo_objects(files, allow_patterns=patterns)]
-    return Listing(
-        revision=info.sha,
-        bytes={file.rfilename: file.size for file in wanted},
-        sha256={file.rfilename: file.lfs.sha256 for file in wanted if file.lfs},
-    )
-
-
 def recorded(mirror: Path) -> dict[str, Any]:
     """Return the repositories of a mirror's mirror.json by KIND/ID; empty where it has none."""
     path = mirror / RECORD
@@ -134,12 +101,13 @@ def _commit_of(mirror: Path, kind: Kind, id: str, revision: str | None) -> str |
     found = recorded(mirror).get(f"{kind}/{id}", {}).get("revision")
     if found and revision and found != revision:
         raise ValueError(
-            f"{_name(kind, id, revision)}: the mirror {mirror} holds commit {found[:12]}; run `frod fetch` on it again"
+            f"{named(kind, id, revision)}: the mirror {mirror} holds commit {found[:12]}; run `frod fetch` on it again"
         )
     return found
 
 
-def _name(kind: Kind, id: str, revision: str | None) -> str:
+def named(kind: Kind, id: str, revision: str | None) -> str:
+    """A repository in words."""
     what = {"models": "model", "datasets": "data set"}[kind]
     return f"{what} {id}" + (f" at {revision[:12]}" if revision else "")
 
@@ -152,7 +120,7 @@ def explained(kind: Kind, id: str, revision: str | None, *, gated: bool, looked:
     """
     from huggingface_hub import errors
 
-    name = _name(kind, id, revision)
+    name = named(kind, id, revision)
     page = f"https://huggingface.co/{'datasets/' if kind == 'datasets' else ''}{id}"
     log_in = "log in with `hf auth login` or set HF_TOKEN"
     try:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frod.files import mismatch, mismatches, sha256, write_json
-from frod.hub.access import RECORD, Kind, Listing, explained, listing, recorded
+from frod.files import mismatches, sha256, write_json
+from frod.hub.access import RECORD, Kind, explained, named, recorded
+from frod.schema import inside
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
 
@@ -40,38 +41,53 @@ class Repository:
         """Folder below the mirror."""
         return f"{self.kind}/{self.id}"
 
+    @property
+    def type(self) -> str:
+        """Kind, as the Hub's library calls it."""
+        return self.kind.removesuffix("s")
 
-def listed(mirror: Path, need: Repository) -> Listing:
-    """Ask the Hub what is to be fetched.
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fetch of a repository brings."""
+
+    revision: str
+    """The commit."""
+    bytes: dict[str, int]
+    """Size of each needed file."""
+    missing: list[str]
+    """Those that are not there with the Hub's hash."""
+
+
+def plan(mirror: Path, need: Repository) -> Plan:
+    """Ask the Hub which files are needed, and hold those that are there against its hashes.
 
     Raises
     ------
     ValueError
-        As frod.hub.listing; or a pattern matches no file.
+        As frod.hub.snapshot; or a pattern matches no file.
     """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
+
     revision = need.revision or recorded(mirror).get(need.name, {}).get("revision")
-    found = listing(need.kind, need.id, revision, [*need.patterns, *need.optional], gated=need.gated)
-    _check_matched(need, found.bytes)
-    return found
+    with explained(need.kind, need.id, revision, gated=need.gated):
+        info = HfApi().repo_info(need.id, repo_type=need.type, revision=revision, files_metadata=True)
+    sizes = {file.rfilename: file.size for file in info.siblings or ()}
+    try:
+        for name in sizes:
+            inside(name)
+    except ValueError as error:
+        raise ValueError(f"{named(need.kind, need.id, revision)}: the name of a file {error}") from None
+    unmatched = [p for p in need.patterns if not any(filter_repo_objects(sizes, allow_patterns=[p]))]
+    if unmatched:
+        raise ValueError(f"{need.name}: the Hub has no file {', '.join(unmatched)} in it")
+    names = list(filter_repo_objects(sizes, allow_patterns=[*need.patterns, *need.optional]))
+    return Plan(info.sha, {name: sizes[name] for name in names}, _wrong(mirror, need, info.sha, names))
 
 
-def absent(mirror: Path, need: Repository, found: Listing) -> list[str]:
-    """Return the files that are not there or not the Hub's: another size, or another sha256 where one is known."""
-    known = recorded(mirror).get(need.name, {})
-    files = known.get("files", {}) if known.get("revision") == found.revision else {}
-
-    def right(name: str) -> bool:
-        path = mirror / need.name / name
-        expected = found.sha256.get(name) or files.get(name, {}).get("sha256")
-        if not path.is_file() or path.stat().st_size != found.bytes[name] or expected is None:
-            return False
-        return sha256(path) == expected
-
-    return [name for name in found.bytes if not right(name)]
-
-
-def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> None:
-    """Fetch files of a repository and record them all.
+def fetch(mirror: Path, need: Repository, plan: Plan) -> None:
+    """Fetch what is missing of a repository and record all its files.
 
     Raises
     ------
@@ -83,25 +99,42 @@ def fetch(mirror: Path, need: Repository, found: Listing, names: list[str]) -> N
     from huggingface_hub import snapshot_download
 
     folder = mirror / need.name
-    # Half a file of a killed fetch is not gone on with by the Hub's library, and would take its place on the disk.
-    for path in (*(folder / name for name in names), *(folder / ".cache").rglob("*.incomplete")):
-        path.unlink(missing_ok=True)
-    if names:
-        with explained(need.kind, need.id, found.revision, gated=need.gated):
+    if plan.missing:
+        # Not by force_download, whose error says no reason. Notes of a killed fetch know times, but no content.
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        _remove(folder, plan.missing)
+        with explained(need.kind, need.id, plan.revision, gated=need.gated):
             snapshot_download(
                 need.id,
-                repo_type=need.kind.removesuffix("s"),
-                revision=found.revision,
+                repo_type=need.type,
+                revision=plan.revision,
                 local_dir=folder,
-                allow_patterns=[escape(name) for name in names],
+                allow_patterns=[escape(name) for name in plan.missing],
             )
-    files = {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in found.bytes}
-    for name, expected in found.sha256.items():
-        if told := mismatch(folder / name, files[name]["sha256"], expected, by="the Hub"):
-            (folder / name).unlink()
-            raise ValueError(f"{told}; fetch again")
-    _record(mirror, need, found.revision, files)
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        wrong = _wrong(mirror, need, plan.revision, plan.missing)  # the library has compared the sizes only
+        if wrong:
+            _remove(folder, wrong)
+            raise ValueError(f"{need.name}: {', '.join(wrong)} came with another hash than the Hub says; fetch again")
+    files = {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in plan.bytes}
+    _record(mirror, need, plan.revision, files)
+
+
+def _wrong(mirror: Path, need: Repository, revision: str, names: list[str]) -> list[str]:
+    """Return the files that are missing or have another hash than the Hub's."""
+    from huggingface_hub import HfApi
+
+    folder = mirror / need.name
+    if not folder.is_dir():
+        return names
+    with explained(need.kind, need.id, revision, gated=need.gated):
+        found = HfApi().verify_repo_checksums(need.id, repo_type=need.type, revision=revision, local_dir=folder)
+    return [name for name in names if name in {*found.missing_paths, *(bad["path"] for bad in found.mismatches)}]
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _record(mirror: Path, need: Repository, revision: str, files: dict[str, Any]) -> None:
@@ -110,14 +143,16 @@ def _record(mirror: Path, need: Repository, revision: str, files: dict[str, Any]
     old = repositories.get(need.name, {"revision": revision, "files": {}})
     if old["revision"] == revision:
         files = old["files"] | files
-    for name in set(old["files"]) - set(files):
-        (mirror / need.name / name).unlink(missing_ok=True)
+    _remove(mirror / need.name, set(old["files"]) - set(files))
     entry = {"revision": revision, "files": dict(sorted(files.items()))}
     write_json(mirror / RECORD, {"repositories": dict(sorted((repositories | {need.name: entry}).items()))})
 
 
 def faults(mirror: Path, needs: Iterable[Repository]) -> Iterator[str]:
-    """Yield what is wrong with a mirror, a line each: files that are not the recorded ones, needs that are not met."""
+    """Yield what is wrong with a mirror, a line each: files that are not the recorded ones, needs that are not met.
+
+    The Hub's library has such a check, too, but asks the Hub for the hashes: this one needs no network.
+    """
     for name, entry in recorded(mirror).items():
         hashes = {file: facts["sha256"] for file, facts in entry["files"].items()}
         yield from (text.removeprefix(f"{mirror}/") for text in mismatches(mirror / name, hashes, by=RECORD))
@@ -163,12 +198,3 @@ def _wrong_rows(need: Repository, pattern: str, files: list[Path]) -> Iterator[s
         return
     if rows != need.rows[pattern]:
         yield f"{need.name}/{pattern}: {rows} rows, the registry says {need.rows[pattern]}"
-
-
-def _check_matched(need: Repository, names: Iterable[str]) -> None:
-    from huggingface_hub.utils import filter_repo_objects
-
-    names = list(names)
-    unmatched = [p for p in need.patterns if not list(filter_repo_objects(names, allow_patterns=[p]))]
-    if unmatched:
-        raise ValueError(f"{need.name}: the Hub has no file {', '.join(unmatched)} in it")

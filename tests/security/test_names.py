@@ -9,7 +9,7 @@ from PIL import Image
 
 from frod import files
 from frod.backbones import registry as backbones
-from frod.hub import access, mirror
+from frod.hub import mirror
 from frod.schema import inside, validate
 from frod.tasks import registry as tasks
 from frod.tasks.prepare import prepare
@@ -136,11 +136,11 @@ def test_a_mirrors_record_cannot_have_files_outside_of_it_removed(tmp_path):
         (tmp_path / "mirror" / "mirror.json").write_text(json.dumps(content))
         need = mirror.Repository("datasets", "a/b", None, ("*",))
         with pytest.raises(ValueError, match=r"mirror\.json: is not what `frod fetch` writes"):
-            mirror.absent(tmp_path / "mirror", need, access.Listing("1" * 40, {}, {}))
+            mirror.plan(tmp_path / "mirror", need)
     assert (tmp_path / "precious").exists()
 
 
-def test_a_hub_cannot_have_files_written_outside_of_the_mirror(monkeypatch):
+def test_a_hub_cannot_have_files_written_outside_of_the_mirror(monkeypatch, tmp_path):
     import huggingface_hub
 
     def repo_info(self, *args, **kwargs):
@@ -149,7 +149,7 @@ def test_a_hub_cannot_have_files_written_outside_of_the_mirror(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", repo_info)
     with pytest.raises(ValueError, match=r"data set a/b: the name of a file is '\.\./\.\./evil\.parquet'"):
-        access.listing("datasets", "a/b", None, ["*"])
+        mirror.plan(tmp_path, mirror.Repository("datasets", "a/b", None, ("*",)))
 
 
 def test_a_link_in_an_outputs_place_is_replaced_and_what_it_leads_to_stays(tmp_path):

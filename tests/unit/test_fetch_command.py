@@ -201,6 +201,17 @@ def test_a_gated_model_says_how_to_get_in_and_the_rest_is_fetched(project, hub):
     assert "hf_good" not in (project.mirror / "mirror.json").read_text()
 
 
+def test_a_file_of_another_hash_than_the_hub_says_is_refused(project, hub):
+    """Of a git file as of a large one; and nothing of it stays to be taken for whole."""
+    real = hub.repositories[LLAMA].entry
+    hub.repositories[LLAMA].entry = lambda name: real(name) | ({"oid": "0" * 40} if name == "config.json" else {})
+    code, _, err = project()
+    assert code == 1
+    assert f"{LLAMA}: config.json came with another hash than the Hub says; fetch again" in err
+    assert files(project.mirror / LLAMA) == NEEDED[LLAMA] - {"config.json"}
+    assert LLAMA not in json.loads((project.mirror / "mirror.json").read_text())["repositories"]
+
+
 def test_missing_repositories_and_files_are_all_named(project, hub):
     del hub.repositories[LLAMA]
     del hub.repositories[DATA].files["plain/test-00000-of-00001.parquet"]

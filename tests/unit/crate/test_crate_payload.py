@@ -11,6 +11,8 @@ import yaml
 from frod.backbones import registry as backbones
 from frod.config import load
 from frod.crate import build, payload, sources
+from frod.crate.jobs import Jobs
+from frod.provenance.metadata import Metadata
 from frod.tasks import registry as tasks
 
 SUITE = {
@@ -81,6 +83,17 @@ def test_folders_elsewhere_have_their_usual_names_and_other_places_none(project)
     assert files.name("reports/one/index.html") == "reports/one/index.html"
     with pytest.raises(ValueError, match="/etc/passwd lies neither"):
         files.name("/etc/passwd")
+
+
+def test_a_file_of_which_nobody_knows_how_it_was_made_is_an_error(project):
+    """Snakemake has no record of it, or one that says so, as of files that were brought from elsewhere."""
+    workflow = load({"suite": "one"})
+    jobs = Jobs(workflow, payload.Payload(workflow), {})
+    for known in (False, True):
+        if known:
+            Metadata(project).mark_unknown("reports/one/report.json", "copied", 1.0)
+        with pytest.raises(ValueError, match=r"reports/one/report\.json: Snakemake has no record .*; run `snakemake`"):
+            jobs.read(Path("reports/one/report.json"))
 
 
 @pytest.mark.parametrize(
