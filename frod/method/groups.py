@@ -18,7 +18,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Group what trains for a torch optimiser.
 
-    Rates are of lambda, of S, and of what trains in full: groups named "scale", "rotation" and, if anything does, "head".
+    Rates are of lambda, S, and what trains in full: groups named "scale", "rotation" and, if anything does, "head".
     `weight_decay` is for S and the head. Lambda starts as the pretrained weight's own, so its decay pulls the
     weight to zero: 0, unless the released scripts' inadvertent 0.01 is to be repeated.
     """

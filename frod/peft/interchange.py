@@ -50,8 +50,8 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     is in half precision: peft rounds U and V to the dtype of the weights.
 
     peft's V agrees with ours up to rounding and, for categories of one layer, not at all. Where that moves the outputs,
-    further entries of S are written, up to the share `max_sparse_rate` of n^2; a warning says so. None are needed for an
-    adapter that was trained on a basis of peft's (`basis_from_peft`). Layers of the basis that are not adapted
+    further entries of S are written, up to the share `max_sparse_rate` of n^2; a warning says so. None are needed for
+    an adapter that was trained on a basis of peft's (`basis_from_peft`). Layers of the basis that are not adapted
     (``layers=`` of `attach`) are written as they start.
 
     Raises
