@@ -176,8 +176,8 @@ def _refuse_tags_and_depth(text: str) -> None:
     """Refuse tags, which name kinds of objects, and nesting that would overflow the stack, before nodes are made."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        if getattr(event, "tag", None) is not None:
-            raise _problem(f"tag {event.tag} is not taken", event)
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise _problem(f"tag {tag} is not taken", event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST + 1:
             raise _problem(f"is nested more than {DEEPEST} deep", event)

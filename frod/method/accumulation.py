@@ -26,19 +26,10 @@ def accumulating(model: nn.Module, micro_batches: int = 2) -> Iterator[None]:
     without adapters. The gradients are those of the joined batch, up to the order of summation, also of a layer that
     the last micro-batch does not use.
 
-    Parameters
-    ----------
-    model : nn.Module
-        With an adapter, or a wrapper of one: what is called in the last micro-batch.
-    micro_batches : int
-        How many there are in the step, the last one included: the planner counts their tokens together.
-
-    Raises
-    ------
-    ValueError
-        If a layer had no part in the last micro-batch of the step before and its gradient could not be taken up: with
-        reentrant gradient checkpointing of a model that is not called as a whole; and at the end of that micro-batch
-        with FSDP2.
+    The model, or its wrapper, is what is called in the last micro-batch. `micro_batches` counts the last one, too: the
+    planner adds their tokens up. ValueError if a layer had no part in the last micro-batch of the step before and its
+    gradient could not be taken up: with reentrant gradient checkpointing of a model that is not called as a whole; and
+    at the end of that micro-batch with FSDP2.
     """
     layers = all_layers(model)
     for before in {layer.step for layer in layers if layer.step is not None}:

@@ -120,8 +120,8 @@ def load_adapter(
     ----------
     model : nn.Module
         Plain, with the frozen weights it was trained on; or with adapters, to which this one is added or, if it has the
-        name and settings of one, over which it is written. It is the one in use then. The latter also wrapped for
-        several processes, each of which has to call this and read the file. It is also returned.
+        name and settings of one, over which it is written; also wrapped for several processes, each of which has to
+        call this. The adapter is the one in use then. The model is also returned.
     path : path-like
         A file of `save_adapter`, or a folder that it wrote with the basis.
     basis : Basis, optional
@@ -134,8 +134,7 @@ def load_adapter(
     Raises
     ------
     ValueError
-        If basis, model, settings, shapes or dtypes are others than the file's; both sides are named. The model
-        is then left as it was.
+        If the file does not fit; both sides are named, and the model is left as it was.
     """
     path = Path(path) / ADAPTER if Path(path).is_dir() else Path(path)
     settings = read_settings(path)

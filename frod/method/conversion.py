@@ -71,18 +71,9 @@ def convert(
 ) -> tuple[dict[str, Tensor], dict[str, Places], float]:
     """Convert lambda and S of all layers.
 
-    Parameters
-    ----------
-    stored : mapping of str to Tensor
-        As on disk: ``adapter.LAYER.scale`` (n,) and ``adapter.LAYER.rotation`` (k,); others are passed on.
-    places : mapping of str to (rows, columns)
-        The pattern of each category, (k,) each.
-
-    Returns
-    -------
-    stored, places, lost
-        The same for the new basis, and the share of the change that is lost, of the worst layer. More than `LOST`, or
-        bases of other weights, are a ValueError.
+    `stored` is as on disk: ``adapter.LAYER.scale`` (n,) and ``adapter.LAYER.rotation`` (k,); others are passed on. Both
+    are returned for the new basis, with the share of the change that is lost, of the worst layer. More than `LOST`, or
+    bases of other weights, are a ValueError.
     """
     if old.model_hash != new.model_hash or {c: v.layers for c, v in old.categories.items()} != {
         c: v.layers for c, v in new.categories.items()

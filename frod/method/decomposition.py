@@ -37,17 +37,11 @@ PROBES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SharedBasis:
-    """What a category's layers share.
+    """V (n, n), invertible, orthogonal only where the stack has fewer rows than columns, and what it is worth.
 
-    Attributes
-    ----------
-    V : Tensor of shape (n, n)
-        Invertible; orthogonal only where the stack has fewer rows than columns.
-    rank : int
-        How many directions of the input the weights use; n but for rank-deficient stacks.
-    error : float
-        Backward error of the eigenvectors: the T' that E diagonalises differs from T by this share, as measured on
-        random vectors; in float32 with the error of T itself against float64, measured on the first layer.
+    `rank` is how many directions of the input the weights use; n but for rank-deficient stacks. `error` is the backward
+    error of the eigenvectors: the T' that E diagonalises differs from T by this share, as measured on random vectors;
+    in float32 with the error of T itself against float64, measured on the first layer.
     """
 
     V: Tensor

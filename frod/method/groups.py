@@ -18,22 +18,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Group what trains for a torch optimiser.
 
-    Parameters
-    ----------
-    model : nn.Module
-        With an adapter.
-    lr_scale, lr_rotation, lr_head : float
-        Rates of lambda, of S, and of what trains in full.
-    weight_decay : float
-        For S and the head.
-    scale_weight_decay : float
-        For lambda. It starts as the pretrained weight's own, so decay pulls the weight to zero: 0, unless the released
-        scripts' inadvertent 0.01 is to be repeated.
-
-    Returns
-    -------
-    list of dict
-        With "name" "scale", "rotation" and, if anything trains in full, "head".
+    Rates are of lambda, S, and what trains in full: groups named "scale", "rotation" and, if anything does, "head".
+    `weight_decay` is for S and the head. Lambda starts as the pretrained weight's own, so its decay pulls the
+    weight to zero: 0, unless the released scripts' inadvertent 0.01 is to be repeated.
     """
     layers = [layer for _, layer in frod_layers(model)]
     head = head_parameters(model)

@@ -48,14 +48,9 @@ def model_hash(
 ) -> str:
     """Identify the frozen weights: sha256 over canonical name, dtype, shape and bytes of each, in order of the names.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Plain, or with an adapter attached (then the frozen weights below it are read).
-    names : iterable of str, optional
-        Names of the layers in this model; by default those of the attached adapter, or the default targets.
-    checkpoint : path-like, optional
-        Folder of the model's safetensors files, to read the weights from; the model may then be on the meta device.
+    Names are of layers in this model, by default those of the adapter, or the default targets; weights below an adapter
+    are read. With a `checkpoint`, a folder of safetensors files, they are read from there, and the model may be on the
+    meta device.
     """
     if names is None:
         attached = getattr(model, "_frod", None)

@@ -33,13 +33,12 @@ class FrodLinear(AdaptedWeight):
     Parameters
     ----------
     base : nn.Linear, transformers' Conv1D, a quantised layer, or FusedSlice
-        Kept as it is, frozen.
     shared : SharedBasis
         V and V^-T, one object for the whole category.
     lambda_0 : Tensor of shape (n,)
         Where lambda starts, with U diag(lambda_0) V^T = W.
     plan : {"auto", "materialised", "factored", "input_side"}
-        How training steps are computed. Over quantised weights it is always "input_side".
+        Of training steps. Over quantised weights it is always "input_side".
     solve : bool
         Form U by solving with V in float64 instead of multiplying by the stored inverse: for a badly conditioned V.
     """

@@ -84,14 +84,8 @@ def choose(
 class CategoryPlan:
     """How the layers of a category are computed, and at what cost; one row where they are of one shape.
 
-    Attributes
-    ----------
-    layers, m, n, k : int
-        Number of layers; out_features, in_features, entries of S of each.
-    multiply_adds, best, full : int
-        Of one optimiser step over all these layers: of this strategy, of the one with the fewest, of full fine-tuning.
-    basis_bytes, weight_bytes : int
-        V and V^-T, and U and W', if the strategy needs them.
+    m, n and k are of each layer; multiply-adds are of one optimiser step over all of them: of this strategy, of the one
+    with the fewest, of full fine-tuning. Bytes are those of V and V^-T, and of U and W' if the strategy needs them.
     """
 
     category: str
@@ -119,19 +113,8 @@ def plan_model(
 ) -> list[CategoryPlan]:
     """Say for each category how `attach` would have its layers computed in training.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Plain; it may be on the meta device.
-    tokens : int
-        Of one optimiser step, of all its micro-batches.
-    device, itemsize
-        Kind of device; bytes of a number in the dense products (2 for bfloat16).
-
-    Returns
-    -------
-    list of CategoryPlan
-        Two rows for a category whose layers have two shapes.
+    The model is plain and may be on the meta device. Tokens are those of one optimiser step, of all its micro-batches;
+    `itemsize` is the bytes of a number in the dense products (2 for bfloat16).
     """
     if tokens < 1:
         raise ValueError(f"tokens={tokens} must be at least 1: those of one optimiser step.")

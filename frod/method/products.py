@@ -38,11 +38,7 @@ class SharedBasis(nn.Module):
 class SparsePattern(nn.Module):
     """Where S may be non-zero: one object per category and adapter, and the products with diag(d) + S.
 
-    Parameters
-    ----------
-    n : int
-    rows, columns : Tensor of shape (k,), int64
-        Distinct places off the diagonal; values of S come in this order.
+    Rows and columns (k,), int64, are distinct places off the diagonal; values of S come in this order.
     """
 
     crow: Tensor

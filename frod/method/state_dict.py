@@ -88,7 +88,7 @@ def save_pretrained(
 def fold(model: nn.Module, state: State) -> None:
     """Replace the frozen weights of adapted layers in a state by W', under the names of the plain model.
 
-    Of a model that FSDP2 keeps in pieces, all processes have to call this, those that are given no tensors, too.
+    Of a model that FSDP2 shards, all processes have to call this, those that are given no tensors, too.
     """
     for name, layer in _holders(model):
         if any(key.startswith(f"{name}.base.") for key in state) and not _can_fold(layer, state, name):

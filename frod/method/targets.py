@@ -189,21 +189,14 @@ def _roles(name: str, module: nn.Module) -> Iterator[tuple[str, Target]]:
 def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Target]]:
     """Find the layers to adapt: ``nn.Linear``, transformers' ``Conv1D``, and bitsandbytes' quantised ones.
 
-    Parameters
-    ----------
-    targets : list of str, str, or None
-        A list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression that
-        the full name has to match, as in peft, or "all-linear"; None takes the default of the architecture.
+    Targets are a list of name suffixes (``"q_proj"`` matches ``q_proj`` and ``....q_proj``), or one regular expression
+    that the full name has to match, as in peft, or "all-linear"; None takes the default of the architecture. ValueError
+    if one matches nothing, or what cannot be adapted.
 
     Returns
     -------
     dict of str to dict of str to nn.Module or FusedSlice
         Category -> name of the layer (or slice) in this model -> layer; both in the order of the model.
-
-    Raises
-    ------
-    ValueError
-        If a target matches nothing, or something that cannot be adapted, or a weight that is shared or computed.
     """
     wanted = resolve(model, targets)
     wanted = _all_linear(model) if wanted == ALL_LINEAR else wanted

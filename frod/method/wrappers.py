@@ -1,6 +1,6 @@
-"""What wraps a model: DistributedDataParallel, torch.compile, and FSDP2, which keeps parameters in pieces.
+"""What wraps a model: DistributedDataParallel, torch.compile, and FSDP2, which shards parameters.
 
-A piece (DTensor) is told by its method: the import of its class takes a second.
+A shard (DTensor) is told by its method: the import of its class takes a second.
 """
 
 from typing import Any, cast
@@ -26,7 +26,7 @@ def is_ddp(model: nn.Module) -> bool:
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether each process has a piece of the tensor only."""
+    """Whether each process has a shard of the tensor only."""
     return hasattr(tensor, "full_tensor")
 
 
@@ -36,19 +36,19 @@ def is_distributed(model: nn.Module) -> bool:
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """The tensor in one piece. All processes have to ask for it."""
+    """The whole tensor. All processes have to ask for it."""
     tensor = tensor.detach()
     return cast(Tensor, cast(Any, tensor).full_tensor()) if is_sharded(tensor) else tensor
 
 
 @torch.no_grad()
 def copy_into(tensor: Tensor, values: Tensor) -> None:
-    """Copy values, which every process has, into a tensor or the piece of it that is here."""
+    """Copy values, which every process has, into a tensor or the shard of it that is here."""
     if is_sharded(tensor):
         from torch.distributed.tensor import distribute_tensor
 
         mine = cast(Any, tensor)
-        # No source: each process cuts its piece from its own copy, and nothing is sent.
+        # No source: each process cuts its shard from its own copy, and nothing is sent.
         piece = distribute_tensor(values.detach(), mine.device_mesh, mine.placements, src_data_rank=None)
         mine.to_local().copy_(piece.to_local())
     else:

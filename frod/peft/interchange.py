@@ -49,15 +49,10 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     and compare the outputs. This holds for peft's own checkpoints, too. Load peft's base model in float32, if this one
     is in half precision: peft rounds U and V to the dtype of the weights.
 
-    Parameters
-    ----------
-    model : nn.Module
-        With an adapter. Layers of the basis that are not adapted (``layers=`` of `attach`) are written as they start.
-    directory : path-like
-    max_sparse_rate : float
-        peft's V agrees with ours up to rounding and, for categories of one layer, not at all. Where that moves the
-        outputs, further entries of S are written, up to this share of n^2; a warning says so. None are needed for an
-        adapter that was trained on a basis of peft's (`basis_from_peft`).
+    peft's V agrees with ours up to rounding and, for categories of one layer, not at all. Where that moves the outputs,
+    further entries of S are written, up to the share `max_sparse_rate` of n^2; a warning says so. None are needed for
+    an adapter that was trained on a basis of peft's (`basis_from_peft`). Layers of the basis that are not adapted
+    (``layers=`` of `attach`) are written as they start.
 
     Raises
     ------
@@ -152,20 +147,10 @@ def _category_tensors(category: PeftCategory, rate: float) -> dict[str, Tensor]:
 def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "default") -> nn.Module:
     """Put an adapter that peft trained on a plain model, in place.
 
-    Parameters
-    ----------
-    model : nn.Module
-        The base model as peft was given it; or with adapters that are on the same basis.
-    directory : path-like
-        A checkpoint of `save_pretrained`, of a `peft.FrodConfig`. Dropout is of peft's training only and left behind.
-    name : str
-        What to call the adapter on this model.
-
-    Returns
-    -------
-    nn.Module
-        The same model; its outputs are those of the model peft saved, up to rounding. Train it with any plan but
-        "input_side" where a category has fewer rows than columns: its noise columns need U itself.
+    The model is the base model as peft was given it, or has adapters on the same basis; it is also returned. Outputs
+    are those of the model that peft saved, up to rounding. The directory is a checkpoint of `save_pretrained`, of a
+    `peft.FrodConfig`; dropout is of peft's training only and left behind. Train with any plan but "input_side" where a
+    category has fewer rows than columns: its noise columns need U itself.
     """
     stored, given, model = read(directory), model, unwrapped(model)
     basis = _basis(model, stored)
@@ -191,7 +176,7 @@ def from_peft(model: nn.Module, directory: str | os.PathLike[str], name: str = "
 
 
 def basis_from_peft(model: nn.Module, directory: str | os.PathLike[str]) -> Basis:
-    """The basis that a checkpoint of peft's is on: peft's V, as stored, over the weights of this model.
+    """The basis of a checkpoint of peft's: peft's V, as stored, over the weights of this model.
 
     Adapters on it, trained by peft or here, go to peft and back without further entries of S; `load_adapter` takes it
     for what `save_adapter` wrote after `from_peft`. The checkpoint may be trained or fresh.

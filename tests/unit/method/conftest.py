@@ -1,14 +1,11 @@
 """The toy model and its basis, and small models of the known architectures."""
 
-from collections import Counter
-
 import pytest
 import torch
 from torch import nn
-from toy import TARGETS, Toy, disturb
+from toy import TARGETS, Toy, count_calls, disturb
 
 import frod
-from frod.method.linear import FrodLinear
 
 SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = SMALL | {"vocab_size": 10, "pad_token_id": 0}
@@ -18,6 +15,8 @@ MODELS = {
     "mpnet": ("MPNetConfig", "MPNetForSequenceClassification", TEXT),
     "clip": ("CLIPVisionConfig", "CLIPVisionModel", SMALL | {"image_size": 8, "patch_size": 4}),
     "llama": ("LlamaConfig", "LlamaForSequenceClassification", TEXT),
+    "causal": ("LlamaConfig", "LlamaForCausalLM", TEXT),
+    "tied": ("LlamaConfig", "LlamaForCausalLM", TEXT | {"tie_word_embeddings": True}),
     "gpt2": (
         "GPT2Config",
         "GPT2ForSequenceClassification",
@@ -69,18 +68,4 @@ def make_adapted(make_model):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often weights are formed and gradients projected."""
-    counts = Counter()
-
-    def count(name):
-        method = getattr(FrodLinear, name)
-
-        def counted(self, *args):
-            counts[name] += 1
-            return method(self, *args)
-
-        monkeypatch.setattr(FrodLinear, name, counted)
-
-    count("form_weight")
-    count("project")
-    return counts
+    return count_calls(monkeypatch.setattr)

@@ -5,13 +5,12 @@ The first process writes its notes to the folder given: `notes.json`, and per ca
 
 import json
 import sys
-from collections import Counter
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from toy import PLANS, TARGETS, Toy, adapt, disturb
+from toy import PLANS, TARGETS, Toy, adapt, count_calls, disturb
 
 import frod
 from frod.method.linear import FrodLinear
@@ -60,28 +59,11 @@ def gradients(model):
     return {name: full_tensor(grad).clone() for name, grad in found.items()}
 
 
-def counting():
-    counts = Counter()
-
-    def count(name):
-        method = getattr(FrodLinear, name)
-
-        def counted(self, *args):
-            counts[name] += 1
-            return method(self, *args)
-
-        setattr(FrodLinear, name, counted)
-
-    count("form_weight")
-    count("project")
-    return counts
-
-
 class Worker:
     def __init__(self, folder):
         from accelerate import Accelerator, FullyShardedDataParallelPlugin
 
-        self.folder, self.notes, self.counts = folder, {}, counting()
+        self.folder, self.notes, self.counts = folder, {}, count_calls(setattr)
         self.plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="transformer_based_wrap",

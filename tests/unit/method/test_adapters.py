@@ -48,15 +48,10 @@ def test_only_the_one_in_use_trains(two):
     assert torch.equal(outputs(frod.set_adapter(model, "other"), X), other)
 
 
-def test_it_trains_as_if_alone(make_model, two):
-    model, basis, _ = two
-    alone = frod.attach(make_model(), basis, sparse_rate=0.2, seed=5, train=["head"])
-    assert torch.equal(train(model), train(alone))
-
-
-def test_saved_by_name_and_loaded_beside_another(make_model, two, tmp_path):
+def test_it_trains_as_if_alone_and_loads_next_to_another(make_model, two, tmp_path):
     model, basis, trained = two
     other = train(model)
+    assert torch.equal(other, train(frod.attach(make_model(), basis, sparse_rate=0.2, seed=5, train=["head"])))
     frod.save_adapter(model, tmp_path / "other.safetensors")
     frod.save_adapter(frod.set_adapter(model, "default"), tmp_path / "default.safetensors")
     fresh = frod.load_adapter(make_model(), tmp_path / "default.safetensors", basis, name="a")
@@ -65,19 +60,15 @@ def test_saved_by_name_and_loaded_beside_another(make_model, two, tmp_path):
     assert torch.equal(outputs(frod.set_adapter(fresh, "a"), X), trained)
 
 
-def test_merging_folds_in_the_one_in_use(two):
-    model, _, trained = two
-    merged = frod.merge(frod.set_adapter(model, "default"))
-    assert torch.equal(outputs(merged, X), trained)
-    assert not [name for name in merged.state_dict() if "adapters" in name]
-
-
-def test_unknown_names_and_names_given_twice_are_refused(two):
-    model, basis, _ = two
+def test_names_are_checked_and_merging_folds_in_the_one_in_use(two):
+    model, basis, trained = two
     with pytest.raises(ValueError, match="name='third' is none of the model's adapters: default, other"):
         frod.set_adapter(model, "third")
     with pytest.raises(ValueError, match="name='other'; merge it"):
         frod.attach(model, basis, name="other")
+    merged = frod.merge(frod.set_adapter(model, "default"))
+    assert torch.equal(outputs(merged, X), trained)
+    assert not [name for name in merged.state_dict() if "adapters" in name]
 
 
 def test_through_the_wrapper_of_a_compiled_model(two, tmp_path):

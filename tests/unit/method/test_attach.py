@@ -139,12 +139,13 @@ def test_attaching_to_other_weights_shows_both_hashes(make_model):
 
 def test_attaching_to_another_architecture_names_the_difference(make_model):
     basis = frod.extract_basis(make_model(), TARGETS, progress=False)
-    with pytest.raises(ValueError, match=r"\(8, 8, 'bfloat16'\) in the model, \(8, 8, 'float32'\) in the basis"):
-        frod.attach(make_model(torch.bfloat16), basis)
-    with pytest.raises(ValueError, match=r"\(10, 10, 'float32'\) in the model, \(8, 8, 'float32'\) in the basis"):
-        frod.attach(make_model(n=10), basis)
-    with pytest.raises(ValueError, match=r"only in the model \['blocks\.3\.attention'"):
-        frod.attach(make_model(layers=4), basis)
+    for other, message in [
+        (make_model(torch.bfloat16), r"\(8, 8, 'bfloat16'\) in the model, \(8, 8, 'float32'\) in the basis"),
+        (make_model(n=10), r"\(10, 10, 'float32'\) in the model, \(8, 8, 'float32'\) in the basis"),
+        (make_model(layers=4), r"only in the model \['blocks\.3\.attention'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            frod.attach(other, basis)
 
 
 def test_impossible_arguments_are_refused_before_anything_changes(make_model):
@@ -172,19 +173,17 @@ def test_loading_refuses_what_does_not_fit(make_model, make_adapted, tmp_path):
     path = tmp_path / "a.safetensors"
     frod.save_adapter(model, path)
     other_basis = frod.extract_basis(make_model(seed=1), TARGETS, progress=False)
-    with pytest.raises(ValueError, match=f"with the basis {basis.digest()}.* basis is {other_basis.digest()}"):
-        frod.load_adapter(make_model(), path, other_basis)
-    with pytest.raises(ValueError, match="those of the basis"):
-        frod.load_adapter(make_model(seed=1), path, basis)
-    with pytest.raises(ValueError, match=r"sparse_rate=0\.1, the adapter on the model sparse_rate=0\.2"):
-        frod.load_adapter(make_adapted(sparse_rate=0.2)[0], path, basis)
-    with pytest.raises(ValueError, match=r"train=\['head'\], the adapter on the model train=\[\]"):
-        frod.load_adapter(make_adapted(train=())[0], path, basis)
-    with pytest.raises(ValueError, match="cannot be read as an adapter"):
-        frod.load_adapter(make_model(), tmp_path / "missing", basis)
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign")
-    with pytest.raises(ValueError, match="has the format None, not 'frod adapter 1'"):
-        frod.load_adapter(make_model(), tmp_path / "foreign", basis)
+    for other, file, on, message in [
+        (make_model(), path, other_basis, f"with the basis {basis.digest()}.* basis is {other_basis.digest()}"),
+        (make_model(seed=1), path, basis, "those of the basis"),
+        (make_adapted(sparse_rate=0.2)[0], path, basis, r"sparse_rate=0\.1, the adapter on the model sparse_rate=0\.2"),
+        (make_adapted(train=())[0], path, basis, r"train=\['head'\], the adapter on the model train=\[\]"),
+        (make_model(), tmp_path / "missing", basis, "cannot be read as an adapter"),
+        (make_model(), tmp_path / "foreign", basis, "has the format None, not 'frod adapter 1'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            frod.load_adapter(other, file, on)
 
 
 @pytest.mark.parametrize(

@@ -9,35 +9,26 @@ N = 8
 
 
 class Fused(nn.Module):
-    """Blocks that hold q, k and v in one layer."""
+    """Blocks that hold q, k and v in one layer, or in one each."""
 
-    def __init__(self):
+    def __init__(self, layers):
         super().__init__()
-        self.blocks = nn.ModuleList(nn.ModuleDict({"qkv": nn.Linear(N, 3 * N)}) for _ in range(3))
+        torch.manual_seed(0)
+        widths = dict.fromkeys(layers, 3 * N // len(layers))
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({name: nn.Linear(N, width) for name, width in widths.items()}) for _ in range(3)
+        )
 
     def forward(self, x):
         return torch.stack([block["qkv"](x) for block in self.blocks])
 
 
-class Apart(nn.Module):
-    """The same layers, apart."""
-
-    def __init__(self, fused):
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict({role: nn.Linear(N, N) for role in "qkv"}) for _ in range(len(fused.blocks))
-        )
-        with torch.no_grad():
-            for block, other in zip(self.blocks, fused.blocks, strict=True):
-                for i, role in enumerate("qkv"):
-                    block[role].weight.copy_(other["qkv"].weight[i * N : (i + 1) * N])
-                    block[role].bias.copy_(other["qkv"].bias[i * N : (i + 1) * N])
-
-
 def test_bases_and_counts_are_those_of_three_layers():
-    torch.manual_seed(0)
-    fused = Fused()
-    apart = Apart(fused)
+    fused, apart = Fused(["qkv"]), Fused("qkv")
+    for block, other in zip(apart.blocks, fused.blocks, strict=True):
+        for key in ("weight", "bias"):
+            for role, third in zip("qkv", getattr(other["qkv"], key).chunk(3), strict=True):
+                getattr(block[role], key).data.copy_(third)
     bases = [frod.extract_basis(model, ["q", "k", "v"], progress=False) for model in (fused, apart)]
     for role in "qkv":
         one, other = bases[0].categories[f"blocks.*.qkv.{role}"], bases[1].categories[f"blocks.*.{role}"]
@@ -51,8 +42,7 @@ def test_bases_and_counts_are_those_of_three_layers():
 
 
 def test_each_role_changes_its_own_third_and_a_role_that_is_not_adapted_stays():
-    torch.manual_seed(0)
-    fused = Fused()
+    fused = Fused(["qkv"])
     x = torch.randn(5, N)
     before = fused(x)
     frod.attach(fused, frod.extract_basis(fused, ["q", "v"], progress=False), sparse_rate=0.1)

@@ -132,7 +132,7 @@ def test_a_trainer_goes_on_from_its_checkpoint_to_the_same_weights(make, tmp_pat
     assert not torch.equal(logits(whole), logits(attach(make(name), name)))
 
 
-def test_a_trainer_ends_with_its_best_checkpoint(make, tmp_path):
+def test_a_trainer_ends_with_its_best_checkpoint_and_saves_the_fine_tuned_model(make, tmp_path):
     model = attach(make())
     # At such a rate the loss soon grows, so that the best is not the last.
     run = trainer(model, tmp_path, learning_rate=2.0, eval_strategy="steps", load_best_model_at_end=True)
@@ -143,58 +143,34 @@ def test_a_trainer_ends_with_its_best_checkpoint(make, tmp_path):
     expected.load_state_dict(load_file(f"{best}/model.safetensors"))
     assert same(model, expected)
     assert run.evaluate()["eval_loss"] == pytest.approx(run.state.best_metric, abs=0)
-
-
-def test_what_the_trainer_saves_is_the_fine_tuned_model(make, tmp_path):
-    model = attach(make())
-    run = trainer(model, tmp_path / "run", save_strategy="no")
-    run.train()
     run.save_model(str(tmp_path / "saved"))
     assert torch.equal(logits(type(model).from_pretrained(tmp_path / "saved")), logits(model))
 
 
-def test_a_state_on_disk_brings_several_adapters_and_their_heads(make):
-    """By torch.save and load_state_dict, onto a model with fresh adapters of the same names."""
-
+@pytest.mark.parametrize("how", ["torch.save", "save_pretrained"])
+def test_several_adapters_and_their_heads_come_back_on_fresh_ones_of_the_same_names(make, tmp_path, how):
     def two():
-        basis = frod.extract_basis(make(), progress=False)
-        model = frod.attach(make(), basis, sparse_rate=0.1, train=["classifier"], name="first")
-        return model, lambda: frod.attach(model, basis, seed=5, sparse_rate=0.2, train=["classifier"], name="second")
+        model = disturb(attach(make(), name="first"))
+        first, places = logits(model), {"seed": 5, "sparse_rate": 0.2, "layers": [1], "train": ["classifier"]}
+        return frod.attach(model, model._frod.basis, **places, name="second"), first
 
-    model, second = two()
-    first = logits(disturb(model))
-    second()
+    model, first = two()
     expected = logits(disturb(model, seed=2))
-    file = io.BytesIO()
-    torch.save(model.state_dict(), file)
-    file.seek(0)
-    again, second = two()
-    second()
-    again.load_state_dict(torch.load(file, weights_only=True))
+    again, _ = two()
+    disturb(frod.set_adapter(again, "first"), seed=4)
+    frod.set_adapter(again, "second")
+    if how == "torch.save":
+        torch.save(model.state_dict(), tmp_path / "state")
+        again.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    else:
+        model.save_pretrained(tmp_path)
+        assert torch.equal(logits(type(model).from_pretrained(tmp_path)), expected)
+        again.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert same(again, model)
     assert torch.equal(logits(again), expected)
     assert torch.equal(logits(frod.set_adapter(again, "first")), first)
     with pytest.raises(ValueError, match=r"used the adapter 'second', this one uses 'first'; set_adapter\(model, 'sec"):
         again.load_state_dict(model.state_dict())
-
-
-def test_several_adapters_by_save_pretrained(make, tmp_path):
-    basis = frod.extract_basis(make(), progress=False)
-
-    def two():
-        model = frod.attach(make(), basis, sparse_rate=0.1, train=["classifier"], name="first")
-        first = logits(disturb(model))
-        frod.attach(model, basis, sparse_rate=0.1, layers=[1], train=["classifier"], name="second")
-        return model, first
-
-    model, first = two()
-    disturb(model, seed=2)
-    model.save_pretrained(tmp_path)
-    assert torch.equal(logits(type(model).from_pretrained(tmp_path)), logits(model))
-    again, _ = two()
-    disturb(frod.set_adapter(again, "first"), seed=4)
-    frod.set_adapter(again, "second").load_state_dict(load_file(tmp_path / "model.safetensors"))
-    assert same(again, model)
-    assert torch.equal(logits(frod.set_adapter(again, "first")), first)
 
 
 def test_layers_that_are_switched_off_are_saved_as_they_compute(make, tmp_path):

@@ -7,54 +7,24 @@ from torch import nn
 
 from frod.method import blocks, targets
 
+BERT = "attention.self.query attention.self.key attention.self.value attention.output.dense"
+MPNET = "attention.attn.q attention.attn.k attention.attn.v attention.attn.o intermediate.dense output.dense"
+QKV = "self_attn.q_proj self_attn.k_proj self_attn.v_proj"
+DEFAULTS = [
+    ("bert", "layer.*.", f"{BERT} intermediate.dense output.dense"),
+    ("mpnet", "layer.*.", MPNET),
+    ("llama", "layers.*.", f"{QKV} self_attn.o_proj mlp.gate_proj mlp.up_proj"),
+    ("clip", "layers.*.", f"{QKV} self_attn.out_proj mlp.fc1 mlp.fc2"),
+    ("gpt2", "h.*.", "attn.c_attn attn.c_proj mlp.c_fc mlp.c_proj"),
+    ("timm", "blocks.*.", "attn.qkv.q attn.qkv.k attn.qkv.v attn.proj mlp.fc1 mlp.fc2"),
+]
 
-@pytest.mark.parametrize(
-    "name, expected",
-    [
-        (
-            "bert",
-            {
-                "layer.*.attention.self.query",
-                "layer.*.attention.self.key",
-                "layer.*.attention.self.value",
-                "layer.*.attention.output.dense",
-                "layer.*.intermediate.dense",
-                "layer.*.output.dense",
-            },
-        ),
-        (
-            "llama",
-            {f"layers.*.self_attn.{name}_proj" for name in "qkvo"}
-            | {f"layers.*.mlp.{name}_proj" for name in ("gate", "up")},
-        ),
-        (
-            "clip",
-            {f"layers.*.self_attn.{name}_proj" for name in ("q", "k", "v", "out")}
-            | {"layers.*.mlp.fc1", "layers.*.mlp.fc2"},
-        ),
-        ("gpt2", {"h.*.attn.c_attn", "h.*.attn.c_proj", "h.*.mlp.c_fc", "h.*.mlp.c_proj"}),
-        (
-            "timm",
-            {
-                "blocks.*.attn.qkv.q",
-                "blocks.*.attn.qkv.k",
-                "blocks.*.attn.qkv.v",
-                "blocks.*.attn.proj",
-                "blocks.*.mlp.fc1",
-                "blocks.*.mlp.fc2",
-            },
-        ),
-        (
-            "mpnet",
-            {f"layer.*.attention.attn.{name}" for name in "qkvo"}
-            | {"layer.*.intermediate.dense", "layer.*.output.dense"},
-        ),
-    ],
-)
-def test_the_defaults_of_an_architecture(build, name, expected):
+
+@pytest.mark.parametrize("name, block, roles", DEFAULTS)
+def test_the_defaults_of_an_architecture(build, name, block, roles):
     model = build(name)
     found = targets.find(model)
-    assert set(found) == expected
+    assert set(found) == {block + role for role in roles.split()}
     assert all(len(layers) == 2 for layers in found.values())
     for layers in found.values():
         for layer_name, layer in layers.items():
@@ -108,12 +78,10 @@ def test_canonical_names_do_not_depend_on_what_wraps_the_blocks():
 
 
 def test_places_in_a_sequential_are_roles_of_their_own():
-    model = nn.ModuleDict(
-        {"blocks": nn.ModuleList(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)) for _ in "ab")}
-    )
-    assert {k: list(v) for k, v in targets.find(model, r"blocks\.\d\.[02]").items()} == {
-        "blocks.*.0": ["blocks.0.0", "blocks.1.0"],
-        "blocks.*.2": ["blocks.0.2", "blocks.1.2"],
+    blocks = nn.ModuleList(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)) for _ in "ab")
+    found = targets.find(nn.ModuleDict({"blocks": blocks}), r"blocks\.\d\.[02]")
+    assert {k: list(v) for k, v in found.items()} == {
+        f"blocks.*.{at}": [f"blocks.0.{at}", f"blocks.1.{at}"] for at in (0, 2)
     }
 
 
@@ -165,12 +133,7 @@ def test_stages_by_name_share_where_their_widths_agree():
 
 
 def test_blocks_are_counted_by_their_index_wherever_it_stands():
-    names = {
-        "encoder_layer_0.mlp.0": 0,
-        "encoder_layer_0.mlp.3": 0,
-        "encoder_layer_11.mlp.0": 11,
-        "encoder_layer_11.mlp.3": 11,
-    }
+    names = {f"encoder_layer_{i}.mlp.{at}": i for i in (0, 11) for at in (0, 3)}
     assert blocks.block_indices(dict.fromkeys(names, (4, 4))) == names
     names = {"layer1.0.fc": 0, "layer1.1.fc": 1, "layer2.0.fc": 0, "pool.fc2": None, "2": 2}
     assert blocks.block_indices(dict.fromkeys(names, (4, 4))) == names
@@ -179,14 +142,8 @@ def test_blocks_are_counted_by_their_index_wherever_it_stands():
 @pytest.mark.parametrize("name", ["bert", "llama", "gpt2", "causal", "tied"])
 def test_all_linear_means_what_it_means_to_peft(build, name):
     import peft
-    import transformers as t
 
-    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    if name in ("causal", "tied"):
-        config = t.LlamaConfig(**sizes, vocab_size=10, tie_word_embeddings=name == "tied")
-        model, task = t.LlamaForCausalLM(config), "CAUSAL_LM"
-    else:
-        model, task = build(name, "cpu"), "SEQ_CLS"
+    model, task = build(name, "cpu"), "CAUSAL_LM" if name in ("causal", "tied") else "SEQ_CLS"
     expected = peft.LoraConfig(target_modules="all-linear", task_type=task, fan_in_fan_out=name == "gpt2")
     adapted = peft.get_peft_model(copy.deepcopy(model), expected)
     for given in ("all-linear", "All-Linear", ["all-linear"]):

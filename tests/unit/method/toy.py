@@ -3,11 +3,14 @@
 Not in conftest.py: several folders have one, and pickle looks a class up by its module's name.
 """
 
+from collections import Counter
+
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 import frod
+from frod.method.linear import FrodLinear
 
 PLANS = ["materialised", "factored", "input_side"]
 TARGETS = ["attention", "up", "down", "conv"]
@@ -77,3 +80,16 @@ def assert_equal(ours, theirs, **tolerance):
     assert ours.keys() == theirs.keys() and all(tensor is None or tensor.any() for tensor in theirs.values())
     for name, expected in theirs.items():
         torch.testing.assert_close(ours[name], expected, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
+
+
+def count_calls(patch):
+    """How often weights are formed and gradients projected from now on; `patch` puts a counting method on the class."""
+    counts = Counter()
+
+    def count(name):
+        method = getattr(FrodLinear, name)
+        patch(FrodLinear, name, lambda self, *args: counts.update([name]) or method(self, *args))
+
+    count("form_weight")
+    count("project")
+    return counts
