@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 from frod.evaluation.metrics import METRICS
 from frod.reporting import formatting as show
@@ -29,7 +26,7 @@ UP = "../../../"
 Facts = list[tuple[str, str]]
 
 
-def pages(report: Report, templates: Environment) -> dict[str, str]:
+def pages(report: Report) -> dict[str, str]:
     """Every page, by its name below the report's folder."""
     found = {}
     for comparison in report.comparisons:
@@ -39,7 +36,6 @@ def pages(report: Report, templates: Environment) -> dict[str, str]:
             where = (comparison.task, comparison.backbone, result.method)
             rows = of_task[of_task["method"] == result.method].sort_values("seed").to_dict("records")
             found[run_page(*where)] = render(
-                templates,
                 "runs.html.j2",
                 {result.method: report.looks[result.method]},
                 up=UP,
