@@ -55,9 +55,12 @@ def _contents(report: Report) -> dict[str, str]:
     from markupsafe import Markup
 
     svg = {name: drawing.render() for name, drawing in figures.draw(report).items()}
-    drawn = {name: Markup(text) for name, text in svg.items()}
+    drawn = {
+        "figures": {name: Markup(text) for name, text in svg.items()},
+        "has_spectra": any(name.startswith("spectrum") for name in svg),
+    }
     return {
-        "index.html": render("index.html.j2", report.looks, figures=drawn, **_head(report), **_sections(report)),
+        "index.html": render("index.html.j2", report.looks, **drawn, **_head(report), **_sections(report)),
         "results.csv": report.summary.to_csv(index=False, lineterminator="\n"),
         "results.tex": text_tables.results_tex(report),
         "summary.md": text_tables.summary_md(report),
@@ -111,7 +114,6 @@ def _sections(report: Report) -> dict[str, Any]:
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),
         "has_gpu": has_gpu,
-        "has_spectra": any(len(table) for table in report.spectra.values()),
         "floor": tick_label(FLOOR),
         "budgets": run_section.budgets(report),
         "training": run_section.training(report),

@@ -23,6 +23,16 @@ from frod.reporting.run_section import trials_of
 
 UP = "../../../"
 """From such a page to the report's folder."""
+BOXES = {
+    "Budget": "budget",
+    "Parameters trained": "parameters",
+    "How often each split was read": "evaluations",
+    "Seeds": "seeds",
+    "Resolved parameters": "spec",
+    "Code": "code",
+    "Environment": "environment",
+}
+"""Of a run's page, after metrics and times, with what of the record each holds."""
 Facts = list[tuple[str, str]]
 
 
@@ -72,23 +82,17 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
     folder = "/".join([report.results, *(quote(part) for part in (report.suite["name"], *key.path.split("/")))])
     tuned = record.get("tuning")
     chosen = f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on seed {tuned['seed']}" if tuned else "none"
+    boxes = {title: _facts(record.get(name)) for title, name in BOXES.items()}
+    boxes["Resolved parameters"].append(("rates chosen by", chosen))
+    times = [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
+    metrics = [] if key in report.diverged else _metrics(row)
     return {
         "seed": key.seed,
         "diverged": report.diverged.get(key, "").rstrip("."),
         "href": f"{UP}{folder}/record.json",
         "path": f"{report.results.rpartition('/')[2]}/{report.suite['name']}/{key.path}/record.json",
         "sha": str(row["record_sha256"]),
-        "metrics": [] if key in report.diverged else _metrics(row),
-        "times": [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
-        + _resources(record),
-        "budget": _facts(record.get("budget")),
-        "parameters": _facts(record.get("parameters")),
-        "evaluations": _facts(record.get("evaluations")),
-        "seeds": _facts(record.get("seeds")),
-        "choice": chosen,
-        "spec": _facts(record.get("spec")),
-        "code": _facts(record.get("code")),
-        "environment": _facts(record.get("environment")),
+        "boxes": {"Metrics": metrics, "Time and memory": times + _resources(record)} | boxes,
         "files": [
             (kind, path, digest) for kind in ("inputs", "outputs") for path, digest in (record.get(kind) or {}).items()
         ],
