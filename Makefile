@@ -73,7 +73,7 @@ dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake h
 	$(BIN)/python -m frod.provenance.commit
 
 dag: $(VENV)/workflow.installed ## Write docs/dag.mmd anew: the rules as a Mermaid diagram, which GitHub draws
-	$(BIN)/snakemake --rulegraph mermaid-js --quiet all --forceall > docs/dag.mmd
+	PYTHONHASHSEED=0 $(BIN)/snakemake --rulegraph mermaid-js --quiet all --forceall > docs/dag.mmd
 
 schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
 	$(BIN)/frod schema

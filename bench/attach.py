@@ -7,14 +7,10 @@ methods take turns in one process, each on a freshly built model (not counted). 
 from dataclasses import replace
 from typing import Any
 
-import torch
-
-from bench import records
-from bench.methods import LABELS, extract
+from bench import records, text, training
+from bench.methods import LABELS, METHODS, extract
 from bench.models import SHAPES
-from bench.settings import TINY, Setting, parser, setting_of
-from bench.step import release, say
-from bench.training import fresh, prepared, summarise, turn
+from bench.settings import TINY, Setting, parser
 
 WHAT = "seconds to put an adapter on a plain model; FRoD's with its basis in memory"
 
@@ -26,37 +22,24 @@ def measure(setting: Setting) -> dict[str, Any]:
     # Once on a tiny model, so that no import is timed.
     run(replace(TINY, device=setting.device, methods=setting.methods, rounds=1))
     record["methods"] = run(setting)
-    summarise(record["methods"])
+    training.summarise(record["methods"])
     return record
 
 
 def run(setting: Setting) -> dict[str, dict[str, Any]]:
     """Seconds of every method in every round."""
-    basis = extract(fresh(setting), SHAPES[setting.model].targets)
-    rows: dict[str, dict[str, Any]] = {method: {"seconds": []} for method in setting.methods}
-    for number in range(setting.rounds):
-        for method in turn(setting.methods, number):
-            model, seconds = prepared(setting, method, basis)
-            rows[method]["seconds"].append(seconds)
-            if setting.model != TINY.model:
-                say(f"round {number + 1} of {setting.rounds}: {method} {seconds:.2f} s")
-            del model
-            release()
-    return rows
+    targets, rate = SHAPES[setting.model].targets, setting.sparse_rate
+    basis = extract(training.fresh(setting), targets)
+    ways = {
+        method: lambda model, method=method: METHODS[method](model, targets, rate, basis) for method in setting.methods
+    }
+    return training.setups(setting, ways)
 
 
-def main() -> None:
-    """Parse, measure, write, print."""
-    from bench import table
-
-    arguments = parser(__doc__, rounds=3).parse_args()
-    setting = setting_of(arguments)
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
-    record = measure(setting)
-    records.write(arguments.out, setting.shape_key, record)
-    print("\n".join(table.setup_block(record, LABELS)))
+def lines(record: dict[str, Any]) -> list[str]:
+    """A result as a table."""
+    return text.setups(record, LABELS, "adapter")
 
 
 if __name__ == "__main__":
-    main()
+    records.make(parser(__doc__, rounds=3).parse_args(), measure, lines)

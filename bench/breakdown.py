@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.autograd import DeviceType
 
+from bench.methods import LABELS
 from bench.models import SHAPES
 from bench.settings import Setting
 from bench.training import timed, wait
@@ -82,8 +83,6 @@ def _own_group(event: Any, rows: set[int]) -> str | None:
 
 def lines(record: dict[str, Any]) -> list[str]:
     """The breakdown of a result of `bench.step` as a table; empty if there is none."""
-    from bench.methods import LABELS
-
     methods = record.get("breakdown", {})
     if not methods:
         return []

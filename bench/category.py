@@ -9,6 +9,7 @@ Writes category-KEY.json.
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bench import records
 from bench.memory import child, peak
 from bench.models import SHAPES
 from bench.settings import Setting, parser, setting_of
-from bench.training import wait
+from bench.training import fresh, wait
 from frod.method.plan import CategoryPlan, plan_model
 
 WHAT = "seconds and peak bytes of a process that extracts the basis of one category from files"
@@ -39,22 +40,15 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 def dearest(setting: Setting) -> CategoryPlan:
     """The category that takes the longest."""
-    rows = plan_model(skeleton(setting), SHAPES[setting.model].targets, tokens=1)
+    rows = plan_model(fresh(replace(setting, device="meta")), SHAPES[setting.model].targets, tokens=1)
     return max(rows, key=lambda row: row.layers * row.m * row.n**2)
-
-
-def skeleton(setting: Setting) -> torch.nn.Module:
-    """The model without numbers."""
-    from bench.models import build
-
-    return build(setting.model, layers=setting.depth, device="meta", dtype=getattr(torch, setting.dtype))
 
 
 def write_weights(setting: Setting, category: CategoryPlan, folder: Path) -> None:
     """Random weights of the category's layers, in the scale that models are initialised with."""
     suffix = category.category.rpartition("*.")[2]
     generator = torch.Generator().manual_seed(0)
-    for name, parameter in skeleton(setting).named_parameters():
+    for name, parameter in fresh(replace(setting, device="meta")).named_parameters():
         if name.endswith(f"{suffix}.weight"):
             weight = torch.randn(parameter.shape, generator=generator).mul_(0.02).to(parameter.dtype)
             save_file({name: weight}, folder / f"{name}.safetensors")
@@ -66,7 +60,8 @@ def in_child(setting: Setting, folder: str) -> dict[str, Any]:
 
     suffix = dearest(setting).category.rpartition("*.")[2]
     started = time.perf_counter()
-    basis = frod.extract_basis(skeleton(setting), [suffix], device=setting.device, checkpoint=folder)
+    model = fresh(replace(setting, device="meta"))
+    basis = frod.extract_basis(model, [suffix], device=setting.device, checkpoint=folder)
     wait(setting.device)
     seconds = time.perf_counter() - started
     (category,) = basis.categories.values()
@@ -91,15 +86,10 @@ def main() -> None:
     command = parser(__doc__, model="llama-2-7b", dtype="bfloat16", methods=("frod",))
     command.add_argument("--child", help="internal: folder of the weights")
     arguments = command.parse_args()
-    setting = setting_of(arguments)
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
     if arguments.child:
-        print(json.dumps(in_child(setting, arguments.child)))
-        return
-    record = measure(setting)
-    records.write(arguments.out, setting.shape_key, record)
-    print("\n".join(lines(record)))
+        print(json.dumps(in_child(setting_of(arguments), arguments.child)))
+    else:
+        records.make(arguments, measure, lines)
 
 
 if __name__ == "__main__":

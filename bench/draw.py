@@ -6,7 +6,7 @@ from typing import Any
 from bench import records
 from bench.methods import LABELS
 from bench.settings import RESULTS
-from bench.table import batch_of, title
+from bench.text import batch_of, title
 from frod.reporting.figures.axes import GRID, Drawing, Scale
 
 OUT = Path(__file__).parents[1] / "docs" / "step.svg"

@@ -21,8 +21,8 @@ import torch
 
 from bench import records
 from bench.models import SHAPES
-from bench.settings import Setting, parser, setting_of
-from bench.step import say
+from bench.settings import Setting, parser
+from bench.text import NONE, Record, aligned, busy, say
 from bench.training import compared, timed, turn
 from frod.tasks import arrays, images, sentences
 
@@ -211,18 +211,45 @@ def tokenizer_folder() -> Path | None:
     return Path(found.submodule_search_locations[0]) / "model"
 
 
-def main() -> None:
-    """Parse, measure, write, print."""
-    from bench import table
+def lines(record: Record, steps: list[Record]) -> list[str]:
+    """Examples per second of an input, and how far a training step is from asking for as many.
 
-    arguments = parser(__doc__, rounds=8, threads=1).parse_args()
-    setting = setting_of(arguments)
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
-    record = measure(setting)
-    records.write(arguments.out, setting.shape_key, record)
-    print("\n".join(table.input_block(record, list(records.read(arguments.out, "step").values()))))
+    Parameters
+    ----------
+    steps : list
+        Results of step times; those of this model and batch are compared with.
+    """
+    setting = record["setting"]
+    result = []
+    for source in record["sources"].values():
+        methods = source["methods"]
+        rows = []
+        for way, row in methods.items():
+            ratios = [methods.get(ours, {}).get("ratio_to", {}).get(way) for ours in OURS]
+            rows.append([LABELS[way], f"{_rate(record, row):,.0f}", *map(_times, ratios)])
+        names = ["input alone", "examples/s", *(f"{ours} to it" for ours in OURS)]
+        result += [f"{source['what']}, batch {setting['batch']}, {setting['device']}", *aligned(names, rows), ""]
+    for step in steps:
+        if all(step["setting"][name] == setting[name] for name in ("model", "batch", "device", "dtype")):
+            taken = step["setting"]["batch"] / step["methods"]["full_ft"]["median"]
+            given = _rate(record, record["sources"]["photographs"]["methods"]["prepared"])
+            result.append(
+                f"Full fine-tuning takes {taken:.1f} examples/s, prepared arrays give {given / taken:,.0f} times that."
+            )
+    return [*result, *busy(record)]
+
+
+def _times(ratio: Record | None) -> str:
+    """How many times as quick, with the range, from a ratio of seconds."""
+    if ratio is None:
+        return NONE
+    return f"{1 / ratio['median']:.1f}× ({1 / ratio['most']:.1f}–{1 / ratio['least']:.1f})"
+
+
+def _rate(record: Record, row: Record) -> float:
+    return record["batches"] * record["setting"]["batch"] / row["median"]
 
 
 if __name__ == "__main__":
-    main()
+    given = parser(__doc__, rounds=8, threads=1).parse_args()
+    records.make(given, measure, lambda record: lines(record, list(records.read(given.out, "step").values())))

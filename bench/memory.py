@@ -20,7 +20,8 @@ from bench import records
 from bench.methods import LABELS, extract, needs_basis
 from bench.models import SHAPES
 from bench.settings import Setting, parser, setting_of
-from bench.step import say
+from bench.text import say
+from bench.training import fresh, prepared, stepper, wait
 
 STEPS = 2  # in the second, AdamW's moments are there besides the activations
 WHAT = f"bytes: peak of a process that builds the model, sets a method up and takes {STEPS} steps; nothing subtracted"
@@ -58,7 +59,6 @@ def child(kind: str, setting: Setting, *words: str) -> dict[str, Any]:
 def in_child(setting: Setting, method: str, folder: str) -> dict[str, Any]:
     """Extract the basis into the folder, or set up and train with a method; return the peaks, in bytes."""
     import frod
-    from bench.training import fresh, prepared, stepper, wait
 
     if method == "basis":
         extract(fresh(setting), SHAPES[setting.model].targets).save(folder)
@@ -122,15 +122,10 @@ def main() -> None:
     command.add_argument("--child", help="internal: the one method of this process")
     command.add_argument("--basis", help="internal: folder of the basis")
     arguments = command.parse_args()
-    setting = setting_of(arguments)
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
     if arguments.child:
-        print(json.dumps(in_child(setting, arguments.child, arguments.basis)))
-        return
-    record = measure(setting)
-    records.write(arguments.out, setting.key, record)
-    print("\n".join(lines(record)))
+        print(json.dumps(in_child(setting_of(arguments), arguments.child, arguments.basis)))
+    else:
+        records.make(arguments, measure, lines, key="key")
 
 
 if __name__ == "__main__":

@@ -23,33 +23,33 @@ LABELS = {
 }
 
 
-def _nothing(model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None) -> None:
+def _nothing(model: Classifier, targets: tuple[str, ...], rate: float, basis: frod.Basis | None = None) -> None:
     """Train every parameter."""
 
 
 def _frod(plan: str) -> Callable[..., None]:
-    def set_up(model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None) -> None:
+    def set_up(model: Classifier, targets: tuple[str, ...], rate: float, basis: frod.Basis | None = None) -> None:
         import frod
 
         basis = extract(model, targets) if basis is None else basis
-        frod.attach(model, basis, sparse_rate=sparse_rate, plan=plan, train=["head"])
+        frod.attach(model, basis, sparse_rate=rate, plan=plan, train=["head"])
 
     return set_up
 
 
 def _peft(name: str, **settings: Any) -> Callable[..., None]:
-    def set_up(model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None) -> None:
+    def set_up(model: Classifier, targets: tuple[str, ...], rate: float, basis: frod.Basis | None = None) -> None:
         import peft
 
-        rate = {"sparse_rate": sparse_rate} if name == "FrodConfig" else {}
-        config = getattr(peft, name)(target_modules=list(targets), **settings, **rate)
+        sparse = {"sparse_rate": rate} if name == "FrodConfig" else {}
+        config = getattr(peft, name)(target_modules=list(targets), **settings, **sparse)
         # Only the encoder is wrapped: the head then trains in full, as with the other methods.
         model.encoder = peft.get_peft_model(model.encoder, config)
 
     return set_up
 
 
-METHODS: dict[str, Callable[[Classifier, tuple[str, ...], float, Any], None]] = {
+METHODS: dict[str, Callable[..., None]] = {
     "full_ft": _nothing,
     "frod": _frod("auto"),
     "frod_materialised": _frod("materialised"),
@@ -59,6 +59,8 @@ METHODS: dict[str, Callable[[Classifier, tuple[str, ...], float, Any], None]] = 
     "vera": _peft("VeraConfig", r=256),  # peft's default; its two matrices are cut to size for each shape of layer
     "peft_frod": _peft("FrodConfig", progressbar=False),
 }
+"""Each prepares a model for training, in place, given the suffixes of the names of the layers to adapt, the sparse rate
+of FRoD, ours and peft's, and optionally the basis; by default FRoD extracts its own."""
 
 
 def extract(model: Classifier, targets: tuple[str, ...], dtype: torch.dtype | None = None) -> frod.Basis:
@@ -72,27 +74,6 @@ def extract(model: Classifier, targets: tuple[str, ...], dtype: torch.dtype | No
 def needs_basis(method: str) -> bool:
     """Whether the method is FRoD of this package, in any plan."""
     return method == "frod" or method.startswith("frod_")
-
-
-def set_up(
-    method: str, model: Classifier, targets: tuple[str, ...], sparse_rate: float, basis: frod.Basis | None = None
-) -> None:
-    """Prepare a model for training, in place.
-
-    Parameters
-    ----------
-    method : str
-        A key of `METHODS`.
-    model : Classifier
-        As `bench.models.build` returns it.
-    targets : tuple of str
-        Suffixes of the names of the layers to adapt.
-    sparse_rate : float
-        Of FRoD, ours and peft's.
-    basis : frod.Basis, optional
-        One that was extracted before; by default FRoD extracts its own here.
-    """
-    METHODS[method](model, targets, sparse_rate, basis)
 
 
 def trained(model: torch.nn.Module) -> int:

@@ -1,12 +1,14 @@
 """Result files: one measurement each, written whole or not at all."""
 
+import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.machine import describe, load
-from bench.settings import Setting
+from bench.settings import Setting, setting_of
 
 KINDS = ("step", "memory", "basis", "attach", "category", "input")
 
@@ -14,6 +16,20 @@ KINDS = ("step", "memory", "basis", "attach", "category", "input")
 def start(kind: str, what: str, setting: Setting) -> dict[str, Any]:
     """The head of a result; called before measuring, as it notes the load of the machine."""
     return {"kind": kind, "what": what, "setting": setting.record(), "machine": describe(setting.device)}
+
+
+def make(
+    arguments: argparse.Namespace,
+    measure: Callable[[Setting], dict[str, Any]],
+    lines: Callable[[dict[str, Any]], list[str]],
+    *,
+    key: str = "shape_key",
+) -> None:
+    """Take the measurement that a command line names, write its result under a key of the setting, and print it."""
+    setting = setting_of(arguments)
+    record = measure(setting)
+    write(arguments.out, getattr(setting, key), record)
+    print("\n".join(lines(record)))
 
 
 def write(folder: Path, key: str, record: dict[str, Any]) -> Path:

@@ -11,7 +11,7 @@ import torch
 
 from bench import records, table
 from bench.settings import RESULTS, SUITES, TINY, Setting
-from bench.step import say
+from bench.text import say
 
 ROOT = Path(__file__).parents[1]
 EVERY = records.KINDS

@@ -9,20 +9,18 @@ Snakemake's, ours (frod.provenance.state) and those of starting a process. Needs
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 import yaml
 
 from bench.machine import describe, load
 from bench.settings import RESULTS
-from bench.step import say
+from bench.text import say
+from bench.workflow import timed
 from frod import files, tracking
 
 ROOT = Path(__file__).parents[1]
@@ -110,27 +108,8 @@ def mlflow_rows(steps: int) -> int:
 
 def _timed(what: str, project: Path, command: list[str], rounds: int) -> dict[str, float]:
     """Medians of a command's seconds, and of its processor's, which other work on the machine disturbs less."""
-    took = []
-    for _ in range(rounds):
-        began, used = time.perf_counter(), _processor_seconds()
-        done = subprocess.run(
-            command, cwd=project, env=_environment(project), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        took.append((time.perf_counter() - began, _processor_seconds() - used))
-    wall, processor = zip(*took)
-    return {f"{what}_seconds": median(wall), f"{what}_processor_seconds": median(processor)}
-
-
-def _processor_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
-
-
-def _environment(project: Path) -> dict[str, str]:
-    scripts = Path(sys.executable).parent
-    return os.environ | {"PYTHONPATH": str(project), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    found = timed(command, project, rounds)
+    return {f"{what}_seconds": found["median"], f"{what}_processor_seconds": found["processor_median"]}
 
 
 def _files(project: Path) -> int:

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bench.methods import METHODS
 from bench.models import SHAPES
 
@@ -123,12 +125,15 @@ def parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
 
 
 def setting_of(arguments: argparse.Namespace) -> Setting:
-    """The setting that a command line names; exits with the reason if there is none such."""
+    """The setting that a command line names, and torch's threads set to its; exits with the reason if none is such."""
     values = {field.name: getattr(arguments, field.name) for field in fields(Setting)}
     try:
-        return Setting(**values | {"methods": tuple(values["methods"])})
+        setting = Setting(**values | {"methods": tuple(values["methods"])})
     except ValueError as error:
         raise SystemExit(str(error)) from error
+    if setting.threads:
+        torch.set_num_threads(setting.threads)
+    return setting
 
 
 CLIP_CPU = Setting()

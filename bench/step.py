@@ -6,8 +6,6 @@ do not fit beside each other, one model at a time is in memory for a block of st
 A step is forward, backward and AdamW. Ratios are taken round by round, then the median. Writes step-KEY.json.
 """
 
-import gc
-import sys
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -15,10 +13,11 @@ from typing import Any
 import torch
 
 from bench import breakdown, records
-from bench.methods import extract, needs_basis, trained
+from bench.methods import LABELS, extract, needs_basis, trained
 from bench.models import SHAPES
-from bench.settings import Setting, parser, setting_of
-from bench.training import fresh, prepared, stepper, summarise, timed, turn
+from bench.settings import Setting, parser
+from bench.text import NONE, Record, aligned, batch_of, busy, digits, say, title
+from bench.training import fresh, prepared, release, stepper, summarise, timed, turn
 from frod.method.plan import CategoryPlan, floor, plan_model
 
 WHAT = "seconds of one optimiser step; ratios round by round, median over rounds; first: the uncounted first step"
@@ -121,31 +120,53 @@ def profile(setting: Setting, method: str, basis: Any) -> dict[str, Any]:
     return result
 
 
-def release() -> None:
-    """Give back what is no longer used."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+def lines(record: Record, memory: Record | None = None) -> list[str]:
+    """Step times of one configuration, with the peaks of memory where they were taken."""
+    setting, floor = record["setting"], record["floor"]
+    head = f"{title(setting)}, {batch_of(setting)}, sparse rate {setting['sparse_rate']}: floor {floor:.2f}"
+    rows = []
+    for method, row in record["methods"].items():
+        used = {} if memory is None else memory["methods"].get(method, {})
+        rows.append([LABELS[method], *_step_cells(method, row, floor), *_memory_cells(used)])
+    names = ["one step", "trained", "first s", "s", "ratio", "range", "to peft", "to floor", "peak MiB", "ratio"]
+    return [head, *aligned(names, rows), *busy(record)]
 
 
-def say(text: str) -> None:
-    """Progress, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+def _step_cells(method: str, row: Record, floor: float) -> list[str]:
+    if "failed" in row:
+        return [row["failed"], *[NONE] * 6]
+    to = row.get("ratio_to", {})
+    ratio, peft = to.get("full_ft"), to.get("peft_frod")
+    return [
+        f"{row['trained']:,}",
+        digits(row["first"]),
+        digits(row["median"]),
+        NONE if ratio is None else f"{ratio['median']:.2f}",
+        NONE if ratio is None else f"{ratio['least']:.2f}–{ratio['most']:.2f}",
+        NONE if peft is None else f"{peft['median']:.2f}",
+        f"{ratio['median'] / floor:.2f}" if ratio is not None and needs_basis(method) else NONE,
+    ]
+
+
+def _memory_cells(row: Record) -> list[str]:
+    if "peak" not in row:
+        return [row.get("failed", NONE), NONE]
+    ratio = row.get("ratio_to", {}).get("full_ft")
+    return [f"{row['peak'] / 2**20:,.0f}", NONE if ratio is None else f"{ratio:.2f}"]
 
 
 def main() -> None:
     """Parse, measure, write, print."""
-    from bench import table
-
     command = parser(__doc__)
     command.add_argument("--profile", nargs="*", default=["full_ft", "frod"], help="methods whose step is broken down")
     arguments = command.parse_args()
-    setting = setting_of(arguments)
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
-    record = measure(setting, tuple(arguments.profile))
-    records.write(arguments.out, setting.key, record)
-    print("\n".join([*table.step_block(record, None), "", *breakdown.lines(record)]))
+    profiled = tuple(arguments.profile)
+    records.make(
+        arguments,
+        lambda setting: measure(setting, profiled),
+        lambda record: [*lines(record), "", *breakdown.lines(record)],
+        key="key",
+    )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """One training step of a prepared model, and how seconds are taken and compared."""
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from statistics import median
 from typing import Any
 
 import torch
 from torch import nn
 
-from bench.methods import set_up
+from bench.methods import METHODS
 from bench.models import SHAPES, Classifier, build, examples
-from bench.settings import Setting
+from bench.settings import TINY, Setting
+from bench.text import say
 
 LEARNING_RATE = 1e-4
 
@@ -24,10 +27,23 @@ def fresh(setting: Setting) -> Classifier:
 def prepared(setting: Setting, method: str, basis: Any = None) -> tuple[Classifier, float]:
     """A fresh model with a method set up on it, and the seconds that the set-up took."""
     model = fresh(setting)
-    seconds = timed(
-        lambda: set_up(method, model, SHAPES[setting.model].targets, setting.sparse_rate, basis), setting.device
-    )
-    return model, seconds
+    set_up = partial(METHODS[method], model, SHAPES[setting.model].targets, setting.sparse_rate, basis)
+    return model, timed(set_up, setting.device)
+
+
+def setups(setting: Setting, ways: dict[str, Callable[[Classifier], None]]) -> dict[str, dict[str, Any]]:
+    """Seconds of every way to set a fresh model up, in every round."""
+    rows: dict[str, dict[str, Any]] = {name: {"seconds": []} for name in ways}
+    for number in range(setting.rounds):
+        for name in turn(list(ways), number):
+            model = fresh(setting)
+            seconds = timed(partial(ways[name], model), setting.device)
+            rows[name]["seconds"].append(seconds)
+            if setting.model != TINY.model:
+                say(f"round {number + 1} of {setting.rounds}: {name} {seconds:.2f} s")
+            del model
+            release()
+    return rows
 
 
 def stepper(model: nn.Module, setting: Setting) -> Callable[[], None]:
@@ -73,6 +89,13 @@ def wait(device: str) -> None:
     """Until the accelerator has done what it was given."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def release() -> None:
+    """Give back what is no longer used."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def turn(names: Sequence[str], number: int) -> list[str]:

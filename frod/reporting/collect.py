@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,25 +123,11 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
     )
 
 
-class Spectra(Mapping):
-    """Tables of spectrum.parquet, each read anew when it is asked for: those of a large suite take gigabytes together.
-
-    Parameters
-    ----------
-    paths : mapping of (task, backbone, method) to the file
-    """
-
-    def __init__(self, paths: Mapping[tuple[str, str, str], Path]) -> None:
-        self._paths = paths
+class Spectra(UserDict):
+    """Files of spectrum.parquet, read when one is asked for: the tables of a large suite take gigabytes together."""
 
     def __getitem__(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        return artefacts.read_table(self._paths[key], columns=["seed", "layer", "singular_values"])
-
-    def __iter__(self) -> Iterator[tuple[str, str, str]]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
+        return artefacts.read_table(self.data[key], columns=["seed", "layer", "singular_values"])
 
 
 def _check(inputs: Sequence[Path]) -> None:

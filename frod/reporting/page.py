@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from frod.reporting import (
     cost_section,
     figures,
     reference,
-    rendering,
     results_section,
     run_pages,
     run_section,
@@ -25,6 +25,7 @@ from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.figures.axes import tick_label
 from frod.reporting.figures.spectrum import FLOOR
 from frod.reporting.naming import run_page
+from frod.reporting.rendering import render
 from frod.reporting.report import Report
 from frod.reporting.sentences import NAMED, WITHOUT, how_many, sentences
 
@@ -56,21 +57,21 @@ def _contents(report: Report) -> dict[str, str]:
     from markupsafe import Markup
 
     svg = {name: drawing.render() for name, drawing in figures.draw(report).items()}
-    templates = rendering.templates()
-    drawn = {name: Markup(text) for name, text in svg.items()}
+    drawn = {
+        "figures": {name: Markup(text) for name, text in svg.items()},
+        "has_spectra": any(name.startswith("spectrum") for name in svg),
+    }
     return {
-        "index.html": rendering.render(
-            templates, "index.html.j2", report.looks, figures=drawn, **_head(report), **_sections(report)
-        ),
-        "results.csv": tables.results_csv(report.summary),
+        "index.html": render("index.html.j2", report.looks, **drawn, **_head(report), **_sections(report)),
+        "results.csv": report.summary.to_csv(index=False, lineterminator="\n"),
         "results.tex": text_tables.results_tex(report),
         "summary.md": text_tables.summary_md(report),
-        "claims.json": tables.claims_json(report.claims),
+        "claims.json": json.dumps(report.claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "metrics.json": tables.metrics_json(report),
         "runs.json": tables.runs_json(report.records),
         "curves.csv": tables.curves_csv(report.histories),
         **{f"figures/{name}.svg": text for name, text in svg.items()},
-        **run_pages.pages(report, templates),
+        **run_pages.pages(report),
     }
 
 
@@ -117,7 +118,6 @@ def _sections(report: Report) -> dict[str, Any]:
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),
         "has_gpu": has_gpu,
-        "has_spectra": any(len(table) for table in report.spectra.values()),
         "floor": tick_label(FLOOR),
         "budgets": run_section.budgets(report),
         "training": run_section.training(report),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,30 +19,22 @@ from frod.reporting.figures.axes import Drawing
 from frod.reporting.naming import Look
 
 
-def render(environment: Environment, template: str, appearance: Mapping[str, Look], /, **context: Any) -> str:
-    """One page.
-
-    Parameters
-    ----------
-    environment : jinja2.Environment
-        Of `templates`.
-    appearance : mapping of method to Look
-        Of the methods whose colours the page uses.
-    """
+def render(template: str, looks: Mapping[str, Look], /, **context: Any) -> str:
+    """One page, with the colours of the methods in `looks`."""
     from markupsafe import Markup
 
-    style, script = _asset("page.css") + method_style(appearance), _asset("page.js")
+    style, script = _asset("page.css") + _dark(looks), _asset("page.js")
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template(template).render(
-        style=Markup(style), script=Markup(script), policy=Markup(policy), **context
-    )
+    held = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}
+    return _templates().get_template(template).render(**held, **context)
 
 
-def templates() -> Environment:
-    """The templates; everything is escaped but our own drawings, which escape what comes from data themselves."""
+@cache
+def _templates() -> Environment:
+    """Everything is escaped but our own drawings, which escape what comes from data themselves."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -56,7 +49,7 @@ def templates() -> Environment:
     return environment
 
 
-def method_style(looks: Mapping[str, Look]) -> str:
+def _dark(looks: Mapping[str, Look]) -> str:
     """Style rules of the methods' colours, by slot: attributes hold the light ones, these the dark."""
     unique = {look.slot: look for look in looks.values()}
     rules = "".join(

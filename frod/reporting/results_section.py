@@ -13,7 +13,7 @@ from frod.evaluation.statistics import Difference, over_seeds
 from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
-from frod.reporting.curves import broken, by_method
+from frod.reporting.curves import broken
 from frod.reporting.figures import names_of
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
@@ -78,17 +78,15 @@ def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
 def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
     pair = (comparison.task, comparison.backbone)
     manifest = report.manifests.get(pair) or {}
-    histories = by_method(report.histories, *pair)
     undefined = {
         key: f"{report.label(key.method)} seed {key.seed} {why.rstrip('.')}."
         for key, why in report.undefined.items()
         if key[:2] == pair
     }
-    lost = [
-        f"{report.label(method)} seed {seed}: loss not finite in {number(steps, 'step')}. The curve breaks there."
-        for method, of_method in histories.items()
-        for seed, history in of_method.items()
-        if not stopped(report.undefined.get(RunKey(*pair, method, seed))) and (steps := broken(history))
+    gaps = [
+        f"{report.label(key.method)} seed {key.seed}: loss not finite in {number(n, 'step')}. The curve breaks there."
+        for key in sorted(report.histories)
+        if key[:2] == pair and not stopped(report.undefined.get(key)) and (n := broken(report.histories[key]))
     ]
     return {
         "task": comparison.task,
@@ -103,7 +101,7 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
             for key in report.missing
             if key[:2] == pair
         ],
-        "broken": lost,
+        "broken": gaps,
         "undefined": list(undefined.values()),
         "stopped": [line for key, line in undefined.items() if stopped(report.undefined[key])],
         "further": _further(report, comparison),

@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 from frod.evaluation.metrics import METRICS
 from frod.evaluation.runs import REFERENCE, RunKey, stopped, word
@@ -27,10 +24,20 @@ from frod.reporting.run_section import trials_of
 
 UP = "../../../"
 """From such a page to the report's folder."""
+BOXES = {
+    "Budget": "budget",
+    "Parameters trained": "parameters",
+    "How often each split was read": "evaluations",
+    "Seeds": "seeds",
+    "Resolved parameters": "spec",
+    "Code": "code",
+    "Environment": "environment",
+}
+"""Of a run's page, after metrics and times, with what of the record each holds."""
 Facts = list[tuple[str, str]]
 
 
-def pages(report: Report, templates: Environment) -> dict[str, str]:
+def pages(report: Report) -> dict[str, str]:
     """Every page, by its name below the report's folder."""
     found = {}
     for comparison in report.comparisons:
@@ -40,7 +47,6 @@ def pages(report: Report, templates: Environment) -> dict[str, str]:
             where = (comparison.task, comparison.backbone, result.method)
             rows = of_task[of_task["method"] == result.method].sort_values("seed").to_dict("records")
             found[run_page(*where)] = render(
-                templates,
                 "runs.html.j2",
                 {result.method: report.looks[result.method]},
                 up=UP,
@@ -76,6 +82,10 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
     folder = "/".join([report.results, *(quote(part) for part in (report.suite["name"], *key.path.split("/")))])
     tuned = record.get("tuning")
     chosen = f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on seed {tuned['seed']}" if tuned else "none"
+    boxes = {title: _facts(record.get(name)) for title, name in BOXES.items()}
+    boxes["Resolved parameters"].append(("rates chosen by", chosen))
+    times = [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
+    metrics = [] if stopped(report.undefined.get(key)) else _metrics(row)
     return {
         "seed": key.seed,
         "undefined": report.undefined.get(key, "").rstrip("."),
@@ -83,17 +93,7 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
         "href": f"{UP}{folder}/record.json",
         "path": f"{report.results.rpartition('/')[2]}/{report.suite['name']}/{key.path}/record.json",
         "sha": str(row["record_sha256"]),
-        "metrics": [] if stopped(report.undefined.get(key)) else _metrics(row),
-        "times": [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]
-        + _resources(record),
-        "budget": _facts(record.get("budget")),
-        "parameters": _facts(record.get("parameters")),
-        "evaluations": _facts(record.get("evaluations")),
-        "seeds": _facts(record.get("seeds")),
-        "choice": chosen,
-        "spec": _facts(record.get("spec")),
-        "code": _facts(record.get("code")),
-        "environment": _facts(record.get("environment")),
+        "boxes": {"Metrics": metrics, "Time and memory": times + _resources(record)} | boxes,
         "files": [
             (kind, path, digest) for kind in ("inputs", "outputs") for path, digest in (record.get(kind) or {}).items()
         ],

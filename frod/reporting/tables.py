@@ -1,4 +1,4 @@
-"""The report's tables for machines: results.csv, metrics.json, curves.csv, claims.json, runs.json."""
+"""The report's tables for machines: metrics.json, curves.csv, runs.json."""
 
 from __future__ import annotations
 
@@ -21,11 +21,6 @@ CURVE_POINTS = 100
 DIGESTS = ("adapter.safetensors", "predictions.parquet")
 
 
-def results_csv(summary: pd.DataFrame) -> str:
-    """The whole summary: one row per run, every column, full precision."""
-    return summary.to_csv(index=False, lineterminator="\n")
-
-
 def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
     """Training loss of every run, for `dvc plots`: columns task, backbone, method, seed, step, loss.
 
@@ -38,11 +33,6 @@ def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
     ]
     columns = ["task", "backbone", "method", "seed", "step", "loss"]
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.6g")
-
-
-def claims_json(claims: Mapping[str, Any]) -> str:
-    """The claims with their verdicts and figures, as `frod.claims.assess` gives them."""
-    return json.dumps(claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def runs_json(records: Mapping[RunKey, Mapping[str, Any]]) -> str:

@@ -12,8 +12,22 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import attach, basis, breakdown, category, draw, goals, models, records, settings, step, table, training
-from bench.methods import METHODS, set_up, trained
+from bench import (
+    attach,
+    basis,
+    breakdown,
+    category,
+    draw,
+    goals,
+    models,
+    records,
+    settings,
+    step,
+    table,
+    text,
+    training,
+)
+from bench.methods import METHODS, trained
 from bench.models import SHAPES
 from frod.method.plan import plan_model
 
@@ -96,7 +110,7 @@ def test_frods_sizes_agree_between_the_two_implementations():
     counts = {}
     for method in ("frod", "peft_frod"):
         model = training.fresh(settings.TINY)
-        set_up(method, model, SHAPES["tiny"].targets, 0.05)
+        METHODS[method](model, SHAPES["tiny"].targets, 0.05)
         counts[method] = trained(model)
     head = 16 * 3 + 3
     per_block = 5 * (16 + int(0.05 * 16**2)) + 32 + int(0.05 * 32**2)
@@ -138,7 +152,7 @@ def test_a_method_that_does_not_fit_leaves_the_others(monkeypatch):
     record = step.measure(replace(settings.TINY, turns="block", methods=("full_ft", "lora", "vera")))
     assert record["methods"]["lora"] == {"failed": "out of memory"}
     assert record["methods"]["vera"]["ratio_to"]["full_ft"]["median"] > 0
-    assert any("out of memory" in line for line in table.step_block(record, None))
+    assert any("out of memory" in line for line in step.lines(record))
 
 
 def event(name, shapes=(), parent=None):
@@ -169,8 +183,8 @@ def test_setups_and_attaching_are_timed_for_every_way():
     attached = attach.measure(setting)
     assert list(attached["methods"]) == ["frod", "peft_frod"]
     assert "peft_frod" in attached["methods"]["frod"]["ratio_to"]
-    for record, labels in ((found, basis.LABELS), (attached, attach.LABELS)):
-        assert len(table.setup_block(record, labels)) == 3 + len(record["methods"])
+    for kind, record in ((basis, found), (attach, attached)):
+        assert len(kind.lines(record)) == 3 + len(record["methods"])
 
 
 def test_the_dearest_category_is_extracted_from_files(tmp_path):
@@ -259,20 +273,20 @@ def test_settings_survive_the_command_line():
 def test_a_result_says_what_machine_it_is_of_and_not_whose(tmp_path):
     record = records.start("step", "nothing", settings.TINY)
     path = records.write(tmp_path, settings.TINY.key, record)
-    text = path.read_text()
-    machine = json.loads(text)["machine"]
+    written = path.read_text()
+    machine = json.loads(written)["machine"]
     assert machine["packages"]["torch"] == torch.__version__.split("+")[0]
     assert machine["threads"] == torch.get_num_threads()
     assert {"processor", "cores", "memory_bytes", "load_average", "load_average_after", "python"} <= set(machine)
     for private in (str(ROOT), str(Path.home()), sys.prefix):
-        assert private not in text
+        assert private not in written
     assert list(records.read(tmp_path, "step")) == ["cpu-tiny-b2"]
 
 
 def test_a_busy_machine_is_told():
     quiet, loud = ({"machine": {"cores": 2, "load_average_after": [load, 0, 0]}} for load in (2.1, 4.4))
-    assert table.busy(quiet) == []
-    assert table.busy(loud) == ["The machine was busy: load average 4.4 on 2 cores at the end."]
+    assert text.busy(quiet) == []
+    assert text.busy(loud) == ["The machine was busy: load average 4.4 on 2 cores at the end."]
 
 
 def test_files_of_other_forms_are_passed_over(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from bench import input as bench_input
-from bench import settings, table
+from bench import settings
 from bench.goals import Goal
 
 
@@ -64,6 +64,6 @@ def test_the_table_says_how_far_a_step_is_from_starving():
         "machine": {"cores": 2, "load_average_after": [0, 0, 0]},
     }
     step = {"setting": settings.CLIP_CPU.record(), "methods": {"full_ft": {"median": 6.4}}}
-    lines = table.input_block(record, [step])
+    lines = bench_input.lines(record, [step])
     assert lines[-1] == "Full fine-tuning takes 10.0 examples/s, prepared arrays give 128 times that."
     assert any("decoded anew, PIL" in line and "10.0× (5.0–20.0)" in line for line in lines)

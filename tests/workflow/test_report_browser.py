@@ -222,6 +222,19 @@ def test_nothing_is_wider_than_the_screen(browser, pages, width):
         assert outside == []
 
 
+def test_the_first_screen_holds_the_picture_and_every_verdict(browser, address):
+    opened(browser, address, 1280)
+    lowest = browser.execute_script(
+        "return [...document.querySelectorAll('.outcome svg, .outcome summary .verdict')]"
+        ".map(e => e.getBoundingClientRect().bottom)"
+    )
+    assert len(lowest) == 1 + len(synthetic.results().claims["claims"]) and max(lowest) < 900
+    colours = browser.execute_script(
+        "return [...document.querySelectorAll('summary .verdict')].map(e => getComputedStyle(e).color)"
+    )
+    assert len(set(colours)) == 4, "one for each verdict"
+
+
 def test_text_in_figures_is_legible_on_a_phone(browser, address):
     opened(browser, address, 320)
     smallest = browser.execute_script(

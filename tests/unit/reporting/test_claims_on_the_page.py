@@ -32,7 +32,7 @@ def test_a_verdict_in_words(verdict, finding, words):
 
 
 def test_every_claim_has_a_line_with_its_verdict_and_unfolds_why(results, html):
-    claims = re.search(r'<ul class="verdicts">.*?\n</ul>', html, re.DOTALL).group()
+    claims = re.search(r'<ul class="verdicts".*?\n</ul>', html, re.DOTALL).group()
     lines = [re.sub(r"<.*?>", "", line) for line in re.findall(r"<summary>.*?</summary>", claims)]
     assert [line.partition(" The claim")[0] for line in lines] == [
         "~ undecided",
