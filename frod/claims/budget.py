@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from frod.claims.claim import table
 from frod.claims.evidence import Evidence
-from frod.claims.wording import listed, number
+from frod.evaluation.formatting import listed, number
 from frod.evaluation.runs import RunKey, pair_label
 
 NOTE = (

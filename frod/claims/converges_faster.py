@@ -10,8 +10,8 @@ from typing import Any
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.curves import LEVELS, Curves
 from frod.claims.evidence import TWO_SIDED, Evidence, Pair, run
-from frod.claims.pairing import Paired, against, paired, runs
-from frod.claims.wording import fixed, from_log, interval, listed, number, p_value, ratio, signed, significant
+from frod.claims.pairing import Paired, against, from_log, paired, runs
+from frod.evaluation.formatting import fixed, interval, listed, number, p_value, ratio_interval, signed, significant
 from frod.evaluation.inference import Overall
 from frod.evaluation.runs import SUBJECT, pair_label, stopped, words
 
@@ -205,7 +205,7 @@ def _ratio(found: Paired) -> dict[str, Any] | None:
         return None
     of = found.overall.deciding
     value, low, high = (from_log(logarithm) for logarithm in (of.mean, of.low, of.high))
-    text = significant(value) + (f" {ratio(low, high)}" if of.has_interval else "")
+    text = significant(value) + (f" {ratio_interval(low, high)}" if of.has_interval else "")
     text += f", {found.pairs} of {found.pairs + len(found.lost) + len(found.dropped)} pairs"
     return cell(value, low=low, high=high, text=text)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from frod.claims.claim import cell, figure, table
 from frod.claims.evidence import ONE_SIDED, Evidence, Pair, run
-from frod.claims.wording import number, p_value
+from frod.evaluation.formatting import number, p_value
 from frod.evaluation.inference import holm, sign_p
 from frod.evaluation.runs import SUBJECT, pair_label, words
 

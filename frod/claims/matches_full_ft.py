@@ -9,7 +9,7 @@ from typing import Any
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.evidence import ONE_SIDED, TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, paired, runs
-from frod.claims.wording import fixed, interval, listed, number, p_value, signed
+from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed
 from frod.evaluation.inference import Overall, difference_p, holm, non_inferiority_p
 from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, words
 from frod.evaluation.statistics import over_seeds

@@ -39,10 +39,10 @@ def cost(
     from frod import files, plain
     from frod.backbones import registry
     from frod.commands.params import load_workflow
-    from frod.commands.show import WIDTH
     from frod.cost import table
     from frod.cost.estimate import Assumed, estimate
     from frod.cost.measured import Measured
+    from frod.terminal import WIDTH
 
     for name, value, fits in (
         ("device", device, device in ("cpu", "cuda")),

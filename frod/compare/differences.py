@@ -12,7 +12,7 @@ from frod.compare.digests import Digests
 from frod.compare.reading import Side
 from frod.compare.settings import Setting, settings
 from frod.evaluation.runs import word
-from frod.evaluation.statistics import over_seeds, paired_difference
+from frod.evaluation.statistics import NO_SPREAD, over_seeds, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,23 +190,15 @@ def _paired(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, floa
 
 
 def _welch(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float, float, str]:
-    """Difference of means with Welch's interval: none for fewer than two runs on a side, or without any spread.
-
-    References
-    ----------
-    B. L. Welch, The generalization of "Student's" problem when several different population variances are involved,
-    Biometrika 34, 1947.
-    """
+    """Difference of means with Welch's interval: none for fewer than two runs on a side, or without any spread."""
     first, second = over_seeds(list(a.values())), over_seeds(list(b.values()))
-    difference, half = second.mean - first.mean, math.nan
-    if min(first.n, second.n) > 1 and max(first.spread, second.spread) > 0:
-        from scipy.stats import t
+    low, high = math.nan, math.nan
+    if min(first.n, second.n) > 1 and max(first.spread, second.spread) > NO_SPREAD:
+        from scipy.stats import ttest_ind
 
-        parts = [(side.spread**2 / side.n, side.n - 1) for side in (first, second)]
-        variance = sum(part for part, _ in parts)
-        freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-        half = float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
-    return difference, difference - half, difference + half, "welch"
+        test = ttest_ind(list(b.values()), list(a.values()), equal_var=False)
+        low, high = map(float, test.confidence_interval(CONFIDENCE))
+    return second.mean - first.mean, low, high, "welch"
 
 
 def _finite(value: float | None) -> float | None:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frod.reporting import formatting as show
+from frod.evaluation import formatting as show
 from frod.reporting.report import Report
-from frod.reporting.sentences import number
 
 
 def environment(report: Report) -> list[tuple[str, list[str]]]:
@@ -28,7 +27,7 @@ def environment(report: Report) -> list[tuple[str, list[str]]]:
     rows = [(name, _tally([show.plain(read(record)) for record in records])) for name, read in wanted]
     resumed = sum(bool(record.get("resumed_from_step")) for record in records)
     if resumed:
-        rows.append(("resumed", [f"{number(resumed, 'run')} went on from a checkpoint"]))
+        rows.append(("resumed", [f"{show.number(resumed, 'run')} went on from a checkpoint"]))
     started = sorted(str(record["started"]) for record in records if record.get("started"))
     finished = sorted(str(record["finished"]) for record in records if record.get("finished"))
     if started and finished:
@@ -50,7 +49,7 @@ def _tally(values: Sequence[str]) -> list[str]:
     counted = {value: values.count(value) for value in values}
     if len(counted) == 1:
         return list(counted)
-    return [f"{value} ({number(times, 'run')})" for value, times in counted.items()]
+    return [f"{value} ({show.number(times, 'run')})" for value, times in counted.items()]
 
 
 def packages(report: Report) -> list[tuple[str, list[str]]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from frod.evaluation import formatting
 from frod.evaluation.runs import REFERENCE, SUBJECT, pair_label, word
-from frod.reporting import formatting
 from frod.reporting.axes import WIDTH, horizontal_axis, padded, short, whisker
 from frod.reporting.comparison import Comparison, Headline
 from frod.reporting.naming import Look, metric_axis, metric_label
@@ -46,7 +46,7 @@ def dots(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
         look, y = looks[result.method], top + row * (index + 0.5)
         drawing.text(LABELS - 10, y + 4, short(look.label, 17), anchor="end")
         if not result.values:
-            drawing.text(LABELS + 6, y + 4, formatting.result(result), size=11, soft=True)
+            drawing.text(LABELS + 6, y + 4, result.shown, size=11, soft=True)
             continue
         mean = scale(100 * result.spread.mean)
         hint = f"{look.label}, mean of {len(result.values)}: {formatting.points(result.spread.mean, 2)}"
@@ -72,7 +72,7 @@ def forest(headline: Headline, looks: Mapping[str, Look]) -> Drawing:
         f"{name}: difference of the test metric by task",
         "Small markers: the seeds. Large markers: their mean, with its paired 95 % interval. "
         + "; ".join(
-            f"{pair_label(*pair)}: {formatting.signed(d.mean)} {formatting.interval(d.low, d.high)}" for pair, d in rows
+            f"{pair_label(*pair)}: {formatting.gain(d.mean)} {formatting.gains(d.low, d.high)}" for pair, d in rows
         ),
     )
     scale = Scale(*_forest_range(headline), 14, WIDTH - 14)
@@ -84,13 +84,13 @@ def forest(headline: Headline, looks: Mapping[str, Look]) -> Drawing:
         if not pair[1]:
             drawing.line(0, y - 31, WIDTH, y - 31)
         drawing.text(14, y - 15, short(label, 40))
-        said = f"{label}, mean of {difference.n}: {formatting.signed(difference.mean, 2)}"
+        said = f"{label}, mean of {difference.n}: {formatting.gain(difference.mean, 2)}"
         if difference.has_interval:
-            said += f", 95 % interval {formatting.interval(difference.low, difference.high, 2)}"
+            said += f", 95 % interval {formatting.gains(difference.low, difference.high, 2)}"
             ends = 100 * difference.low, 100 * difference.high
             whisker(drawing, scale, look, y, ends, hint=said, upright=False)
         for seed, value in zip(difference.pairs, difference.each) if pair[1] else ():
-            hint = f"{label}, seed {seed}: {formatting.signed(value, 2)}"
+            hint = f"{label}, seed {seed}: {formatting.gain(value, 2)}"
             drawing.mark(scale.inside(100 * value), y + 9, look, size=2.8, opacity=0.6, hint=hint)
         drawing.mark(scale.inside(100 * difference.mean), y, look, size=5, hint=said)
     return drawing

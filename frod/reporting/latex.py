@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, pair_label
-from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import metric_label
 from frod.reporting.report import Report
@@ -64,4 +64,4 @@ def _cells(result: MethodResult) -> list[str]:
     else:
         difference, interval = map(escape, show.compared(result.difference))
         compared = [difference, f"{{{interval}}}"]  # in braces, as a bracket after \\ would be its argument
-    return [escape(show.result(result)), *compared, str(len(result.values))]
+    return [escape(result.shown), *compared, str(len(result.values))]

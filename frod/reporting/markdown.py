@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, pair_label
-from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import metric_label
 from frod.reporting.report import Report
-from frod.reporting.sentences import number, undefined
+from frod.reporting.sentences import undefined
 from frod.reporting.verdicts import in_words, same_budget
 
 
@@ -49,8 +49,8 @@ def provenance(report: Report) -> str:
     )
     made = "; ".join(f"commit {commit}, training code {digest}" for commit, digest in codes)
     return (
-        f"Suite {report.suite['name']}, {number(len(report.summary), 'run')}: {made}. Every figure leads to its run in "
-        "index.html beside this file; report.json has the hashes of all it was made from."
+        f"Suite {report.suite['name']}, {show.number(len(report.summary), 'run')}: {made}. Every figure leads to its "
+        "run in index.html beside this file; report.json has the hashes of all it was made from."
     )
 
 
@@ -64,7 +64,7 @@ def _results(report: Report) -> list[list[str]]:
 
 def _cells(result: MethodResult) -> list[str]:
     compared = ("reference", "") if result.method == REFERENCE else show.compared(result.difference)
-    return [show.result(result), *compared, str(len(result.values))]
+    return [result.shown, *compared, str(len(result.values))]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: int = 0) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from frod.evaluation import formatting
 from frod.evaluation.runs import pair_label
 from frod.evaluation.statistics import Difference, mean_interval
-from frod.reporting import formatting
 from frod.reporting.axes import WIDTH, below, legend, padded, vertical_axis, whisker
 from frod.reporting.comparison import Comparison
 from frod.reporting.naming import Look, metric_axis, metric_label

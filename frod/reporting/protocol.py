@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from frod.evaluation import formatting as show
 from frod.evaluation.metrics import BEST_EPOCH, METRICS
 from frod.evaluation.runs import pair_label, stopped, word
 from frod.evaluation.statistics import over_seeds
-from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison
 from frod.reporting.naming import metric_label, run_page
@@ -105,7 +105,7 @@ def further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
         of_method = runs[runs["method"] == result.method]
         href = run_page(comparison.task, comparison.backbone, result.method)
         ended = not result.values and all(map(stopped, result.undefined.values()))
-        lost = cell(show.result(result), None, href) if ended else None
+        lost = cell(result.shown, None, href) if ended else None
         cells = [lost or _mean(of_method[name], href) for name in columns]
         rows.append({"look": report.looks[result.method], "cells": cells})
     return {"columns": list(columns.values()), "rows": rows}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, RunKey, pair_label, stopped, word
-from frod.reporting import formatting as show
 from frod.reporting import protocol
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
@@ -13,7 +13,6 @@ from frod.reporting.curves import broken, by_method
 from frod.reporting.drawings import names_of
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
-from frod.reporting.sentences import number
 
 
 def tasks(report: Report) -> list[dict[str, Any]]:
@@ -70,7 +69,7 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
         if key[:2] == pair
     }
     lost = [
-        f"{report.label(method)} seed {seed}: loss not finite in {number(steps, 'step')}. The curve breaks there."
+        f"{report.label(method)} seed {seed}: loss not finite in {show.number(steps, 'step')}. The curve breaks there."
         for method, of_method in histories.items()
         for seed, history in of_method.items()
         if not stopped(report.undefined.get(RunKey(*pair, method, seed))) and (steps := broken(history))
@@ -111,11 +110,11 @@ def _result_row(report: Report, comparison: Comparison, result: MethodResult) ->
     elif difference is None:
         compared = [cell(show.DASH), cell(show.DASH)]
     else:
-        text = show.interval(difference.low, difference.high)
+        text = show.gains(difference.low, difference.high)
         if not difference.has_interval:
             text = "one seed: none" if difference.n == 1 else "no spread: none"
         width = difference.high - difference.low
-        compared = [cell(show.signed(difference.mean), difference.mean, href), cell(text, width, href)]
+        compared = [cell(show.gain(difference.mean), difference.mean, href), cell(text, width, href)]
     return {
         "look": report.looks[result.method],
         "cells": [_mean(comparison, result), *compared, cell(str(len(result.values)), len(result.values), href)],
@@ -127,4 +126,4 @@ def _result_row(report: Report, comparison: Comparison, result: MethodResult) ->
 
 def _mean(comparison: Comparison, result: MethodResult) -> Cell:
     href = run_page(comparison.task, comparison.backbone, result.method)
-    return cell(show.result(result), result.spread and result.spread.mean, href)
+    return cell(result.shown, result.spread and result.spread.mean, href)

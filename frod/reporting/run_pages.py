@@ -15,9 +15,9 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+from frod.evaluation import formatting as show
 from frod.evaluation.metrics import METRICS
 from frod.evaluation.runs import REFERENCE, RunKey, stopped, word
-from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page
@@ -66,8 +66,8 @@ def _result(report: Report, result: MethodResult) -> Facts:
         facts.append(("standard deviation", show.points(result.spread.spread, 2)))
     if result.difference:
         found = result.difference
-        facts.append((f"difference to {report.label(REFERENCE)}", f"{show.signed(found.mean, 2)} points"))
-        facts.append(("its 95 % interval", show.interval(found.low, found.high, 2)))
+        facts.append((f"difference to {report.label(REFERENCE)}", f"{show.gain(found.mean, 2)} points"))
+        facts.append(("its 95 % interval", show.gains(found.low, found.high, 2)))
     return facts
 
 

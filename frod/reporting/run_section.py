@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import pair_label
-from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import run_page
 from frod.reporting.report import Report
-from frod.reporting.sentences import number
 
 
 def budgets(report: Report) -> list[dict[str, Any]]:
@@ -119,4 +118,4 @@ def training(report: Report) -> list[str]:
         text = show.plain({name: value for name, value in training.items() if name not in tabled})
         found[text] = found.get(text, 0) + 1
     lines = {text: runs for text, runs in found.items() if text}
-    return [text if len(lines) == 1 else f"{text} ({number(runs, 'run')})" for text, runs in lines.items()]
+    return [text if len(lines) == 1 else f"{text} ({show.number(runs, 'run')})" for text, runs in lines.items()]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, SUBJECT
 from frod.method.shares import in_words
 from frod.reporting import claims_section, cost_section, protocol, reference, results_section, run_section
-from frod.reporting import formatting as show
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.environment import environment, packages
 from frod.reporting.naming import run_page

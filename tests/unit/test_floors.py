@@ -14,7 +14,7 @@ FLOORS = [
     {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files", "artefacts", "entries", "hub", "numerics", "plain", "secrets"},
+    {"files", "artefacts", "entries", "hub", "numerics", "plain", "secrets", "terminal"},
 ]
 # Neighbours on one floor that may be used.
 ALONGSIDE = {
