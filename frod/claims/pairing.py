@@ -83,11 +83,6 @@ def runs(left_out: Iterable[tuple[Pair, int]], evidence: Evidence, method: str) 
     ]
 
 
-def from_log(logarithm: float) -> float:
-    """The ratio that a logarithm stands for; an end of an interval may be beyond any number."""
-    return math.exp(min(logarithm, 700.0)) if math.isfinite(logarithm) else math.nan
-
-
 def _defined(values: Mapping[int, float], *, log: bool) -> dict[int, float]:
     if log:
         return {seed: math.log(value) for seed, value in values.items() if value > 0}
