@@ -1,19 +1,18 @@
-"""Writes docs/parameters.md: what FRoD trains at the released settings, in closed form from the models' shapes.
+"""Writes docs/parameters.md: what FRoD trains at the released settings, by the shapes of the models.
 
-A target matrix of n inputs has n scaling factors and int(rate n^2) entries of the rotation. Legend: h hidden size, i
-intermediate size. Run it as `python docs/parameters.py`.
+No weight is read: the models are built on the meta device. Run it as `python docs/parameters.py`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import frod
+from frod.backbones import architecture
 from frod.backbones import registry as backbones
-from frod.method import pattern
 from frod.method.shares import in_words, shares
 from frod.tasks import registry as tasks
 
@@ -21,47 +20,11 @@ PAGE = Path(__file__).with_suffix(".md")
 PAPER, BENCHMARKS = 1.72, 20
 
 
-class Shape(NamedTuple):
-    """Base parameters, inputs of each target matrix, and the head's parameters: fixed ones and those per output."""
-
-    base: int
-    widths: list[int]
-    head: int
-    per_output: int
-
-
-def block(h: int, i: int) -> int:
-    """A transformer's block: six linear layers with biases, and two layer norms."""
-    return 4 * (h * h + h) + (h * i + i) + (i * h + h) + 2 * 2 * h
-
-
-def clip(config: Mapping[str, Any]) -> Shape:
-    """CLIP's vision tower: q, k, v, out, fc1, fc2 are targets; the head is linear, with a bias."""
-    of = config["vision_config"]
-    h, i, blocks, patch = of["hidden_size"], of["intermediate_size"], of["num_hidden_layers"], of["patch_size"]
-    positions = (of["image_size"] // patch) ** 2 + 1  # patches and the class token
-    embeddings = 3 * patch**2 * h + h + positions * h
-    return Shape(embeddings + blocks * block(h, i) + 2 * 2 * h, blocks * [h, h, h, h, h, i], 0, h + 1)
-
-
-def roberta(config: Mapping[str, Any]) -> Shape:
-    """RoBERTa without a pooler: the six linear layers of a block are targets; the head is two linear layers."""
-    h, i, blocks = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
-    rows = config["vocab_size"] + config["max_position_embeddings"] + config["type_vocab_size"]
-    return Shape(rows * h + 2 * h + blocks * block(h, i), blocks * [h, h, h, h, h, i], h * h + h, h + 1)
-
-
-def llama(config: Mapping[str, Any]) -> Shape:
-    """Llama without its language head and without biases: q, k, v, o, gate, up are targets, down is not."""
-    h, i, blocks = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
-    return Shape(config["vocab_size"] * h + blocks * (4 * h * h + 3 * h * i + 2 * h) + h, blocks * [h] * 6, 0, h)
-
-
 class Family(NamedTuple):
     """One of the paper's three kinds of benchmarks, with the model that the authors' scripts fine-tune on it."""
 
     backbone: str
-    shape: Callable[[Mapping[str, Any]], Shape]
+    head: str
     rate: float
     """The released sparse rate."""
     tasks: str
@@ -69,10 +32,10 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "vision": Family("clip_vit_b32", clip, 0.01, "stanford_cars dtd eurosat gtsrb mnist resisc45 sun397 svhn"),
-    "GLUE": Family("roberta_large", roberta, 0.02, "cola sst2 mrpc qqp stsb mnli qnli rte"),
+    "vision": Family("clip_vit_b32", "classifier", 0.01, "stanford_cars dtd eurosat gtsrb mnist resisc45 sun397 svhn"),
+    "GLUE": Family("roberta_large", "classifier", 0.02, "cola sst2 mrpc qqp stsb mnli qnli rte"),
     "commonsense": Family(
-        "llama2_7b", llama, 0.02, "boolq piqa siqa hellaswag winogrande arc_easy arc_challenge openbookqa"
+        "llama2_7b", "score", 0.02, "boolq piqa siqa hellaswag winogrande arc_easy arc_challenge openbookqa"
     ),
 }
 Counts = dict[str, dict[str, dict[str, int]]]
@@ -83,13 +46,13 @@ def counts() -> Counts:
     known, described = backbones.load(), tasks.load()
     found: Counts = {}
     for name, family in FAMILIES.items():
-        architecture = known[family.backbone].built_as
-        assert architecture is not None, f"{family.backbone} has an architecture in the registry"
-        shape = family.shape(architecture.arguments)
-        adapter = sum(n + pattern.entries(n, family.rate) for n in shape.widths)
+        model = architecture.build(known[family.backbone])
+        of = frod.predict_parameters(model, sparse_rate=family.rate, train=[family.head])
+        last = list(model.get_submodule(family.head).modules())[-1]
+        per_output = last.in_features + (last.bias is not None)
         found[name] = {
-            task: {"adapter": adapter, "base": shape.base}
-            | {"head": shape.head + shape.per_output * described[task].num_classes}
+            task: {part: int(of[part]) for part in ("adapter", "base")}
+            | {"head": int(of["head"]) + per_output * (described[task].num_classes - last.out_features)}
             for task in family.tasks.split()
         }
     return found

@@ -148,22 +148,23 @@ def trained_by(
 
     from frod import backbones, tuners
     from frod.backbones.loading import describe, empty
-    from frod.tuners.trained import in_head, trained_state
+    from frod.method.heads import within
+    from frod.tuners.trained import trained_state
 
     source = describe(model_folder)
     model = empty(model_folder, source["library"], source["inputs"]["kind"])
     head = backbones.head_modules(model)
-    base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
+    base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
     may: set[str] = set()
     if tuner.kind == "frod":
         body, inside, saved = _frod_names(model, targets, head, layers)
         parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-        may = {f"buffer.{name}" for name in model.state_dict() if name not in parameters and not in_head(name, head)}
+        may = {f"buffer.{name}" for name in model.state_dict() if name not in parameters and not within(name, *head)}
     else:
         with torch.device("meta"):  # PiSSA's decomposition, too, is of shapes only
             tuners.of_kind(tuner.kind).apply(model, tuner, targets=targets, head=head, basis=None, seed=0)
         training = {name for name, p in model.named_parameters() if p.requires_grad}
-        inside = {name for name in training if in_head(name, head)}
+        inside = {name for name in training if within(name, *head)}
         body, saved = training - inside, set(trained_state(model)) - training
     return Trained(
         body=frozenset(body),

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from frod.claims.claim import table
 from frod.claims.evidence import Evidence
-from frod.claims.wording import listed, number
-from frod.evaluation.runs import RunKey, pair_label
+from frod.evaluation.formatting import listed, number
+from frod.evaluation.runs import pair_label
 
 NOTE = (
     "Over the groups of runs that are compared: all methods of a task, model and seed. Test must have been predicted "
     "once (not under the released protocol, and not by a run that diverged, which stopped before its end). Not alike, "
     "and not meant to be: learning rates, parameters trained, memory and time."
 )
-Group = Mapping[str, RunKey]
-Read = Callable[[Evidence, RunKey], Any]
 
 
 class Held(NamedTuple):
     """One quantity, held over what is compared."""
 
     what: str
-    number: int
+    all: int
     """Of groups, or of runs."""
     missing: int
     """Runs that do not record it."""
@@ -34,17 +32,19 @@ class Held(NamedTuple):
 
 def same_budget(evidence: Evidence) -> dict[str, Any]:
     """Whether compared runs had the same budget, data and choice of rates: same, reason, and a table of quantities."""
-    groups: dict[tuple[str, str, int], dict[str, RunKey]] = {}
-    for key in sorted(evidence.records):
-        groups.setdefault((key[0], key[1], key[3]), {})[key[2]] = key
-    compared = [group for group in groups.values() if len(group) > 1]
-    held = [_alike(evidence, compared, what, read) for what, read in QUANTITIES.items()] + [_test(evidence)]
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for key, record in sorted(evidence.records.items(), key=lambda item: item[0]):
+        task, backbone, method, seed = key
+        group = groups.setdefault(f"{pair_label(task, backbone)}, seed {seed}", {})
+        group[method] = _facts(record, evidence.tuning.get((task, backbone, method)))
+    compared = {where: group for where, group in groups.items() if len(group) > 1}
+    held = [*(_alike(what, compared) for what in _facts({}, None)), _test(evidence)]
     rows = [
         (
             of.what,
-            f"{of.number - len(of.differences)} of {of.number}",
+            f"{of.all - len(of.differences)} of {of.all}",
             of.missing or None,
-            listed(of.differences, 3) or None,
+            listed(of.differences) or None,
         )
         for of in held
     ]
@@ -56,30 +56,28 @@ def same_budget(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _reason(held: Iterable[Held], groups: int, stopped: int) -> str:
+def _reason(held: Sequence[Held], groups: int, stopped: int) -> str:
     differing = [f"{of.what} ({listed(of.differences, 2)})" for of in held if of.differences]
     missing = [f"{of.what} ({number(of.missing, 'run')})" for of in held if of.missing]
     said = [f"These differ: {'; '.join(differing)}."] if differing else []
     said += [f"Not recorded: {listed(missing)}."] if missing else []
-    said = said or [f"{len(QUANTITIES)} quantities agree in all {number(groups, 'group')} of compared runs."]
+    said = said or [f"{len(held) - 1} quantities agree in all {number(groups, 'group')} of compared runs."]
     said += [f"{number(stopped, 'run')} diverged and stopped before the budget's end."] if stopped else []
     return " ".join(said)
 
 
-def _alike(evidence: Evidence, compared: Sequence[Group], what: str, read: Read) -> Held:
+def _alike(what: str, compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Held:
     """Where methods differ in a quantity: groups by name, with the values of two of them."""
     missing, differences = 0, []
-    for group in compared:
-        values = {method: read(evidence, key) for method, key in group.items()}
-        missing += sum(value is None for value in values.values())
+    for where, group in compared.items():
         first: dict[str, str] = {}
-        for method, value in values.items():
-            if value is not None:
-                first.setdefault(json.dumps(value, sort_keys=True).strip('"'), method)
+        for method, facts in group.items():
+            missing += facts[what] is None
+            if facts[what] is not None:
+                first.setdefault(json.dumps(facts[what], sort_keys=True).strip('"'), method)
         if len(first) > 1:
-            task, backbone, _, seed = next(iter(group.values()))
             each = [f"{method} {text if len(text) <= 60 else f'{text[:57]}...'}" for text, method in first.items()]
-            differences.append(f"{pair_label(task, backbone)}, seed {seed}: {', '.join(each[:2])}")
+            differences.append(f"{where}: {', '.join(each[:2])}")
     return Held(what, len(compared), missing, differences)
 
 
@@ -94,47 +92,34 @@ def _test(evidence: Evidence) -> Held:
     return Held("test predicted once", len(times), sum(often is None for often in times.values()), more)
 
 
-def _field(*path: str) -> Read:
-    def read(evidence: Evidence, key: RunKey) -> Any:
-        value: Any = evidence.records[key]
-        for field in path:
-            value = (value or {}).get(field)
-        return value
-
-    return read
-
-
-def _inputs(evidence: Evidence, key: RunKey) -> Any:
-    """Weights and data; a basis (bases/BACKBONE/BASIS/manifest.json) and the rates chosen are a method's own."""
-    inputs = evidence.records[key].get("inputs") or {}
-    paths = {path: PurePosixPath(path.replace("\\", "/")) for path in inputs}
-    shared = {
-        str(path): inputs[given]
-        for given, path in paths.items()
-        if path.parts[-4:-3] != ("bases",) and path.name != "rates.json"
+def _facts(record: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What compared runs must have alike, by a run's record and the trials of its rates; None: it is not recorded."""
+    budget, inputs = record.get("budget") or {}, record.get("inputs") or {}
+    paths = {given: PurePosixPath(given.replace("\\", "/")) for given in inputs}
+    return {
+        "optimiser steps": budget.get("steps"),
+        "batch size": budget.get("batch_size"),
+        "micro-batches a step": budget.get("accumulation"),
+        "examples seen": budget.get("examples"),
+        "order of the examples": budget.get("order_sha256"),
+        "schedule, decay, clipping, precision": (record.get("spec") or {}).get("training"),
+        "protocol": record.get("protocol"),
+        # A basis (bases/BACKBONE/BASIS/manifest.json) and the rates chosen are a method's own.
+        "weights and data": {
+            str(path): inputs[given]
+            for given, path in paths.items()
+            if path.parts[-4:-3] != ("bases",) and path.name != "rates.json"
+        }
+        or None,
+        "trials of rates": _trials(record, chosen),
     }
-    return shared or None
 
 
-def _trials(evidence: Evidence, key: RunKey) -> Any:
-    """Number, seed and budget of the trials of rates; the number is 0 where the suite gave the rates."""
-    record, chosen = evidence.records[key], evidence.tuning.get(key[:3])
-    if "tuning" not in record:
-        return None
-    tuning = record["tuning"]
+def _trials(record: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Number, seed and budget of the trials; the number is 0 where the suite gave the rates."""
+    tuning = record.get("tuning", {})
     if tuning is None:
         return {"number": 0}
-    return chosen and {"number": tuning.get("trials"), "seed": tuning.get("seed"), "budget": chosen.get("budget")}
-
-
-QUANTITIES: dict[str, Read] = {
-    "optimiser steps": _field("budget", "steps"),
-    "batch size": _field("budget", "batch_size"),
-    "micro-batches a step": _field("budget", "accumulation"),
-    "examples seen": _field("budget", "examples"),
-    "order of the examples": _field("budget", "order_sha256"),
-    "schedule, decay, clipping, precision": _field("spec", "training"),
-    "protocol": _field("protocol"),
-    "weights and data": _inputs,
-    "trials of rates": _trials,
-}
+    if not tuning or not chosen:
+        return None
+    return {"number": tuning.get("trials"), "seed": tuning.get("seed"), "budget": chosen.get("budget")}

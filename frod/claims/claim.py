@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from frod.evaluation.formatting import interval, ratio_interval, signed, significant
+from frod.evaluation.statistics import Difference
+
 DIGITS = 6
 
 
@@ -114,6 +117,24 @@ def cell(
         TASK/BACKBONE/METHOD of the runs it comes from.
     """
     return {"value": value, "low": low, "high": high, "text": text, "run": run}
+
+
+def difference(of: Difference, digits: int = 2, *, run: str | None = None) -> dict[str, Any]:
+    """A mean difference with its interval, where there is one."""
+    text = signed(of.mean, digits) + (f" {interval(of.low, of.high, digits)}" if of.has_interval else "")
+    return cell(of.mean, low=of.low, high=of.high, text=text, run=run)
+
+
+def ratio(of: Difference, note: str = "") -> dict[str, Any]:
+    """The ratio that a mean difference of logarithms stands for, with its interval, where there is one."""
+    value, low, high = map(from_log, (of.mean, of.low, of.high))
+    text = significant(value) + (f" {ratio_interval(low, high)}" if of.has_interval else "")
+    return cell(value, low=low, high=high, text=text + note)
+
+
+def from_log(logarithm: float) -> float:
+    """The ratio that a logarithm stands for; an end of an interval may be beyond any number."""
+    return math.exp(min(logarithm, 700.0)) if math.isfinite(logarithm) else math.nan
 
 
 def plain(value: Any) -> Any:

@@ -7,11 +7,23 @@ from importlib.resources import files
 from statistics import median
 from typing import Any
 
-from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.claim import (
+    Verdict,
+    cell,
+    claim,
+    contradicted,
+    difference,
+    figure,
+    ratio,
+    supported,
+    table,
+    undecided,
+    untestable,
+)
 from frod.claims.curves import LEVELS, Curves
 from frod.claims.evidence import TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, against, paired, runs
-from frod.claims.wording import fixed, from_log, interval, listed, number, p_value, ratio, signed, significant
+from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed, significant
 from frod.evaluation.inference import Overall
 from frod.evaluation.runs import SUBJECT, pair_label, stopped, words
 
@@ -152,11 +164,10 @@ def _against(
     rows = []
     for method, over in tested.items():
         of, (low, high) = over.deciding, over.bootstrap
-        text = f"{signed(of.mean, 3)} {interval(of.low, of.high, 3)}" if of.has_interval else signed(of.mean, 3)
         rows.append(
             [
                 evidence.label(method),
-                cell(of.mean, low=of.low, high=of.high, text=text),
+                difference(of, 3),
                 cell(None, low=low, high=high, text=interval(low, high, 3)),
                 len(over.by_group),
                 found[method].pairs,
@@ -203,11 +214,8 @@ def _ratios(evidence: Evidence, curves: Curves, others: list[str]) -> dict[str, 
 def _ratio(found: Paired) -> dict[str, Any] | None:
     if found.overall is None:
         return None
-    of = found.overall.deciding
-    value, low, high = (from_log(logarithm) for logarithm in (of.mean, of.low, of.high))
-    text = significant(value) + (f" {ratio(low, high)}" if of.has_interval else "")
-    text += f", {found.pairs} of {found.pairs + len(found.lost) + len(found.dropped)} pairs"
-    return cell(value, low=low, high=high, text=text)
+    pairs = f", {found.pairs} of {found.pairs + len(found.lost) + len(found.dropped)} pairs"
+    return ratio(found.overall.deciding, pairs)
 
 
 def _published() -> dict[str, Any]:

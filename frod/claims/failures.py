@@ -8,7 +8,7 @@ from typing import Any
 
 from frod.claims.claim import cell, figure, table
 from frod.claims.evidence import ONE_SIDED, Evidence, Pair, run
-from frod.claims.wording import number, p_value
+from frod.evaluation.formatting import number, p_value
 from frod.evaluation.inference import holm, sign_p
 from frod.evaluation.runs import SUBJECT, pair_label, words
 
@@ -28,20 +28,15 @@ class Count:
     of_trials: int
 
     @property
-    def any(self) -> bool:
-        """Whether one has none."""
-        return bool(self.runs or self.trials)
-
-    @property
-    def share(self) -> float:
-        """Of the runs. A trial may be of a rate that no one would take; the runs' rates were chosen."""
-        return len(self.runs) / self.of_runs
+    def reasons(self) -> list[str]:
+        """Of runs and trials."""
+        return [*self.runs, *self.trials]
 
     def text(self) -> str:
         """1 of 3 runs, 2 of 4 trials (2 diverged, 1 constant)."""
-        said = [f"{len(self.runs)} of {number(self.of_runs, 'run')}"] if self.runs else []
-        said += [f"{len(self.trials)} of {number(self.of_trials, 'trial')}"] if self.trials else []
-        return f"{', '.join(said)} ({words([*self.runs, *self.trials])})"
+        of = ((self.runs, self.of_runs, "run"), (self.trials, self.of_trials, "trial"))
+        said = [f"{len(lost)} of {number(count, what)}" for lost, count, what in of if lost]
+        return f"{', '.join(said)} ({words(self.reasons)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,42 +66,50 @@ class Failures:
             for method in evidence.methods
             if method in methods
         }
+        of_method = {method: [count for (_, m), count in self.of.items() if m == method] for method in evidence.methods}
+        self.by_method = {
+            method: ([why for of in counts for why in of.reasons], sum(of.of_runs + of.of_trials for of in counts))
+            for method, counts in of_method.items()
+        }
+        """Why runs and trials have no figure, and how many there are in all."""
 
     @property
     def any(self) -> bool:
         """Whether any training has no figure."""
-        return any(count.any for count in self.of.values())
+        return any(lost for lost, _ in self.by_method.values())
 
     def on(self, method: str) -> list[Pair]:
         """Tasks on which trainings of a method have no figure."""
-        return [pair for (pair, m), count in self.of.items() if m == method and count.any]
+        return [pair for (pair, m), count in self.of.items() if m == method and count.reasons]
 
     def signs(self, others: Iterable[str]) -> dict[str, Sign]:
-        """Whether FRoD has more runs without a figure than each other method, over the tasks that both have."""
+        """Whether FRoD has more runs without a figure than each other method, over the tasks that both have.
+
+        Trials do not count: one may be of a rate that no one would take; the runs' rates were chosen.
+        """
         found = {}
         for method in others:
             both = [
-                (count.share, self.of[pair, SUBJECT].share)
-                for (pair, m), count in self.of.items()
-                if m == method and (pair, SUBJECT) in self.of
+                (len(ours.runs) / ours.of_runs, len(theirs.runs) / theirs.of_runs)
+                for (pair, m), theirs in self.of.items()
+                if m == method and (ours := self.of.get((pair, SUBJECT)))
             ]
-            found[method] = (sum(theirs < ours for theirs, ours in both), sum(theirs > ours for theirs, ours in both))
+            found[method] = (sum(ours > theirs for ours, theirs in both), sum(ours < theirs for ours, theirs in both))
         corrected = holm([sign_p(more, less) for more, less in found.values()])
         return {m: Sign(more=more, less=less, p=p) for (m, (more, less)), p in zip(found.items(), corrected)}
 
     def sentence(self) -> str:
         """How many trainings of each method have no figure, and why; nothing where each has one."""
-        counts = {method: self._trainings(method) for method in self.evidence.methods}
         told = [
             f"{self.evidence.label(method)} {len(lost)} of {number(trainings, 'training')} ({words(lost)})"
-            for method, (lost, trainings) in counts.items()
+            for method, (lost, trainings) in self.by_method.items()
             if lost
         ]
         return f" Without a figure, runs and trials together: {', '.join(told)}." if told else ""
 
     def figures(self, methods: Iterable[str]) -> list[dict[str, Any]]:
         """How many trainings of each method have no figure; none where all have one."""
-        counts = {method: self._trainings(method) for method in methods} if self.any else {}
+        counts = {method: self.by_method.get(method, ([], 0)) for method in methods} if self.any else {}
         return [
             figure(f"without a figure, {self.evidence.label(method)}", len(lost), unit="trainings", n=trainings)
             for method, (lost, trainings) in counts.items()
@@ -118,25 +121,16 @@ class Failures:
         rows: list[list[Any]] = [
             [pair_label(*pair), *(self._cell(pair, method) for method in methods)]
             for pair in self.evidence.points
-            if any(self.of[pair, m].any for m in methods if (pair, m) in self.of)
+            if any(self.of[pair, m].reasons for m in methods if (pair, m) in self.of)
         ]
         tests = [f"{s.more} / {s.less}, p {p_value(s.p)}" if (s := signs.get(m)) else None for m in methods]
         rows.append(["tasks on which FRoD has more / fewer such runs; sign test, Holm", *tests])
         columns = ["task", *(self.evidence.label(method) for method in methods)]
         return table("Trainings without a figure", columns, rows, note=NOTE)
 
-    def _trainings(self, method: str) -> tuple[list[str], int]:
-        """Why runs and trials have no figure, and how many there are in all."""
-        counts = [count for (_, m), count in self.of.items() if m == method]
-        return (
-            [why for count in counts for why in (*count.runs, *count.trials)],
-            sum(count.of_runs + count.of_trials for count in counts),
-        )
-
     def _cell(self, pair: Pair, method: str) -> dict[str, Any] | None:
         count = self.of.get((pair, method))
-        where = run(pair, method)
-        return cell(len(count.runs) + len(count.trials), text=count.text(), run=where) if count and count.any else None
+        return cell(len(count.reasons), text=count.text(), run=run(pair, method)) if count and count.reasons else None
 
 
 def _count(evidence: Evidence, pair: Pair, method: str) -> Count:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.evidence import Evidence, Pair, run
-from frod.claims.wording import listed, number, per_cent, significant
 from frod.evaluation import spectra
+from frod.evaluation.formatting import listed, number, per_cent, significant
 from frod.evaluation.runs import SUBJECT, pair_label
 
 if TYPE_CHECKING:

@@ -6,10 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.claim import (
+    Verdict,
+    cell,
+    claim,
+    contradicted,
+    difference,
+    figure,
+    supported,
+    table,
+    undecided,
+    untestable,
+)
 from frod.claims.evidence import ONE_SIDED, TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, paired, runs
-from frod.claims.wording import fixed, interval, listed, number, p_value, signed
+from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed
 from frod.evaluation.inference import Overall, difference_p, holm, non_inferiority_p
 from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, words
 from frod.evaluation.statistics import over_seeds
@@ -180,13 +191,12 @@ def _task_table(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) 
     rows = []
     for pair, p in by_task.items():
         of = found.overall.by_group[pair_label(*pair)]
-        text = signed(of.mean) + (f" {interval(of.low, of.high)}" if of.has_interval else "")
         rows.append(
             [
                 f"{pair_label(*pair)}, {evidence.metrics[pair]}",
                 _level(evidence, pair, REFERENCE),
                 _level(evidence, pair, SUBJECT),
-                cell(of.mean, low=of.low, high=of.high, text=text, run=run(pair, SUBJECT)),
+                difference(of, run=run(pair, SUBJECT)),
                 of.n,
                 cell(p.match, text=p_value(p.match)),
                 cell(p.differ, text=p_value(p.differ)),
@@ -217,12 +227,11 @@ def _others(evidence: Evidence) -> list[dict[str, Any]]:
     tested = {method: pairs.overall for method, pairs in found.items() if pairs.overall is not None}
     for (method, over), p in zip(tested.items(), holm([over.p for over in tested.values()])):
         of, (low, high) = over.deciding, over.bootstrap
-        text = f"{signed(of.mean)} {interval(of.low, of.high)}" if of.has_interval else signed(of.mean)
         below = holm([non_inferiority_p(group.each, evidence.margin) for group in over.by_group.values()])
         rows.append(
             [
                 evidence.label(method),
-                cell(of.mean, low=of.low, high=of.high, text=text),
+                difference(of),
                 cell(None, low=low, high=high, text=interval(low, high)),
                 len(over.by_group),
                 cell(p, text=p_value(p)),

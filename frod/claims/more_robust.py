@@ -7,11 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
+from frod.claims.claim import (
+    Verdict,
+    cell,
+    claim,
+    contradicted,
+    figure,
+    from_log,
+    ratio,
+    supported,
+    table,
+    undecided,
+    untestable,
+)
 from frod.claims.evidence import TWO_SIDED, Evidence, Pair, Values, run
 from frod.claims.failures import Failures, Sign
 from frod.claims.pairing import Paired, paired
-from frod.claims.wording import fixed, from_log, listed, number, p_value, ratio, significant
+from frod.evaluation.formatting import fixed, listed, number, p_value, ratio_interval, significant
 from frod.evaluation.inference import Overall, holm
 from frod.evaluation.runs import SUBJECT, pair_label, words
 from frod.evaluation.statistics import NO_SPREAD, over_seeds
@@ -214,7 +226,7 @@ def _said(evidence: Evidence, of: Compared) -> str:
     mean = of.over.deciding
     said = f"{of.sense.label}, {evidence.label(of.method)}: {significant(from_log(mean.mean))}"
     if mean.has_interval and len(of.over.by_group) > 1:
-        said += f" {ratio(from_log(mean.low), from_log(mean.high))}, p {p_value(of.p)}"
+        said += f" {ratio_interval(from_log(mean.low), from_log(mean.high))}, p {p_value(of.p)}"
     return said + f" ({number(len(of.over.by_group), 'task')})"
 
 
@@ -283,17 +295,14 @@ def _range(chosen: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _ratio_table(evidence: Evidence, compared: list[Compared]) -> dict[str, Any]:
     rows = []
     for of in compared:
-        mean, boot = of.over.over_groups, of.over.bootstrap
-        value, low, high = (from_log(logarithm) for logarithm in (mean.mean, mean.low, mean.high))
-        text = significant(value) + (f" {ratio(low, high)}" if mean.has_interval else "")
-        ends = [from_log(end) for end in boot]
+        ends = [from_log(end) for end in of.over.bootstrap]
         left_out = [pair_label(*pair) for pair, _ in (*of.paired.lost, *of.paired.dropped)]
         rows.append(
             [
                 of.sense.label,
                 evidence.label(of.method),
-                cell(value, low=low, high=high, text=text),
-                cell(None, low=ends[0], high=ends[1], text=ratio(*ends)),
+                ratio(of.over.over_groups),
+                cell(None, low=ends[0], high=ends[1], text=ratio_interval(*ends)),
                 len(of.over.by_group),
                 cell(of.p, text=p_value(of.p)),
                 listed(left_out) or None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values
 from frod.evaluation.inference import Overall, holm, overall
 from frod.evaluation.runs import RunKey, pair_label, word
+from frod.evaluation.statistics import differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +43,12 @@ def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Pa
     lost: list[tuple[Pair, int]] = []
     dropped: list[tuple[Pair, int]] = []
     for pair, methods in values.items():
-        ours, others = methods.get(subject, {}), methods.get(other, {})
-        for seed in sorted(ours.keys() | others.keys()):
-            left, right = ours.get(seed, math.nan), others.get(seed, math.nan)
-            if log:
-                left, right = _log(left), _log(right)
-            if math.isnan(left):
-                lost.append((pair, seed))
-            elif math.isnan(right):
-                dropped.append((pair, seed))
-            else:
-                groups.setdefault(pair, {})[seed] = left - right
+        ours, others = (_defined(methods.get(method, {}), log=log) for method in (subject, other))
+        seeds = sorted({*methods.get(subject, {}), *methods.get(other, {})})
+        lost += [(pair, seed) for seed in seeds if seed not in ours]
+        dropped += [(pair, seed) for seed in seeds if seed in ours and seed not in others]
+        if found := differences(ours, others):
+            groups[pair] = found
     return Paired(
         groups=groups,
         lost=tuple(lost),
@@ -87,5 +83,7 @@ def runs(left_out: Iterable[tuple[Pair, int]], evidence: Evidence, method: str) 
     ]
 
 
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else math.nan
+def _defined(values: Mapping[int, float], *, log: bool) -> dict[int, float]:
+    if log:
+        return {seed: math.log(value) for seed, value in values.items() if value > 0}
+    return {seed: value for seed, value in values.items() if not math.isnan(value)}

@@ -25,8 +25,8 @@ def compare(
     from rich.console import Console
 
     from frod import files
-    from frod.commands.show import WIDTH
     from frod.compare import differences, reading, showing
+    from frod.terminal import WIDTH
 
     found = differences.compare(reading.read(a), reading.read(b))
     if json is not None:

@@ -33,15 +33,12 @@ def cost(
     """Estimate hours, memory and disk of a suite, from the models' shapes and a speed: bench/'s, or --tflops."""
     from dataclasses import asdict
 
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from frod import cost, files, safe_yaml
     from frod.backbones import registry
     from frod.commands.params import load_workflow
-    from frod.commands.show import WIDTH
+    from frod.terminal import WIDTH, table
 
     if device not in ("cpu", "cuda"):
         raise ValueError(f"--device {device}: should be cpu or cuda")
@@ -60,19 +57,16 @@ def cost(
     else:
         speed, said = tflops * 1e12 / 2, f"Speed assumed, not measured: {tflops:g} Tflop/s sustained"
     found = list(cost.estimate(workflow, models, tasks, speed=speed, device=device))
-    table = Table(
-        title=Text(f"Suite {workflow.name} on {device}: an estimate"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    for name in ("backbone", "method", "runs", "trials", "trained", "hours", "longest", "GiB memory", "GiB disk"):
-        table.add_column(name, justify="left" if name in ("backbone", "method") else "right", no_wrap=True)
-    rows = list(dict.fromkeys((jobs.backbone, jobs.method) for jobs in found))
-    for row in rows:
-        table.add_row(*map(Text, [*row, *_cells([jobs for jobs in found if (jobs.backbone, jobs.method) == row])]))
-    table.add_section()
+    columns = ("backbone", "method", "runs", "trials", "trained", "hours", "longest", "GiB memory", "GiB disk")
+    rows = [
+        [*row, *_cells([jobs for jobs in found if (jobs.backbone, jobs.method) == row])]
+        for row in dict.fromkeys((jobs.backbone, jobs.method) for jobs in found)
+    ]
     in_all = _cells(found)
-    table.add_row("in all", "", *in_all[:2], "", *in_all[3:])
+    rows += [[], ["in all", "", *in_all[:2], "", *in_all[3:]]]
     console = Console(width=WIDTH, highlight=False)
-    console.print(table)
+    title = f"Suite {workflow.name} on {device}: an estimate"
+    console.print(table(columns, rows, left=("backbone", "method"), title=title))
     disk = cost.stored(workflow, models, tasks)
     for name, full in (("runs of full_ft, which keep all weights", True), ("other runs", False)):
         disk[name] = sum(jobs.count * jobs.disk_bytes for jobs in found if (jobs.method == "full_ft") == full)

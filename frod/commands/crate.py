@@ -24,7 +24,7 @@ def crate(
     from frod.artefacts import read_json
     from frod.commands.params import load_workflow
     from frod.crate.build import build
-    from frod.reporting import formatting as show
+    from frod.evaluation import formatting as show
 
     if orcid and not (author and orcid.startswith("https://orcid.org/")):
         raise ValueError(f"--orcid {orcid}: should be an address such as https://orcid.org/0000-..., with --author")

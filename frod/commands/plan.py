@@ -27,9 +27,9 @@ def plan(
     from rich.console import Console
 
     from frod import backbones
-    from frod.commands.show import WIDTH
     from frod.method.plan import check, plan_model
     from frod.reporting.terminal import plan_table
+    from frod.terminal import WIDTH
 
     for name, value, known in (("device", device, ("cpu", "cuda")), ("dtype", dtype, tuple(ITEMSIZE))):
         if value not in known:

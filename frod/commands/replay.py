@@ -34,8 +34,8 @@ def replay(
     from rich.console import Console
 
     from frod import numerics
-    from frod.commands.show import WIDTH
     from frod.finished.run import Finished
+    from frod.terminal import WIDTH
 
     finished = Finished.read(run)
     finished.check_inputs()

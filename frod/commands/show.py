@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-WIDTH = 100  # characters; a file or a pipe has none of its own
-
 
 def show(
     summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.", exists=True)],
@@ -19,5 +17,6 @@ def show(
     from frod import artefacts
     from frod.evaluation.summary import KEY
     from frod.reporting.terminal import summary_table
+    from frod.terminal import WIDTH
 
-    Console(width=WIDTH).print(summary_table(artefacts.read_table(summary, columns=KEY)))
+    Console(width=WIDTH).print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))

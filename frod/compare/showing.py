@@ -8,10 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from frod.compare.differences import Arm, Comparison, Row
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import pair_label, words
-from frod.reporting import formatting as show
 from frod.reporting.naming import looks, method_order, metric_label
 from frod.reporting.text_tables import markdown as escape
+from frod.terminal import table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,18 +67,18 @@ def markdown(found: Comparison) -> str:
     """The same as Markdown."""
     lines = sentences(found)
     parts = ["  \n".join(map(escape, lines))]
-    for table in _tables(found):
-        rows = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
-        for heading, content in table.sections:
+    for one in _tables(found):
+        rows = [f"| {' | '.join(one.columns)} |", "|" + "---|" * len(one.columns)]
+        for heading, content in one.sections:
             if heading is not None:
-                rows.append(f"| **{escape(heading)}** |" + " |" * (len(table.columns) - 1))
+                rows.append(f"| **{escape(heading)}** |" + " |" * (len(one.columns) - 1))
             rows += [f"| {' | '.join(map(escape, cells))} |" for cells in content]
-        parts += [f"### {table.title}", "\n".join(rows), *([table.note] if table.note else [])]
+        parts += [f"### {one.title}", "\n".join(rows), *([one.note] if one.note else [])]
     return "\n\n".join(parts)
 
 
 def _tables(found: Comparison) -> list[_Table]:
-    return [table for table in (_results(found), _claims(found), _settings(found)) if table.sections]
+    return [one for one in (_results(found), _claims(found), _settings(found)) if one.sections]
 
 
 def _results(found: Comparison) -> _Table:
@@ -109,8 +110,8 @@ def _cells(row: Row, label: str) -> list[str]:
         label,
         _mean(row.a),
         _mean(row.b),
-        show.signed(row.difference),
-        show.interval(row.low, row.high),
+        show.gain(row.difference),
+        show.gains(row.low, row.high),
         f"{seeds} w" if row.how == "welch" else seeds,
         _both(row.a and _trained(row.a), row.b and _trained(row.b)),
         _both(row.a and _seconds(row.a), row.b and _seconds(row.b)),
@@ -153,27 +154,13 @@ def _settings(found: Comparison) -> _Table:
     return _Table(title="Behind the results", columns=("what", "A", "B"), sections=sections)
 
 
-def _drawn(table: _Table) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    figures = len(table.columns) > 4
-    drawn = Table(
-        title=Text(table.title),
-        caption=None if table.note is None else Text(table.note),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for index, name in enumerate(table.columns):
-        right = figures and index > 0
-        drawn.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for heading, rows in table.sections:
-        if heading is not None:
-            drawn.add_row(Text(heading, style="bold"))
-        indent = "  " if heading is not None else ""
-        for cells in rows:
-            drawn.add_row(*(Text(indent * (index == 0) + cell) for index, cell in enumerate(cells)))
-        drawn.add_section()
-    return drawn
+def _drawn(found: _Table) -> RenderableType:
+    rows: list[Sequence[str]] = []
+    for heading, content in found.sections:
+        if heading is None:
+            rows += content
+        else:
+            rows += [[heading], *([f"  {cells[0]}", *cells[1:]] for cells in content)]
+        rows.append([])
+    left = found.columns if len(found.columns) <= 4 else found.columns[:1]
+    return table(found.columns, rows, left=left, title=found.title, note=found.note)

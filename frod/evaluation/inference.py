@@ -105,12 +105,7 @@ def overall(
 
 def difference_p(differences: Sequence[float]) -> float:
     """P value of the two-sided t test that the mean is nought; nan for one value, or values without spread."""
-    found = mean_interval(dict(enumerate(differences)))
-    if not found.has_interval:
-        return math.nan
-    from scipy.stats import t
-
-    return float(2 * t.sf(abs(_statistic(found, 0.0)), found.n - 1))
+    return _t_test(differences, 0.0, "two-sided")
 
 
 def non_inferiority_p(differences: Sequence[float], margin: float) -> float:
@@ -121,12 +116,15 @@ def non_inferiority_p(differences: Sequence[float], margin: float) -> float:
     """
     if not margin > 0:
         raise ValueError(f"margin is {margin}; right is more than 0, in the unit of the differences")
-    found = mean_interval(dict(enumerate(differences)))
-    if not found.has_interval:
-        return math.nan
-    from scipy.stats import t
+    return _t_test(differences, -margin, "greater")
 
-    return float(t.sf(_statistic(found, -margin), found.n - 1))
+
+def _t_test(differences: Sequence[float], null: float, alternative: str) -> float:
+    if not mean_interval(dict(enumerate(differences))).has_interval:
+        return math.nan
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(differences, null, alternative=alternative).pvalue)
 
 
 def sign_p(more: int, less: int) -> float:
@@ -137,13 +135,9 @@ def sign_p(more: int, less: int) -> float:
     more, less : int
         Groups in which one side has more than the other, and less; those where both have the same are left out.
     """
-    n = more + less
-    return math.fsum(math.comb(n, k) for k in range(more, n + 1)) / 2**n
+    from scipy.stats import binomtest
 
-
-def _statistic(found: Difference, null: float) -> float:
-    variance = math.fsum((value - found.mean) ** 2 for value in found.each) / (found.n - 1)
-    return (found.mean - null) / math.sqrt(variance / found.n)
+    return float(binomtest(more, more + less, alternative="greater").pvalue) if more + less else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 NO_SPREAD = 1e-9
 """A standard deviation below it is rounding: one example of a million changes an accuracy by a thousand times more."""
@@ -59,31 +58,20 @@ def over_seeds(values: Sequence[float]) -> Spread:
     return Spread(mean=mean, spread=math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)), n=n)
 
 
+def differences(values: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:
+    """`values - reference` over the seeds that both have: one that only one of them has is no pair."""
+    return {seed: values[seed] - reference[seed] for seed in sorted(set(values) & set(reference))}
+
+
 def paired_difference(
     values: Mapping[int, float], reference: Mapping[int, float], *, confidence: float = 0.95
 ) -> Difference | None:
-    """Difference `values - reference` over the seeds that both have.
-
-    Parameters
-    ----------
-    values, reference : mapping of seed to float
-        A seed that only one of them has is left out: it has no pair.
-    confidence : float
-        Of the two-sided t interval with n - 1 degrees of freedom.
-
-    Returns
-    -------
-    Difference, or None where no seed is shared
-    """
-    shared = sorted(set(values) & set(reference))
-    if not shared:
-        return None
-    _check("values", [values[seed] for seed in shared])
-    _check("reference", [reference[seed] for seed in shared])
-    return mean_interval({seed: values[seed] - reference[seed] for seed in shared}, confidence=confidence)
+    """Mean of the differences with its t interval; None where no seed is shared."""
+    found = differences(values, reference)
+    return mean_interval(found, confidence=confidence) if found else None
 
 
-def mean_interval(differences: Mapping[int, float] | Mapping[str, float], *, confidence: float = 0.95) -> Difference:
+def mean_interval(named: Mapping[int, float] | Mapping[str, float], *, confidence: float = 0.95) -> Difference:
     """Mean of named differences with its t interval: over the seeds of a task, or over tasks.
 
     Raises
@@ -93,27 +81,15 @@ def mean_interval(differences: Mapping[int, float] | Mapping[str, float], *, con
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; right is between 0 and 1, as 0.95")
-    each = tuple(differences.values())
+    each = tuple(named.values())
     summary = over_seeds(each)
-    half = math.nan
+    low, high = math.nan, math.nan
     if summary.n > 1 and summary.spread > NO_SPREAD:
-        half = _quantile(0.5 + confidence / 2, summary.n - 1) * summary.spread / math.sqrt(summary.n)
-    return Difference(
-        mean=summary.mean,
-        low=summary.mean - half,
-        high=summary.mean + half,
-        n=summary.n,
-        each=each,
-        pairs=tuple(differences),
-    )
+        from scipy.stats import t
 
-
-@cache
-def _quantile(share: float, freedom: int) -> float:
-    """Of Student's t; kept, as a report asks for the same few again and again."""
-    from scipy.stats import t
-
-    return float(t.ppf(share, freedom))
+        error = summary.spread / math.sqrt(summary.n)
+        low, high = map(float, t.interval(confidence, summary.n - 1, loc=summary.mean, scale=error))
+    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, each=each, pairs=tuple(named))
 
 
 def _check(name: str, values: Sequence[float]) -> None:

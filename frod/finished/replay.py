@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frod import files, numerics
+from frod import files, numerics, terminal
 from frod.evaluation.runs import stopped
 from frod.finished import comparison
 from frod.finished.comparison import Compared
@@ -162,28 +162,22 @@ def _divergence(was: str | None, now: str | None) -> Compared:
 
 def table(found: Sequence[Compared], standard: Standard) -> Table:
     """Draw what was compared; what is not accepted says where it differs."""
-    from rich import box
-    from rich.table import Table
-
-    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column("compared", no_wrap=True)
-    for name in ("values", "differ", "largest difference", "share"):
-        drawn.add_column(name, justify="right", no_wrap=True)
-    drawn.add_column("not accepted", overflow="fold")
-    groups = {one.what.partition(":")[0]: [] for one in found}
+    groups: dict[str, list[Compared]] = {}
     for one in found:
-        groups[one.what.partition(":")[0]].append(one)
+        groups.setdefault(one.what.partition(":")[0], []).append(one)
+    rows = []
     for name, members in groups.items():
         exact = [one for one in members if one.exact]
         if exact:
             rest = "" if len(exact) == len(members) else ", the rest"
-            drawn.add_row(name + rest, f"{sum(one.values for one in exact):,}", "0")
+            rows.append([name + rest, f"{sum(one.values for one in exact):,}", "0"])
         for one in members:
             if not one.exact:
                 refused = "" if standard.accepts(one) else one.where or "yes"
                 numbers = f"{one.largest:.3g}", f"{one.share:.3g}"
-                drawn.add_row(one.what, f"{one.values:,}", f"{one.differing:,}", *numbers, refused)
-    return drawn
+                rows.append([one.what, f"{one.values:,}", f"{one.differing:,}", *numbers, refused])
+    columns = ["compared", "values", "differ", "largest difference", "share", "not accepted"]
+    return terminal.table(columns, rows, left=("compared", "not accepted"))
 
 
 def verdict(found: Sequence[Compared], standard: Standard) -> tuple[bool, str]:

@@ -46,10 +46,10 @@ def taken(model: nn.Module, layers: Collection[str]) -> tuple[str, ...]:
 
 def warn_of_drawn(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> None:
     """Warn of modules that transformers drew at random and that no adapter's file will have, on behalf of `attach`."""
-    left = [name for name in _drawn(model) or () if not any(_within(name, prefix) for prefix in train)]
+    left = [name for name in _drawn(model) or () if not any(within(name, prefix) for prefix in train)]
     left = [name for name in left if not any(name.startswith(f"{layer}.") for layer in layers)]  # earlier adapters
     if left:
-        adapted = any(_within(layer, name) for name in left for layer in layers)
+        adapted = any(within(layer, name) for name in left for layer in layers)
         warnings.warn(
             f"{left} came with no weights and were drawn at random when the model was loaded; {train or 'nothing'} "
             f"trains in full. They are not saved{' (an adapter is on them, too)' if adapted else ''}: elsewhere they "
@@ -86,7 +86,7 @@ def check(model: nn.Module, train: Sequence[str], layers: Collection[str]) -> tu
                 f"train names {prefix!r}, whose layer {packed[0]!r} is quantised and cannot train in full. Keep it "
                 "from being quantised (BitsAndBytesConfig: llm_int8_skip_modules), or leave it out."
             )
-        inside = [name for name in layers if _within(name, prefix)]
+        inside = [name for name in layers if within(name, prefix)]
         if inside:
             raise ValueError(
                 f"train names {prefix!r}, which holds the target layer {inside[0]!r}; that one stays frozen."
@@ -109,18 +109,19 @@ def refuse_overlap(train: Sequence[str], others: Collection[str]) -> None:
     """Refuse modules that lie within, or around, those that other adapters of the model train."""
     for prefix in train:
         for other in others:
-            if other != prefix and (_within(other, prefix) or _within(prefix, other)):
+            if other != prefix and (within(other, prefix) or within(prefix, other)):
                 raise ValueError(f"train names {prefix!r}, another adapter of this model {other!r}: name the same.")
 
 
-def _within(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix + ".")
+def within(name: str, *modules: str) -> bool:
+    """Whether a module, parameter or buffer is one of these modules, or in one: not merely called alike."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def _can_train(model: nn.Module, name: str, layers: Collection[str]) -> bool:
     """Whether a module that nobody named can be taken for a head."""
     module = model.get_submodule(name)
-    if any(_within(layer, name) or _within(name, layer) for layer in layers):
+    if any(within(layer, name) or within(name, layer) for layer in layers):
         return False
     if next(module.parameters(), None) is None or any(map(is_quantised, module.modules())):
         return False
@@ -139,7 +140,7 @@ def _drawn(model: nn.Module) -> list[str] | None:
     for name, module in model.named_modules():
         own = list(module.parameters())
         fresh = own and not any(id(parameter) in loaded for parameter in own)
-        if name and fresh and not any(_within(name, outer) for outer in found):
+        if name and fresh and not any(within(name, outer) for outer in found):
             found.append(name)
     return found
 
@@ -149,7 +150,7 @@ def _tie(model: nn.Module, train: Sequence[str]) -> tuple[str, str] | None:
     last: tuple[str, int, int, str, nn.Parameter] | None = None
     for span in sorted(_spans(model), key=lambda span: span[:3]):
         if last is not None and last[0] == span[0] and span[1] < last[2]:
-            before, here = (any(_within(of[3], prefix) for prefix in train) for of in (last, span))
+            before, here = (any(within(of[3], prefix) for prefix in train) for of in (last, span))
             if (before or here) and not (before and here and span[4] is last[4]):
                 return (span[3], last[3]) if here else (last[3], span[3])
         if last is None or (span[0], span[2]) > (last[0], last[2]):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from frod.method.fused import FrodFused
+from frod.method.heads import within
 from frod.method.linear import FrodLinear
 
 
@@ -28,7 +29,7 @@ def changed(model: nn.Module, base: Mapping[str, Tensor], heads: Sequence[str]) 
     return {
         name: tensor
         for name, tensor in buffers(model).items()
-        if not _within(name, heads) and not (name in base and _same(tensor, base[name]))
+        if not within(name, *heads) and not (name in base and _same(tensor, base[name]))
     }
 
 
@@ -37,7 +38,7 @@ def set_to(model: nn.Module, values: Mapping[str, Tensor], heads: Sequence[str] 
     """Give buffers the values that `values` has for them, in place; not those of the modules that train in full."""
     for name, (module, key) in _places(model).items():
         here = module._buffers[key]
-        if here is None or name not in values or _within(name, heads):
+        if here is None or name not in values or within(name, *heads):
             continue
         if here.shape == values[name].shape:
             here.copy_(values[name])
@@ -63,10 +64,6 @@ def _places(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
 
 def _join(outer: str, key: str) -> str:
     return f"{outer}.{key}" if outer else key
-
-
-def _within(name: str, prefixes: Sequence[str]) -> bool:
-    return any(name.startswith(prefix + ".") for prefix in prefixes)
 
 
 def _same(tensor: Tensor, other: Tensor) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from frod.reporting import formatting as show
+from frod.evaluation import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import run_page
 from frod.reporting.report import Report

@@ -112,7 +112,7 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
     return claims.Evidence(
         suite=workflow.name,
         margin=workflow.suite.margin,
-        summary=artefacts.read_table(summary, columns=KEY),
+        summary=artefacts.read_table(summary, columns=(*KEY, "undefined")),
         histories={key: artefacts.read_table(path, columns=["step", "loss"]) for key, path in paths["history"].items()},
         records=known,
         manifests={pair: artefacts.read_manifest(path) for pair, path in paths["manifest"].items()},

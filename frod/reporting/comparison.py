@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from frod.evaluation.runs import REFERENCE, SUBJECT, stopped, undefined
+from frod.evaluation import formatting as show
+from frod.evaluation.runs import REFERENCE, SUBJECT, stopped, undefined, word
 from frod.evaluation.statistics import Difference, Spread, mean_interval, over_seeds, paired_difference
 from frod.method.shares import shares
 
@@ -33,6 +35,13 @@ class MethodResult:
     def runs(self) -> int:
         """How many there are, with a figure or without."""
         return len(self.values) + len(self.undefined)
+
+    @property
+    def shown(self) -> str:
+        """Mean and spread, and how many runs have no figure, and why, where some have none."""
+        lost = Counter(map(word, self.undefined.values()))
+        counts = [f"{count} of {self.runs} {why}" for why, count in lost.items()]
+        return show.mean(self.spread.mean, self.spread.spread, ", ".join(counts)) if self.spread else ", ".join(lost)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import SUBJECT, pair_label
-from frod.reporting import formatting as show
 from frod.reporting.cells import cell
 from frod.reporting.comparison import CONVENTIONS, ParameterCount, costs
 from frod.reporting.naming import run_page

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from frod import files
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, SUBJECT
 from frod.method.shares import in_words
 from frod.reporting import (
@@ -20,7 +21,6 @@ from frod.reporting import (
     tables,
     text_tables,
 )
-from frod.reporting import formatting as show
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.figures.axes import tick_label
 from frod.reporting.figures.spectrum import FLOOR

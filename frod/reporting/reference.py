@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from frod.evaluation.formatting import DASH
 from frod.reporting.cells import Cell, cell
-from frod.reporting.formatting import DASH
 from frod.reporting.report import Report
 
 

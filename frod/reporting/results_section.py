@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.evaluation import formatting as show
 from frod.evaluation.metrics import BEST_EPOCH, METRICS
 from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, stopped, word
 from frod.evaluation.statistics import Difference, over_seeds
-from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
 from frod.reporting.curves import broken
 from frod.reporting.figures import names_of
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
-from frod.reporting.sentences import number
 
 
 def tasks(report: Report) -> list[dict[str, Any]]:
@@ -84,7 +83,7 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
         if key[:2] == pair
     }
     gaps = [
-        f"{report.label(key.method)} seed {key.seed}: loss not finite in {number(n, 'step')}. The curve breaks there."
+        f"{report.label(key.method)} seed {key.seed}: loss not finite in {show.number(n, 'step')}. The curve breaks there."
         for key in sorted(report.histories)
         if key[:2] == pair and not stopped(report.undefined.get(key)) and (n := broken(report.histories[key]))
     ]
@@ -134,11 +133,11 @@ def _compared(found: Difference | None, href: str | None = None) -> list[Cell]:
     """A difference, its interval or why there is none, and of how many pairs."""
     if found is None:
         return [cell(show.DASH), cell(show.DASH), cell("0", 0)]
-    text = show.interval(found.low, found.high)
+    text = show.gains(found.low, found.high)
     if not found.has_interval:
         text = "one seed: none" if found.n == 1 else "no spread: none"
     return [
-        cell(show.signed(found.mean), found.mean, href),
+        cell(show.gain(found.mean), found.mean, href),
         cell(text, found.high - found.low, href),
         cell(str(found.n), found.n, href),
     ]
@@ -146,7 +145,7 @@ def _compared(found: Difference | None, href: str | None = None) -> list[Cell]:
 
 def _mean(comparison: Comparison, result: MethodResult) -> Cell:
     href = run_page(comparison.task, comparison.backbone, result.method)
-    return cell(show.result(result), result.spread and result.spread.mean, href)
+    return cell(result.shown, result.spread and result.spread.mean, href)
 
 
 def _further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
@@ -168,7 +167,7 @@ def _further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
         of_method = runs[runs["method"] == result.method]
         href = run_page(comparison.task, comparison.backbone, result.method)
         ended = not result.values and all(map(stopped, result.undefined.values()))
-        lost = cell(show.result(result), None, href) if ended else None
+        lost = cell(result.shown, None, href) if ended else None
         cells = [lost or _mean_of(of_method[name], href) for name in columns]
         rows.append({"look": report.looks[result.method], "cells": cells})
     return {"columns": list(columns.values()), "rows": rows}

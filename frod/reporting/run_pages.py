@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from frod.evaluation import formatting as show
 from frod.evaluation.metrics import METRICS
 from frod.evaluation.runs import REFERENCE, RunKey, stopped, word
-from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page
@@ -72,8 +72,8 @@ def _result(report: Report, result: MethodResult) -> Facts:
         facts.append(("standard deviation", show.points(result.spread.spread, 2)))
     if result.difference:
         found = result.difference
-        facts.append((f"difference to {report.label(REFERENCE)}", f"{show.signed(found.mean, 2)} points"))
-        facts.append(("its 95 % interval", show.interval(found.low, found.high, 2)))
+        facts.append((f"difference to {report.label(REFERENCE)}", f"{show.gain(found.mean, 2)} points"))
+        facts.append(("its 95 % interval", show.gains(found.low, found.high, 2)))
     return facts
 
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import pair_label, word
-from frod.reporting import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
-from frod.reporting.sentences import number
 
 PROTOCOLS = {
     "audited": "Audited protocol: what was chosen was chosen on validation; test was read once, after the last step.",
@@ -125,7 +124,7 @@ def training(report: Report) -> list[str]:
         text = show.plain({name: value for name, value in training.items() if name not in tabled})
         found[text] = found.get(text, 0) + 1
     lines = {text: runs for text, runs in found.items() if text}
-    return [text if len(lines) == 1 else f"{text} ({number(runs, 'run')})" for text, runs in lines.items()]
+    return [text if len(lines) == 1 else f"{text} ({show.number(runs, 'run')})" for text, runs in lines.items()]
 
 
 def rates_chosen(report: Report) -> list[str]:
@@ -198,7 +197,7 @@ def environment(report: Report) -> list[tuple[str, list[str]]]:
     rows = [(name, _tally([show.plain(read(record)) for record in records])) for name, read in wanted]
     resumed = sum(bool(record.get("resumed_from_step")) for record in records)
     if resumed:
-        rows.append(("resumed", [f"{number(resumed, 'run')} went on from a checkpoint"]))
+        rows.append(("resumed", [f"{show.number(resumed, 'run')} went on from a checkpoint"]))
     started = sorted(str(record["started"]) for record in records if record.get("started"))
     finished = sorted(str(record["finished"]) for record in records if record.get("finished"))
     if started and finished:
@@ -220,7 +219,7 @@ def _tally(values: Sequence[str]) -> list[str]:
     counted = {value: values.count(value) for value in values}
     if len(counted) == 1:
         return list(counted)
-    return [f"{value} ({number(times, 'run')})" for value, times in counted.items()]
+    return [f"{value} ({show.number(times, 'run')})" for value, times in counted.items()]
 
 
 def packages(report: Report) -> list[tuple[str, list[str]]]:

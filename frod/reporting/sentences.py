@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from frod.evaluation import formatting as show
+from frod.evaluation.formatting import number
 from frod.evaluation.runs import REFERENCE, SUBJECT, words
-from frod.reporting import formatting as show
 from frod.reporting.comparison import Headline, ParameterCount
 from frod.reporting.cost_section import share
 from frod.reporting.naming import metric_label
@@ -69,12 +70,12 @@ def _differences(report: Report, top: Headline) -> list[str]:
     seeds = f"{top.seeds[0]}" if top.seeds[0] == top.seeds[1] else f"{top.seeds[0]} to {top.seeds[1]}"
     said = (
         f"{report.label(SUBJECT)} − {report.label(REFERENCE)} on test: "
-        f"mean difference {show.signed(top.over_tasks.mean)} points over {number(len(means), 'task')}"
+        f"mean difference {show.gain(top.over_tasks.mean)} points over {number(len(means), 'task')}"
     )
     if len(means) > 1:
-        said += f" (by task from {show.signed(min(means))} to {show.signed(max(means))}"
+        said += f" (by task from {show.gain(min(means))} to {show.gain(max(means))}"
         if top.over_tasks.has_interval:
-            said += f"; 95\u00a0% interval over tasks {show.interval(top.over_tasks.low, top.over_tasks.high)}"
+            said += f"; 95\u00a0% interval over tasks {show.gains(top.over_tasks.low, top.over_tasks.high)}"
         said += ")"
     said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task{_without(report)}."
     metrics = list(dict.fromkeys(metric_label(comparison.primary) for comparison in report.comparisons))
@@ -103,8 +104,3 @@ def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
     if not text:
         return []
     return [f"{report.label(SUBJECT)} trains {text} of the base parameters, its adapter alone, without the head."]
-
-
-def number(n: int, what: str) -> str:
-    """A count with its noun: 1 run, 2 runs."""
-    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from frod.method.plan import CategoryPlan
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, undefined, word
-from frod.reporting import formatting as show
+from frod.reporting.axes import short
 from frod.reporting.comparison import MethodResult, compare
 from frod.reporting.naming import looks, method_order, metric_label
+from frod.terminal import table
 
 NAMED = 6
 """Runs without a figure, of which more are only counted."""
@@ -34,42 +36,30 @@ def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]
     -------
     rich Table, which fits in 100 columns; print it with a rich Console
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     order = method_order(sorted(summary["method"].unique()), list(methods or {}))
     appearance = looks(order, methods)
     suite = ", ".join(map(str, summary["suite"].unique()))
-    table = Table(
-        title=Text(f"Suite {suite}: test, mean ± spread over seeds, in points"),
-        caption=Text("n: seeds; difference: to full fine-tuning, paired by seed; trained: parameters, head included"),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=20)
-    table.add_column("method", overflow="ellipsis", no_wrap=True, max_width=16)
-    for name in ("mean ± spread", "n", "difference", "95 % interval", "trained"):
-        table.add_column(name, justify="right", no_wrap=True)
+    note = "n: seeds; difference: to full fine-tuning, paired by seed; trained: parameters, head included"
     comparisons = compare(summary, order)
     lost = [f"{key.path} ({word(why)})" for key, why in undefined(summary).items()]
     if lost:
         named = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
-        table.caption = Text(f"{table.caption}\nwithout a figure (†: a mean without them): {named}")
+        note += f"\nwithout a figure (†: a mean without them): {named}"
+    rows: list[list[str]] = []
     for comparison in comparisons:
         of_task = summary[(summary["task"] == comparison.task) & (summary["backbone"] == comparison.backbone)]
-        # Text, not markup: a name in square brackets is a name.
         where = [comparison.task, f"on {comparison.backbone}", metric_label(comparison.primary)]
         for index in range(max(len(where), len(comparison.results))):
             cells = [""] * 6
             if index < len(comparison.results):
                 result = comparison.results[index]
                 trained = of_task[of_task["method"] == result.method]["trainable_parameters"].iloc[0]
-                cells = [appearance[result.method].label, *_figures(result), show.short_count(trained)]
-            table.add_row(*(Text(cell) for cell in [where[index] if index < len(where) else "", *cells]))
-        table.add_section()
-    return table
+                cells = [short(appearance[result.method].label, 16), *_figures(result), show.short_count(trained)]
+            rows.append([short(where[index], 20) if index < len(where) else "", *cells])
+        rows.append([])
+    columns = ["task", "method", "mean ± spread", "n", "difference", "95 % interval", "trained"]
+    title = f"Suite {suite}: test, mean ± spread over seeds, in points"
+    return table(columns, rows, left=columns[:2], title=title, note=note)
 
 
 def plan_table(rows: list[CategoryPlan], title: str) -> Table:
@@ -80,38 +70,26 @@ def plan_table(rows: list[CategoryPlan], title: str) -> Table:
     rows : list of CategoryPlan
         Of `frod.method.plan.plan_model`.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from frod.method.plan import floor
 
-    table = Table(
-        title=Text(title),
-        caption=Text(
-            "k: entries of S in a layer; ratio: multiply-adds to full fine-tuning's; basis: V and its inverse, kept: U "
-            f"and W', in MiB.\nThe floor, the least ratio of any exact plan in these layers, is {floor(rows):.2f}."
-        ),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_footer=True,
+    note = (
+        "k: entries of S in a layer; ratio: multiply-adds to full fine-tuning's; basis: V and its inverse, kept: U "
+        f"and W', in MiB.\nThe floor, the least ratio of any exact plan in these layers, is {floor(rows):.2f}."
     )
-    footers = {
+    footer = {
         "category": "in all",
         "layers": str(sum(row.layers for row in rows)),
         "ratio": f"{sum(row.multiply_adds for row in rows) / sum(row.full for row in rows):.2f}",
         "basis": _mebibytes(sum(row.basis_bytes for row in rows)),
         "kept": _mebibytes(sum(row.weight_bytes for row in rows)),
     }
-    for name in ("category", "layers", "out × in", "k", "plan", "ratio", "basis", "kept"):
-        left = name in ("category", "plan")
-        table.add_column(name, Text(footers.get(name, "")), justify="left" if left else "right", overflow="fold")
-    for row in rows:
-        cells = [row.category, str(row.layers), f"{row.m} × {row.n}", show.short_count(row.k), row.strategy]
-        cells += [f"{row.multiply_adds / row.full:.2f}", _mebibytes(row.basis_bytes), _mebibytes(row.weight_bytes)]
-        table.add_row(*map(Text, cells))
-    return table
+    columns = ["category", "layers", "out × in", "k", "plan", "ratio", "basis", "kept"]
+    cells = [
+        (row.category, str(row.layers), f"{row.m} × {row.n}", show.short_count(row.k), row.strategy, *sizes)
+        for row in rows
+        for sizes in [(f"{row.multiply_adds / row.full:.2f}", *map(_mebibytes, (row.basis_bytes, row.weight_bytes)))]
+    ]
+    return table(columns, cells, left=("category", "plan"), title=title, note=note, footer=footer)
 
 
 def _mebibytes(count: int) -> str:
@@ -121,5 +99,5 @@ def _mebibytes(count: int) -> str:
 def _figures(result: MethodResult) -> list[str]:
     compared = ("", "reference") if result.method == REFERENCE else show.compared(result.difference)
     mark = "†" if result.undefined and result.values else ""
-    mean = show.over_seeds(result.spread) if result.values else show.result(result)
+    mean = show.over_seeds(result.spread) if result.values else result.shown
     return [mean + mark, str(len(result.values)), *compared]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, pair_label
-from frod.reporting import formatting as show
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import metric_label
 from frod.reporting.report import Report
-from frod.reporting.sentences import number, undefined
+from frod.reporting.sentences import undefined
 from frod.reporting.verdicts import in_words, same_budget
 
 _LATEX = {character: f"\\{character}" for character in "{}&%$#_"} | {
@@ -99,7 +99,7 @@ def _provenance(report: Report) -> str:
     )
     made = "; ".join(f"commit {commit}, training code {digest}" for commit, digest in codes)
     return (
-        f"Suite {report.suite['name']}, {number(len(report.summary), 'run')}: {made}. Every figure leads to its run in "
+        f"Suite {report.suite['name']}, {show.number(len(report.summary), 'run')}: {made}. Every figure leads to its run in "
         "index.html beside this file; report.json has the hashes of all it was made from."
     )
 
@@ -112,7 +112,7 @@ def _by_task(report: Report) -> Iterator[tuple[str, Sequence[MethodResult]]]:
 
 def _cells(result: MethodResult) -> list[str]:
     compared = ("reference", "") if result.method == REFERENCE else show.compared(result.difference)
-    return [show.result(result), *compared, str(len(result.values))]
+    return [result.shown, *compared, str(len(result.values))]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: int = 0) -> list[str]:

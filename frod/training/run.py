@@ -17,13 +17,14 @@ from frod import numerics, tuners
 from frod.config import Run
 from frod.evaluation import metrics
 from frod.evaluation.runs import DIVERGED
+from frod.method.heads import within
 from frod.training import order, seeds, sharding
 from frod.training.best import BestEpoch
 from frod.training.loop import Diverged, Trainer
 from frod.training.predict import as_table, predict
 from frod.training.processes import ALONE, Processes
 from frod.tuners import size
-from frod.tuners.trained import count, in_head
+from frod.tuners.trained import count
 
 EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
 
@@ -95,7 +96,7 @@ def train(
     """
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
     released = run.protocol == "released"
-    base = sum(p.numel() for name, p in model.named_parameters() if not in_head(name, head))
+    base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
     match = None if run.matched is None else size.match(model, run.tuner, run.matched, run.targets)
     method = match.tuner if match else run.tuner
     tuner = tuners.of_kind(method.kind)

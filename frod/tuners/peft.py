@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from frod.config import Method
-from frod.tuners.trained import body_and_head, in_head, train_only_head
+from frod.method.heads import within
+from frod.tuners.trained import body_and_head, train_only_head
 
 if TYPE_CHECKING:
     import peft
@@ -40,7 +41,7 @@ def apply(model: nn.Module, tuner: Method, *, targets, head, basis, seed) -> Non
 
     layers = target_layers.modules_of(target_layers.find(model, targets))
     inject(model, configuration(tuner, layers, seed), seed)
-    adapters = {name for name, p in model.named_parameters() if p.requires_grad and not in_head(name, head)}
+    adapters = {name for name, p in model.named_parameters() if p.requires_grad and not within(name, *head)}
     train_only_head(model, head, also=adapters)
 
 

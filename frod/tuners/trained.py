@@ -5,19 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frod.method.heads import within
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-def in_head(name: str, head: list[str]) -> bool:
-    """Whether a parameter belongs to the head: to one of its modules, not merely to a name that begins alike."""
-    return any(name == module or name.startswith(f"{module}.") for module in head)
 
 
 def train_only_head(model: nn.Module, head: list[str], also: set[str] = frozenset()) -> None:
     """Freeze everything but the head's modules and the parameters named."""
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(in_head(name, head) or name in also)
+        parameter.requires_grad_(within(name, *head) or name in also)
 
 
 def body_and_head(
@@ -26,8 +23,8 @@ def body_and_head(
     """Return AdamW's groups `body` and `head` of the parameters that are trained; an empty group is left out."""
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups = [
-        {"name": "body", "lr": lr, "params": [p for name, p in trained if not in_head(name, head)]},
-        {"name": "head", "lr": lr_head, "params": [p for name, p in trained if in_head(name, head)]},
+        {"name": "body", "lr": lr, "params": [p for name, p in trained if not within(name, *head)]},
+        {"name": "head", "lr": lr_head, "params": [p for name, p in trained if within(name, *head)]},
     ]
     return [group | {"weight_decay": weight_decay} for group in groups if group["params"]]
 
@@ -35,7 +32,7 @@ def body_and_head(
 def count(model: nn.Module, head: list[str]) -> dict[str, int]:
     """Count the trained numbers, in the head and outside it (adapter; for full fine-tuning the whole body)."""
     sizes = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
-    in_the_head = sum(size for name, size in sizes.items() if in_head(name, head))
+    in_the_head = sum(size for name, size in sizes.items() if within(name, *head))
     total = sum(sizes.values())
     return {"adapter": total - in_the_head, "head": in_the_head, "total": total}
 

@@ -15,7 +15,7 @@ FLOORS = [
     {"audit", "crate", "compare"},
     {"training", "tuners", "provenance", "reporting", "tracking", "cost", "finished", "claims", "peft"},
     {"tasks", "method", "backbones", "evaluation", "config"},
-    {"files", "artefacts", "schema", "hub", "numerics", "safe_yaml", "secrets"},
+    {"files", "artefacts", "schema", "hub", "numerics", "safe_yaml", "secrets", "terminal"},
 ]
 # Neighbours on one floor that may be used.
 ALONGSIDE = {

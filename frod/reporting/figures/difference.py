@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, SUBJECT, pair_label
 from frod.evaluation.statistics import Difference
-from frod.reporting import formatting as show
 from frod.reporting.comparison import Headline
 from frod.reporting.figures.axes import SOFT, WIDTH, Drawing, Scale, horizontal_axis, legible, short, whisker
 from frod.reporting.naming import Look
@@ -60,8 +60,8 @@ def draw(headline: Headline, looks: Mapping[str, Look], margin: float) -> Drawin
 
 def _said(found: Difference, digits: int = 1) -> str:
     """A difference and its interval, where it has one."""
-    interval = show.interval(found.low, found.high, digits) if found.has_interval else "no interval"
-    return f"{show.signed(found.mean, digits)} {interval}"
+    interval = show.gains(found.low, found.high, digits) if found.has_interval else "no interval"
+    return f"{show.gain(found.mean, digits)} {interval}"
 
 
 def _seeds(drawing: Drawing, scale: Scale, y: float, found: Difference, look: Look, name: str, hint: str) -> None:
@@ -69,7 +69,7 @@ def _seeds(drawing: Drawing, scale: Scale, y: float, found: Difference, look: Lo
     if found.has_interval:
         whisker(drawing, scale, look, y, (100 * found.low, 100 * found.high), hint=hint, upright=False)
     for seed, value in zip(found.pairs, found.each):
-        said = f"{name}, seed {seed}: {show.signed(value, 2)}"
+        said = f"{name}, seed {seed}: {show.gain(value, 2)}"
         drawing.mark(scale(100 * value), y + 9, look, size=2.8, opacity=0.6, hint=said)
     drawing.mark(scale(100 * found.mean), y, look, size=5, hint=hint)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+from frod.evaluation import formatting
 from frod.evaluation.runs import pair_label
 from frod.evaluation.statistics import mean_interval
-from frod.reporting import formatting
 from frod.reporting.comparison import Comparison
 from frod.reporting.figures.axes import Drawing, Scale, legible, log_ticks, plot, whisker
 from frod.reporting.naming import Look, metric_axis, metric_label

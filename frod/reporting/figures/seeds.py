@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from frod.evaluation import formatting
 from frod.evaluation.runs import pair_label, word
-from frod.reporting import formatting
 from frod.reporting.comparison import Comparison
 from frod.reporting.figures.axes import WIDTH, Drawing, Scale, horizontal_axis, padded, short
 from frod.reporting.naming import Look, metric_axis, metric_label
@@ -37,7 +37,7 @@ def draw(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
         look, y = looks[result.method], top + row * (index + 0.5)
         drawing.text(LABELS - 10, y + 4, short(look.label, 17), anchor="end")
         if result.spread is None:
-            drawing.text(LABELS + 6, y + 4, formatting.result(result), size=11, soft=True)
+            drawing.text(LABELS + 6, y + 4, result.shown, size=11, soft=True)
             continue
         mean = scale(100 * result.spread.mean)
         hint = f"{look.label}, mean of {len(result.values)}: {formatting.points(result.spread.mean, 2)}"

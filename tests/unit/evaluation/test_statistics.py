@@ -59,7 +59,7 @@ def test_interval_is_that_of_the_paired_t_test(pairs):
     [
         (lambda: statistics.over_seeds([]), "values is empty"),
         (lambda: statistics.over_seeds([1.0, math.nan]), "values holds nan"),
-        (lambda: statistics.paired_difference({1: 1.0}, {1: math.inf}), "reference holds inf"),
+        (lambda: statistics.paired_difference({1: 1.0}, {1: math.inf}), "values holds -inf"),
         (lambda: statistics.mean_interval({1: 1.0}, confidence=95), "confidence is 95"),
     ],
 )

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from frod.evaluation.runs import word
 
 if TYPE_CHECKING:
     from frod.evaluation.statistics import Difference, Spread
-    from frod.reporting.comparison import MethodResult
 
 DASH = "–"
 
 
-def points(value: float | None, digits: int = 1) -> str:
-    """A metric times one hundred: 0.9312 -> 93.1."""
-    return DASH if _absent(value) else _minus(f"{100 * value:.{digits}f}")
-
-
-def signed(value: float | None, digits: int = 1) -> str:
-    """A difference in points, with its sign: -0.012 -> −1.2; what rounds to zero has no sign."""
+def fixed(value: float | None, digits: int = 2) -> str:
+    """A number with so many digits after the point; what rounds to zero has no sign."""
     if _absent(value):
         return DASH
-    text = f"{100 * value:+.{digits}f}"
-    return text.lstrip("+-") if float(text) == 0 else _minus(text)
+    text = f"{value:.{digits}f}"
+    return _minus(text.lstrip("-") if float(text) == 0 else text)
 
 
-def interval(low: float | None, high: float | None, digits: int = 1) -> str:
-    """An interval in points: [−2.1, +0.3]."""
+def signed(value: float | None, digits: int = 2) -> str:
+    """A difference with its sign; what rounds to zero has none."""
+    text = fixed(value, digits)
+    return f"+{text}" if value is not None and value > 0 and text not in (DASH, fixed(0.0, digits)) else text
+
+
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Both ends with their signs: [−2.14, +0.31]; a dash where there is no interval."""
     return DASH if _absent(low) or _absent(high) else f"[{signed(low, digits)}, {signed(high, digits)}]"
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A metric times one hundred: 0.9312 -> 93.1."""
+    return fixed(_hundredfold(value), digits)
+
+
+def gain(value: float | None, digits: int = 1) -> str:
+    """A difference of metrics in points: -0.012 -> −1.2."""
+    return signed(_hundredfold(value), digits)
+
+
+def gains(low: float | None, high: float | None, digits: int = 1) -> str:
+    """An interval of metrics in points: [−2.1, +0.3]."""
+    return interval(_hundredfold(low), _hundredfold(high), digits)
 
 
 def mean(value: float | None, spread: float | None, lost: str = "") -> str:
@@ -46,18 +58,36 @@ def over_seeds(found: Spread | None) -> str:
     return mean(found and found.mean, found and found.spread)
 
 
-def result(found: MethodResult) -> str:
-    """What stands for a method on a task: its mean and spread, and how many of its runs have no figure, and why."""
-    lost = Counter(map(word, found.undefined.values()))
-    if not found.values:
-        return ", ".join(lost)
-    text = over_seeds(found.spread)
-    return f"{text} ({', '.join(f'{n} of {found.runs} {why}' for why, n in lost.items())})" if lost else text
-
-
 def compared(found: Difference | None) -> tuple[str, str]:
     """A difference in points, and its interval; dashes where there is none."""
-    return (signed(found.mean), interval(found.low, found.high)) if found else (DASH, DASH)
+    return (gain(found.mean), gains(found.low, found.high)) if found else (DASH, DASH)
+
+
+def significant(value: float | None) -> str:
+    """A number with the three digits that count, zeros among them: 0.0123, 1.23, 4.00, 1230."""
+    if _absent(value):
+        return DASH
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        return _minus(f"{value:.2e}")
+    rounded = float(f"{value:.3g}")  # first, as 0.9999 has more places than 1.00
+    return _minus(f"{rounded:.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}")
+
+
+def ratio_interval(low: float | None, high: float | None) -> str:
+    """Both ends of an interval of a ratio."""
+    return DASH if _absent(low) or _absent(high) else f"[{significant(low)}, {significant(high)}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p value, with a floor below which digits say nothing."""
+    return DASH if _absent(p) else "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def per_cent(fraction: float | None, digits: int = 2) -> str:
+    """A fraction as per cent."""
+    return DASH if _absent(fraction) else f"{fixed(100 * fraction, digits)}\u00a0%"
 
 
 def count(value: float | None) -> str:
@@ -69,7 +99,7 @@ def short_count(value: int) -> str:
     """A whole number with three digits and a letter: 22566146 -> 22.6M."""
     for unit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value >= unit * 0.9995:
-            return f"{_three_digits(value / unit)}{letter}"
+            return f"{significant(value / unit)}{letter}"
     return str(int(value))
 
 
@@ -99,9 +129,9 @@ def seconds(value: float | None) -> str:
     if _absent(value):
         return DASH
     if value < 1:
-        return f"{_three_digits(1000 * value)}\u00a0ms"
+        return f"{significant(1000 * value)}\u00a0ms"
     if value < 60:
-        return f"{_three_digits(value)}\u00a0s"
+        return f"{significant(value)}\u00a0s"
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}\u00a0h {minutes}\u00a0min" if hours else f"{minutes}\u00a0min {rest}\u00a0s"
@@ -113,9 +143,9 @@ def size(value: float | None) -> str:
         return DASH
     for unit in ("B", "KiB", "MiB"):
         if value < 1000:
-            return f"{_three_digits(value)}\u00a0{unit}"
+            return f"{significant(value)}\u00a0{unit}"
         value /= 1024
-    return f"{_three_digits(value)}\u00a0GiB"
+    return f"{significant(value)}\u00a0GiB"
 
 
 def figure(value: float | None) -> str:
@@ -156,10 +186,19 @@ def plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _three_digits(value: float) -> str:
-    """Three significant digits with their zeros, so that a column lines up: 4 -> 4.00."""
-    rounded = float(f"{value:.3g}")  # first, as 0.9999 has more places than 1.00
-    return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded)))}f}" if rounded >= 0.01 else f"{value:.2g}"
+def number(n: int, what: str) -> str:
+    """A count with its noun: 1 task, 2 tasks."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names in a row, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _hundredfold(value: float | None) -> float | None:
+    return None if value is None else 100 * value
 
 
 def _absent(value: float | None) -> bool:
