@@ -240,9 +240,7 @@ def _reconstruction_error(W: Tensor, lost: Tensor) -> float:
 
 def _reader(source: Source, device: torch.device | str | None) -> Callable[[], Tensor]:
     def read() -> Tensor:
-        W = weight_of(
-            source
-        )  # a view, or a new tensor: the weights of a quantised model are not to lie there all at once
+        W = weight_of(source)  # de-quantised at every call: those of a whole model would fill the memory
         return W if device is None else W.to(device)
 
     return read
