@@ -83,7 +83,7 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
         if key[:2] == pair
     }
     gaps = [
-        f"{report.label(key.method)} seed {key.seed}: loss not finite in {show.number(n, 'step')}. The curve breaks there."
+        f"{report.label(key.method)} seed {key.seed}: loss not finite in {show.number(n, 'step')}. The curve breaks."
         for key in sorted(report.histories)
         if key[:2] == pair and not stopped(report.undefined.get(key)) and (n := broken(report.histories[key]))
     ]

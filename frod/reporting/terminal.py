@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 from frod.evaluation import formatting as show
 from frod.evaluation.runs import REFERENCE, undefined, word
-from frod.reporting.axes import short
 from frod.reporting.comparison import MethodResult, compare
+from frod.reporting.figures.axes import short
 from frod.reporting.naming import looks, method_order, metric_label
 from frod.terminal import table
 

@@ -63,7 +63,7 @@ def test_the_picture_comes_first_with_its_figures_in_a_table_behind(results, htm
 
 
 def test_the_limits_stand_right_below_the_verdicts(results, html):
-    limits = re.search(r'</ul>\n(<div id="limits".*?</div>)', html, re.DOTALL).group(1)
+    limits = re.search(r'</ul>\n<p>[^\n]*\n(<div id="limits".*?</div>)', html, re.DOTALL).group(1)
     text = "".join(read(limits).words)
     assert "A verdict is on this suite alone" in text
     assert all(line in text for line in results.suite["cannot_show"])
