@@ -152,8 +152,8 @@ def _reconcile(kept: list[Stage], root: Path, records: Metadata, ledger: Ledger)
         else:
             records.write(path, entry.record, moment)
         ledger.settle(path, entry, end=moment, before=signature)
-    for path in (root / BENCHMARKS).rglob("*.tsv"):
-        metadata.set_modification_time(str(path), now)
+    for benchmark in (root / BENCHMARKS).rglob("*.tsv"):
+        metadata.set_modification_time(str(benchmark), now)
     ledger.forget_all_but(outputs)
     for stage in kept:
         ledger.see_stash(stage.stash)
