@@ -105,7 +105,7 @@ class Jobs:
 
     def _told(self, job: Job, path: Path) -> None:
         """Add what a file says of the job that wrote it."""
-        content = records.read_record(path) if job.rule == "train" else read_json(path, remedy=REMEDY)
+        content = read_json(path, remedy=REMEDY)
         inputs, outputs = {}, content.get("outputs", {})
         if job.rule in ("trial", "tune", "train", "report"):
             inputs = content["inputs"]
@@ -120,6 +120,7 @@ class Jobs:
         if "code" in content:
             job.code = content["code"] if job.rule == "trial" else content["code"]["hash"]
         if job.rule == "train":
+            records.check_record(content, where=str(path))
             self.records[job.of] = content
             job.started, job.finished = content["started"], content["finished"]
 
