@@ -82,3 +82,15 @@ def test_a_claim_s_tables_link_to_runs_where_there_are_any(html):
 def test_without_claims_the_page_says_so(results, tmp_path):
     build(replace(results, claims=results.claims | {"claims": []}), tmp_path)
     assert "No claim was tested." in (tmp_path / "index.html").read_text()
+
+
+def test_whether_compared_runs_had_the_same_budget_is_said_once_with_what_was_held(html):
+    assert html.count("Compared runs had the same budget: yes. All quantities agree.") == 1
+    held = re.search(r'<div id="budget">.*?</table>', html, re.DOTALL).group()
+    assert "What compared runs have alike" in held and "optimiser steps" in held and "9 of 9" in held
+
+
+def test_frods_share_stands_beside_the_papers_with_its_explanation(html):
+    section = re.search(r'<section id="parameters">.*?</section>', html, re.DOTALL).group()
+    assert re.search(r"FRoD trains [\d.]+\s%.* of the base parameters", section) and "1.72&nbsp;%" in section
+    assert "../../docs/parameters.md" in read(section).links
