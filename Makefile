@@ -70,7 +70,7 @@ publish: ## Replace reports/published/SUITE, which git keeps, by reports/SUITE: 
 	find reports/published/$(SUITE) -name .snakemake_timestamp -delete
 
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
-	$(BIN)/python -m frod.provenance.commit
+	$(BIN)/python -m frod.pipeline.commit
 
 dag: $(VENV)/workflow.installed ## Write docs/dag.mmd anew: the rules as a Mermaid diagram, which GitHub draws
 	PYTHONHASHSEED=0 $(BIN)/snakemake --rulegraph mermaid-js --quiet all --forceall > docs/dag.mmd

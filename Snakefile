@@ -6,9 +6,9 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.commands.params import check_file
-from frod.provenance import metadata
-from frod.warm import start as warm
+from frod.pipeline.load import check_file
+from frod.pipeline import metadata
+from frod.pipeline.warm import start as warm
 
 min_version("9.27")
 
@@ -59,7 +59,7 @@ onstart:
 
 
 onsuccess:
-    from frod.commands.show import show
+    from frod.cli.show import show
 
     # The page may be in git, without the runs.
     if Path(f"{REPORTS}/index.html").exists() and Path(rules.summarise.output.summary).exists():

@@ -3,7 +3,7 @@
     python -m bench.scale                      24 tasks x 10 methods x 5 seeds x 3 rates, and a half and a quarter of it
 
 In a clone of the last commit, whose `python -m frod` only writes the files that its rule expects; so the seconds are
-Snakemake's, ours (frod.provenance.state) and those of starting a process. Needs the extra `workflow`.
+Snakemake's, ours (frod.pipeline.state) and those of starting a process. Needs the extra `workflow`.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from bench.machine import describe, load
 from bench.settings import RESULTS
 from bench.text import say
 from bench.workflow import timed
-from frod import files, tracking
+from frod import files
+from frod.provenance import tracking
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vision", "nlu", "reasoning")

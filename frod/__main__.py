@@ -1,11 +1,11 @@
-"""`python -m frod`: a command, which a workflow's warm process may carry out (frod/warm), or that process itself."""
+"""`python -m frod`: a command, which a warm process (frod/pipeline/warm) may run, or that process itself."""
 
 import atexit
 import os
 import sys
 import threading
 
-from frod.warm import client
+from frod.pipeline.warm import client
 
 
 def end(code: int) -> None:
@@ -19,12 +19,12 @@ def end(code: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [client.SERVE]:
-        from frod.warm.server import serve
+        from frod.pipeline.warm.server import serve
 
         serve(*sys.argv[2:])  # returns in a child, which is to carry out a command
     else:
         client.hand_over()
-    from frod.command_line import main
+    from frod.cli.main import main
 
     try:
         main()

@@ -107,7 +107,7 @@ class Skeleton:
     def trained(self, method: Method, matched: Method | None = None) -> int:
         """Numbers that a method trains outside the head."""
         from frod.method.pattern import entries
-        from frod.tuners import size
+        from frod.training.methods import size
 
         if method.sparse_rate is not None:
             return sum(
@@ -115,7 +115,7 @@ class Skeleton:
             )
         if method.kind != "peft":
             return self.body if method.kind == "full_ft" else 0
-        sized = method if matched is None else size.match(self.model, method, matched, self.targets).tuner
+        sized = method if matched is None else size.match(self.model, method, matched, self.targets).adapter
         return size.count(sized, size.shapes_of(self.model, self.targets))
 
 
@@ -184,14 +184,14 @@ def estimate(
     for run, trial in [(run, False) for run in workflow.runs] + [(trial.run, True) for trial in workflow.trials]:
         alike.setdefault((run.folder, trial), []).append(run)
     for (folder, trial), runs in alike.items():
-        run, training, tuner = runs[0], runs[0].training, runs[0].tuner
+        run, training, adapter = runs[0], runs[0].training, runs[0].adapter
         model, task, sizes = models[run.backbone], tasks[run.task], split_sizes(run.task, tasks[run.task])
         length = model.length(task.kind)
         itemsize = 2 if training.precision == "bfloat16" or (training.precision == "auto" and device == "cuda") else 4
         examples = min(sizes["train"], training.max_train or sizes["train"])
         steps = max(1, round(training.epochs * math.ceil(examples / training.batch_size)))
         batch = min(examples, training.batch_size)
-        adds, kept = model.step(tuner, batch, length, device, itemsize)
+        adds, kept = model.step(adapter, batch, length, device, itemsize)
         in_all = examples * training.epochs / batch * adds  # the last step of an epoch is smaller
         tests = sum(size for split, size in sizes.items() if split.startswith("test"))
         watched = min(sizes["validation"], training.max_validation or sizes["validation"])
@@ -201,10 +201,10 @@ def estimate(
         predicted = math.ceil(training.epochs) * watched + at_end
         a_second = speed * (workflow.resources[folder].threads if device == "cpu" else 1)
         head = model.head(task.num_classes)
-        trained = model.trained(tuner, run.matched) + head
-        passing = KEPT[tuner.kind] * model.width * length * training.batch_size // training.accumulation
+        trained = model.trained(adapter, run.matched) + head
+        passing = KEPT[adapter.kind] * model.width * length * training.batch_size // training.accumulation
         # Weights, gradients and AdamW's moments in float32; autocast keeps a copy of each weight that trains.
-        held = 4 * (model.body + head) + (14 if tuner.kind == "full_ft" and itemsize == 2 else 12) * trained + kept
+        held = 4 * (model.body + head) + (14 if adapter.kind == "full_ft" and itemsize == 2 else 12) * trained + kept
         yield Jobs(
             task=run.task,
             backbone=run.backbone,
@@ -227,7 +227,7 @@ def stored(workflow: Workflow, models: dict[str, Skeleton], tasks: dict[str, Tas
         image, length = models[backbone].image, models[backbone].length(tasks[task].kind)
         each = TOKEN * length if image is None else math.prod(image["size"]) * image["channels"]
         arrays += each * sum(split_sizes(task, tasks[task]).values())
-    based = [models[name] for name in {run.backbone for run in workflow.runs if run.tuner.kind == "frod"}]
+    based = [models[name] for name in {run.backbone for run in workflow.runs if run.adapter.kind == "frod"}]
     rows = [row for model in based for row in model.plan(0.0)]
     return {
         "weights": sum(model.itemsize * model.body for model in models.values()),

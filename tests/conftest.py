@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items):
 def _numerics_end_with_the_test():
     yield
     numerics.apply("native")
-    products = sys.modules.get("frod.numerics.products")
+    products = sys.modules.get("frod.openblas")
     if products is not None and products.install.cache_info().currsize:
         products.install()._destroy()
         products.install.cache_clear()

@@ -19,7 +19,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN
 from frod.audit.study import Study
 from frod.config import Method, Run
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -68,7 +68,7 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
         matched = (record["parameters"].get("matched") or {}) if run.matched else {}
         trained = _trained(study, run, matched.get("value"))
         known = trained.body | trained.head | trained.saved
-        given = {name for name in shapes if name.startswith("pattern.")} if run.tuner.kind == "frod" else set()
+        given = {name for name in shapes if name.startswith("pattern.")} if run.adapter.kind == "frod" else set()
         for names, expected, found in (
             (known - set(shapes), "there", NOTHING),
             (set(shapes) - known - trained.may - given, NOTHING, "there"),
@@ -84,7 +84,7 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
             reached = counted["trainable"]["adapter"]
             findings.equal(record_path, "parameters.matched.reached", reached, matched.get("reached"), remedy=AGAIN)
         findings.checked["parameter counts"] += 1
-        if run.tuner.kind == "frod":
+        if run.adapter.kind == "frod":
             _check_adapter(study, run, path, json.loads(metadata.get("frod", "{}")), trained, findings)
 
 
@@ -98,7 +98,7 @@ def _check_adapter(
     expected = {
         "basis_digest": basis["digest"],
         "model_hash": basis["model_hash"],
-        "sparse_rate": run.tuner.sparse_rate,
+        "sparse_rate": run.adapter.sparse_rate,
         "seed": stream(run.seed, "adapter"),
         "train": list(trained.modules),
     }
@@ -115,21 +115,21 @@ def trained_of(study: Study, key: RunKey) -> frozenset[str]:
 
 def _trained(study: Study, run: Run, size: Any) -> Trained:
     """What a run trains; worked out once for each backbone and method."""
-    tuner = run.tuner
+    adapter = run.adapter
     if size is not None:
-        tuner = tuner.model_copy(update={"arguments": tuner.arguments | {tuner.size_argument: size}})
-    key = (run.backbone, tuner.model_dump_json(exclude={"label"}), json.dumps(run.targets))
+        adapter = adapter.model_copy(update={"arguments": adapter.arguments | {adapter.size_argument: size}})
+    key = (run.backbone, adapter.model_dump_json(exclude={"label"}), json.dumps(run.targets))
     if key not in study.trained:
         layers = None
-        if tuner.kind == "frod":
+        if adapter.kind == "frod":
             manifest = json.loads((study.basis(run.backbone) / "manifest.json").read_text("utf-8"))
             layers = [name for category in manifest["categories"].values() for name in category["layers"]]
-        study.trained[key] = trained_by(study.model(run.backbone), tuner, run.targets, layers)
+        study.trained[key] = trained_by(study.model(run.backbone), adapter, run.targets, layers)
     return study.trained[key]
 
 
 def trained_by(
-    model_folder: Path, tuner: Method, targets: list[str] | None, layers: Collection[str] | None = None
+    model_folder: Path, adapter: Method, targets: list[str] | None, layers: Collection[str] | None = None
 ) -> Trained:
     """What a method trains of a model, from the model's config.json alone.
 
@@ -137,7 +137,7 @@ def trained_by(
     ----------
     model_folder : Path
         data/models/BACKBONE.
-    tuner : Method
+    adapter : Method
         At its size, where that is matched to another method's.
     targets : list of str or None
         Layers to adapt; None: the architecture's.
@@ -146,23 +146,24 @@ def trained_by(
     """
     import torch
 
-    from frod import backbones, tuners
+    from frod import backbones
     from frod.backbones.loading import describe, empty
     from frod.method.heads import within
-    from frod.tuners.trained import trained_state
+    from frod.training import methods
+    from frod.training.methods.trained import trained_state
 
     source = describe(model_folder)
     model = empty(model_folder, source["library"], source["inputs"]["kind"])
     head = backbones.head_modules(model)
     base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
     may: set[str] = set()
-    if tuner.kind == "frod":
+    if adapter.kind == "frod":
         body, inside, saved = _frod_names(model, targets, head, layers)
         parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         may = {f"buffer.{name}" for name in model.state_dict() if name not in parameters and not within(name, *head)}
     else:
         with torch.device("meta"):  # PiSSA's decomposition, too, is of shapes only
-            tuners.of_kind(tuner.kind).apply(model, tuner, targets=targets, head=head, basis=None, seed=0)
+            methods.of_kind(adapter.kind).apply(model, adapter, targets=targets, head=head, basis=None, seed=0)
         training = {name for name, p in model.named_parameters() if p.requires_grad}
         inside = {name for name in training if within(name, *head)}
         body, saved = training - inside, set(trained_state(model)) - training

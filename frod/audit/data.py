@@ -116,7 +116,7 @@ def _check_model(study: Study, path: Path, backbone: str, findings: Findings) ->
 
 def registered(study: Study, name: str, known: Mapping[str, Any], own: Mapping[str, Any], kind: type) -> Any:
     """A registry's entry, or the suite's own."""
-    from frod.schema import validate
+    from frod.config.schema import validate
 
     return known[name] if name in known else validate(kind, own[name], f"suite {study.workflow.name}", name)
 

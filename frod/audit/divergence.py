@@ -13,7 +13,7 @@ from frod.audit.counts import trained_of
 from frod.audit.findings import Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study
-from frod.evaluation.runs import DIVERGED, RunKey
+from frod.provenance.run_keys import DIVERGED, RunKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

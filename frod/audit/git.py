@@ -17,7 +17,7 @@ from frod.provenance import code
 from frod.provenance.git import git
 from frod.reporting import collect
 
-RUNS, REPORT = "frod.commands.train", "frod.commands.report"
+RUNS, REPORT = "frod.cli.train", "frod.cli.report"
 # Which suite, where things lie, how jobs are run: chosen per call. What the suite plans is looked at by itself.
 PER_CALL = ("suite", "protocol", "paths", "tracking", "resources")
 SOURCES = ("frod", "params.yaml", "workflow/suites")

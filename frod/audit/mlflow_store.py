@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from frod import secrets
+from frod.provenance import secrets
 
 PAGE = 500  # runs that one request asks for
 LOCAL = "sqlite:///"

@@ -15,7 +15,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study, read_json
 from frod.config import Rates, Run
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 
 if TYPE_CHECKING:
     import numpy as np

@@ -43,7 +43,7 @@ def _files(report: Path) -> Iterator[str]:
 
 def check_again(study: Study, findings: Findings) -> None:
     """Write the report once more from the runs' files, elsewhere, and compare file by file."""
-    now, then = code.code_hash("frod.commands.report"), study.written["code"]["hash"]
+    now, then = code.code_hash("frod.cli.report"), study.written["code"]["hash"]
     if now != then:
         findings.add(
             study.report / collect.FILE, "code.hash: written by other code than this", now, then, remedy=REMEDY

@@ -12,8 +12,8 @@ from frod import numerics
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import Study, read_json
 from frod.config import Rates, Run
-from frod.evaluation.runs import DIVERGED, RunKey
 from frod.provenance import records
+from frod.provenance.run_keys import DIVERGED, RunKey
 
 OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
 FILES = (*OUTPUTS, "record.json", "metrics.json")

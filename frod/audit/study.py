@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod import artefacts
 from frod.audit.digests import Digests
 from frod.config import Run, Workflow, load
-from frod.evaluation.runs import RunKey
+from frod.provenance import artefacts
+from frod.provenance.run_keys import RunKey
 from frod.reporting.collect import FILE
 
 if TYPE_CHECKING:
@@ -121,12 +121,12 @@ class Study:
 
     def uses_basis(self, backbone: str) -> bool:
         """Whether a run of this backbone is FRoD's."""
-        return any(run.backbone == backbone and run.tuner.kind == "frod" for run in self.workflow.runs)
+        return any(run.backbone == backbone and run.adapter.kind == "frod" for run in self.workflow.runs)
 
     def inputs(self, run: Run, *, tuned: bool) -> dict[str, str | None]:
         """What a run reads, by path, with the sha256 that the files have now; `tuned`: the chosen rates, too."""
         paths = [self.model(run.backbone) / "source.json", self.tasks / run.task / run.backbone / "manifest.json"]
-        paths += [self.basis(run.backbone) / "manifest.json"] if run.tuner.kind == "frod" else []
+        paths += [self.basis(run.backbone) / "manifest.json"] if run.adapter.kind == "frod" else []
         paths += [self.tune(run.task, run.backbone, run.method) / "rates.json"] if tuned and run.rates is None else []
         return {str(path): self.digests.sha256(path) for path in paths}
 

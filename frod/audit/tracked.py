@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from frod import tracking
 from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.mlflow_store import Logged, read
 from frod.audit.study import Study, read_json
-from frod.evaluation.runs import RunKey
+from frod.provenance import tracking
+from frod.provenance.run_keys import RunKey
 
 NAME = "MLflow"
 TAGS = ("frod.run", "frod.record", "frod.code", "git_commit", "frod.undefined")
@@ -75,7 +75,7 @@ def _compare(study: Study, key: RunKey, run: Logged, findings: Findings, remedy:
 
 
 def _metrics(folder: Path, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The last value of each metric that `frod.tracking` logs of a run: final figures, and the curves' last points."""
+    """The last value of each metric that `frod.provenance.tracking` logs: final figures, the curves' last points."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(folder / "history.parquet")

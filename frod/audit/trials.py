@@ -10,7 +10,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget, looks
 from frod.audit.study import Study, read_json
 from frod.config import Trial
-from frod.evaluation.runs import stopped
+from frod.provenance.run_keys import stopped
 
 CHOOSE = "run `snakemake`: rule tune makes it from the trials"
 

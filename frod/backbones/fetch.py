@@ -9,9 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, hub
+from frod import hub
 from frod.backbones.registry import Hub, Local, Package
 from frod.files import sha256, verify
+from frod.provenance import artefacts
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 REFUSED = (*PICKLES, ".h5", ".msgpack", ".npz", ".py")

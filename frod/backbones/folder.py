@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod import artefacts
 from frod.backbones import checkpoint_keys, fetch
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
+from frod.config.safe_yaml import shown
 from frod.files import sha256, whole_directory
-from frod.safe_yaml import shown
+from frod.provenance import artefacts
 
 if TYPE_CHECKING:
     from frod.backbones import pretrain

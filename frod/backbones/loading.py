@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from frod import artefacts
 from frod.backbones.heads import belongs_to_head, head_modules, initialise
 from frod.backbones.registry import Architecture
+from frod.config.schema import validate
 from frod.files import verify
-from frod.schema import validate
+from frod.provenance import artefacts
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod import schema
-from frod.schema import Count, HubName, Inside, Name, StrictModel
+from frod.config import schema
+from frod.config.schema import Count, HubName, Inside, Name, StrictModel
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 VOCABULARY = (
@@ -197,7 +197,7 @@ def _check_pretrained(library: str, source: Pretrained) -> None:
 
 
 def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:
-    """Return the registry's entries by name; ValueError as in frod.schema.load."""
+    """Return the registry's entries by name; ValueError as in frod.config.schema.load."""
     return schema.load(BackboneSpec, path)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from frod.claims.claim import table
 from frod.claims.evidence import Evidence
 from frod.evaluation.formatting import listed, number
-from frod.evaluation.runs import pair_label
+from frod.provenance.run_keys import pair_label
 
 NOTE = (
     "Over the groups of runs that are compared: all methods of a task, model and seed. Test must have been predicted "

@@ -25,7 +25,7 @@ from frod.claims.evidence import TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, against, paired, runs
 from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed, significant
 from frod.evaluation.inference import Overall
-from frod.evaluation.runs import SUBJECT, pair_label, stopped, words
+from frod.provenance.run_keys import SUBJECT, pair_label, stopped, words
 
 SAYS = "FRoD converges faster than LoRA and its kin."
 TEST = (
@@ -73,17 +73,22 @@ def converges_faster(evidence: Evidence) -> dict[str, Any]:
         test=TEST,
         verdict=_verdict(evidence, found, p),
         # LoRA and its kin first: the verdict rests on them.
-        figures=[_figure(evidence.label(m), tested[m]) for m in sorted(tested, key=lambda m: m not in evidence.kin)],
+        figures=[
+            _figure(evidence.label(m), tested[m])
+            for m in sorted(tested, key=lambda m: m not in evidence.peft_baselines)
+        ],
         tables=[*tables, _published()],
     )
 
 
 def _verdict(evidence: Evidence, found: dict[str, Paired], p: dict[str, float]) -> Verdict:
-    kin = {method: pairs.overall for method, pairs in found.items() if method in evidence.kin and pairs.overall}
-    lacking = _lacking(evidence, kin)
+    peft_baselines = {
+        method: pairs.overall for method, pairs in found.items() if method in evidence.peft_baselines and pairs.overall
+    }
+    lacking = _lacking(evidence, peft_baselines)
     if not lacking:
-        return _judged(evidence, found, kin, p)
-    failed = runs(_lost(found), evidence, SUBJECT) if evidence.kin else []
+        return _judged(evidence, found, peft_baselines, p)
+    failed = runs(_lost(found), evidence, SUBJECT) if evidence.peft_baselines else []
     if failed and any(key.method == SUBJECT and evidence.stopped(key) for key in evidence.undefined):
         return undecided(f"{lacking} FRoD has no run, or no finite loss, on {listed(failed)}.")
     return untestable(lacking)
@@ -94,38 +99,40 @@ def _lost(found: dict[str, Paired]) -> list[tuple[Pair, int]]:
     return sorted({left_out for pairs in found.values() for left_out in pairs.lost})
 
 
-def _lacking(evidence: Evidence, kin: dict[str, Overall]) -> str | None:
+def _lacking(evidence: Evidence, peft_baselines: dict[str, Overall]) -> str | None:
     """Why there is nothing to test; None where there is."""
-    if SUBJECT not in evidence.methods or not evidence.kin:
-        return f"No run of {'FRoD' if evidence.kin else 'LoRA or its kin'}."
-    if not kin:
+    if SUBJECT not in evidence.methods or not evidence.peft_baselines:
+        return f"No run of {'FRoD' if evidence.peft_baselines else 'LoRA or its kin'}."
+    if not peft_baselines:
         return "No task has finite losses of FRoD and of LoRA or its kin on a shared seed."
-    if all(over.deciding.n < 2 for over in kin.values()):
+    if all(over.deciding.n < 2 for over in peft_baselines.values()):
         return "One task with one seed leaves nothing to judge chance by."
     return None
 
 
-def _judged(evidence: Evidence, found: dict[str, Paired], kin: dict[str, Overall], p: dict[str, float]) -> Verdict:
+def _judged(
+    evidence: Evidence, found: dict[str, Paired], peft_baselines: dict[str, Overall], p: dict[str, float]
+) -> Verdict:
     said = "; ".join(
         f"{evidence.label(method)}: {signed(over.deciding.mean, 3)} "
         f"{interval(over.deciding.low, over.deciding.high, 3)}, p {p_value(p[method])}"
-        for method, over in kin.items()
+        for method, over in peft_baselines.items()
     )
-    tasks = max(len(over.by_group) for over in kin.values())
+    tasks = max(len(over.by_group) for over in peft_baselines.values())
     said = (
         f"Area under the training loss in units of the start level, FRoD less the other, over {number(tasks, 'task')} "
         f"(mean, 95\u00a0% interval, p after Holm): {said}."
     )
     lost = runs(_lost(found), evidence, SUBJECT)
     # What was left out must not help: a method that lost runs is not found to be the slower one, nor FRoD the faster.
-    if any(p[m] < TWO_SIDED and over.above(0.0) and not found[m].dropped for m, over in kin.items()):
+    if any(p[m] < TWO_SIDED and over.above(0.0) and not found[m].dropped for m, over in peft_baselines.items()):
         return contradicted(said)
-    unseen = [evidence.label(method) for method in evidence.kin if method not in kin]
+    unseen = [evidence.label(method) for method in evidence.peft_baselines if method not in peft_baselines]
     if unseen or lost:
         without = [f"no shared run with a finite loss of {listed(unseen)}"] if unseen else []
         without += [f"no run of FRoD, or no finite loss, on {listed(lost)}"] if lost else []
         return undecided(f"{said} Not all could be compared: {'; '.join(without)}.")
-    if all(p[method] < TWO_SIDED and over.below(0.0) for method, over in kin.items()):
+    if all(p[method] < TWO_SIDED and over.below(0.0) for method, over in peft_baselines.items()):
         return supported(said)
     return undecided(f"{said} Neither faster than all of them nor slower than one is shown.")
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from frod.claims.evidence import Evidence, Pair, Values, values_of
 from frod.evaluation import convergence
-from frod.evaluation.runs import RunKey, pair_label
+from frod.provenance.run_keys import RunKey, pair_label
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
 """As fractions of the start level."""

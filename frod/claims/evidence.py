@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from frod.evaluation.runs import SUBJECT, RunKey, stopped, undefined
+from frod.provenance.run_keys import SUBJECT, RunKey, stopped, undefined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class Evidence:
         return [*(m for m in self.labels if m in ran), *sorted(ran - set(self.labels))]
 
     @property
-    def kin(self) -> list[str]:
+    def peft_baselines(self) -> list[str]:
         """LoRA and its kin: what the abstract calls more efficient than."""
         return [method for method in self.methods if self.kinds.get(method) == "peft"]
 

@@ -10,7 +10,7 @@ from frod.claims.claim import cell, figure, table
 from frod.claims.evidence import ONE_SIDED, Evidence, Pair, run
 from frod.evaluation.formatting import number, p_value
 from frod.evaluation.inference import holm, sign_p
-from frod.evaluation.runs import SUBJECT, pair_label, words
+from frod.provenance.run_keys import SUBJECT, pair_label, words
 
 NOTE = (
     "Runs, and trials of the learning rates, that have no figure, of all that there were. diverged: a loss, gradient "

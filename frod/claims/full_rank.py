@@ -10,7 +10,7 @@ from frod.claims.claim import Verdict, cell, claim, contradicted, figure, suppor
 from frod.claims.evidence import Evidence, Pair, run
 from frod.evaluation import spectra
 from frod.evaluation.formatting import listed, number, per_cent, significant
-from frod.evaluation.runs import SUBJECT, pair_label
+from frod.provenance.run_keys import SUBJECT, pair_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:
 def _figures(evidence: Evidence, found: dict[tuple[Pair, str], Ranks]) -> list[dict[str, Any]]:
     figures = []
     # FRoD first, then LoRA and its kin.
-    for method in sorted(evidence.methods, key=lambda m: (m != SUBJECT, m not in evidence.kin)):
+    for method in sorted(evidence.methods, key=lambda m: (m != SUBJECT, m not in evidence.peft_baselines)):
         of = [ranks for (_, m), ranks in found.items() if m == method]
         for kind in ("numerical", "effective") if of else ():
             shares = [100 * getattr(ranks, kind) for ranks in of]

@@ -22,8 +22,8 @@ from frod.claims.evidence import ONE_SIDED, TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, paired, runs
 from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed
 from frod.evaluation.inference import Overall, difference_p, holm, non_inferiority_p
-from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, words
 from frod.evaluation.statistics import over_seeds
+from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label, words
 
 SAYS = "On 20 benchmarks over vision, reasoning and language understanding, FRoD matches full fine-tuning in accuracy."
 TEST = (

@@ -25,8 +25,8 @@ from frod.claims.failures import Failures, Sign
 from frod.claims.pairing import Paired, paired
 from frod.evaluation.formatting import fixed, listed, number, p_value, ratio_interval, significant
 from frod.evaluation.inference import Overall, holm
-from frod.evaluation.runs import SUBJECT, pair_label, words
 from frod.evaluation.statistics import NO_SPREAD, over_seeds
+from frod.provenance.run_keys import SUBJECT, pair_label, words
 
 SAYS = "FRoD converges more robustly than LoRA and its kin."
 LEAST = 3
@@ -103,7 +103,7 @@ def more_robust(evidence: Evidence) -> dict[str, Any]:
     seeds, rates = _over_seeds(evidence), _over_rates(evidence)
     compared = _compare(evidence, (seeds, rates))
     lost = Failures(evidence)
-    signs = lost.signs(evidence.kin)
+    signs = lost.signs(evidence.peft_baselines)
     tables = [_seeds_table(evidence)] if seeds.spreads else []
     tables += [_rates_table(evidence)] if evidence.tuning else []
     tables += [_ratio_table(evidence, compared)] if compared else []
@@ -114,8 +114,8 @@ def more_robust(evidence: Evidence) -> dict[str, Any]:
         says=SAYS,
         test=TEST,
         verdict=_verdict(evidence, (seeds, rates), compared, lost, signs),
-        figures=[_figure(evidence, of) for of in compared if of.method in evidence.kin]
-        + lost.figures([SUBJECT, *evidence.kin]),
+        figures=[_figure(evidence, of) for of in compared if of.method in evidence.peft_baselines]
+        + lost.figures([SUBJECT, *evidence.peft_baselines]),
         tables=tables,
     )
 
@@ -174,47 +174,51 @@ def _verdict(
     lost: Failures,
     signs: Mapping[str, Sign],
 ) -> Verdict:
-    if SUBJECT not in evidence.methods or not evidence.kin:
-        return untestable(f"No run of {'FRoD' if evidence.kin else 'LoRA or its kin'}.")
+    if SUBJECT not in evidence.methods or not evidence.peft_baselines:
+        return untestable(f"No run of {'FRoD' if evidence.peft_baselines else 'LoRA or its kin'}.")
     worse = [evidence.label(method) for method, sign in signs.items() if sign.shown]
     if worse:
         return contradicted(
             f"FRoD's runs are without a figure on more tasks than those of {listed(worse)}.{lost.sentence()}"
         )
-    kin = [of for of in compared if of.method in evidence.kin]
-    if not any(of.enough for of in kin):
-        most = max((len(of.over.by_group) for of in kin), default=0)
+    peft_baselines = [of for of in compared if of.method in evidence.peft_baselines]
+    if not any(of.enough for of in peft_baselines):
+        most = max((len(of.over.by_group) for of in peft_baselines), default=0)
         said = f"It takes {LEAST} tasks with a spread of both methods; there are at most {most}.{lost.sentence()}"
         return undecided(said) if lost.on(SUBJECT) else untestable(said)
-    each = "; ".join(_said(evidence, of) for of in kin)
+    each = "; ".join(_said(evidence, of) for of in peft_baselines)
     said = f"FRoD's spread over the other's (ratio, 95\u00a0% interval, p after Holm): {each}."
     none = [
         f"{evidence.label(method)} on {pair_label(*pair)} ({sense.label})"
         for sense in senses
-        for method in (SUBJECT, *evidence.kin)
+        for method in (SUBJECT, *evidence.peft_baselines)
         for pair in sense.none.get(method, [])
     ]
     said += f" Left out, as there is no spread at all: {listed(none)}." if none else ""
     said += lost.sentence()
-    if any(of.larger and (of.sense is senses[0] or _grids(evidence, of, wider=False)) for of in kin):
+    if any(of.larger and (of.sense is senses[0] or _grids(evidence, of, wider=False)) for of in peft_baselines):
         return contradicted(said)
-    open_ = _open(evidence, senses, kin, lost)
+    open_ = _open(evidence, senses, peft_baselines, lost)
     return undecided(f"{said} {open_}") if open_ else supported(said)
 
 
-def _open(evidence: Evidence, senses: Sequence[Sense], kin: list[Compared], lost: Failures) -> str | None:
+def _open(evidence: Evidence, senses: Sequence[Sense], peft_baselines: list[Compared], lost: Failures) -> str | None:
     """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
     if lost.on(SUBJECT):
         return f"FRoD has no figure on {listed([pair_label(*pair) for pair in lost.on(SUBJECT)])}."
-    short = [s.label for s in senses if not all(_enough(s, m, kin) for m in evidence.kin)]
+    short = [s.label for s in senses if not all(_enough(s, m, peft_baselines) for m in evidence.peft_baselines)]
     if short:
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
-    missing = sorted({pair for of in kin for pair, _ in of.paired.lost})
+    missing = sorted({pair for of in peft_baselines for pair, _ in of.paired.lost})
     if missing:
         return f"Runs or trials of FRoD are missing on {listed([pair_label(*pair) for pair in missing])}."
-    if not all(of.smaller for of in kin):
+    if not all(of.smaller for of in peft_baselines):
         return "Neither less spread than each of them nor more than one is shown."
-    narrow = [evidence.label(of.method) for of in kin if of.sense is senses[1] and not _grids(evidence, of, wider=True)]
+    narrow = [
+        evidence.label(of.method)
+        for of in peft_baselines
+        if of.sense is senses[1] and not _grids(evidence, of, wider=True)
+    ]
     return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
 
 

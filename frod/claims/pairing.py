@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values
 from frod.evaluation.inference import Overall, holm, overall
-from frod.evaluation.runs import RunKey, pair_label, word
 from frod.evaluation.statistics import differences
+from frod.provenance.run_keys import RunKey, pair_label, word
 
 
 @dataclass(frozen=True, kw_only=True)

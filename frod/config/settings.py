@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from frod.safe_yaml import shown
-from frod.schema import Count, StrictModel
+from frod.config.safe_yaml import shown
+from frod.config.schema import Count, StrictModel
 
 PUBLISHED = "published"
 """Folder of the reports that git keeps, beside those that a run writes."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from frod import safe_yaml
+from frod.config import safe_yaml
+from frod.config.schema import Name, StrictModel, did_you_mean, validate
 from frod.config.settings import PUBLISHED, Resources, Training
 from frod.config.suite import Experiment, Suite
-from frod.schema import Name, StrictModel, did_you_mean, validate
 
 MOST_RUNS = 100_000
 """Of a suite: more make Snakemake's plan take hours."""

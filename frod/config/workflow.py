@@ -9,12 +9,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from frod import safe_yaml
-from frod.config import suite_files
+from frod.config import safe_yaml, suite_files
+from frod.config.safe_yaml import shown
+from frod.config.schema import Name, StrictModel, from_json, validate
 from frod.config.settings import Params, Protocol, Resources, Training
 from frod.config.suite import Experiment, Method, Rates, Suite
-from frod.safe_yaml import shown
-from frod.schema import Name, StrictModel, from_json, validate
 
 METHODS = Path(__file__).with_name("methods.yaml")
 
@@ -28,7 +27,7 @@ class Run(StrictModel):
     method: Name
     seed: int
     protocol: Protocol
-    tuner: Method
+    adapter: Method
     matched: Method | None
     """The method whose size the tuner's is matched to."""
     rates: Rates | None
@@ -55,7 +54,7 @@ class Run(StrictModel):
     def resolved(self) -> dict[str, Any]:
         """What the run's result depends on, as plain values: neither labels nor what only another method is run by."""
         unused = {"label"} if self.matched else {"label", "match_parameters", "size_argument"}
-        return self.model_dump(mode="json", exclude={"tuner": unused, "matched": {"label", "plan"}})
+        return self.model_dump(mode="json", exclude={"adapter": unused, "matched": {"label", "plan"}})
 
 
 class Trial(StrictModel):
@@ -186,11 +185,11 @@ def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, sou
     unknown = set(experiment.methods) - set(suite.methods)
     if unknown and not suite.include:
         raise ValueError(f"{source}: {field}.methods: {sorted(unknown)} are no methods of the suite")
-    tuners = {method: _method(method, suite, experiment, source, field) for method in suite.methods}
+    adapters = {method: _method(method, suite, experiment, source, field) for method in suite.methods}
     tuned = bool(experiment.grid) and params.protocol == "audited"
-    _check_rates(tuners, experiment, tuned, source, field, exact=not suite.include)
+    _check_rates(adapters, experiment, tuned, source, field, exact=not suite.include)
     for task in experiment.tasks:
-        for method, tuner in tuners.items():
+        for method, adapter in adapters.items():
             yield Run(
                 suite=name,
                 task=task,
@@ -198,8 +197,8 @@ def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, sou
                 method=method,
                 seed=suite.seeds[0],
                 protocol=params.protocol,
-                tuner=tuner,
-                matched=_matched(tuner, tuners, f"{source}: {field}.methods.{method}"),
+                adapter=adapter,
+                matched=_matched(adapter, adapters, f"{source}: {field}.methods.{method}"),
                 rates=None if tuned else experiment.rates[method],
                 targets=experiment.targets,
                 training=training,
@@ -254,17 +253,19 @@ def _method(name: str, suite: Suite, experiment: Experiment | None, source: str,
     return validate(Method, merged, source, prefix=where)
 
 
-def _matched(tuner: Method, tuners: dict[str, Method], where: str) -> Method | None:
-    if tuner.match_parameters is None:
+def _matched(adapter: Method, adapters: dict[str, Method], where: str) -> Method | None:
+    if adapter.match_parameters is None:
         return None
-    like = tuners.get(tuner.match_parameters)
+    like = adapters.get(adapter.match_parameters)
     if like is None or like.kind != "frod":
-        raise ValueError(f"{where}.match_parameters: {tuner.match_parameters!r} is no method of kind frod in the suite")
+        raise ValueError(
+            f"{where}.match_parameters: {adapter.match_parameters!r} is no method of kind frod in the suite"
+        )
     return like
 
 
 def _check_rates(
-    tuners: dict[str, Method], experiment: Experiment, tuned: bool, source: str, field: str, *, exact: bool
+    adapters: dict[str, Method], experiment: Experiment, tuned: bool, source: str, field: str, *, exact: bool
 ) -> None:
     """Hold rates and grid against the methods: each has those of its kind; `exact`: and there are no others."""
     tables: dict[str, dict[str, list[Rates]]] = {}
@@ -273,19 +274,19 @@ def _check_rates(
     if experiment.rates or not tuned:
         tables["rates"] = {method: [rates] for method, rates in experiment.rates.items()}
     for table, given in tables.items():
-        if set(given) != set(tuners) if exact else set(tuners) - set(given):
+        if set(given) != set(adapters) if exact else set(adapters) - set(given):
             instead = "" if tuned or not experiment.grid else " (the released protocol tries no grid)"
             raise ValueError(
-                f"{source}: {field}.{table}: has {sorted(given)}, the suite's methods are {sorted(tuners)}: give the "
+                f"{source}: {field}.{table}: has {sorted(given)}, the suite's methods are {sorted(adapters)}: give the "
                 f"{table} of each method, and of no other{instead}"
             )
-        for method, tuner in tuners.items():
-            needed = Rates.fields_of(tuner.kind)
+        for method, adapter in adapters.items():
+            needed = Rates.fields_of(adapter.kind)
             for rates in given[method]:
                 if rates.model_fields_set != needed:
                     raise ValueError(
-                        f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind {tuner.kind} "
-                        f"takes {sorted(needed)}"
+                        f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind "
+                        f"{adapter.kind} takes {sorted(needed)}"
                     )
 
 

@@ -107,7 +107,7 @@ class Description:
                 known[graph.command(rule)],
                 name=f"frod {rule}",
                 description=RULES[rule],
-                version=code.code_hash(f"frod.commands.{rule}", package="frod"),
+                version=code.code_hash(f"frod.cli.{rule}", package="frod"),
                 **{"@type": ["File", "SoftwareSourceCode"]},
                 **({"input": [{"@id": graph.local(f"#{rule}/{name}")} for name in names]} if names else {}),
             )

@@ -112,7 +112,7 @@ def local(identifier: str) -> str:
 
 def command(rule: str) -> str:
     """The file of a rule's command."""
-    return f"frod/commands/{rule}.py"
+    return f"frod/cli/{rule}.py"
 
 
 def moment(text: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from frod.artefacts import read_json
 from frod.config import Workflow
 from frod.crate.payload import Payload
+from frod.pipeline.metadata import Metadata, is_unknown
 from frod.provenance import records
-from frod.provenance.metadata import Metadata, is_unknown
+from frod.provenance.artefacts import read_json
 from frod.reporting.flat import flat
 
 RULES = {
@@ -26,7 +26,7 @@ RULES = {
     "summarise": "one table of all runs",
     "report": "the page, its tables and figures",
 }
-"""What each rule of the workflow makes, in its order; the rule's command is frod/commands/RULE.py."""
+"""What each rule of the workflow makes, in its order; the rule's command is frod/cli/RULE.py."""
 FOLDERS = ("data/", "results/", "reports/")
 """Of the crate: what the workflow makes lies in them."""
 REMEDY = "run `snakemake`, or bring it with `dvc pull`"

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from frod import files, secrets
+from frod import files
 from frod.config import Workflow
+from frod.provenance import secrets
 from frod.provenance.hashes import bytes_sha256
 
 TYPES = {

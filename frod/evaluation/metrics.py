@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod.evaluation.runs import CONSTANT
+from frod.provenance.run_keys import CONSTANT
 
 if TYPE_CHECKING:
     import numpy as np

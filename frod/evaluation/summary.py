@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod import artefacts
+from frod.provenance import artefacts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from frod import files
-from frod.schema import inside
+from frod.config.schema import inside
 
 Kind = Literal["models", "datasets"]
 RECORD = "mirror.json"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frod.config.schema import inside
 from frod.files import mismatches, sha256, write_json
 from frod.hub.access import RECORD, Kind, explained, named, recorded
-from frod.schema import inside
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
 

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, files
-from frod.provenance import hashes
+from frod import files
+from frod.provenance import artefacts, hashes
 
 MANIFEST = "manifest.json"
 CONTENT = "content"

@@ -28,7 +28,7 @@ PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
 # tasks' runs stale. Tracking mirrors results and alters none; a README is for people.
 EXCLUDED = (
     "frod.config",
-    "frod.tracking",
+    "frod.provenance.tracking",
     "tasks/registry.yaml",
     "backbones/registry.yaml",
     "backbones/shipped/README.md",
@@ -44,7 +44,7 @@ def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | o
     Parameters
     ----------
     entry
-        Dotted name, such as ``"frod.commands.train"``.
+        Dotted name, such as ``"frod.cli.train"``.
     exclude
         Modules neither hashed nor followed (with what lies beneath them), and data files, as paths relative to the
         package such as ``"tasks/registry.yaml"``: for what already stands in the job's params in another form.

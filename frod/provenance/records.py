@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts, files, numerics, secrets
+from frod import files, numerics
+from frod.provenance import artefacts, secrets
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "run": ("suite", "task", "backbone", "method", "seed"),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod import artefacts, claims, files, secrets
+from frod import claims, files
 from frod.config import Workflow
-from frod.evaluation.runs import RunKey
 from frod.evaluation.summary import KEY
-from frod.provenance import code, records
+from frod.provenance import artefacts, code, records, secrets
+from frod.provenance.run_keys import RunKey
 from frod.reporting import page
 from frod.reporting.naming import looks, method_order
 from frod.reporting.report import Report
@@ -83,7 +83,7 @@ def build(
         "tasks": str(tasks),
         "summary": str(summary),
         "inputs": {str(path): files.sha256(path) for path in inputs},
-        "code": {"hash": code.code_hash("frod.commands.report"), **code.git_state()},
+        "code": {"hash": code.code_hash("frod.cli.report"), **code.git_state()},
         "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
     }
     files.write_json(out / FILE, secrets.removed_from(manifest))

@@ -10,9 +10,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import REFERENCE, SUBJECT, stopped, undefined, word
 from frod.evaluation.statistics import Difference, Spread, mean_interval, over_seeds, paired_difference
 from frod.method.shares import shares
+from frod.provenance.run_keys import REFERENCE, SUBJECT, stopped, undefined, word
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import SUBJECT, pair_label
+from frod.provenance.run_keys import SUBJECT, pair_label
 from frod.reporting.cells import cell
 from frod.reporting.comparison import CONVENTIONS, ParameterCount, costs
 from frod.reporting.naming import run_page

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 
 Points = list[tuple[float, float]]
 """(step, value), by step."""

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frod.evaluation.runs import REFERENCE, SUBJECT
+from frod.provenance.run_keys import REFERENCE, SUBJECT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class MethodStyle:
     """How a method appears: its label, and the slot that colour and marker go with."""
 
     label: str
@@ -45,7 +45,7 @@ _METRICS = {
 }
 
 
-def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Look]:
+def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, MethodStyle]:
     """Look of each method, in the order given.
 
     Parameters
@@ -61,7 +61,7 @@ def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | N
         slot = _FIXED[method] if method in _FIXED else (free.pop(0) if free else len(found) % len(_PALETTE))
         colour, dark, marker = _PALETTE[slot]
         label = ((described or {}).get(method) or {}).get("label") or _LABELS.get(method, method)
-        found[method] = Look(label=str(label), slot=slot, colour=colour, dark=dark, marker=marker)
+        found[method] = MethodStyle(label=str(label), slot=slot, colour=colour, dark=dark, marker=marker)
     return found
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from frod import files
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import REFERENCE, SUBJECT
 from frod.method.shares import in_words
+from frod.provenance.run_keys import REFERENCE, SUBJECT
 from frod.reporting import (
     claims_section,
     cost_section,
@@ -127,6 +127,6 @@ def _sections(report: Report) -> dict[str, Any]:
         "environment": run_section.environment(report),
         "packages": run_section.packages(report),
         "runs": results_section.runs(report),
-        "hazards": reference.hazards(),
+        "known_issues": reference.known_issues(),
         "published": reference.published(report),
     }

@@ -10,9 +10,9 @@ from frod.reporting.cells import Cell, cell
 from frod.reporting.report import Report
 
 
-def hazards() -> list[dict[str, Any]]:
+def known_issues() -> list[dict[str, Any]]:
     """The faults of the released scripts: `fault`, `effect`, `state`, `here`, `where`."""
-    return list(_read("hazards.yaml"))
+    return list(_read("known_issues.yaml"))
 
 
 def published(report: Report) -> list[dict[str, Any]]:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 from frod.reporting.figures.axes import Drawing
-from frod.reporting.naming import Look
+from frod.reporting.naming import MethodStyle
 
 
-def render(template: str, looks: Mapping[str, Look], /, **context: Any) -> str:
+def render(template: str, looks: Mapping[str, MethodStyle], /, **context: Any) -> str:
     """One page, with the colours of the methods in `looks`."""
     from markupsafe import Markup
 
@@ -49,7 +49,7 @@ def _templates() -> Environment:
     return environment
 
 
-def _dark(looks: Mapping[str, Look]) -> str:
+def _dark(looks: Mapping[str, MethodStyle]) -> str:
     """Style rules of the methods' colours, by slot: attributes hold the light ones, these the dark."""
     unique = {look.slot: look for look in looks.values()}
     rules = "".join(
@@ -68,7 +68,7 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _marker(look: Look) -> Markup:
+def _marker(look: MethodStyle) -> Markup:
     """A method's marker for a line of text; its name stands beside it, so it has none of its own."""
     from markupsafe import Markup
 

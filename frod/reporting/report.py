@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.evaluation.runs import RunKey, undefined
+from frod.provenance.run_keys import RunKey, undefined
 from frod.reporting.comparison import Comparison, Headline, compare, headline
-from frod.reporting.naming import Look, looks, method_order
+from frod.reporting.naming import MethodStyle, looks, method_order
 
 Folder = tuple[str, str, str]
 """task, backbone, method."""
@@ -79,7 +79,7 @@ class Report:
         return method_order(sorted(self.summary["method"].unique()), list(self.suite.get("methods") or {}))
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
+    def looks(self) -> dict[str, MethodStyle]:
         """How each method appears."""
         return looks(self.methods, self.suite.get("methods") or {})
 
@@ -108,7 +108,7 @@ class Report:
         """Kind of each method, from its records; where they do not say, its name."""
         found = {method: method for method in self.methods}
         for key, record in self.records.items():
-            found[key.method] = ((record.get("spec") or {}).get("tuner") or {}).get("kind") or key.method
+            found[key.method] = ((record.get("spec") or {}).get("adapter") or {}).get("kind") or key.method
         return found
 
     def label(self, method: str) -> str:

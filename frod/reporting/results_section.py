@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 from frod.evaluation import formatting as show
 from frod.evaluation.metrics import BEST_EPOCH, METRICS
-from frod.evaluation.runs import REFERENCE, SUBJECT, RunKey, pair_label, stopped, word
 from frod.evaluation.statistics import Difference, over_seeds
+from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label, stopped, word
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
 from frod.reporting.curves import broken

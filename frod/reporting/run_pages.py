@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from frod.evaluation import formatting as show
 from frod.evaluation.metrics import METRICS
-from frod.evaluation.runs import REFERENCE, RunKey, stopped, word
+from frod.provenance.run_keys import REFERENCE, RunKey, stopped, word
 from frod.reporting.comparison import MethodResult
 from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import pair_label, word
+from frod.provenance.run_keys import pair_label, word
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report import Report
@@ -88,9 +88,9 @@ def methods(report: Report) -> list[dict[str, Any]]:
         columns = [column for column in history.columns if column.startswith("lr_")]
         text = ", ".join(f"{column[3:]} {show.rate(float(history[column].max()))}" for column in columns)
         rates.setdefault(key[:3], set()).add(text or show.DASH)
-        tuner = (report.records[key].get("spec") or {}).get("tuner") or {}
-        given = {name: value for name, value in tuner.items() if name not in ("kind", "label", "arguments")}
-        text = show.plain(given | (tuner.get("arguments") or {})) or show.DASH
+        adapter = (report.records[key].get("spec") or {}).get("adapter") or {}
+        given = {name: value for name, value in adapter.items() if name not in ("kind", "label", "arguments")}
+        text = show.plain(given | (adapter.get("arguments") or {})) or show.DASH
         settings.setdefault(key[:3], set()).add(text + _matched(report.records[key]))
     return [
         {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from frod.evaluation import formatting as show
 from frod.evaluation.formatting import number
-from frod.evaluation.runs import REFERENCE, SUBJECT, words
+from frod.provenance.run_keys import REFERENCE, SUBJECT, words
 from frod.reporting.comparison import Headline, ParameterCount
 from frod.reporting.cost_section import share
 from frod.reporting.naming import metric_label

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.evaluation.runs import RunKey
 from frod.provenance.records import machine
+from frod.provenance.run_keys import RunKey
 from frod.reporting.curves import thin
 from frod.reporting.report import Report
 

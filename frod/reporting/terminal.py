@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from frod.method.plan import CategoryPlan
 
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import REFERENCE, undefined, word
+from frod.provenance.run_keys import REFERENCE, undefined, word
 from frod.reporting.comparison import MethodResult, compare
 from frod.reporting.figures.axes import short
 from frod.reporting.naming import looks, method_order, metric_label

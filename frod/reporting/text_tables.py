@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import REFERENCE, pair_label
+from frod.provenance.run_keys import REFERENCE, pair_label
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import metric_label
 from frod.reporting.report import Report

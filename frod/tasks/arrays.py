@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frod import artefacts, files
+from frod import files
+from frod.provenance import artefacts
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ import numpy as np
 from frod.files import own_prefix, whole_directory
 from frod.tasks import arrays, choices, files, images, packages, sentences, splits, sums
 from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows
-from frod.tasks.registry import Generator, Package, Part, TaskSpec
+from frod.tasks.registry import Generator, Package, SplitSpec, TaskSpec
 
 Protocol = Literal["audited", "released"]
 
@@ -136,12 +136,12 @@ def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "a
     return parts
 
 
-def _drawn_from(task: TaskSpec, protocol: Protocol) -> dict[str, Part]:
+def _drawn_from(task: TaskSpec, protocol: Protocol) -> dict[str, SplitSpec]:
     """Return the splits to draw, test first, and where from."""
     parts = task.parts()
     if protocol == "audited":
         return parts
-    test = Part.model_validate({"from": task.released}) if task.released else task.test
+    test = SplitSpec.model_validate({"from": task.released}) if task.released else task.test
     return {split: test if split == "test" else part for split, part in parts.items() if split != "validation"}
 
 

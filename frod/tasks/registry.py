@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod import schema
-from frod.schema import Count, HubName, Inside, Name, StrictModel
+from frod.config import schema
+from frod.config.schema import Count, HubName, Inside, Name, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
@@ -85,7 +85,7 @@ class Rows(StrictModel):
     """Examples of each class, in the order of the source's classes."""
 
 
-class Part(StrictModel):
+class SplitSpec(StrictModel):
     """Where a split of the task comes from."""
 
     from_: Annotated[Inside, Field(alias="from")]
@@ -121,12 +121,12 @@ class TaskSpec(StrictModel):
     for each. Null: answers and letters in one line, then the question."""
     relabel: list[int] | None = None
     """Class of each class of the source; null: the source's own."""
-    train: Part
-    validation: Part
+    train: SplitSpec
+    validation: SplitSpec
     """What selection sees."""
-    test: Part
+    test: SplitSpec
     """What the benchmark reports on."""
-    more_tests: dict[Name, Part] = {}
+    more_tests: dict[Name, SplitSpec] = {}
     """Further splits that the benchmark reports on, read with test: split `test_NAME`."""
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
@@ -154,7 +154,7 @@ class TaskSpec(StrictModel):
         """How many classes the source has."""
         return self.num_classes if self.relabel is None else len(self.relabel)
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, SplitSpec]:
         """The task's splits, test first: what they draw is not left for train."""
         tests = {"test": self.test} | {f"test_{name}": part for name, part in self.more_tests.items()}
         return tests | {"validation": self.validation, "train": self.train}
@@ -248,7 +248,7 @@ def _check_choices(task: TaskSpec) -> None:
 
 
 def load(path: Path = REGISTRY) -> dict[str, TaskSpec]:
-    """Return the registry's entries by name; ValueError as in frod.schema.load."""
+    """Return the registry's entries by name; ValueError as in frod.config.schema.load."""
     return schema.load(TaskSpec, path)
 
 

@@ -21,7 +21,7 @@ def save(path: Path, fingerprint: str, processes: Processes, **state: Any) -> No
     random = {"cpu": processes.gather(torch.get_rng_state())}
     if torch.cuda.is_available():
         random["cuda"] = processes.gather(torch.cuda.get_rng_state())
-    if not processes.first:
+    if not processes.is_main:
         return
     try:
         with files.path_for(path) as partial:

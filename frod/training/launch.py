@@ -18,7 +18,7 @@ import threading
 import time
 from typing import IO
 
-from frod.training import devices
+from frod.pipeline import devices
 
 WORKER = "FROD_WORKER"  # descriptors of the pipe, and of the socket that the first process listens on
 POLL_SECONDS = 0.05

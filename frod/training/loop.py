@@ -19,11 +19,11 @@ from frod import backbones
 from frod.config import Training
 from frod.method.wrappers import full_tensor
 from frod.training import checkpoints, sharding
+from frod.training.methods.trained import trained_state
 from frod.training.order import Budget
 from frod.training.predict import move
-from frod.training.processes import ALONE, Processes
+from frod.training.processes import SINGLE_PROCESS, Processes
 from frod.training.schedule import factor
-from frod.tuners.trained import trained_state
 
 FLUSH_STEPS = 10  # losses wait on the device for so many steps: reading each would stall a GPU
 
@@ -54,7 +54,7 @@ class Trainer:
         Where to leave checkpoints, and to go on from, every `checkpoint_seconds`.
     fingerprint : str
         Digest of all that the run depends on: a checkpoint of another is not used.
-    watched : object with state() and restore(state), optional
+    eval_state : object with state() and restore(state), optional
         What `validate` keeps over the epochs; it goes into the checkpoints.
     processes : Processes
         Those that train this model together; each has a Trainer of its own, alike but for `processes`.
@@ -73,8 +73,8 @@ class Trainer:
     checkpoint: Path
     checkpoint_seconds: float
     fingerprint: str
-    watched: Any = None
-    processes: Processes = ALONE
+    eval_state: Any = None
+    processes: Processes = SINGLE_PROCESS
     on_step: Callable[[int], None] = lambda step: None
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -114,7 +114,7 @@ class Trainer:
             if epoch_ends:
                 self.history[-1]["validation"] = self.validate(self.model)
                 self.model.train()  # not every step: it visits each module
-            if not last and self.processes.agreed(time.monotonic() - saved >= self.checkpoint_seconds):
+            if not last and self.processes.all_true(time.monotonic() - saved >= self.checkpoint_seconds):
                 self._save(step + 1)
                 saved = time.monotonic()
             self.on_step(step + 1)
@@ -149,7 +149,7 @@ class Trainer:
 
         Of several processes each does its share.
         """
-        mine, counts = self.processes.share(micro)
+        mine, counts = self.processes.shard(micro)
         inputs = move(self.data.batch(mine), self.accelerator.device)
         labels = inputs.pop("labels")
         with self.accelerator.autocast():
@@ -158,7 +158,7 @@ class Trainer:
         loss = self._loss(scores.float(), labels) / size
         if not counts:
             loss = loss * 0
-        self.accelerator.backward(loss * self.processes.count)  # the exchange takes the mean over the processes
+        self.accelerator.backward(loss * self.processes.world_size)  # the exchange takes the mean over the processes
         return loss.detach()
 
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -169,7 +169,7 @@ class Trainer:
     def _flush(self) -> None:
         """Read the pending losses from the device and stop at the first that is not finite."""
         steps, losses, norms = zip(*self.pending) if self.pending else ((), (), ())
-        losses = self.processes.total(torch.stack(losses).cpu().double()).tolist() if losses else []
+        losses = self.processes.all_reduce_sum(torch.stack(losses).cpu().double()).tolist() if losses else []
         for step, loss, norm in zip(steps, losses, map(float, norms)):
             self.history[step]["loss"], self.history[step]["grad_norm"] = loss, norm
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -207,7 +207,7 @@ class Trainer:
             optimiser=sharding.whole_optimiser(self.optimiser),
             history=self.history,
             seconds=self.seconds,
-            watched=self.watched and self.watched.state(),
+            eval_state=self.eval_state and self.eval_state.state(),
         )
         print(f"checkpoint after step {step}", flush=True)
 
@@ -226,7 +226,7 @@ class Trainer:
         sharding.load_tensors(here, state["model"])
         sharding.load_optimiser(self.optimiser, state["optimiser"])
         self.history, self.seconds = state["history"], state["seconds"]
-        if self.watched:
-            self.watched.restore(state["watched"])
+        if self.eval_state:
+            self.eval_state.restore(state["eval_state"])
         print(f"going on from the checkpoint after step {state['step']}", flush=True)
         return state["step"]

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from frod import backbones
-from frod.training.processes import ALONE, Processes
+from frod.training.processes import SINGLE_PROCESS, Processes
 
 
 def move(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
@@ -26,7 +26,7 @@ def predict(
     split: str,
     batch_size: int,
     device: torch.device,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> pd.DataFrame:
     """Run the model in evaluation mode; several processes each do a share of every batch, and all get the whole.
 
@@ -49,7 +49,7 @@ def predict(
     by_length = np.argsort(data.lengths[chosen], kind="stable")  # like lengths together: little padding
     order, scores = chosen[by_length], np.empty(0)
     for start in range(0, len(order), batch_size):
-        mine, counts = processes.share(np.arange(start, min(start + batch_size, len(order))))
+        mine, counts = processes.shard(np.arange(start, min(start + batch_size, len(order))))
         batch = move(data.batch(order[mine]), device)
         batch.pop("labels")
         found = backbones.logits(model, batch).float().cpu().numpy()
@@ -58,7 +58,7 @@ def predict(
         if counts:
             scores[mine] = found
     model.train(training)
-    scores = processes.total(torch.from_numpy(scores)).numpy()  # what is another's is 0 here
+    scores = processes.all_reduce_sum(torch.from_numpy(scores)).numpy()  # what is another's is 0 here
     return as_table(data, chosen, scores[np.argsort(by_length)], split=split)
 
 

@@ -32,7 +32,7 @@ class Processes:
     """Which of how many processes this one is, and what they do together."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     sharded: bool = False
 
     @classmethod
@@ -66,16 +66,16 @@ class Processes:
         )
         backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
-        return cls(rank=rank, count=count, sharded=sharded)
+        return cls(rank=rank, world_size=count, sharded=sharded)
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one that writes files."""
         return self.rank == 0
 
     def seed(self, seed: int) -> None:
         """Seed the generators: in the first process as in the only one, in the others with streams of their own."""
-        torch.manual_seed(seed if self.first else stream(seed, f"process {self.rank}"))
+        torch.manual_seed(seed if self.is_main else stream(seed, f"process {self.rank}"))
 
     def accelerator(self, training: Training) -> Any:
         """Return accelerate's Accelerator in the precision asked for: `auto` is bfloat16 on a GPU, else float32."""
@@ -84,39 +84,39 @@ class Processes:
         cuda = torch.cuda.is_available()
         half = training.precision == "bfloat16" or (training.precision == "auto" and cuda)
         several: dict[str, Any] = {}
-        if self.count > 1:
+        if self.world_size > 1:
             # A weight that no loss reaches has no gradient, as with one process; DDP would wait for it.
             several["kwargs_handlers"] = [DistributedDataParallelKwargs(find_unused_parameters=True)]
             several["cpu"] = not cuda  # not told, it would take each process for the only one
         return Accelerator(mixed_precision="bf16" if half else "no", **several)
 
-    def share(self, examples: np.ndarray) -> tuple[np.ndarray, bool]:
+    def shard(self, examples: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return this process's part of some examples, and whether it counts.
 
         Where there are fewer examples than processes, some get the first one, which does not count for them: they have
         to take part in the exchange all the same.
         """
-        mine = np.array_split(examples, self.count)[self.rank]
+        mine = np.array_split(examples, self.world_size)[self.rank]
         return (mine, True) if len(mine) else (examples[:1], False)
 
-    def total(self, numbers: torch.Tensor) -> torch.Tensor:
+    def all_reduce_sum(self, numbers: torch.Tensor) -> torch.Tensor:
         """Sum over the processes, on the CPU; the same to the bit in all of them."""
         numbers = numbers.cpu()
-        if self.count > 1:
+        if self.world_size > 1:
             distributed.all_reduce(numbers)
         return numbers
 
     def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """Return what each process has: tensors on the CPU, of one shape."""
-        if self.count == 1:
+        if self.world_size == 1:
             return [tensor]
-        found = [torch.empty_like(tensor) for _ in range(self.count)]
+        found = [torch.empty_like(tensor) for _ in range(self.world_size)]
         distributed.all_gather(found, tensor)
         return found
 
-    def agreed(self, decision: bool) -> bool:
+    def all_true(self, decision: bool) -> bool:
         """Return what the first process has decided."""
-        if self.count == 1:
+        if self.world_size == 1:
             return decision
         told = torch.tensor(int(decision))
         distributed.broadcast(told, 0)
@@ -139,12 +139,12 @@ class Processes:
         """What a record says of them; threads are those of each."""
         cuda = torch.cuda.is_available()
         return {
-            "count": self.count,
+            "count": self.world_size,
             "sharded": self.sharded,
-            "backend": None if self.count == 1 else "nccl" if cuda else "gloo",
-            "gpus": self.count if cuda else 0,
+            "backend": None if self.world_size == 1 else "nccl" if cuda else "gloo",
+            "gpus": self.world_size if cuda else 0,
             "threads": torch.get_num_threads(),
         }
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()

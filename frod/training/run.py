@@ -13,18 +13,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from frod import numerics, tuners
+from frod import numerics
 from frod.config import Run
 from frod.evaluation import metrics
-from frod.evaluation.runs import DIVERGED
 from frod.method.heads import within
-from frod.training import order, seeds, sharding
+from frod.provenance.run_keys import DIVERGED
+from frod.training import methods, order, seeds, sharding
 from frod.training.best import BestEpoch
 from frod.training.loop import Diverged, Trainer
+from frod.training.methods import size
+from frod.training.methods.trained import count
 from frod.training.predict import as_table, predict
-from frod.training.processes import ALONE, Processes
-from frod.tuners import size
-from frod.tuners.trained import count
+from frod.training.processes import SINGLE_PROCESS, Processes
 
 EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
 
@@ -73,7 +73,7 @@ def train(
     checkpoint: Path,
     checkpoint_seconds: float,
     fingerprint: str,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Outcome:
     """Fine-tune `model` in place; predict validation and, once, at the end, whatever test splits there are.
@@ -97,15 +97,15 @@ def train(
     streams = {name: seeds.stream(run.seed, name) for name in ("head", "adapter", "order", "dropout")}
     released = run.protocol == "released"
     base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
-    match = None if run.matched is None else size.match(model, run.tuner, run.matched, run.targets)
-    method = match.tuner if match else run.tuner
-    tuner = tuners.of_kind(method.kind)
-    tuner.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
+    match = None if run.matched is None else size.match(model, run.adapter, run.matched, run.targets)
+    method = match.adapter if match else run.adapter
+    adapter = methods.of_kind(method.kind)
+    adapter.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
     training = run.training
     engine = processes.accelerator(training)
     if processes.sharded:
-        sharding.shard(model, engine.device, processes.count)
-    groups = tuner.groups(model, run.rates, head, training.weight_decay)
+        sharding.shard(model, engine.device, processes.world_size)
+    groups = adapter.groups(model, run.rates, head, training.weight_decay)
     processes.seed(streams["dropout"])
 
     chosen = seeds.subset(splits["train"].labels, training.max_train, run.split_seed)
@@ -157,7 +157,7 @@ def train(
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
         fingerprint=fingerprint,
-        watched=best,
+        eval_state=best,
         processes=processes,
         on_step=on_step,
     )
@@ -176,7 +176,7 @@ def train(
         tables = [
             as_table(splits[watched], np.arange(0), np.empty((0, 1 if regression else 2), np.float32), split=watched)
         ]
-        forget(groups)
+        poison(groups)
     if processes.sharded:
         sharding.reshard(model)
     history = pd.DataFrame(trainer.history)
@@ -196,7 +196,7 @@ def train(
 
 
 @torch.no_grad()
-def forget(groups: list[dict[str, Any]]) -> None:
+def poison(groups: list[dict[str, Any]]) -> None:
     """Make all that was trained nan: how far a diverged training got is up to when it was noticed."""
     for group in groups:
         for parameter in group["params"]:

@@ -11,7 +11,7 @@ import time
 import pytest
 from checkouts import ToyProject
 
-from frod.provenance.ledger import Ledger
+from frod.pipeline.file_state import Ledger
 
 YEAR = 365 * 24 * 3600.0
 TRAIN = [f"results/smoke/digits/vit/frod/seed-{seed}/adapter.bin" for seed in (0, 1)]

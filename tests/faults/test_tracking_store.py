@@ -17,8 +17,8 @@ import pytest
 from checkouts import Hold, forks
 from closed_disks import small_disk, without_rights
 
-from frod import tracking
 from frod.files import write_json
+from frod.provenance import tracking
 
 RUNS = 3
 TRACK = [sys.executable, "-m", "frod", "track", "results/tiny"]

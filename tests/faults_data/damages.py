@@ -78,7 +78,7 @@ def commands(folder):
     """Arguments of each command, as the workflow calls it in the project at `folder`, by the command's name."""
     import yaml
 
-    from frod.commands.params import load_workflow
+    from frod.pipeline.load import load_workflow
 
     params = yaml.safe_load((folder / "params.yaml").read_text())
     workflow, _, tasks = load_workflow(params, folder)

@@ -10,7 +10,7 @@ import shutil
 import pytest
 from damages import BASIS, DAMAGES, FILES, MODEL, RUN, SUMMARY, TASK, Damaged, commands, remedied, result
 
-from frod import command_line
+from frod.cli import main
 
 OTHER_READERS = [
     Damaged(f"{MODEL}/source.json", "train"),
@@ -46,11 +46,11 @@ def frod(finished, arguments, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["frod", command, *arguments[command]])
         monkeypatch.setenv("FROD_CACHE", str(finished.cache))
         monkeypatch.setenv("FROD_TRACKING", "off")
-        monkeypatch.setattr("frod.provenance.workflows.end_with_workflow", lambda: None)
+        monkeypatch.setattr("frod.pipeline.workflows.end_with_workflow", lambda: None)
         capsys.readouterr()
         with contextlib.chdir(finished.folder):
             try:
-                command_line.main()
+                main.main()
             except SystemExit as ended:
                 return ended.code or 0, capsys.readouterr().err
         return 0, capsys.readouterr().err

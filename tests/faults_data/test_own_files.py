@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from frod.commands.params import own_paths
-from frod.provenance import own_files
+from frod.pipeline import local_inputs
+from frod.pipeline.load import own_paths
 
 LONG_AGO = 1_000_000_000
 
@@ -16,14 +16,14 @@ LONG_AGO = 1_000_000_000
 def state(tmp_path, monkeypatch):
     """The state as a new process sees it, and how many files it read for that."""
     read = []
-    real = own_files.files.sha256
+    real = local_inputs.files.sha256
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(own_files.files, "sha256", lambda path: (read.append(path), real(path))[1])
+    monkeypatch.setattr(local_inputs.files, "sha256", lambda path: (read.append(path), real(path))[1])
 
     def look(*paths):
         read.clear()
-        own_files._state.cache_clear()
-        return own_files.state(paths), len(read)
+        local_inputs._state.cache_clear()
+        return local_inputs.state(paths), len(read)
 
     return look
 
@@ -88,7 +88,7 @@ def test_a_name_is_part_of_it_and_a_missing_path_is_nothing(tmp_path, folder, st
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"a": 1}', b"\xff"])
 def test_a_damaged_memory_costs_only_time(tmp_path, folder, state, content):
     before, _ = state(folder)
-    (tmp_path / own_files.FILE).write_bytes(content)
+    (tmp_path / local_inputs.FILE).write_bytes(content)
     assert state(folder) == (before, 2)
 
 

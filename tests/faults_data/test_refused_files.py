@@ -2,7 +2,7 @@
 
 import pytest
 
-from frod import command_line
+from frod.cli import main
 
 
 @pytest.mark.parametrize(
@@ -13,9 +13,9 @@ def test_a_folder_in_place_of_a_file_is_one_line(tmp_path, monkeypatch, capsys, 
     (tmp_path / "folder.parquet").mkdir()
     more = ["--out", str(tmp_path / "out.json")] if option else []
     monkeypatch.setattr("sys.argv", ["frod", command, *filter(None, [option]), str(tmp_path / "folder.parquet"), *more])
-    monkeypatch.setattr("frod.provenance.workflows.end_with_workflow", lambda: None)
+    monkeypatch.setattr("frod.pipeline.workflows.end_with_workflow", lambda: None)
     with pytest.raises(SystemExit) as ended:
-        command_line.main()
+        main.main()
     said = capsys.readouterr().err
     assert ended.value.code == 1
     assert said.count("\n") == 1 and said.startswith("error: ") and "folder.parquet" in said

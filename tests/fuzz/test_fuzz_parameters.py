@@ -12,10 +12,10 @@ from generators import altered, examples, is_clear, refusal, torn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frod import command_line, safe_yaml
 from frod.backbones import registry as backbones
-from frod.commands.params import load_workflow
-from frod.config import Run
+from frod.cli import main
+from frod.config import Run, safe_yaml
+from frod.pipeline.load import load_workflow
 from frod.tasks import registry as tasks
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_the_command_line_on_a_torn_file(root, content):
         patch.setattr(sys, "stdout", nowhere)
         patch.setattr(sys, "stderr", said)
         try:
-            command_line.main()
+            main.main()
         except SystemExit as end:
             assert end.code in (0, 1), said
             text = "".join(said)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from frod.backbones import registry as backbones
 from frod.config import Extraction, Run
 from frod.config import load as load_suite
-from frod.safe_yaml import checked
-from frod.schema import from_json, validate
+from frod.config.safe_yaml import checked
+from frod.config.schema import from_json, validate
 from frod.tasks import registry as tasks
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from frod import safe_yaml
-from frod.commands.params import load_workflow
-from frod.config import load
-from frod.schema import from_json
+from frod.config import load, safe_yaml
+from frod.config.schema import from_json
+from frod.pipeline.load import load_workflow
 from frod.tasks.registry import TaskSpec
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

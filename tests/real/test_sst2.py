@@ -63,7 +63,7 @@ def accuracy(data, method):
         model,
         {split: arrays.load_split(data / "sst2", split) for split in arrays.SPLITS},
         head=backbones.head_modules(model),
-        basis=frod.extract_basis(model, progress=False) if run.tuner.kind == "frod" else None,
+        basis=frod.extract_basis(model, progress=False) if run.adapter.kind == "frod" else None,
         metric_names=["accuracy"],
         regression=False,
         checkpoint=data / f"{method}.pt",

@@ -9,8 +9,8 @@ from PIL import Image
 
 from frod import files
 from frod.backbones import registry as backbones
+from frod.config.schema import inside, validate
 from frod.hub import mirror
-from frod.schema import inside, validate
 from frod.tasks import registry as tasks
 from frod.tasks.prepare import prepare
 

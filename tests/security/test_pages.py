@@ -21,7 +21,7 @@ sys.path.append(str(ROOT / "tests" / "unit" / "reporting"))
 
 import synthetic  # noqa: E402
 
-from frod.evaluation.runs import RunKey  # noqa: E402
+from frod.provenance.run_keys import RunKey  # noqa: E402
 from frod.reporting import page  # noqa: E402
 from frod.reporting.report import Report  # noqa: E402
 from frod.reporting.text_tables import latex, markdown  # noqa: E402
@@ -56,7 +56,7 @@ def build(end, out):
         settings |= {"kind": name, "label": f"{name}{end}"}
     records = {key: ending(record, end) for key, record in found.records.items()}
     for record in records.values():
-        record["spec"]["tuner"]["arguments"] = {"bias": f"none{end}"}
+        record["spec"]["adapter"]["arguments"] = {"bias": f"none{end}"}
         record["inputs"] = {f"{path}{end}": digest for path, digest in record["inputs"].items()}
         record["environment"]["packages"][f"torch{end}"] = "1"
     tuning = {

@@ -8,8 +8,7 @@ import json
 import pytest
 import yaml
 
-from frod import secrets, tracking
-from frod.provenance import records
+from frod.provenance import records, secrets, tracking
 
 WORD = "pl4" + "nted"  # in two, as a copy of this file lies in the project that is searched
 RUN = "results/tiny/digits/digit_vit/linear_probe/seed-0"

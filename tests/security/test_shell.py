@@ -105,7 +105,7 @@ def test_every_word_arrives_as_it_was_written(words):
         assert json.loads(*option(arguments, "spec"))["targets"] == [EVIL]
     specs = [json.loads(*option(arguments, "spec")) for arguments in found["train"] + found["trial"]]
     assert len(specs) == 6 and all(spec["targets"] == [EVIL] for spec in specs)
-    assert {spec["tuner"]["arguments"].get("bias") for spec in specs if spec["method"] == "lora"} == {EVIL}
+    assert {spec["adapter"]["arguments"].get("bias") for spec in specs if spec["method"] == "lora"} == {EVIL}
     for arguments in found["summarise"] + found["report"]:
         assert json.loads(*option(arguments, "params"))["tracking"]["uri"] == f"sqlite:///{EVIL}"
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from frod import config
-from frod.schema import StrictModel
+from frod.config.schema import StrictModel
 
 ROOT = Path(__file__).parents[2]
 SUITE = {
@@ -188,8 +188,8 @@ def test_a_method_is_laid_over_the_known_one_and_an_experiment_s_over_that(tmp_p
     experiment["rates"]["lora"] = {"lr": 1e-3, "lr_head": 1e-3}
     experiment["methods"] = {"frod": {"sparse_rate": 0.3}}
     run = load(tmp_path, suite=suite).find("digits", "digit_vit", "lora", 0)
-    assert run.tuner.config == "LoraConfig"
-    assert run.tuner.arguments == {"r": 2, "lora_alpha": 16}
+    assert run.adapter.config == "LoraConfig"
+    assert run.adapter.arguments == {"r": 2, "lora_alpha": 16}
     assert run.matched.sparse_rate == 0.3
 
 
@@ -202,8 +202,8 @@ def test_a_run_resolves_to_what_its_result_depends_on(tmp_path):
     other["methods"]["full_ft"] |= {"label": "all"}
     found = [{run.method: run.resolved() for run in load(tmp_path, suite=one).runs} for one in (suite, other)]
     assert [name for name in found[0] if found[0][name] != found[1][name]] == ["frod"]
-    assert not {"match_parameters", "size_argument"} & set(found[0]["full_ft"]["tuner"])
-    assert found[0]["lora"]["tuner"]["size_argument"] == "r"
+    assert not {"match_parameters", "size_argument"} & set(found[0]["full_ft"]["adapter"])
+    assert found[0]["lora"]["adapter"]["size_argument"] == "r"
     assert all(config.Run.model_validate(run).resolved() == run for run in found[0].values())
 
 
@@ -236,7 +236,7 @@ def test_no_suite_takes_the_folder_of_the_published_reports(tmp_path, name):
 
 
 def test_a_run_that_the_suite_does_not_have_is_named_with_the_nearest():
-    from frod.commands.params import params
+    from frod.cli.params import params
 
     with pytest.raises(ValueError, match="suite smoke has no such run; did you mean 'digits/digit_vit/frod/seed-0'"):
         params(ROOT / "params.yaml", run="smoke/digits/digit_vit/frodd/seed-0")

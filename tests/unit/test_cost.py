@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from frod.backbones import registry
-from frod.commands.cost import cost
+from frod.cli.cost import cost
 from frod.config import Method, load
 from frod.cost import Skeleton, estimate, measured_speed, split_sizes, stored
 from frod.tasks import registry as tasks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from frod import safe_yaml
+from frod.config import safe_yaml
 
 ROOT = Path(__file__).parents[2]
 READ = [(ROOT / name).read_text() for name in ("params.yaml", "workflow/suites/smoke.yaml", "frod/tasks/registry.yaml")]
@@ -21,7 +21,7 @@ HIDDEN = """
 import json, sys
 sys.modules["yaml._yaml"] = None
 import yaml
-from frod import safe_yaml
+from frod.config import safe_yaml
 assert not yaml.__with_libyaml__
 read, refused = json.load(sys.stdin)
 said = []

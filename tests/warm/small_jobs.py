@@ -18,7 +18,7 @@ COMMANDS = '''\
 """The commands of these tests."""
 import os, random, signal, subprocess, sys, time
 import numpy
-from frod.provenance import workflows
+from frod.pipeline import workflows
 
 
 def say(*values):
@@ -29,7 +29,7 @@ def main():
     workflows.end_with_workflow()
     command, *rest = sys.argv[1:]
     if command == "state":
-        say("parent", os.getppid(), "warm" if "frod.warm.server" in sys.modules else "cold")
+        say("parent", os.getppid(), "warm" if "frod.pipeline.warm.server" in sys.modules else "cold")
     elif command == "report":
         print(sys.argv, os.getcwd(), os.environ.get("FROD_OWN"), sys.stdin.read())
         print(sys.modules["__main__"].__spec__.name)
@@ -52,13 +52,13 @@ def main():
         for name in rest:
             signal.signal(getattr(signal, name), lambda number, frame: say("got", number))
         below = subprocess.Popen(["sleep", "600"])
-        say(os.getpid(), below.pid, "warm" if "frod.warm.server" in sys.modules else "cold")
+        say(os.getpid(), below.pid, "warm" if "frod.pipeline.warm.server" in sys.modules else "cold")
         while True:
             time.sleep(60)
 '''
 STARTING = """\
 import sys, subprocess
-from frod.warm import start
+from frod.pipeline.warm import start
 process = start.start(jobs=9)
 print(process.pid if process else "none", start.os.environ.get("FROD_WARM"), flush=True)
 sys.stdin.read()
@@ -73,11 +73,11 @@ class Warm:
         self.own = tempfile.TemporaryDirectory(prefix="w")  # not in pytest's: a socket's path has 107 characters
         self.temporary = Path(self.own.name)
         shutil.copytree(PACKAGE, folder / "frod", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "frod/command_line.py").write_text(COMMANDS)
+        (folder / "frod/cli/main.py").write_text(COMMANDS)
         self.edit(
-            "frod/warm/imports.py",
+            "frod/pipeline/warm/imports.py",
             "_said_by(_import_all)",
-            "_said_by(lambda: importlib.import_module('frod.command_line'))",
+            "_said_by(lambda: importlib.import_module('frod.cli.main'))",
         )
         self.workflow, self.snakemakes, self.jobs = None, [], []
 
@@ -105,7 +105,7 @@ class Warm:
 
     def job(self, *arguments, warm=True, command=("python", "-m", "frod"), cwd=None, **options):
         """Start a job as Snakemake would, with one thread."""
-        from frod.warm.start import ONE_THREAD
+        from frod.pipeline.warm.start import ONE_THREAD
 
         place = self.socket if warm else "off"
         options.setdefault("stdout", subprocess.PIPE)

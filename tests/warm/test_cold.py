@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small_jobs import gone, until
 
+from frod.pipeline.warm import imports, start
 from frod.provenance import code
-from frod.warm import imports, start
 
 
 def test_a_job_like_the_workflow_is_warm(warm):
@@ -58,7 +58,7 @@ def test_several_processes(warm, option):
 
 KNOCK = """\
 import json, os, socket, sys
-from frod.warm import alike
+from frod.pipeline.warm import alike
 who, place = sys.argv[1:]
 request = {"alike": alike.of_this_process(), "arguments": ["", "exit", "0"], "environment": dict(os.environ)}
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
@@ -70,7 +70,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
 """
 IMPOSTOR = """\
 import os, socket, sys
-from frod.warm import client
+from frod.pipeline.warm import client
 who, place = sys.argv[1:]
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
     os.seteuid(int(who))
@@ -145,7 +145,7 @@ def test_any_change_of_a_file_is_seen(fresh, change):
     ],
 )
 def test_imports_that_leave_threads_or_print_end_the_warm_process(fresh, statement, fault):
-    fresh.edit("frod/command_line.py", "import numpy\n", f"import numpy\n{statement}\n")
+    fresh.edit("frod/cli/main.py", "import numpy\n", f"import numpy\n{statement}\n")
     fresh.start()
     until(lambda: gone(fresh.process))
     assert fault in (fresh.folder / "said.txt").read_text()
@@ -154,12 +154,13 @@ def test_imports_that_leave_threads_or_print_end_the_warm_process(fresh, stateme
 
 def test_no_stage_is_made_anew_for_a_change_of_warm_processes():
     for stage in imports.STAGES:
-        assert not [name for name in code.reached(f"frod.commands.{stage}") if "warm" in name]
+        assert not [name for name in code.reached(f"frod.cli.{stage}") if "warm" in name]
 
 
 def test_what_decides_imports_nothing_heavy(warm):
     said = warm.said(
-        "-c", "import sys, frod.warm.client; print({'typer', 'numpy', 'json.tool', 'subprocess'} & set(sys.modules))",
+        "-c",
+        "import sys, frod.pipeline.warm.client; print({'typer', 'numpy', 'subprocess'} & set(sys.modules))",
         command=("python",),
-    )  # fmt: skip
+    )
     assert said == ("set()\n", 0)

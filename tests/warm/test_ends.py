@@ -69,7 +69,7 @@ def test_a_job_whose_warm_process_is_killed_does_its_work_itself(fresh):
 
 def test_a_job_that_waits_for_the_imports_can_be_ended(fresh):
     fresh.edit(
-        "frod/command_line.py", "import numpy\n", "import time\nif sys.argv[1] == '--warm-process': time.sleep(600)\n"
+        "frod/cli/main.py", "import numpy\n", "import time\nif sys.argv[1] == '--warm-process': time.sleep(600)\n"
     )
     fresh.start()
     job = fresh.job("state")

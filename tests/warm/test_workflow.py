@@ -9,8 +9,8 @@ import pytest
 from small_jobs import DEADLINE, gone, until
 
 SNAKEFILE = """\
-from frod.provenance import metadata
-from frod.warm import start as warm
+from frod.pipeline import metadata
+from frod.pipeline.warm import start as warm
 
 warm.FEWEST = 1
 
@@ -55,7 +55,7 @@ def test_jobs_of_a_workflow_are_warm_but_not_on_a_cluster(fresh):
 def test_a_workflow_that_does_nothing_starts_none(fresh):
     """It would say so: the warm process is one that cannot start."""
     write(fresh, "state")
-    imports = fresh.folder / "frod/warm/imports.py"
+    imports = fresh.folder / "frod/pipeline/warm/imports.py"
     imports.write_text(f"raise SystemExit('started')\n{imports.read_text()}".replace("from __future__", "# from"))
     assert "started" not in said(fresh, "--cores", "1", "--dry-run")[1]
     assert "started" in said(fresh)[1] and (fresh.folder / "said").read_text().endswith("cold\n")

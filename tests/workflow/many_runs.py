@@ -21,10 +21,10 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from frod import artefacts
-from frod.commands import summarise
+from frod.cli import summarise
 from frod.config import Run
 from frod.files import sha256, write_json
+from frod.provenance import artefacts
 from frod.tasks import arrays, registry
 from frod.training import order
 from frod.training.seeds import stream
@@ -133,7 +133,7 @@ def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit:
     record["inputs"] = _inputs(project, record["inputs"], name)
     record["budget"] = _budget(project, record["spec"])
     record["code"]["git_commit"] = commit
-    if record["spec"]["tuner"]["kind"] == "frod":
+    if record["spec"]["adapter"]["kind"] == "frod":
         _reseed(there / "adapter.safetensors", stream(seed, "adapter"))
     outputs = [there / Path(path).name for path in record["outputs"]]
     record["outputs"] = {path.relative_to(project).as_posix(): sha256(path) for path in outputs}

@@ -75,16 +75,15 @@ class Project:
         """A git repository with DVC, an initial commit and nothing made yet."""
         project = cls(root)
         root.mkdir()
-        shutil.copytree(
-            ROOT / "frod" / "provenance", root / "frod" / "provenance", ignore=shutil.ignore_patterns("__*__")
-        )
-        (root / "frod" / "provenance" / "__init__.py").touch()
-        (root / "frod" / "commands").mkdir()
+        for room in ("provenance", "pipeline"):
+            shutil.copytree(ROOT / "frod" / room, root / "frod" / room, ignore=shutil.ignore_patterns("__*__"))
+            (root / "frod" / room / "__init__.py").touch()
+        (root / "frod" / "cli").mkdir()
         (root / "frod" / "__init__.py").touch()
-        (root / "frod" / "commands" / "__init__.py").touch()
+        (root / "frod" / "cli" / "__init__.py").touch()
         (root / "frod" / "work.py").write_text(WORK)
         for name in ("data", "basis", "train", "report"):
-            (root / "frod" / "commands" / f"{name}.py").write_text(COMMAND.format(name=name))
+            (root / "frod" / "cli" / f"{name}.py").write_text(COMMAND.format(name=name))
             (root / "frod" / f"{name}_algorithm.py").write_text("VERSION = 1  # of the algorithm\n")
         shutil.copy(Path(__file__).parent / "small_workflow.smk", root / "Snakefile")
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):

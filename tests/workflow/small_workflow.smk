@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from frod.provenance import state
+from frod.pipeline import state
 from frod.provenance.code import code_hash
 
 
@@ -13,7 +13,7 @@ configfile: "params.yaml"
 
 SUITE = config["suite"]
 SEEDS = yaml.safe_load(Path(f"workflow/suites/{SUITE}.yaml").read_text())["seeds"]
-CODE = {name: code_hash(f"frod.commands.{name}", exclude=()) for name in ["data", "basis", "train", "report"]}
+CODE = {name: code_hash(f"frod.cli.{name}", exclude=()) for name in ["data", "basis", "train", "report"]}
 RUN = f"results/{SUITE}/digits/vit/frod/seed-{{seed}}"
 
 state.keep(workflow, suite=SUITE)
@@ -47,7 +47,7 @@ rule backbone:
         spec=json.dumps(config["model"]),
         code=CODE["data"],
     shell:
-        "python -m frod.commands.data {params.spec:q} -- {output}"
+        "python -m frod.cli.data {params.spec:q} -- {output}"
 
 
 rule task:
@@ -59,7 +59,7 @@ rule task:
         spec=json.dumps(config["split"]),
         code=CODE["data"],
     shell:
-        "python -m frod.commands.data {params.spec:q} {input} -- {output}"
+        "python -m frod.cli.data {params.spec:q} {input} -- {output}"
 
 
 # A whole directory as output, as the other rules do not have it.
@@ -72,7 +72,7 @@ rule basis:
         spec=json.dumps(config["basis"]),
         code=CODE["basis"],
     shell:
-        "python -m frod.commands.basis {params.spec:q} {input} -- {output}"
+        "python -m frod.cli.basis {params.spec:q} {input} -- {output}"
 
 
 rule train:
@@ -88,7 +88,7 @@ rule train:
         spec=json.dumps(config["training"]),
         code=CODE["train"],
     shell:
-        "python -m frod.commands.train {params.spec:q} {input[0]} -- {output}"
+        "python -m frod.cli.train {params.spec:q} {input[0]} -- {output}"
 
 
 rule summarise:
@@ -111,4 +111,4 @@ rule report:
     params:
         code=CODE["report"],
     shell:
-        "python -m frod.commands.report x {input} -- {output}"
+        "python -m frod.cli.report x {input} -- {output}"

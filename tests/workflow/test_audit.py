@@ -21,7 +21,7 @@ from frod.audit import audit as walk
 from frod.audit import dvc_lock, tracked
 from frod.audit.findings import Findings
 from frod.audit.study import Study
-from frod.commands import audit as command
+from frod.cli import audit as command
 from frod.files import sha256
 
 
@@ -252,7 +252,7 @@ def test_the_command_prints_a_line_a_finding_and_ends_in_its_status(project, tmp
 def test_dvc_agrees_until_a_file_or_the_lock_is_altered(finished):
     """Committed by DVC itself; a file is named where DVC's listing of the folder is at hand, else the folder."""
     finished.snakemake("data", "bases", "runs", "report")
-    finished.run("python", "-m", "frod.provenance.commit")
+    finished.run("python", "-m", "frod.pipeline.commit")
     path = finished.path("results/tiny/digits/digit_vit/frod/tune/trial-0.json")
 
     def lines():

@@ -126,7 +126,7 @@ def test_each_training_leads_to_its_inputs_results_and_settings(crate, finished)
     run = "tiny/digits/digit_vit/frod/seed-0"
     record = json.loads(finished.path(f"results/{run}/record.json").read_text())
     action = entities[f"#action/train/{run}"]
-    assert action["instrument"] == {"@id": "frod/commands/train.py"}
+    assert action["instrument"] == {"@id": "frod/cli/train.py"}
     assert record["code"]["hash"] in action["description"]
     assert action["startTime"][:23] == record["started"][:23]
     for recorded, referred in (("inputs", action["object"]), ("outputs", action["result"])):

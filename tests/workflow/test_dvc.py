@@ -92,7 +92,7 @@ def test_settings_on_the_command_line_are_not_committed(here):
     (here.root / "faster.yaml").write_text("training: {lr: 4}\n")
     said = here.run("snakemake", "--configfile", "params.yaml", "faster.yaml")
     assert here.lr_of() == 4 and "make dvc-commit" in said
-    said = here.run("python", "-m", "frod.provenance.commit", fails=True)
+    said = here.run("python", "-m", "frod.pipeline.commit", fails=True)
     assert "not committed" in said and "train  " in said
     # Even if forced past the guard, the mistake is seen wherever the files go.
     here.run("dvc", "commit", "--force")
@@ -104,7 +104,7 @@ def test_settings_on_the_command_line_are_not_committed(here):
 def test_what_plain_snakemake_made_is_committed_and_travels(here, tmp_path):
     here.set_params(lr=5)
     assert here.made("snakemake") == sorted(TRAIN + AFTER_TRAIN)
-    here.run("python", "-m", "frod.provenance.commit")
+    here.run("python", "-m", "frod.pipeline.commit")
     assert "up to date" in here.run("dvc", "status")
     assert here.made("dvc", "repro") == []
     here.commit("five")

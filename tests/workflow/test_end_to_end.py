@@ -229,7 +229,7 @@ def test_a_basis_comes_from_the_cache_unless_the_entry_is_damaged(finished):
 def test_a_clone_that_pulls_from_dvc_has_nothing_to_do(finished, tmp_path):
     finished.snakemake()
     finished.run("dvc", "remote", "add", "--default", "--force", "store", tmp_path / "remote")
-    finished.run("python", "-m", "frod.provenance.commit")
+    finished.run("python", "-m", "frod.pipeline.commit")
     finished.git("add", "--all")
     finished.git("commit", "--quiet", "--message", "results")
     assert "Data and pipelines are up to date" in finished.run("dvc", "repro").stdout

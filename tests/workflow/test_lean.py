@@ -14,9 +14,9 @@ HEAVY = {
 }  # fmt: skip
 TOLD = f"""\
 import atexit, sys
-import frod.command_line
+import frod.cli.main
 atexit.register(lambda: print("loaded:", *sorted({HEAVY!r} & set(sys.modules))))
-frod.command_line.main()
+frod.cli.main.main()
 """
 RUN = "results/tiny/digits/digit_vit/frod"
 TASK = "data/tasks/digits/digit_vit"

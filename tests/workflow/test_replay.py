@@ -217,8 +217,8 @@ from frod import numerics
 numerics.apply()
 import numpy as np, pandas as pd, frod
 from pathlib import Path
-from frod.finished import restore
-from frod.finished.run import Finished
+from frod.runs import restore
+from frod.runs.run import Finished
 from frod.tasks import arrays
 from frod.training.predict import predict
 numerics.hold(1)

@@ -30,7 +30,7 @@ def changed(finished):
 
 def commit(project, message):
     """DVC records what was made, the report is published, git has both."""
-    project.run("python", "-m", "frod.provenance.commit")
+    project.run("python", "-m", "frod.pipeline.commit")
     project.run("make", "publish", "SUITE=tiny")
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", message)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from frod.commands.schema import schemas
+from frod.cli.schema import schemas
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ def test_a_rule_its_command_and_its_function_share_a_name():
     rules = set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", text, re.M))
     assert {"train", "trial"} <= rules
     for rule in rules:
-        module = ROOT / "frod" / "commands" / f"{rule}.py"
+        module = ROOT / "frod" / "cli" / f"{rule}.py"
         assert re.search(rf"^def {rule}\(", module.read_text(), re.M), module
 
 

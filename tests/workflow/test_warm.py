@@ -9,7 +9,7 @@ import pytest
 
 BOTH = """\
 import os, subprocess, sys, tempfile
-from frod.warm import start
+from frod.pipeline.warm import start
 assert start.start(jobs=9)
 usual = os.environ | start.ONE_THREAD | dict.fromkeys(start.TEMPORARY, tempfile.gettempdir())
 for how, more in (("warm", {}), ("cold", {"FROD_WARM": "off"})):

@@ -7,12 +7,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod import numerics
-from frod.commands.params import load_workflow, own_paths, spec_of_backbone, spec_of_task
-from frod.provenance import own_files, sources, state
+from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
+from frod.pipeline import local_inputs, state
+from frod.provenance import sources
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
-from frod.warm.imports import STAGES
+from frod.pipeline.warm.imports import STAGES
 
 try:
     WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir))
@@ -54,7 +55,7 @@ localrules:
     report,
 
 
-# Files that DVC has brought are judged by content, not by their times; see frod/provenance/state.py.
+# Files that DVC has brought are judged by content, not by their times; see frod/pipeline/state.py.
 state.keep(
     workflow, suite=WORKFLOW.name.partition("/")[0], data=PATHS.data, results=PATHS.results, reports=PATHS.reports
 )
@@ -63,7 +64,7 @@ state.keep(
 # Only modules that have changed are parsed again.
 PARSED = Path(".snakemake/frod-code.json")
 sources.recall(PARSED)
-CODE = {stage: code_hash(f"frod.commands.{stage}") for stage in STAGES}
+CODE = {stage: code_hash(f"frod.cli.{stage}") for stage in STAGES}
 sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.

@@ -15,7 +15,7 @@ rule train:
         record=f"{RUN}/record.json",
     log:
         f"logs/train/{OF_METHOD}/seed-{{seed}}.log",
-    # Of a job that a warm process carries out (frod/warm) only the seconds are true: memory and load are those of the
+    # Of a job that a warm process carries out (frod/pipeline/warm) only the seconds are true: memory and load are those of the
     # process that waits for it. record.json has the training's own.
     benchmark:
         f"benchmarks/train/{OF_METHOD}/seed-{{seed}}.tsv"

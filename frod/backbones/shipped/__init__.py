@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from frod import artefacts
+from frod.provenance import artefacts
 
 FOLDER = Path(__file__).parent
 NAMES = ("digit_vit", "micro_llama")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frod.evaluation.runs import pair_label, stopped
+from frod.provenance.run_keys import pair_label, stopped
 from frod.reporting.comparison import Comparison
 from frod.reporting.curves import by_method, measured, thin
 from frod.reporting.figures import difference, lines, pareto, seeds, spectrum

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import escape
 
-from frod.reporting.naming import Look
+from frod.reporting.naming import MethodStyle
 
 WIDTH = 360
 """Of every figure: one fills a phone, several stand side by side on a desk."""
@@ -75,7 +75,7 @@ class Drawing:
     def stroke(
         self,
         points: Sequence[tuple[float, float]],
-        look: Look,
+        look: MethodStyle,
         *,
         width: float,
         opacity: float | None = None,
@@ -94,7 +94,14 @@ class Drawing:
             self.add("path", d="".join(path), **colour, **joints, opacity=opacity, class_=f"s{look.slot}", hint=hint)
 
     def mark(
-        self, x: float, y: float, look: Look, *, size: float = 4, opacity: float | None = None, hint: str | None = None
+        self,
+        x: float,
+        y: float,
+        look: MethodStyle,
+        *,
+        size: float = 4,
+        opacity: float | None = None,
+        hint: str | None = None,
     ) -> None:
         """A method's marker, with a hint that shows on hover."""
         if look.marker in ("cross", "plus"):
@@ -137,7 +144,13 @@ class Scale:
 
 
 def plot(
-    title: str, description: str, looks: Sequence[Look], x: Scale, y: Scale, ticks: Mapping[float, str], name: str
+    title: str,
+    description: str,
+    looks: Sequence[MethodStyle],
+    x: Scale,
+    y: Scale,
+    ticks: Mapping[float, str],
+    name: str,
 ) -> tuple[Drawing, Scale, Scale]:
     """A figure with a legend, a vertical axis and a line below with labelled ticks and a name; x and y as placed."""
     drawing = Drawing(WIDTH, 0, title, description)
@@ -169,7 +182,14 @@ def horizontal_axis(drawing: Drawing, scale: Scale, top: float, bottom: float, n
 
 
 def whisker(
-    drawing: Drawing, scale: Scale, look: Look, across: float, ends: tuple[float, float], *, hint: str, upright: bool
+    drawing: Drawing,
+    scale: Scale,
+    look: MethodStyle,
+    across: float,
+    ends: tuple[float, float],
+    *,
+    hint: str,
+    upright: bool,
 ) -> None:
     """An interval at `across` on the other axis, with an arrow head on a side where it goes beyond the axis."""
     low, high = ends
@@ -234,7 +254,7 @@ def tick_label(value: float) -> str:
     return f"{value:.10g}".replace("-", "−")
 
 
-def _legend(drawing: Drawing, looks: Sequence[Look]) -> float:
+def _legend(drawing: Drawing, looks: Sequence[MethodStyle]) -> float:
     """Markers with labels, wrapped; returns where the plot may begin."""
     x, y = 22.0, 14.0
     for look in looks:

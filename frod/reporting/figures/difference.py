@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from frod.evaluation import formatting as show
-from frod.evaluation.runs import REFERENCE, SUBJECT, pair_label
 from frod.evaluation.statistics import Difference
+from frod.provenance.run_keys import REFERENCE, SUBJECT, pair_label
 from frod.reporting.comparison import Headline
 from frod.reporting.figures.axes import SOFT, WIDTH, Drawing, Scale, horizontal_axis, legible, short, whisker
-from frod.reporting.naming import Look
+from frod.reporting.naming import MethodStyle
 
 ROW, TOP = 46, 18
 BAND = "#dcefe1"
 
 
-def draw(headline: Headline, looks: Mapping[str, Look], margin: float) -> Drawing:
+def draw(headline: Headline, looks: Mapping[str, MethodStyle], margin: float) -> Drawing:
     """A row per task with its seeds and interval, and the mean over tasks as a diamond.
 
     Parameters
@@ -64,7 +64,9 @@ def _said(found: Difference, digits: int = 1) -> str:
     return f"{show.gain(found.mean, digits)} {interval}"
 
 
-def _seeds(drawing: Drawing, scale: Scale, y: float, found: Difference, look: Look, name: str, hint: str) -> None:
+def _seeds(
+    drawing: Drawing, scale: Scale, y: float, found: Difference, look: MethodStyle, name: str, hint: str
+) -> None:
     """The mean of a task with its interval, and its seeds below."""
     if found.has_interval:
         whisker(drawing, scale, look, y, (100 * found.low, 100 * found.high), hint=hint, upright=False)
@@ -74,7 +76,7 @@ def _seeds(drawing: Drawing, scale: Scale, y: float, found: Difference, look: Lo
     drawing.mark(scale(100 * found.mean), y, look, size=5, hint=hint)
 
 
-def _diamond(drawing: Drawing, scale: Scale, y: float, found: Difference, look: Look, hint: str) -> None:
+def _diamond(drawing: Drawing, scale: Scale, y: float, found: Difference, look: MethodStyle, hint: str) -> None:
     """The mean over tasks: as wide as its interval, or where it has none as a marker is."""
     middle = scale(100 * found.mean)
     ends = (scale.inside(100 * found.low), scale.inside(100 * found.high))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from frod.reporting.curves import Points, mean_curve
 from frod.reporting.figures.axes import LEFT, Drawing, Scale, nice_ticks, plot, tick_label
-from frod.reporting.naming import Look
+from frod.reporting.naming import MethodStyle
 
 Curves = Mapping[str, Mapping[int, Points]]
 """By method and seed."""
@@ -16,7 +16,7 @@ Curves = Mapping[str, Mapping[int, Points]]
 
 def draw(
     curves: Curves,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, MethodStyle],
     *,
     title: str,
     axis: str,
@@ -94,7 +94,7 @@ def _range(values: list[float], log: bool) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _ended(drawing: Drawing, points: Points, look: Look, hint: str) -> None:
+def _ended(drawing: Drawing, points: Points, look: MethodStyle, hint: str) -> None:
     """The curve of a run that diverged, with a cross at its last finite point."""
     finite = [point for point in points if math.isfinite(point[1])]
     if finite:

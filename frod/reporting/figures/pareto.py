@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from frod.evaluation import formatting
-from frod.evaluation.runs import pair_label
 from frod.evaluation.statistics import mean_interval
+from frod.provenance.run_keys import pair_label
 from frod.reporting.comparison import Comparison
 from frod.reporting.figures.axes import Drawing, Scale, legible, log_ticks, plot, whisker
-from frod.reporting.naming import Look, metric_axis, metric_label
+from frod.reporting.naming import MethodStyle, metric_axis, metric_label
 
 
 def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -33,7 +33,7 @@ def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return found
 
 
-def draw(comparison: Comparison, trained: Mapping[str, int], looks: Mapping[str, Look]) -> Drawing | None:
+def draw(comparison: Comparison, trained: Mapping[str, int], looks: Mapping[str, MethodStyle]) -> Drawing | None:
     """Test metric, as mean with its interval over seeds, against trained parameters; None without two methods.
 
     Parameters

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from frod.evaluation import formatting
-from frod.evaluation.runs import pair_label, word
+from frod.provenance.run_keys import pair_label, word
 from frod.reporting.comparison import Comparison
 from frod.reporting.figures.axes import WIDTH, Drawing, Scale, horizontal_axis, padded, short
-from frod.reporting.naming import Look, metric_axis, metric_label
+from frod.reporting.naming import MethodStyle, metric_axis, metric_label
 
 LABELS = 112  # room for row labels, left of the plot
 
 
-def draw(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
+def draw(comparison: Comparison, looks: Mapping[str, MethodStyle]) -> Drawing:
     """A row per method. A seed has the same height within each, so it can be followed from method to method."""
     shown = [result for result in comparison.results if result.runs]
     top, row = 8, 34

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 from frod.reporting.curves import Points
 from frod.reporting.figures.axes import Drawing, Scale, plot, tick_label
 from frod.reporting.figures.lines import some
-from frod.reporting.naming import Look
+from frod.reporting.naming import MethodStyle
 
 FLOOR = 1e-6
 """Below this share of the largest, a singular value is not told from rounding."""
 SHARES = 48  # points of a curve
 
 
-def draw(curves: Mapping[str, Points], looks: Mapping[str, Look], *, title: str) -> Drawing:
+def draw(curves: Mapping[str, Points], looks: Mapping[str, MethodStyle], *, title: str) -> Drawing:
     """Singular values over the largest, against their index over how many there are.
 
     Parameters

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 import frod
-from frod import artefacts, backbones, tuners
+from frod import backbones
 from frod.audit import counts
 from frod.backbones.loading import create_timm, library_class
 from frod.config import Method
 from frod.config.workflow import known_methods
-from frod.tuners import trained
+from frod.provenance import artefacts
+from frod.training import methods
+from frod.training.methods import trained
 
 BERT = {
     "architectures": ["BertModel"],
@@ -51,7 +53,7 @@ def adapted(model, method):
     """The model with a method's adapters; more classes than the three by which the names are found."""
     head = backbones.head_modules(model)
     basis = frod.extract_basis(model, progress=False) if method.kind == "frod" else None
-    tuners.of_kind(method.kind).apply(model, method, targets=None, head=head, basis=basis, seed=7)
+    methods.of_kind(method.kind).apply(model, method, targets=None, head=head, basis=basis, seed=7)
     return head
 
 
@@ -97,7 +99,7 @@ def test_of_frod_they_are_there_where_training_changed_them(tmp_path):
     head = backbones.head_modules(model)
     with pytest.warns(UserWarning, match="left out: stages.0.blocks.0.mlp.ln1.linear"):
         basis = frod.extract_basis(model, targets, progress=False)
-    tuners.of_kind("frod").apply(model, method, targets=targets, head=head, basis=basis, seed=7)
+    methods.of_kind("frod").apply(model, method, targets=targets, head=head, basis=basis, seed=7)
     layers = [name for category in basis.categories.values() for name in category.layers]
     known = counts.trained_by(tmp_path, method, targets, layers)
 

@@ -12,7 +12,7 @@ import pytest
 from frod.audit import divergence, runs
 from frod.audit.findings import Findings
 from frod.config import Training
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 
 KEY = RunKey("t", "b", "linear_probe", 0)
 NAN, INF = math.nan, math.inf

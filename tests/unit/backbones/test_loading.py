@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from tiny_hub import WRITERS
 
 import frod
-from frod import artefacts, backbones
+from frod import backbones
 from frod.backbones import loading
 from frod.method import targets
+from frod.provenance import artefacts
 
 TEXT = {
     "input_ids": torch.tensor([[1, 2, 3, 4], [3, 1, 0, 0]]),
@@ -273,7 +274,8 @@ def test_weights_other_than_source_json_s_are_refused(folders, tmp_path, fault):
     path.unlink()
     if fault != "missing":
         path.write_bytes(content if fault == "altered" else content[:-100])
-    with pytest.raises(ValueError, match=r"model\.safetensors: sha256 is .*, source\.json says [0-9a-f]{64}"):
+    told = "is missing, source.json names it" if fault == "missing" else "sha256 is .*, source.json says [0-9a-f]{64}"
+    with pytest.raises(ValueError, match=rf"model\.safetensors: {told}"):
         backbones.load(tmp_path / "broken", num_classes=3, seed=0)
 
 

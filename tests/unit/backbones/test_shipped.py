@@ -13,9 +13,9 @@ import pytest
 from frod import backbones, numerics
 from frod.backbones import shipped
 from frod.backbones.registry import BackboneSpec
-from frod.commands.backbone import backbone
-from frod.commands.params import check_file, load_workflow, spec_of_backbone
+from frod.cli.backbone import backbone
 from frod.files import sha256
+from frod.pipeline.load import check_file, load_workflow, spec_of_backbone
 
 ROOT = Path(__file__).parents[3]
 BOTH = pytest.mark.parametrize("name", shipped.NAMES)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from frod.claims import Evidence
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 
 LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "vera": "VeRA", "linear_probe": "linear probe"}
 KINDS = {"full_ft": "full_ft", "frod": "frod", "lora": "peft", "vera": "peft", "linear_probe": "linear_probe"}

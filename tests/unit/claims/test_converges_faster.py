@@ -47,10 +47,10 @@ def test_alike_within_noise_is_undecided():
     assert verdict(suite({"frod": 20, "lora": 20.2}, noise=0.2)) == ("not_supported", "undecided")
 
 
-@pytest.mark.parametrize(("kin", "finding"), [(["lora"], "shown"), (["lora", "vera"], "undecided")])
-def test_two_baselines_are_two_chances_to_be_wrong(kin, finding):
+@pytest.mark.parametrize(("peft_baselines", "finding"), [(["lora"], "shown"), (["lora", "vera"], "undecided")])
+def test_two_baselines_are_two_chances_to_be_wrong(peft_baselines, finding):
     """Three tasks with t = 5.5 give p = 0.032: enough for one baseline, after Holm not for two."""
-    found = evidence(noisy(dict.fromkeys(["frod", *kin], 90.0), tasks=3, seeds=1))
+    found = evidence(noisy(dict.fromkeys(["frod", *peft_baselines], 90.0), tasks=3, seeds=1))
     level = {("frod", t): 1.0 - 0.1 * (1 + step * math.sqrt(3) / 5.5) for t, step in enumerate((-1, 0, 1))}
     histories = {key: history(np.full(100, level.get((key.method, int(key.task[-1])), 1.0))) for key in found.histories}
     claim = converges_faster(replace(found, histories=histories))

@@ -12,7 +12,7 @@ from frod.backbones import registry as backbones
 from frod.config import load
 from frod.crate import build, payload, sources
 from frod.crate.jobs import Jobs
-from frod.provenance.metadata import Metadata
+from frod.pipeline.metadata import Metadata
 from frod.tasks import registry as tasks
 
 SUITE = {

@@ -167,8 +167,8 @@ def test_peft_has_no_place_for_them(start, basis, tmp_path):
 @pytest.mark.parametrize("kind", ["frod", "full_ft", "linear_probe"])
 def test_a_run_of_the_workflow_keeps_them(start, basis, tmp_path, kind):
     from frod.config import Method
-    from frod.finished import restore
-    from frod.tuners import of_kind, trained
+    from frod.runs import restore
+    from frod.training.methods import of_kind, trained
 
     method = Method(kind=kind, sparse_rate=0.1 if kind == "frod" else None)
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from frod import plain
-from frod.commands.init import init
-from frod.commands.params import load_workflow
+from frod.cli.init import init
+from frod.pipeline.load import load_workflow
 
 ROOT = Path(__file__).parents[3]
 

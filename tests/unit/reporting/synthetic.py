@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import synthetic_claims
 
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 from frod.reporting.report import Report
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
@@ -160,7 +160,7 @@ def _record(key: RunKey, kind: str) -> dict[str, Any]:
         "parameters": {"trainable": {"adapter": 9000, "head": 650, "total": 9650}, "base": 1205000},
         "resources": {"wall_seconds": 20.0, "train_seconds": 11.0, "peak_rss_bytes": 612345678, "peak_gpu_bytes": None},
         "spec": {
-            "tuner": TUNERS[kind],
+            "adapter": TUNERS[kind],
             "training": {"epochs": 3.0, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0, "clip": 1.0},
         },
         "budget": {"train_examples": 1000, "steps": 180, "order_sha256": "c" * 64},

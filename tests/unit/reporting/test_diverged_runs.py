@@ -18,7 +18,7 @@ from test_page import build, read
 from test_terminal_table import printed
 from test_text_tables import plain, rendered
 
-from frod.evaluation.runs import RunKey, undefined
+from frod.provenance.run_keys import RunKey, undefined
 from frod.reporting.comparison import compare, costs, headline
 from frod.reporting.figures import lines, seeds
 from frod.reporting.naming import looks

@@ -12,7 +12,7 @@ import pytest
 import synthetic
 import synthetic_claims
 
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import file_name
 from frod.reporting.page import write as build
 from frod.reporting.report import Report

@@ -14,7 +14,7 @@ from frod.tasks import registry as tasks
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("row", reference.hazards(), ids=lambda row: row["fault"][:40])
+@pytest.mark.parametrize("row", reference.known_issues(), ids=lambda row: row["fault"][:40])
 def test_every_fault_says_how_it_is_handled_and_where(row):
     assert set(row) == {"fault", "effect", "state", "here", "where"} and row["where"]
     assert row["state"] in ("mended", "in part", "kept")
@@ -38,7 +38,7 @@ def test_they_stand_last_and_only_for_the_suite_s_own_tasks(results, tmp_path):
     build(results, tmp_path / "small")
     text = (tmp_path / "small" / "index.html").read_text()
     apart = text.index('id="published"')
-    assert apart > max(text.index(f'id="{name}"') for name in ("runs", "hazards", "comparison"))
+    assert apart > max(text.index(f'id="{name}"') for name in ("runs", "known_issues", "comparison"))
     assert "Llama-3.2-3B" in text[apart:] and "RoBERTa-large" not in text
 
     summary = results.summary.replace({"minilm": "roberta_large"})

@@ -9,7 +9,7 @@ import pytest
 import synthetic
 from test_page import build, read
 
-from frod.evaluation.runs import RunKey
+from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import run_page
 
 KEY = RunKey("digits", "digit_vit", "frod", 2)

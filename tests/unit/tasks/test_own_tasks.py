@@ -13,7 +13,7 @@ from frod.tasks.choices import texts
 from frod.tasks.prepare import divide, opened, prepare
 from frod.tasks.registry import TaskSpec
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "tasks.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "your-data.md"
 
 
 def spec(path, **changes):

@@ -14,10 +14,10 @@ from process_ends import SECONDS, wait_until_gone
 from safetensors.torch import load_file
 
 import frod
-from frod import artefacts
 from frod.config import Method, Rates, Run, Training
+from frod.provenance import artefacts
 from frod.tasks import arrays
-from frod.training.processes import ALONE
+from frod.training.processes import SINGLE_PROCESS
 from frod.training.seeds import stream
 
 WIDTHS = {
@@ -76,7 +76,7 @@ def load(folder):
 
 
 def run(method, **training):
-    tuner, rates = TUNERS[method]
+    adapter, rates = TUNERS[method]
     return Run(
         suite="s",
         task="t",
@@ -84,7 +84,7 @@ def run(method, **training):
         method=method,
         seed=SEED,
         protocol="audited",
-        tuner=tuner,
+        adapter=adapter,
         matched=None,
         rates=rates,
         targets=None,
@@ -109,13 +109,13 @@ def long_run():
     return run("frod", epochs=6)
 
 
-def train(folder, one, out, processes=ALONE, on_step=lambda model, step: None, seconds=1e9):
+def train(folder, one, out, processes=SINGLE_PROCESS, on_step=lambda model, step: None, seconds=1e9):
     """One training as `frod train` does it, its results left in `out`; the model and what came of it."""
     from accelerate.state import AcceleratorState
 
     from frod import backbones
+    from frod.training.methods import trained
     from frod.training.run import train as stage
-    from frod.tuners import trained
 
     AcceleratorState._reset_state()  # accelerate keeps to one precision as long as the process lives
     out.mkdir(exist_ok=True)  # another process may have made it
@@ -125,7 +125,7 @@ def train(folder, one, out, processes=ALONE, on_step=lambda model, step: None, s
         model,
         {split: arrays.load_split(folder / "task", split) for split in ROWS},
         head=backbones.head_modules(model),
-        basis=frod.Basis.load(folder / "basis") if one.tuner.kind == "frod" else None,
+        basis=frod.Basis.load(folder / "basis") if one.adapter.kind == "frod" else None,
         metric_names=["accuracy"],
         regression=False,
         checkpoint=out / "checkpoint.pt",
@@ -134,8 +134,8 @@ def train(folder, one, out, processes=ALONE, on_step=lambda model, step: None, s
         processes=processes,
         on_step=lambda step: on_step(model, step),
     )
-    trained.save(model, out / "adapter.safetensors", one.tuner.kind)
-    if processes.first:
+    trained.save(model, out / "adapter.safetensors", one.adapter.kind)
+    if processes.is_main:
         outcome.history.to_parquet(out / "history.parquet")
         outcome.predictions.to_parquet(out / "predictions.parquet")
     return model, outcome

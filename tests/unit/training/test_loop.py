@@ -51,7 +51,7 @@ def run(kind="full_ft", lr=1e-2, protocol="audited", **training):
         method="m",
         seed=3,
         protocol=protocol,
-        tuner=Method(kind=kind),
+        adapter=Method(kind=kind),
         matched=None,
         rates=Rates(**rates),
         targets=None,

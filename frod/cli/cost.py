@@ -1,0 +1,97 @@
+"""`frod cost`: what a suite will cost in hours, memory and disk, before anything is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from frod.cost import Jobs
+
+GIB = 2**30
+ASSUMED = (
+    "Every method's multiply-adds count alike; those of peft's adapters are left out, which took 1.2 to 1.7 times the "
+    "hours where it was measured. Assumed tokens of a text, padding included: {texts}. Not in the hours: loading, "
+    "preparing the data, extracting the bases."
+)
+
+
+def cost(
+    suite: Annotated[str | None, typer.Option(help="Instead of the parameter file's.")] = None,
+    file: Annotated[Path, typer.Option("--params", help="Parameter file.", exists=True)] = Path("params.yaml"),
+    device: Annotated[str, typer.Option(help="cpu or cuda: what trains.")] = "cpu",
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            help="Your assumption instead of a measured speed: 10^12 operations a second, of a GPU or one CPU thread."
+        ),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures of each task and method to this file.")] = None,
+) -> None:
+    """Estimate hours, memory and disk of a suite, from the models' shapes and a speed: bench/'s, or --tflops."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from frod import cost, files
+    from frod.backbones import registry
+    from frod.config import safe_yaml
+    from frod.pipeline.load import load_workflow
+    from frod.terminal import WIDTH, table
+
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"--device {device}: should be cpu or cuda")
+    if tflops is not None and tflops <= 0:
+        raise ValueError(f"--tflops {tflops}: should be more than 0")
+    root = file.resolve().parent
+    given = safe_yaml.read(file) | ({} if suite is None else {"suite": suite})
+    workflow, backbones, tasks = load_workflow(given, root)
+    folder = root / workflow.params.paths.data / "models"
+    models = {
+        name: cost.Skeleton(name, backbones[name], folder, workflow.targets_of(name)) for name in workflow.backbones()
+    }
+    if tflops is None:
+        speed, where = cost.measured_speed(root / "bench" / "results", device, registry.load())
+        said = f"Speed measured: {where}"
+    else:
+        speed, said = tflops * 1e12 / 2, f"Speed assumed, not measured: {tflops:g} Tflop/s sustained"
+    found = list(cost.estimate(workflow, models, tasks, speed=speed, device=device))
+    columns = ("backbone", "method", "runs", "trials", "trained", "hours", "longest", "GiB memory", "GiB disk")
+    rows = [
+        [*row, *_cells([jobs for jobs in found if (jobs.backbone, jobs.method) == row])]
+        for row in dict.fromkeys((jobs.backbone, jobs.method) for jobs in found)
+    ]
+    in_all = _cells(found)
+    rows += [[], ["in all", "", *in_all[:2], "", *in_all[3:]]]
+    console = Console(width=WIDTH, highlight=False)
+    title = f"Suite {workflow.name} on {device}: an estimate"
+    console.print(table(columns, rows, left=("backbone", "method"), title=title))
+    disk = cost.stored(workflow, models, tasks)
+    for name, full in (("runs of full_ft, which keep all weights", True), ("other runs", False)):
+        disk[name] = sum(jobs.count * jobs.disk_bytes for jobs in found if (jobs.method == "full_ft") == full)
+    parts = ", ".join(f"{name} {_figure(size / GIB)}" for name, size in disk.items())
+    console.print(f"Disk, GiB: {_figure(sum(disk.values()) / GIB)} in all; {parts}.", markup=False)
+    texts = ", ".join(f"{count} of {kind}" for kind, count in cost.TOKENS.items())
+    console.print(f"{said}. {ASSUMED.format(texts=texts)}", markup=False)
+    if json is not None:
+        files.write_json(json, {"suite": workflow.name, "device": device, "jobs": [asdict(jobs) for jobs in found]})
+
+
+def _cells(found: list[Jobs]) -> list[str]:
+    runs, trials = (sum(jobs.count for jobs in found if jobs.trial == trial) for trial in (False, True))
+    return [
+        f"{runs:,}",
+        f"{trials:,}",
+        f"{max(jobs.trained for jobs in found):,}",
+        _figure(sum(jobs.count * jobs.hours for jobs in found)),
+        _figure(max(jobs.hours for jobs in found)),
+        _figure(max(jobs.memory_bytes for jobs in found) / GIB),
+        _figure(sum(jobs.count * jobs.disk_bytes for jobs in found) / GIB),
+    ]
+
+
+def _figure(value: float) -> str:
+    """Three digits that count; of large numbers all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

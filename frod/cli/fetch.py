@@ -1,0 +1,138 @@
+"""`frod fetch`: a mirror of all that a suite needs from the Hub, for machines without a network; and its check."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from frod.hub.mirror import Repository
+
+
+def fetch(
+    out: Annotated[Path, typer.Option(help="Folder of the mirror; FROD_MIRROR names it later.")],
+    suite: Annotated[str | None, typer.Option(help="Suite whose models and data are needed.")] = None,
+    params: Annotated[Path, typer.Option(help="Parameter file.", exists=True)] = Path("params.yaml"),
+    check: Annotated[bool, typer.Option("--check", help="Fetch nothing; hold the mirror against its record.")] = False,
+) -> None:
+    """Download what a suite needs into a folder laid out like the Hub, or check such a folder."""
+    if suite is None and not check:
+        raise ValueError("--suite is missing: whose models and data are to be fetched?")
+    needs = _needs(suite, params) if suite else []
+    if check:
+        _check(out, needs)
+    else:
+        _fetch(out, needs, suite)
+
+
+def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
+    from huggingface_hub.utils import disable_progress_bars
+
+    from frod.hub import mirror
+    from frod.provenance import secrets
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    failed, todo = [], []
+    for need in needs:
+        try:
+            todo.append((need, mirror.plan(out, need)))
+        except ValueError as error:
+            failed.append(str(error))
+    out.mkdir(parents=True, exist_ok=True)
+    _check_space(out, sum(plan.bytes[name] for _, plan in todo for name in plan.missing))
+    for need, plan in todo:
+        size = _bytes(sum(plan.bytes[name] for name in plan.missing))
+        what = f"fetching {len(plan.missing)}, {size}" if plan.missing else "all there"
+        print(f"{need.name} at {plan.revision[:12]}: {len(plan.bytes)} files, {what}", flush=True)
+        try:
+            mirror.fetch(out, need, plan)
+        except ValueError as error:
+            failed.append(str(error))
+    if failed:
+        said = "\n".join([f"{len(failed)} of {len(needs)} repositories failed:", *failed])
+        print(secrets.removed_from(said), file=sys.stderr)  # the Hub's address may hold a password
+        raise typer.Exit(1)
+    print(f"{out} has all that the suite {suite} needs from the Hub; set FROD_MIRROR={out}")
+
+
+def _check(out: Path, needs: list[Repository]) -> None:
+    from frod.hub import mirror
+
+    if not out.is_dir():
+        raise ValueError(f"--out {out} is not a folder")
+    for _, names in groupby(mirror.unrecorded(out), key=lambda name: name.split("/")[:3]):
+        first, *others = names
+        more = f", like {len(others)} more of this repository" if others else ""
+        print(f"{first}: has no recorded sha256{more}")
+    wrong = list(mirror.faults(out, needs))
+    print("\n".join(wrong) if wrong else f"{out}: nothing wrong found")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _needs(suite: str, params: Path) -> list[Repository]:
+    """What the tasks and backbones of a suite, and the tasks that backbones are pre-trained on, take from the Hub."""
+    from frod.backbones import registry as backbones
+    from frod.config import safe_yaml
+    from frod.hub.mirror import Repository
+    from frod.pipeline.load import load_workflow
+    from frod.tasks import registry as tasks
+
+    # A suite that skips what the mirror lacks is to be fetched whole: no mirror is looked at.
+    os.environ.pop("FROD_MIRROR", None)
+    settings = safe_yaml.read(params) | {"suite": suite}
+    if isinstance(settings.get("paths", {}), dict):  # else it is refused below
+        settings["paths"] = settings.get("paths", {}) | {"mirror": None}
+    workflow, known_backbones, known_tasks = load_workflow(settings, params.resolve().parent)
+    models = [known_backbones[name] for name in workflow.backbones()]
+    names = [task for task, _ in workflow.pairs()] + [m.pretrained_on for m in models if m.pretrained_on]
+    needs = []
+    for task in (known_tasks[name] for name in dict.fromkeys(names)):
+        source = task.source
+        if isinstance(source, tasks.Hub):
+            splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+            rows = {source.pattern(split): task.rows[split].rows for split in sorted(splits)}
+            needs.append(Repository("datasets", source.id, source.revision, tuple(rows), rows=rows))
+    for source in (model.source for model in models):
+        if isinstance(source, backbones.Hub):
+            needs.append(Repository("models", source.id, source.revision, source.needed, source.optional, source.gated))
+    return _merged(needs)
+
+
+def _merged(needs: list[Repository]) -> list[Repository]:
+    """Join what is needed of the same repository; ValueError where it is needed at two commits."""
+    merged: dict[str, Repository] = {}
+    for need in needs:
+        other = merged.get(need.name, need)
+        if other.revision != need.revision:
+            raise ValueError(f"{need.name}: is needed at {other.revision} and at {need.revision}; a mirror holds one")
+        merged[need.name] = replace(
+            need,
+            patterns=tuple(dict.fromkeys((*other.patterns, *need.patterns))),
+            optional=tuple(dict.fromkeys((*other.optional, *need.optional))),
+            rows=other.rows | need.rows,
+        )
+    return list(merged.values())
+
+
+def _check_space(out: Path, needed: int) -> None:
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise ValueError(f"--out {out}: {_bytes(needed)} are to be fetched, {_bytes(free)} are free on the disk")
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

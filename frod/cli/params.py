@@ -1,0 +1,31 @@
+"""`frod params`: check the parameters and show what they resolve to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def params(
+    file: Annotated[Path, typer.Argument(help="Parameter file.", exists=True)] = Path("params.yaml"),
+    run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
+) -> None:
+    """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""
+    from frod.config.schema import did_you_mean
+    from frod.pipeline.load import check_file, load_workflow
+
+    workflow, _, _ = load_workflow(check_file(file), file.resolve().parent)
+    if run is None:
+        print("\n".join(one.key for one in workflow.runs))
+        if workflow.skipped:
+            print(f"skipped, not in the mirror: {', '.join(workflow.skipped)}", file=sys.stderr)
+        return
+    runs = {one.key.removeprefix(f"{workflow.name}/"): one for one in workflow.runs}
+    key = run.removeprefix(f"{workflow.name}/")
+    if key not in runs:
+        raise ValueError(f"--run {run}: suite {workflow.name} has no such run{did_you_mean(key, list(runs))}")
+    print(json.dumps(runs[key].resolved()))

@@ -1,0 +1,24 @@
+"""`frod report`: the page that a reviewer opens, and the same figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    params: Annotated[str, typer.Option(help="The contents of params.yaml as JSON.")],
+    tasks: Annotated[Path, typer.Option(help="Folder of the prepared tasks: data/tasks.")],
+    summary: Annotated[Path, typer.Option(help="Table of all runs: results/SUITE/summary.parquet.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
+) -> None:
+    """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all."""
+    from frod.config import safe_yaml
+    from frod.pipeline.load import load_workflow
+    from frod.reporting import collect
+
+    given = safe_yaml.from_json(params, "--params")
+    workflow, _, _ = load_workflow(given, Path())
+    collect.build(workflow, given, tasks=tasks, summary=summary, out=out)

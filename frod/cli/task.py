@@ -1,0 +1,40 @@
+"""`frod task`: a benchmark as arrays ready for one backbone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def task(
+    spec: Annotated[str, typer.Option(help="The registry's entry as JSON, and the task's name.")],
+    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: data/tasks/TASK/BACKBONE.")],
+    seed: Annotated[int, typer.Option(help="Seed of the validation split.")] = 0,
+    protocol: Annotated[
+        Literal["audited", "released"], typer.Option(help="audited, or released: validation is test.")
+    ] = "audited",
+) -> None:
+    """Decode, tokenise and split once, for all methods, seeds and epochs."""
+    from frod import backbones
+    from frod.config.schema import from_json
+    from frod.tasks.prepare import prepare
+    from frod.tasks.registry import Named
+
+    named = from_json(Named, spec, "--spec")
+    manifest = prepare(
+        named.name,
+        named.task,
+        backbone=backbones.describe(backbone)["name"],
+        input_facts=backbones.input_facts(backbone),
+        tokenizer=backbones.tokenizer(backbone),
+        out=out,
+        seed=seed,
+        protocol=protocol,
+        mirror=Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None,
+    )
+    for split, facts in manifest["splits"].items():
+        print(f"{split}: {facts['rows']} examples")

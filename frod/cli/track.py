@@ -1,0 +1,28 @@
+"""`frod track`: log finished runs to MLflow from their files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def track(
+    results: Annotated[Path, typer.Argument(help="Folder of runs, such as results/smoke.")],
+    experiment: Annotated[str | None, typer.Option(help="MLflow experiment; default: each run's suite.")] = None,
+) -> None:
+    """Log every finished run below a folder: after a time without a tracking server, or to another one."""
+    from frod.provenance import artefacts, tracking
+
+    runs = sorted(path.parent for path in results.rglob("metrics.json") if (path.parent / "record.json").exists())
+    if not runs:
+        raise ValueError(f"results: there is no finished run below {results}")
+    groups: dict[str, list[Path]] = {}
+    for run in runs:
+        suite = artefacts.read_json(run / "record.json", keys=["run"])["run"]["suite"]
+        groups.setdefault(experiment or suite, []).append(run)
+    if not all([tracking.log_or_say(group, name) for name, group in groups.items()]):
+        sys.exit(1)
+    print(f"{len(runs)} runs logged to experiment {', '.join(groups)}")

@@ -1,0 +1,62 @@
+"""`frod trial`: one training by which learning rates are chosen; it never opens test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def trial(
+    spec: Annotated[str, typer.Option(help="The resolved run as JSON, with the rates to try.")],
+    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
+    task: Annotated[Path, typer.Option(help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
+    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")],
+    basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes, as for `frod train`.")] = 1,
+    sharded: Annotated[bool, typer.Option("--sharded/--no-sharded", help="As for `frod train`.")] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
+    ] = 120.0,
+) -> None:
+    """Train with one setting of rates and write its metric on validation; a training that diverges is a result, too."""
+    from frod import files
+    from frod.config import Run
+    from frod.evaluation import metrics
+    from frod.provenance import records
+    from frod.training import launch
+    from frod.training.job import Job
+
+    run = Run.of(spec)
+    if run.rates is None:
+        raise ValueError("--spec: rates is null; a trial tries one entry of the suite's grid, so put it there")
+    checkpoint = out.with_suffix(".checkpoint.pt")
+    job = Job.open(run, backbone, task, basis)
+    if launch.start(processes, threads):
+        return
+    from frod.training.processes import Processes
+
+    team = Processes.join(sharded=sharded)
+    _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False, processes=team)
+    if not team.is_main:
+        return
+    column = next(name for name in outcome.history if name.startswith("validation_"))
+    validation = None if outcome.undefined else metrics.defined(outcome.history[column].iloc[-1])
+    result = {
+        "rates": run.rates.model_dump(exclude_none=True),
+        "seed": run.seed,
+        "metric": column.removeprefix("validation_"),
+        "validation": validation,
+        "undefined": outcome.undefined or metrics.why_undefined(validation, column),
+        "budget": outcome.budget,
+        "evaluations": outcome.evaluations,
+        "train_seconds": outcome.train_seconds,
+        "processes": team.facts(),
+        "environment": records.environment(),
+        "spec": run.resolved(),
+        "inputs": job.inputs,
+        "code": job.code,
+    }
+    files.write_json(out, result)  # the checkpoint stays until `frod tune`, as that of a training does

@@ -1,0 +1,29 @@
+"""`frod tune`: choose learning rates among trials, by validation alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds")
+
+
+def tune(
+    trial: Annotated[list[Path], typer.Option(help="File of a trial; one option each, in the grid's order.")],
+    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")],
+) -> None:
+    """Write the best trial's rates, and all trials beside them."""
+    from frod import files
+    from frod.provenance import artefacts
+    from frod.training.tune import choose
+
+    chosen = choose([artefacts.read_json(path, keys=TRIAL) for path in trial])
+    files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
+    for path in trial:
+        path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too
+    if chosen["validation"] is None:
+        print(f"none of the {len(trial)} trials has a figure on validation: the first one's rates, {chosen['rates']}")
+    else:
+        print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")

@@ -1,0 +1,108 @@
+"""Typed entries of YAML files: parameters, suites and registries, checked when they are read.
+
+What is wrong is said in one line an error: the file, the field, its value, and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from frod.config import safe_yaml
+
+MOST_ERRORS = 20
+
+
+def inside(path: str) -> str:
+    """Return a relative path or pattern; ValueError where it leads out of the folder that it is meant below."""
+    if not path or path.startswith(("/", "~")) or "\\" in path or ".." in path.split("/"):
+        raise ValueError(f"is {safe_yaml.shown(path)}; it should be a path below its folder, without '..'")
+    return path
+
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Inside = Annotated[str, AfterValidator(inside)]
+# Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.
+Name = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64, description="lower case letters, digits and _")
+]
+# A repository of the Hub, at a commit or not; its name is a folder of a mirror.
+HubName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*(@[0-9a-f]{40})?$", max_length=250)]
+
+
+class StrictModel(BaseModel):
+    """Base of all entries: unknown keys are errors, values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
+
+
+Kind = TypeVar("Kind", bound=StrictModel)
+
+
+def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
+    """Make an entry of plain values.
+
+    Parameters
+    ----------
+    source : str
+        The file, for messages.
+    prefix : str
+        Where in the file the entry stands, dotted.
+
+    Raises
+    ------
+    ValueError
+        One line an error.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"{source}: {prefix or 'it'} should be a mapping of names to values, is {safe_yaml.shown(values)}"
+        )
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        errors = [safe_yaml.one_line(f"{source}: {_explain(e, prefix)}") for e in error.errors()]
+        more = [f"{source}: {len(errors) - MOST_ERRORS} more errors"] if len(errors) > MOST_ERRORS else []
+        raise ValueError("\n".join(errors[:MOST_ERRORS] + more)) from None
+
+
+def from_json(kind: type[Kind], text: str, source: str) -> Kind:
+    """Make an entry of a command's argument in JSON; ValueError as in `validate`."""
+    return validate(kind, safe_yaml.from_json(text, source), source)
+
+
+def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
+    """Read a registry: entries by name, in the file's order; ValueError as in `validate`."""
+    return {name: validate(kind, values, path.name, name) for name, values in safe_yaml.read(path).items()}
+
+
+def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
+    """Return one entry; ValueError with the known names where there is none of this name."""
+    if name not in entries:
+        raise ValueError(f"{what} {name!r} is not in the registry; it has {', '.join(entries)}")
+    return entries[name]
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Suggest the known word that a misspelt one is closest to; empty where none is close."""
+    close = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _explain(error: Any, prefix: str) -> str:
+    location = [str(part) for part in error["loc"]]
+    field = ".".join(([prefix] if prefix else []) + location)
+    if error["type"] == "extra_forbidden":
+        return f"{field}: unknown key{did_you_mean(location[-1], _known_keys())}"
+    if error["type"] == "missing":
+        return f"{field}: is missing"
+    if error["type"] == "value_error":
+        return f"{field + ': ' if field else ''}{error['ctx']['error']}"
+    return f"{field}: {error['msg']}, is {safe_yaml.shown(error['input'])}"
+
+
+def _known_keys() -> list[str]:
+    return sorted({field for kind in StrictModel.__subclasses__() for field in kind.model_fields})

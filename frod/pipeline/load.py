@@ -1,0 +1,116 @@
+"""Parameters and suite, held against the registries: what the workflow is to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frod.config import Workflow
+
+
+def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
+    """Validate parameters and suite, and hold them against the registries.
+
+    Returns
+    -------
+    workflow : frod.config.Workflow
+        Without the tasks that the mirror lacks, where the suite says `skip_missing`; their names in `skipped`.
+    backbones, tasks : dict
+        Registry entries and the suite's own, by name.
+
+    Raises
+    ------
+    ValueError
+        Names the field, its value and what would be right.
+    """
+    from frod.backbones import registry as backbones
+    from frod.config import load
+    from frod.tasks import registry as tasks
+
+    workflow = load(params, root)
+    suite, where = workflow.suite, f"suite {workflow.name}"
+    known_tasks = _with_own(tasks.load(), suite.tasks, tasks.TaskSpec, f"{where}: tasks")
+    known_backbones = _with_own(backbones.load(), suite.backbones, backbones.BackboneSpec, f"{where}: backbones")
+    for task, backbone in workflow.pairs():
+        for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
+            if name not in known:
+                raise ValueError(f"{where}: {field}: {name!r} is not registered; known: {list(known)}")
+    if suite.skip_missing:
+        workflow = _without_missing(workflow, known_tasks, root)
+    return workflow, known_backbones, known_tasks
+
+
+def spec_of_backbone(name: str, backbones: dict[str, Any], tasks: dict[str, Any], split_seed: int) -> dict[str, Any]:
+    """What `frod backbone --spec` takes: the entry, and of a model that is pre-trained here the task it learns."""
+    entry = backbones[name]
+    # Its shape is for estimates; the weights bring their own.
+    spec = {"name": name, "backbone": entry.model_dump(mode="json", by_alias=True, exclude={"architecture"})}
+    if entry.pretrained_on:
+        task = tasks[entry.pretrained_on].model_dump(mode="json", by_alias=True)
+        spec |= {"task": task, "seed": split_seed}
+    return spec
+
+
+def spec_of_task(name: str, tasks: dict[str, Any]) -> dict[str, Any]:
+    """What `frod task --spec` takes."""
+    return {"name": name, "task": tasks[name].model_dump(mode="json", by_alias=True)}
+
+
+def own_paths(entry: Any, tasks: dict[str, Any]) -> list[Path]:
+    """The user's own files that a task or backbone names, and the task that a backbone is pre-trained on."""
+    learned = getattr(entry, "pretrained_on", None)
+    entries = [entry, tasks[learned]] if learned else [entry]
+    return [one.source.path for one in entries if getattr(one.source, "path", None)]
+
+
+def check_file(file: Path) -> dict[str, Any]:
+    """Read a file of parameters as plain values, before Snakemake takes it for a template and runs what it says.
+
+    Raises
+    ------
+    ValueError
+        One line: it holds what is not plain, or the word that makes a template of it.
+    """
+    from frod.config import safe_yaml
+
+    values = safe_yaml.read(file)
+    if "__use_yte__" in values:
+        raise ValueError(
+            f"{file}: __use_yte__: makes Snakemake run the file as a template; parameters are values alone"
+        )
+    return values
+
+
+def _with_own(known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str) -> dict[str, Any]:
+    from frod.config.schema import validate
+
+    for name in own:
+        if name in known:
+            raise ValueError(f"{where}.{name}: is the name of a registered one; choose another")
+    return known | {name: validate(kind, values, where, name) for name, values in own.items()}
+
+
+def _without_missing(workflow: Workflow, tasks: dict[str, Any], root: Path) -> Workflow:
+    """Leave out the tasks whose files the mirror lacks; without a mirror the Hub is asked for all."""
+    named = os.environ.get("FROD_MIRROR") or workflow.params.paths.mirror
+    if named is None:
+        return workflow
+    mirror = root / Path(named).expanduser()
+    wanted = dict.fromkeys(task for task, _ in workflow.pairs())
+    skipped = [task for task in wanted if not _in_mirror(tasks[task], mirror)]
+    if len(skipped) == len(wanted):
+        raise ValueError(
+            f"suite {workflow.name}: the mirror {mirror} has none of its tasks ({', '.join(skipped)}); fill it with "
+            f"`frod fetch --suite {workflow.params.suite} --out {mirror}`"
+        )
+    return workflow.without(skipped)
+
+
+def _in_mirror(task: Any, mirror: Path) -> bool:
+    if not hasattr(task.source, "hub"):
+        return True
+    folder = mirror / "datasets" / task.source.id
+    splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+    return all(any(folder.glob(task.source.pattern(split))) for split in splits)

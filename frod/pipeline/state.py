@@ -1,0 +1,103 @@
+"""What the Snakefile asks for at its start: that files which DVC has brought are judged by content, and at its end that
+what was made is recorded for DVC.
+
+See Also
+--------
+frod.pipeline.outputs : how they are judged.
+frod.pipeline.commit : the guard in front of ``dvc commit``.
+"""
+
+import atexit
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from frod.config.settings import PUBLISHED
+from frod.pipeline import metadata, workflows
+from frod.pipeline.outputs import Stage, restore, save, say
+
+
+def stages(
+    suites: Iterable[str], *, data: str = "data", results: str = "results", reports: str = "reports"
+) -> list[Stage]:
+    """The stages of dvc.yaml for some suites: `data` and `bases` are shared, `runs` and `report` each suite's own."""
+    found = [
+        Stage("data", (f"{data}/models", f"{data}/tasks"), f"{data}/state/data.json"),
+        Stage("bases", (f"{data}/bases",), f"{data}/state/bases.json"),
+    ]
+    for suite in suites:
+        found.append(Stage("runs", (f"{results}/{suite}",), f"{data}/state/runs-{suite}.json"))
+        found.append(Stage("report", (f"{reports}/{suite}",), f"{data}/state/report-{suite}.json"))
+    return found
+
+
+def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "results", reports: str = "reports") -> None:
+    """For the Snakefile: restore now, save when the workflow ends. Does nothing in the processes of single jobs.
+
+    Saving waits for the end of the process rather than for ``onsuccess`` and ``onerror``, because Snakemake calls
+    neither when there is nothing to be done.
+
+    Parameters
+    ----------
+    workflow
+        The global of that name in a Snakefile.
+    suite
+        The suite's name; `data`, `results` and `reports` are the folders of the parameters' section ``paths``.
+
+    Raises
+    ------
+    ValueError
+        With ``--touch``, which declares outputs made by parameters they were not made with, and with a Snakemake whose
+        records cannot be read.
+    """
+    if not metadata.is_main(workflow):
+        return
+    metadata.check_backend(workflow)
+    if {"--touch", "-t"} & set(sys.argv[1:]):
+        raise ValueError("--touch: would record old outputs under today's parameters; leave it out")
+    root = Path.cwd()
+    workflows.enter(root, local=metadata.is_local(workflow))
+    paths = {"data": data, "results": results, "reports": reports}
+    restore(stages(suites_here(root, suite, **paths), **paths), root=root)
+    running = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
+    required = [stage for stage in stages([suite], **paths) if stage.name == running]
+
+    def at_end() -> None:
+        if not metadata.has_run(workflow):
+            return
+        try:
+            kept = stages(suites_here(root, suite, **paths), **paths)
+            save(kept, root=root, required=required)
+        except Exception as error:
+            # Raised any further it would be printed and forgotten; DVC goes by the exit status.
+            if not isinstance(error, OSError):
+                traceback.print_exc()
+            say(f"what was made could not be recorded ({error}); run the same command again")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+        _warn_of_overrides(metadata.overrides(workflow), root)
+
+    atexit.register(at_end)
+
+
+def suites_here(
+    root: Path, suite: str, *, data: str = "data", results: str = "results", reports: str = "reports"
+) -> list[str]:
+    """This suite and all others that have anything here: they share data, whose times must stay in step with theirs."""
+    found = {suite}
+    for folder in (root / results, root / reports):
+        if folder.is_dir():
+            found |= {path.name for path in folder.iterdir() if path.is_dir() and path.name != PUBLISHED}
+    for path in (root / data / "state").glob("r*-*.json"):
+        found.add(path.stem.partition("-")[2])
+    return sorted(found)
+
+
+def _warn_of_overrides(given: list[str], root: Path) -> None:
+    given = [text for text in given if not text.startswith("suite=") and Path(text).name != "params.yaml"]
+    if given and (root / ".dvc").is_dir():
+        say(f"made with settings that params.yaml does not have ({', '.join(given)}): `make dvc-commit` refuses these")
