@@ -72,13 +72,13 @@ publish: ## Replace reports/published/SUITE, which git keeps, by reports/SUITE: 
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
 	$(BIN)/python -m frod.pipeline.commit
 
-dag: $(VENV)/workflow.installed ## Write docs/dag.mmd anew: the rules as a Mermaid diagram, which GitHub draws
+dag: $(VENV)/workflow.installed ## Write docs/dag.mmd again: the rules as a Mermaid diagram, which GitHub draws
 	PYTHONHASHSEED=0 $(BIN)/snakemake --rulegraph mermaid-js --quiet all --forceall > docs/dag.mmd
 
-schema: $(VENV)/workflow.installed ## Write workflow/schemas anew
+schema: $(VENV)/workflow.installed ## Write workflow/schemas again
 	$(BIN)/frod schema
 
-ship: $(VENV)/workflow.installed ## Train the backbones that the package ships anew, by their recipes
+ship: $(VENV)/workflow.installed ## Train the backbones that the package ships again, by their recipes
 	$(BIN)/frod ship
 
 clean: ## Remove data, results, reports and logs; not reports/published, the environment or the cache

@@ -61,7 +61,7 @@ class Goal:
         if self.kind == "category":
             return "peak GiB of one category's basis"
         if self.kind == "input":
-            return f"input, {self.what} / made anew"
+            return f"input, {self.what} / made again"
         if self.kind == "basis":
             way, _, unit = self.what.partition(" ")
             way = "cold, float32" if way == "float32" else way

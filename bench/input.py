@@ -1,8 +1,8 @@
-"""Examples per second of the input alone, prepared once against made anew in each epoch: `python -m bench.input`.
+"""Examples per second of the input alone, prepared once against made again in each epoch: `python -m bench.input`.
 
 prepared: batches of shuffled examples from this project's arrays (uint8 pixels or int32 tokens, mapped into memory and
 in the page cache, as in every epoch but the first), normalised to float32. uint8: the pixels as they are, which is all
-that is read and copied for a GPU. anew: what a training script does that keeps no arrays, on the same examples: decode
+that is read and copied for a GPU. again: what a training script does that keeps no arrays, on the same examples: decode
 the file, convert to RGB, then transformers' image processor (resize, crop, normalise), in torchvision and in PIL; or
 the tokenizer, batch by batch. The files lie in memory already. One process, one thread. The ways take turns pass by
 pass; ratios are taken round by round, then the median. Writes input-KEY.json.
@@ -37,9 +37,9 @@ FACTS = {  # CLIP's
 LABELS = {
     "prepared": "prepared",
     "uint8": "prepared, uint8 for a GPU",
-    "torchvision": "decoded anew, torchvision",
-    "pil": "decoded anew, PIL",
-    "tokenizer": "tokenised anew",
+    "torchvision": "decoded again, torchvision",
+    "pil": "decoded again, PIL",
+    "tokenizer": "tokenised again",
 }
 OURS = ("prepared", "uint8")
 MAX_LENGTH = 128

@@ -195,7 +195,7 @@ def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:
 
 
 def create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
-    """Build the model that timm's config.json names, its weights drawn anew."""
+    """Build the model that timm's config.json names, its weights drawn again."""
     import timm
 
     config = json.loads((directory / "config.json").read_text("utf-8"))

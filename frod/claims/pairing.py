@@ -37,7 +37,7 @@ def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Pa
     Parameters
     ----------
     log : bool
-        Of the logarithms, for ratios; a value of nought then counts as undefined.
+        Of the logarithms, for ratios; a value of zero then counts as undefined.
     """
     groups: dict[Pair, dict[int, float]] = {}
     lost: list[tuple[Pair, int]] = []

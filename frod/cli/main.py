@@ -1,6 +1,6 @@
 """The command line `frod`: which commands there are, and how an error ends.
 
-Not in frod/cli: that package is loaded with each command, so that its text is part of every stage's code hash.
+No stage imports this file: what a stage loads is part of its code hash.
 """
 
 from __future__ import annotations

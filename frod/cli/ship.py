@@ -1,4 +1,4 @@
-"""`frod ship`: train the backbones that the package ships anew, by the recipes in the registry."""
+"""`frod ship`: train the backbones that the package ships again, by the recipes in the registry."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Training(StrictModel):
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest norm of the gradient; null: no clipping."""
     group_by_length: bool = True
-    """Texts of like length in one batch, drawn anew each epoch: little padding. Without effect on images."""
+    """Texts of like length in one batch, drawn again each epoch: little padding. Without effect on images."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
     max_train: Count | None = None

@@ -60,7 +60,7 @@ class Overall:
 
     @property
     def p(self) -> float:
-        """Of the two-sided t test that the mean is nought; nan where there is no interval."""
+        """Of the two-sided t test that the mean is zero; nan where there is no interval."""
         return difference_p(self.deciding.each)
 
     def above(self, bound: float) -> bool:
@@ -104,7 +104,7 @@ def overall(
 
 
 def difference_p(differences: Sequence[float]) -> float:
-    """P value of the two-sided t test that the mean is nought; nan for one value, or values without spread."""
+    """P value of the two-sided t test that the mean is zero; nan for one value, or values without spread."""
     return _t_test(differences, 0.0, "two-sided")
 
 

@@ -26,7 +26,7 @@ class Rank:
     stable: float
     """Squared Frobenius norm over the squared largest singular value."""
     size: float
-    """Frobenius norm over that of W; nan where W is nought."""
+    """Frobenius norm over that of W; nan where W is zero."""
 
 
 def ranks(singular_values: ArrayLike, *, shape: tuple[int, int], weight_norm: float) -> Rank:

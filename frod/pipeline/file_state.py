@@ -63,7 +63,7 @@ def read_backup(path: Path) -> dict[str, Entry]:
     Raises
     ------
     ValueError
-        If the file is no backup. It decides what is made anew, so it is not passed over.
+        If the file is no backup. It decides what is made again, so it is not passed over.
     """
     try:
         return _unpack(json.loads(path.read_text(encoding="utf-8")))

@@ -25,7 +25,7 @@ FIELDS = (
 )  # fmt: skip
 
 # Stands as the only parameter of an output whose making is unknown: Snakemake then finds the parameters changed, makes
-# the output anew, and shows this text as the reason.
+# the output again, and shows this text as the reason.
 UNKNOWN = "not made here: "
 
 
@@ -116,7 +116,7 @@ def modification_time(path: str) -> float:
 def set_modification_time(path: str, time: float) -> float:
     """Set the time by which Snakemake judges `path` and return it as the file system keeps it.
 
-    Only the owner may; others' files keep their times, which may make more anew than is needed, but never less.
+    Only the owner may; others' files keep their times, which may make more again than is needed, but never less.
     """
     with contextlib.suppress(PermissionError):
         if os.path.isdir(path) and not os.path.islink(path):

@@ -9,7 +9,7 @@ When a workflow starts, `restore` looks at every output. One that Snakemake made
 left alone. Has anything else changed, all outputs are judged by content:
 
 - content that the backup knows: the backup's record is the true one;
-- content made from inputs other than those there now, or of unknown making: Snakemake is told to make it anew.
+- content made from inputs other than those there now, or of unknown making: Snakemake is told to make it again.
 
 All outputs then get one time, so that only content decides. When a workflow ends, `save` writes the backups. What was
 found is kept in a file state in ``.snakemake``: files are hashed once, and an unchanged state costs a look at times.

@@ -2,7 +2,7 @@
 
 An entry is a directory under its key, the hash of everything it was made from, with a manifest of the sha256 of its
 files. The cache saves time and decides nothing: an entry whose content is not the one in its manifest is reported,
-removed and made anew, and a cache that cannot be written is reported and done without.
+removed and made again, and a cache that cannot be written is reported and done without.
 
 Files are copied (as a reflink where the file system has them), never linked: whoever changes a result by accident must
 not change the cache with it.

@@ -85,7 +85,7 @@ def originals(plain: nn.Module, targets: Targets, checkpoint: Path) -> dict[str,
     Returns
     -------
     dict of str to dict of str to Stored
-        Category -> name of the layer -> its weight in the files, read anew at each use.
+        Category -> name of the layer -> its weight in the files, read again at each use.
     """
     found = find(plain, targets)
     stored = bind({name: target for layers in found.values() for name, target in layers.items()}, checkpoint)

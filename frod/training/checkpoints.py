@@ -34,7 +34,7 @@ def load(path: Path, fingerprint: str, processes: Processes) -> dict[str, Any] |
     """Read a checkpoint and restore this process's generators.
 
     Returns None, and says why on stderr, where there is none that fits: it is of other parameters, inputs or code
-    (`fingerprint`), or damaged. Then the run starts anew.
+    (`fingerprint`), or damaged. Then the run starts again.
     """
     if not path.exists():
         return None
@@ -44,7 +44,7 @@ def load(path: Path, fingerprint: str, processes: Processes) -> dict[str, Any] |
                 raise ValueError(f"{part} does not fit its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["fingerprint"]
-    except Exception as error:  # damage leads the libraries to errors of many kinds, and to start anew is always right
+    except Exception as error:  # damage leads the libraries to errors of many kinds, and to start again is always right
         print(f"{path}: damaged checkpoint, starting anew ({error})", file=sys.stderr)
         return None
     if found != fingerprint:

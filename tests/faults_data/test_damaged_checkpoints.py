@@ -1,4 +1,4 @@
-"""A damaged checkpoint is never gone on from: wherever it was cut or altered, the training starts anew and says so.
+"""A damaged checkpoint is never gone on from: wherever it was cut or altered, the training starts again and says so.
 
 torch.load reads an altered number without a word; a training that went on from it would end in another result.
 """

@@ -130,7 +130,7 @@ def test_merged_weights_are_peft_s(minilm):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_at_the_start_peft_is_off_in_half_precision_and_we_are_not(minilm, tokens, dtype):
-    # Why the residual form is worth having: U (diag(lambda) + S) V^T rounds W anew.
+    # Why the residual form is worth having: U (diag(lambda) + S) V^T rounds W again.
     import peft
 
     model = copy.deepcopy(minilm).to(dtype)

@@ -73,7 +73,7 @@ def relabel(folder, split, column="label"):
 
 
 def seal(project, folder):
-    """Make metrics, record, table, report of a run's altered files anew, as a forger would."""
+    """Make metrics, record, table, report of a run's altered files again, as a forger would."""
     manifest = json.loads((project / TASK / "manifest.json").read_text())
     write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest))
     change(folder / "record.json", lambda record: record["outputs"].update(hashes(project, record["outputs"])))

@@ -157,7 +157,7 @@ def test_a_store_that_cannot_be_had_is_said_and_not_made(project, tmp_path, monk
 
 
 def recoded(project, **code):
-    """All runs' code as stated, and what is made from the records made anew."""
+    """All runs' code as stated, and what is made from the records made again."""
     folders = sorted((project / RESULTS).glob("*/seed-*"))
     for folder in folders:
         change(folder / "record.json", lambda record: record["code"].update(code))
@@ -294,7 +294,7 @@ def test_a_suite_that_the_lock_does_not_list_is_not_checked_by_dvc(project):
 
 
 def test_predictions_are_read_as_written(project):
-    """The alterations above are of files that pandas wrote anew: written anew without one they are what they were."""
+    """The alterations above are of files that pandas wrote again: written again without one they are what they were."""
     path = project / RUN / "predictions.parquet"
     before = path.read_bytes()
     with kept(project, RUN):

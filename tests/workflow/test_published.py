@@ -1,6 +1,6 @@
 """The published smoke report is whole, a part of its runs comes out the same once more, and publishing is a copy.
 
-The part that is run anew, in a fresh copy of the repository with an empty cache: FRoD and full fine-tuning on the
+The part that is run again, in a fresh copy of the repository with an empty cache: FRoD and full fine-tuning on the
 digits, seed 0, with all that they need: the shipped weights, the prepared task, the shared basis, three trials of
 learning rates for each.
 """

@@ -102,7 +102,7 @@ def test_trainings_of_one_task_and_method_share_a_gpu_as_many_as_there_are_slots
 
 
 def test_where_it_runs_does_not_make_a_finished_run_stale(finished):
-    """The report shows the settings, and is made anew in seconds."""
+    """The report shows the settings, and is made again in seconds."""
     edits = {"gpu_slots: 1": "gpu_slots: 3", "mem_mb: 4000": "mem_mb: 8000", "  gpu: 0": "  gpu: 2"}
     edits |= {"processes: 1": "processes: 2", "sharded: false": "sharded: true", "gres: gpu ": "gres: gpu:a100 "}
     for old, new in edits.items():

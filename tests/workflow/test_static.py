@@ -25,12 +25,12 @@ def test_lint(clone):
 
 @pytest.mark.parametrize(("name", "text"), schemas().items())
 def test_the_schemas_are_those_of_the_code(name, text):
-    """`make schema` writes them anew."""
+    """`make schema` writes them again."""
     assert (ROOT / "workflow" / "schemas" / name).read_text() == text
 
 
 def test_the_drawing_shows_the_rules_as_they_are(clone, monkeypatch):
-    """`make dag` writes it anew."""
+    """`make dag` writes it again."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")  # the order of the arrows is that of a set
     graph = snakemake(clone, "--rulegraph", "mermaid-js", "--quiet", "all", "--forceall")
     assert graph.stdout == (ROOT / "docs" / "dag.mmd").read_text()

@@ -1,7 +1,7 @@
 """The two micro backbones, trained once and shipped, so that nobody has to train them before anything else begins.
 
 NAME/ is the folder that `frod backbone --train` wrote. NAME.json beside it has the recipe, which is what `--spec` was,
-and the machine. `frod ship` makes both anew. A package of its own, so that weights are code to no other stage.
+and the machine. `frod ship` makes both again. A package of its own, so that weights are code to no other stage.
 """
 
 from __future__ import annotations

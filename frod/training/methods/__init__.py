@@ -1,6 +1,6 @@
 """Ways of fine-tuning: full_ft, linear_probe, frod, and any method of peft by its configuration class.
 
-Each module has `apply(model, tuner, *, targets, head, basis, seed)`, which marks in place what is trained, and
+Each module has `apply(model, adapter, *, targets, head, basis, seed)`, which marks in place what is trained, and
 `groups(model, rates, head, weight_decay)`, the optimiser's parameter groups, each with a name and a rate.
 """
 

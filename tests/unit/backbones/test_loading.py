@@ -204,7 +204,7 @@ def test_a_tied_language_model_serves_as_well(tmp_path):
 
 
 def test_a_body_without_its_pooler_is_refused(tmp_path):
-    """BERT's classifier reads the pooler; drawn anew and frozen it would be noise."""
+    """BERT's classifier reads the pooler; drawn again and frozen it would be noise."""
     from transformers import BertConfig
 
     from frod.backbones.registry import BackboneSpec

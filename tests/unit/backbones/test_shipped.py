@@ -44,7 +44,7 @@ def machine():
 
 @BOTH
 def test_the_workflow_asks_for_the_shipped_recipe_and_another_one_is_trained(name):
-    """`make ship` writes recipes and weights anew where the registry's entry has changed."""
+    """`make ship` writes recipes and weights again where the registry's entry has changed."""
     _, models, tasks = load_workflow(check_file(ROOT / "params.yaml"), ROOT)
     spec = json.loads(json.dumps(spec_of_backbone(name, models, tasks, 0)))
     assert shipped.find(spec) == shipped.FOLDER / name

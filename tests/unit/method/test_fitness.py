@@ -43,7 +43,7 @@ def attach(model):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("kind", COMPUTED)
 def test_a_computed_weight_is_refused(kind):
-    """Merging would write to what the next forward computes anew."""
+    """Merging would write to what the next forward computes again."""
     model = Blocks()
     COMPUTED[kind](model.blocks[1]["a"])
     with pytest.raises(ValueError, match=r"the weight of 'blocks\.1\.a' is no parameter, .* leave the layer out"):

@@ -359,7 +359,7 @@ def test_8_bit_scales_and_numbers_follow_the_layer(training):
     for forwards in (0, 1):
         for _ in range(forwards):
             expected = model.train(training)(x)
-        model._apply(torch.clone)  # as a move: every tensor is made anew
+        model._apply(torch.clone)  # as a move: every tensor is made again
         base = model.blocks[0]["tall"].base
         numbers = [holder.CB for holder in (base.weight, base.state) if holder.CB is not None]
         assert numbers and all(tensor.data_ptr() == base.weight.data_ptr() for tensor in numbers)

@@ -212,7 +212,7 @@ def test_of_a_layer_without_an_adapter_in_use_it_is_the_frozen_weight():
 
 
 def test_writing_to_it_is_refused():
-    """Nothing would come of it: the weight is computed anew."""
+    """Nothing would come of it: the weight is computed again."""
     layer, _, _ = adapted("square")
     with torch.no_grad(), pytest.raises(ValueError, match="writes to the weight of an adapted layer"):
         layer.weight.mul_(2)

@@ -66,7 +66,7 @@ class Place:
         return outputs.restore(self.stages(), root=self.root)
 
     def params(self, path: str) -> str:
-        """Parameters by Snakemake's record; "unknown" where it is told to make the output anew."""
+        """Parameters by Snakemake's record; "unknown" where it is told to make the output again."""
         record = self.records.read(path)
         if record is None:
             return "none"

@@ -113,7 +113,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(html):
 
 
 def test_the_opening_states_the_computed_difference(results, html):
-    """Computed here anew, from the summary, with pandas."""
+    """Computed here again, from the summary, with pandas."""
     wide = results.summary.pivot_table(index=["task", "seed"], columns="method", values="test")
     mean = (wide["frod"] - wide["full_ft"]).groupby("task").mean().mean()
     text = "".join(read(html).words)

@@ -97,7 +97,7 @@ def test_all_processes_see_the_divergence_of_one(folder, strategy):
     out = folder / f"{strategy}-diverging"
     said = [(out / f"said-{rank}.txt").read_text() for rank in range(2)]
     assert said[0] == said[1]
-    assert said[0].startswith("step 3 of 21: loss nan")
+    assert said[0].startswith("diverged: step 3 of 21: loss nan")
     history, predictions = tables(out)
     assert len(history) == 3
     assert len(predictions) == 0
