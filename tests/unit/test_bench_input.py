@@ -66,4 +66,4 @@ def test_the_table_says_how_far_a_step_is_from_starving():
     step = {"setting": settings.CLIP_CPU.record(), "methods": {"full_ft": {"median": 6.4}}}
     lines = bench_input.lines(record, [step])
     assert lines[-1] == "Full fine-tuning takes 10.0 examples/s, prepared arrays give 128 times that."
-    assert any("decoded anew, PIL" in line and "10.0× (5.0–20.0)" in line for line in lines)
+    assert any("decoded again, PIL" in line and "10.0× (5.0–20.0)" in line for line in lines)
