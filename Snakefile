@@ -6,8 +6,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.pipeline.load import check_file
 from frod.pipeline import metadata
+from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
 
 min_version("9.27")

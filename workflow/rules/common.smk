@@ -7,13 +7,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod import numerics
-from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline import local_inputs, state
+from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
+from frod.pipeline.warm.imports import STAGES
 from frod.provenance import sources
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
-from frod.pipeline.warm.imports import STAGES
 
 try:
     WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir))

@@ -18,7 +18,7 @@ rule backbone:
             spec_of_backbone(wildcards.backbone, BACKBONES, TASKS, WORKFLOW.params.split.seed)
         ),
         out=subpath(output.source, parent=True),
-        own=lambda wildcards: own_files.state(own_paths(BACKBONES[wildcards.backbone], TASKS)),
+        own=lambda wildcards: local_inputs.state(own_paths(BACKBONES[wildcards.backbone], TASKS)),
         numerics=NUMERICS,
         code=CODE["backbone"],
     message:
@@ -47,7 +47,7 @@ rule task:
         out=subpath(output.manifest, parent=True),
         seed=WORKFLOW.params.split.seed,
         protocol=PROTOCOL,
-        own=lambda wildcards: own_files.state(own_paths(TASKS[wildcards.task], TASKS)),
+        own=lambda wildcards: local_inputs.state(own_paths(TASKS[wildcards.task], TASKS)),
         numerics=NUMERICS,
         code=CODE["task"],
     message:
