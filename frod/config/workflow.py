@@ -29,7 +29,7 @@ class Run(StrictModel):
     protocol: Protocol
     adapter: Method
     matched: Method | None
-    """The method whose size the tuner's is matched to."""
+    """The method whose size the adapter's is matched to."""
     rates: Rates | None
     """Null: those that the trials chose."""
     targets: list[str] | None

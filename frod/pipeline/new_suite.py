@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from frod import files, plain
+from frod import files
+from frod.config import safe_yaml
 from frod.pipeline.inspect_data import Found
 
 METHODS = ("full_ft", "frod")
@@ -42,11 +43,11 @@ def text(name: str, found: Found, *, model: str | None, sample: bool, suites: Pa
     import jinja2
 
     model = model or MODELS[found.kind]
-    environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    loader = jinja2.PackageLoader("frod.pipeline", ".")
+    environment = jinja2.Environment(loader=loader, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     environment.filters["flow"] = _flow
-    template = Path(__file__).with_name("new_suite.yaml.j2").read_text(encoding="utf-8")
     what = ", ".join(f"{rows:,} of {split}" for split, rows in found.rows.items())
-    return environment.from_string(template).render(
+    return environment.get_template("new_suite.yaml.j2").render(
         name=name,
         found=found,
         model=model,
@@ -92,7 +93,7 @@ def write_sample(folder: Path, kind: str) -> Path:
 def _rates(model: str, suites: Path) -> dict[str, list[dict[str, float]]]:
     """Return the grids of the first suite that has them for this model."""
     for file in sorted(suites.glob("*.yaml")):
-        for experiment in plain.read(file).get("experiments", []):
+        for experiment in safe_yaml.read(file).get("experiments", []):
             grid = experiment.get("grid", {})
             if experiment.get("backbone") == model and set(METHODS) <= set(grid):
                 return {method: grid[method] for method in METHODS}

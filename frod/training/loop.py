@@ -39,9 +39,9 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        As the tuner left it; moved to the accelerator's device. Sharded already where `processes` are.
+        As the method left it; moved to the accelerator's device. Sharded already where `processes` are.
     groups : list of dict
-        The tuner's parameter groups, each with `name`, `lr`, `weight_decay` and `params`.
+        The method's parameter groups, each with `name`, `lr`, `weight_decay` and `params`.
     data : frod.tasks.arrays.Split
         Training split.
     chosen : ndarray of shape (train_examples,)

@@ -11,7 +11,7 @@ import time
 import pytest
 from checkouts import ToyProject
 
-from frod.pipeline.file_state import Ledger
+from frod.pipeline.file_state import FileState
 
 YEAR = 365 * 24 * 3600.0
 TRAIN = [f"results/smoke/digits/vit/frod/seed-{seed}/adapter.bin" for seed in (0, 1)]
@@ -23,8 +23,8 @@ def ahead(tmp_path):
     """A project that was made, and its workflow ended, while the clock was a year ahead."""
     project = ToyProject.create(tmp_path / "project")
     project.run("snakemake")
-    ledger = Ledger.read(project.root)
-    outputs = {path: ledger.signature(path) for path in ledger.ends}
+    file_state = FileState.read(project.root)
+    outputs = {path: file_state.signature(path) for path in file_state.ends}
     for folder in ("data", "results", "reports", ".snakemake/metadata"):
         for path in (project.root / folder).rglob("*"):
             if path.parent.name == "metadata":
@@ -34,8 +34,8 @@ def ahead(tmp_path):
             moment = path.stat().st_mtime_ns + int(YEAR) * 10**9
             os.utime(path, ns=(moment, moment))
     for path, signature in outputs.items():
-        ledger.settle(path, ledger.entries.get(path), end=ledger.ends[path] + YEAR, before=signature)
-    ledger.write()
+        file_state.settle(path, file_state.entries.get(path), end=file_state.ends[path] + YEAR, before=signature)
+    file_state.write()
     return project
 
 

@@ -35,6 +35,7 @@ def folder(tmp_path):
             "spec": {"rates": {"lr": 0.1}},
             "budget": {"steps": 2},
             "tuning": None,
+            "undefined": None,
             "code": {"hash": "c0de", "git_commit": None},
             "parameters": {"trainable": {"adapter": 3, "head": 2, "total": 5}, "base": 100},
             "resources": {"wall_seconds": 1.0},
@@ -43,7 +44,7 @@ def folder(tmp_path):
             "finished": "2024-01-31T12:00:02+00:00",
         }
         write_json(run / "record.json", record)
-        write_json(run / "metrics.json", {"metrics": {"test": {"accuracy": 0.75}}})
+        write_json(run / "metrics.json", {"metrics": {"test": {"accuracy": 0.75}}, "undefined": None})
         history = {"step": [1, 2], "seconds": [0.5, 1.0], "loss": [2.0, 1.0]}
         pd.DataFrame(history).to_parquet(run / "history.parquet")
     return tmp_path

@@ -114,7 +114,7 @@ RUN_ID = "(select run_uuid from tags where key = 'frod.run' and value = ?)"
             f"update latest_metrics set value = value + 0.01 where key = 'test_accuracy' and run_uuid = {RUN_ID}",
             [f"MLflow {KEY} (run "],
         ),
-        (f"update params set value = 'x' where key = 'spec.tuner.kind' and run_uuid = {RUN_ID}", [f"MLflow {KEY} (r"]),
+        (f"update params set value = 'x' where key = 'spec.adapter.kind' and run_uuid = {RUN_ID}", [f"MLflow {KEY} ("]),
         (f"update tags set value = 'x' where key = 'frod.record' and run_uuid = {RUN_ID}", [f"MLflow {KEY} (run "]),
         (f"update runs set lifecycle_stage = 'deleted' where run_uuid = {RUN_ID}", [f"MLflow {KEY}: runs with this"]),
     ],

@@ -133,7 +133,7 @@ def test_each_training_leads_to_its_inputs_results_and_settings(crate, finished)
         known = {entities[i].get("name"): entities[i].get("sha256") for i in references(referred)}
         assert record[recorded].items() <= known.items()
     values = {entities[i]["name"]: entities[i].get("value") for i in references(action["object"])}
-    assert (values["seed"], values["rates.lr_scale"], values["tuner.sparse_rate"]) == (0, 0.01, 0.02)
+    assert (values["seed"], values["rates.lr_scale"], values["adapter.sparse_rate"]) == (0, 0.01, 0.02)
 
 
 def test_all_jobs_are_there_and_every_reference_leads_somewhere(crate, finished):

@@ -225,7 +225,7 @@ numerics.hold(1)
 run = Finished.read(Path("{RUNS}/{method}/seed-0"))
 basis = frod.Basis.load(run.basis) if run.basis else None
 model = restore.start(run.run, run.backbone, arrays.load_manifest(run.task), basis)
-restore.load_trained(model, run.path.parent / "adapter.safetensors", run.run.tuner.kind, basis)
+restore.load_trained(model, run.path.parent / "adapter.safetensors", run.run.adapter.kind, basis)
 old = pd.read_parquet(run.path.parent / "predictions.parquet").query("split == 'test'")
 split = arrays.load_split(run.task, "test")
 size = 4 * run.run.training.batch_size

@@ -41,7 +41,7 @@ class Match:
 
 
 def match(model: nn.Module, adapter: Method, like: Method, targets) -> Match:
-    """Choose the value of `tuner.size_argument` by the number of trained parameters outside the head.
+    """Choose the value of `adapter.size_argument` by the number of trained parameters outside the head.
 
     Parameters
     ----------

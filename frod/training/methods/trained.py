@@ -1,4 +1,4 @@
-"""What a model trains: marking it, grouping it for the optimiser, saving it. Shared by all tuners."""
+"""What a model trains: marking it, grouping it for the optimiser, saving it. Shared by all methods."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from frod import plain
 from frod.cli.init import init
+from frod.config import safe_yaml
 from frod.pipeline.load import load_workflow
 
 ROOT = Path(__file__).parents[3]
@@ -26,8 +26,8 @@ def project(tmp_path, monkeypatch):
 
 def written(name="mine", **options):
     init(name, **options)
-    load_workflow(plain.read(Path("params.yaml")) | {"suite": name}, Path.cwd())
-    return plain.read(Path(f"workflow/suites/{name}.yaml"))["tasks"][name]
+    load_workflow(safe_yaml.read(Path("params.yaml")) | {"suite": name}, Path.cwd())
+    return safe_yaml.read(Path(f"workflow/suites/{name}.yaml"))["tasks"][name]
 
 
 def reviews(rows=50):

@@ -369,7 +369,7 @@ def test_required_stages_exist_even_if_empty(here):
     assert not (here.root / "data/models").exists() and not (here.root / "data/state/data.json").exists()
 
 
-def test_a_lost_or_damaged_ledger_costs_only_time(here):
+def test_a_lost_or_damaged_file_state_costs_only_time(here):
     here.make_all()
     here.save()
     for content in ("{", "{}", None):
