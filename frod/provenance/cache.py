@@ -90,6 +90,8 @@ def store(key: str, out_dir: str | os.PathLike[str]) -> bool:
             _copy(source / name, temporary / CONTENT / name)
         # Hashes of the copies: should the source change meanwhile, the entry is still what its manifest says.
         contents = hashes.tree_hashes(temporary / CONTENT)
+        if contents.keys() != set(names):  # somebody empties the cache at this moment
+            raise FileNotFoundError(f"files of {temporary} were removed")
         files.write_json(temporary / MANIFEST, {"key": key, "layout": LAYOUT, "files": contents})
         temporary.chmod(0o755)
         temporary.rename(entry)

@@ -165,3 +165,23 @@ def test_location_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/invalid")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache.location() == tmp_path / "home" / ".cache" / "frod"
+
+
+def test_an_entry_whose_files_are_removed_while_it_is_stored_is_none(tmp_path, monkeypatch, capsys):
+    """As when a person empties the cache: what is left would be taken for the whole."""
+    monkeypatch.setenv("FROD_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("basis", "manifest"):
+        (out / name).write_text(name)
+    copy = cache._copy
+
+    def copy_and_lose(source, target):
+        copy(source, target)
+        if source.name == "basis":
+            target.unlink()
+
+    monkeypatch.setattr(cache, "_copy", copy_and_lose)
+    assert not cache.store("ab" * 32, out)
+    assert "were removed" in capsys.readouterr().err
+    assert not cache.fetch("ab" * 32, tmp_path / "fetched")
