@@ -3,7 +3,7 @@
     python -m bench.scale                      24 tasks x 10 methods x 5 seeds x 3 rates, and a half and a quarter of it
 
 In a clone of the last commit, whose `python -m frod` only writes the files that its rule expects; so the seconds are
-Snakemake's, ours (frod.pipeline.state) and those of starting a process. Needs the extra `workflow`.
+Snakemake's, ours (frod.pipeline.bookkeeping) and those of starting a process. Needs the extra `workflow`.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the runs read: weights, prepared arrays and bases, each held against the manifest that seals it; raw data."""
+"""What the runs read: weights, prepared arrays and bases, each held against its manifest; raw data."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:
     Parameters
     ----------
     report : Path
-        As in `frod.audit.audit`.
+        As in `frod.audit.walk`.
 
     Returns
     -------

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from frod.audit.audit import Progress
+from frod.audit.walk import Progress
 
 
 @contextmanager

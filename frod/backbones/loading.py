@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from frod.backbones.heads import belongs_to_head, head_modules, initialise
+from frod.backbones.model_head import belongs_to_head, head_modules, initialise
 from frod.backbones.registry import Architecture
 from frod.config.schema import validate
 from frod.files import verify

@@ -23,7 +23,7 @@ def audit(
     import contextlib
 
     from frod import files
-    from frod.audit import audit as walk
+    from frod.audit import walk
     from frod.audit.progress import shown
     from frod.provenance import secrets
 

@@ -25,10 +25,10 @@ def compare(
     from rich.console import Console
 
     from frod import files
-    from frod.reporting.compare import differences, reading, showing
+    from frod.reporting.compare import differences, revisions, showing
     from frod.terminal import WIDTH
 
-    found = differences.compare(reading.read(a), reading.read(b))
+    found = differences.compare(revisions.read(a), revisions.read(b))
     if json is not None:
         files.write_json(json, found.as_dict())
     if markdown:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from frod.cost import Jobs
+    from frod.training.estimate import Jobs
 
 GIB = 2**30
 ASSUMED = (
@@ -35,11 +35,12 @@ def cost(
 
     from rich.console import Console
 
-    from frod import cost, files
+    from frod import files
     from frod.backbones import registry
     from frod.config import safe_yaml
     from frod.pipeline.load import load_workflow
     from frod.terminal import WIDTH, table
+    from frod.training import estimate
 
     if device not in ("cpu", "cuda"):
         raise ValueError(f"--device {device}: should be cpu or cuda")
@@ -50,14 +51,15 @@ def cost(
     workflow, backbones, tasks = load_workflow(given, root)
     folder = root / workflow.params.paths.data / "models"
     models = {
-        name: cost.Skeleton(name, backbones[name], folder, workflow.targets_of(name)) for name in workflow.backbones()
+        name: estimate.Skeleton(name, backbones[name], folder, workflow.targets_of(name))
+        for name in workflow.backbones()
     }
     if tflops is None:
-        speed, where = cost.measured_speed(root / "bench" / "results", device, registry.load())
+        speed, where = estimate.measured_speed(root / "bench" / "results", device, registry.load())
         said = f"Speed measured: {where}"
     else:
         speed, said = tflops * 1e12 / 2, f"Speed assumed, not measured: {tflops:g} Tflop/s sustained"
-    found = list(cost.estimate(workflow, models, tasks, speed=speed, device=device))
+    found = list(estimate.estimate(workflow, models, tasks, speed=speed, device=device))
     columns = ("backbone", "method", "runs", "trials", "trained", "hours", "longest", "GiB memory", "GiB disk")
     rows = [
         [*row, *_cells([jobs for jobs in found if (jobs.backbone, jobs.method) == row])]
@@ -68,12 +70,12 @@ def cost(
     console = Console(width=WIDTH, highlight=False)
     title = f"Suite {workflow.name} on {device}: an estimate"
     console.print(table(columns, rows, left=("backbone", "method"), title=title))
-    disk = cost.stored(workflow, models, tasks)
+    disk = estimate.stored(workflow, models, tasks)
     for name, full in (("runs of full_ft, which keep all weights", True), ("other runs", False)):
         disk[name] = sum(jobs.count * jobs.disk_bytes for jobs in found if (jobs.method == "full_ft") == full)
     parts = ", ".join(f"{name} {_figure(size / GIB)}" for name, size in disk.items())
     console.print(f"Disk, GiB: {_figure(sum(disk.values()) / GIB)} in all; {parts}.", markup=False)
-    texts = ", ".join(f"{count} of {kind}" for kind, count in cost.TOKENS.items())
+    texts = ", ".join(f"{count} of {kind}" for kind, count in estimate.TOKENS.items())
     console.print(f"{said}. {ASSUMED.format(texts=texts)}", markup=False)
     if json is not None:
         files.write_json(json, {"suite": workflow.name, "device": device, "jobs": [asdict(jobs) for jobs in found]})

@@ -28,7 +28,7 @@ def plan(
 
     from frod import backbones
     from frod.method.plan import check, plan_model
-    from frod.reporting.terminal import plan_table
+    from frod.reporting.terminal_summary import plan_table
     from frod.terminal import WIDTH
 
     for name, value, known in (("device", device, ("cpu", "cuda")), ("dtype", dtype, tuple(ITEMSIZE))):

@@ -34,7 +34,7 @@ def replay(
     from rich.console import Console
 
     from frod import numerics
-    from frod.runs.run import Finished
+    from frod.runs.finished_run import Finished
     from frod.terminal import WIDTH
 
     finished = Finished.read(run)
@@ -65,7 +65,7 @@ def replay(
         print(f"note: {note}", flush=True)
     with _folder(keep if team.is_main else None) as folder:
         checkpoint, test = folder / "checkpoint.pt", not finished.is_trial
-        model, outcome = job.carry_out(checkpoint, float("inf"), threads, test=test, processes=team)
+        model, outcome = job.train(checkpoint, float("inf"), threads, test=test, processes=team)
         was, now = finished.facts["undefined"], outcome.undefined
         if not finished.is_trial and (was is None) != (now is None):
             told = [message or "ended" for message in (was, now)]

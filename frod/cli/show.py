@@ -16,7 +16,7 @@ def show(
 
     from frod.evaluation.summary import KEY
     from frod.provenance import artefacts
-    from frod.reporting.terminal import summary_table
+    from frod.reporting.terminal_summary import summary_table
     from frod.terminal import WIDTH
 
     Console(width=WIDTH).print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))

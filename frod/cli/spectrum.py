@@ -19,7 +19,7 @@ def spectrum(
 
     from frod import files, numerics
     from frod.runs import spectrum as stage
-    from frod.runs.run import Finished
+    from frod.runs.finished_run import Finished
 
     numerics.hold(threads)
     rows = list(stage.of_runs([Finished.read(folder) for folder in run]))

@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(
@@ -58,7 +55,7 @@ def train(
     from frod.training.processes import Processes
 
     team = Processes.join(sharded=sharded)
-    model, outcome = job.carry_out(out / "checkpoint.pt", checkpoint_seconds, threads, test=True, processes=team)
+    model, outcome = job.train(out / "checkpoint.pt", checkpoint_seconds, threads, test=True, processes=team)
     trained.save(model, out / "adapter.safetensors", run.adapter.kind)
     if not team.is_main:
         return

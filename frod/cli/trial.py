@@ -39,7 +39,7 @@ def trial(
     from frod.training.processes import Processes
 
     team = Processes.join(sharded=sharded)
-    _, outcome = job.carry_out(checkpoint, checkpoint_seconds, threads, test=False, processes=team)
+    _, outcome = job.train(checkpoint, checkpoint_seconds, threads, test=False, processes=team)
     if not team.is_main:
         return
     column = next(name for name in outcome.history if name.startswith("validation_"))

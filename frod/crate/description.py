@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frod.config import Workflow
-from frod.crate import graph, sources
+from frod.crate import graph, origins
 from frod.crate.jobs import RULES, Job
 from frod.crate.payload import Known, suite_files
 from frod.provenance import code
@@ -72,7 +72,7 @@ class Description:
             root["author"] = person
 
     def _licence(self, name: str) -> Any:
-        value, entity = sources.licence(name)
+        value, entity = origins.licence(name)
         return value if entity is None else self._graph.entity(entity["@id"], entity)
 
     def _files(self, known: Mapping[str, Known]) -> None:
@@ -94,7 +94,7 @@ class Description:
                     revisions["task", content["task"]] = content["source"]["revision"]
         for kind, name in dict.fromkeys(pair for job in self._jobs for pair in job.sources):
             spec = specs[kind][name]
-            identifier, about = sources.source(kind, name, spec, revisions.get((kind, name)))
+            identifier, about = origins.source(kind, name, spec, revisions.get((kind, name)))
             self._licence(spec.licence)
             self._references[f"{kind}:{name}"] = self._graph.entity(identifier, about)
 
@@ -151,7 +151,7 @@ class Description:
                     if file.endswith(name)
                 ],
                 "softwareRequirements": [
-                    self._graph.entity(identifier, of) for identifier, of in sources.packages(self._records).items()
+                    self._graph.entity(identifier, of) for identifier, of in origins.packages(self._records).items()
                 ],
             },
         )

@@ -1,7 +1,7 @@
 """Adapters to and from peft (`peft.FrodConfig`, of version 0.20 on), as the checkpoints of its `save_pretrained`.
 
 Reading needs no peft. Writing does: U is not in a checkpoint, so what is written has to fit the U that peft will
-compute (see `frod.peft.basis`), and only its own routine tells which.
+compute (see `frod.peft.shared_basis`), and only its own routine tells which.
 """
 
 import os
@@ -20,16 +20,6 @@ from frod.method.identity import describe, model_hash, weight_of
 from frod.method.state import changed_buffers, get_adapter, head_tensors
 from frod.method.targets import Target, canonical_names, in_features, is_conv1d
 from frod.method.wrappers import is_distributed, unwrapped
-from frod.peft.basis import (
-    PeftCategory,
-    common_rate,
-    decompose,
-    describes,
-    entries,
-    factors,
-    inverse_transposed,
-)
-from frod.peft.checkpoint import OF_CATEGORY, OF_MODEL, PeftCheckpoint, read, write
 from frod.peft.layers import (
     adapted_layers,
     category_of_name,
@@ -38,6 +28,16 @@ from frod.peft.layers import (
     modules_named,
     target_of,
     targets_for,
+)
+from frod.peft.save_pretrained import OF_CATEGORY, OF_MODEL, PeftCheckpoint, read, write
+from frod.peft.shared_basis import (
+    PeftCategory,
+    common_rate,
+    decompose,
+    describes,
+    entries,
+    factors,
+    inverse_transposed,
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.tasks import folders, tables
-from frod.tasks.files import FORMS
+from frod.tasks.split_files import FORMS
 
 if TYPE_CHECKING:
     import pandas as pd

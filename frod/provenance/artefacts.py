@@ -19,7 +19,7 @@ DIGEST = "digest"
 REMEDY = "delete it and run again"
 
 
-def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return a manifest with the digest of itself in it."""
     return {**manifest, DIGEST: digest(manifest)}
 

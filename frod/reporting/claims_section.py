@@ -8,7 +8,7 @@ from typing import Any
 from frod.evaluation import formatting as show
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import run_page
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 from frod.reporting.verdicts import in_words, same_budget
 
 _MARKS = {"supported": "✓", "not_supported": "✗", "cannot_be_tested": "?"}

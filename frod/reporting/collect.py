@@ -18,7 +18,7 @@ from frod.provenance import artefacts, code, records, secrets
 from frod.provenance.run_keys import RunKey
 from frod.reporting import page
 from frod.reporting.naming import looks, method_order
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 LAYOUT = 1
 FILE = "report.json"

@@ -9,7 +9,7 @@ from frod.provenance.run_keys import SUBJECT, pair_label
 from frod.reporting.cells import cell
 from frod.reporting.comparison import CONVENTIONS, ParameterCount, costs
 from frod.reporting.naming import run_page
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 
 def parameters(report: Report, counts: list[ParameterCount]) -> list[dict[str, Any]]:

@@ -13,21 +13,21 @@ from frod.provenance.run_keys import REFERENCE, SUBJECT
 from frod.reporting import (
     claims_section,
     cost_section,
+    data_files,
     figures,
     reference,
     results_section,
     run_pages,
     run_section,
-    tables,
     text_tables,
 )
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.figures.axes import tick_label
-from frod.reporting.figures.spectrum import FLOOR
+from frod.reporting.figures.singular_values import FLOOR
 from frod.reporting.naming import run_page
+from frod.reporting.opening import NAMED, WITHOUT, how_many, sentences
 from frod.reporting.rendering import render
-from frod.reporting.report import Report
-from frod.reporting.sentences import NAMED, WITHOUT, how_many, sentences
+from frod.reporting.report_data import Report
 
 
 def write(report: Report, out: Path) -> list[Path]:
@@ -67,9 +67,9 @@ def _contents(report: Report) -> dict[str, str]:
         "results.tex": text_tables.results_tex(report),
         "summary.md": text_tables.summary_md(report),
         "claims.json": json.dumps(report.claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        "metrics.json": tables.metrics_json(report),
-        "runs.json": tables.runs_json(report.records),
-        "curves.csv": tables.curves_csv(report.histories),
+        "metrics.json": data_files.metrics_json(report),
+        "runs.json": data_files.runs_json(report.records),
+        "curves.csv": data_files.curves_csv(report.histories),
         **{f"figures/{name}.svg": text for name, text in svg.items()},
         **run_pages.pages(report),
     }

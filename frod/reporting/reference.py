@@ -7,7 +7,7 @@ from typing import Any
 
 from frod.evaluation.formatting import DASH
 from frod.reporting.cells import Cell, cell
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 
 def known_issues() -> list[dict[str, Any]]:

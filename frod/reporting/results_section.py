@@ -13,10 +13,10 @@ from frod.evaluation.statistics import Difference, over_seeds
 from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label, stopped, word
 from frod.reporting.cells import Cell, cell
 from frod.reporting.comparison import Comparison, MethodResult
-from frod.reporting.curves import broken
 from frod.reporting.figures import names_of
 from frod.reporting.naming import metric_label, run_page
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
+from frod.reporting.thinned_curves import broken
 
 
 def tasks(report: Report) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from frod.reporting.comparison import MethodResult
 from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.rendering import render
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 from frod.reporting.run_section import trials_of
 
 UP = "../../../"

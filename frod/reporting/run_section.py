@@ -14,7 +14,7 @@ from frod.evaluation import formatting as show
 from frod.provenance.run_keys import pair_label, word
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import metric_label, run_page
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 PROTOCOLS = {
     "audited": "Audited protocol: what was chosen was chosen on validation; test was read once, after the last step.",

@@ -13,8 +13,8 @@ from frod.evaluation import formatting as show
 from frod.provenance.run_keys import REFERENCE, pair_label
 from frod.reporting.comparison import MethodResult
 from frod.reporting.naming import metric_label
-from frod.reporting.report import Report
-from frod.reporting.sentences import undefined
+from frod.reporting.opening import undefined
+from frod.reporting.report_data import Report
 from frod.reporting.verdicts import in_words, same_budget
 
 _LATEX = {character: f"\\{character}" for character in "{}&%$#_"} | {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 _WORDS = {
     "supported": "supported here",

@@ -19,9 +19,9 @@ import numpy as np
 from frod import files, numerics, terminal
 from frod.provenance.records import outputs_of
 from frod.provenance.run_keys import stopped
-from frod.runs import comparison
-from frod.runs.comparison import Compared
-from frod.runs.run import Finished
+from frod.runs import deviations
+from frod.runs.deviations import Compared
+from frod.runs.finished_run import Finished
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -129,12 +129,12 @@ def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]
     undefined = finished.facts["undefined"], outcome.undefined
     return [
         _as_recorded(finished),
-        *(comparison.exactly(f"record: {name}", finished.facts[name], getattr(outcome, name)) for name in facts),
+        *(deviations.exactly(f"record: {name}", finished.facts[name], getattr(outcome, name)) for name in facts),
         *([_divergence(*undefined)] if any(undefined) else []),
-        comparison.adapters(*adapter, lambda: _start(finished, folder)),
-        *comparison.predictions(*map(pd.read_parquet, predictions)),
-        *comparison.histories(*map(pd.read_parquet, history)),
-        *comparison.metrics(*(json.loads(path.read_text("utf-8")) for path in metrics)),
+        deviations.adapters(*adapter, lambda: _start(finished, folder)),
+        *deviations.predictions(*map(pd.read_parquet, predictions)),
+        *deviations.histories(*map(pd.read_parquet, history)),
+        *deviations.metrics(*(json.loads(path.read_text("utf-8")) for path in metrics)),
     ]
 
 
@@ -145,11 +145,11 @@ def of_trial(finished: Finished, outcome: Outcome) -> list[Compared]:
         return [_divergence(facts["undefined"], outcome.undefined)]
     column = f"validation_{facts['metric']}"
     found = [
-        comparison.exactly(f"record: {name}", facts[name], getattr(outcome, name)) for name in ("budget", "evaluations")
+        deviations.exactly(f"record: {name}", facts[name], getattr(outcome, name)) for name in ("budget", "evaluations")
     ]
     old = math.nan if facts["validation"] is None else facts["validation"]
     new = float(outcome.history[column].iloc[-1])
-    return [*found, comparison.numbers(column, np.array([old]), np.array([new]), scale=1.0)]
+    return [*found, deviations.numbers(column, np.array([old]), np.array([new]), scale=1.0)]
 
 
 def _divergence(was: str | None, now: str | None) -> Compared:

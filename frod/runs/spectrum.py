@@ -26,7 +26,7 @@ from frod.method.shards import Stored, bind
 from frod.method.targets import FusedSlice, Targets, find, get
 from frod.provenance import records
 from frod.runs import restore
-from frod.runs.run import Finished
+from frod.runs.finished_run import Finished
 from frod.tasks import arrays
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Prepared tasks on disk: arrays of fixed-size integers, mapped into memory, and a manifest that seals them."""
+"""Prepared tasks on disk: arrays of fixed-size integers, mapped into memory, and a manifest with their digests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) 
     np.save(folder / f"{split}.ids.npy", ids.astype(np.int64, copy=False))
 
 
-def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
+def write_manifest(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
     """Hash the files in `folder` and write the manifest: what was given, `splits` and its own digest. Returns it.
 
     rows : examples, by split
@@ -53,9 +53,9 @@ def seal(folder: Path, manifest: dict[str, Any], rows: dict[str, int]) -> dict[s
         split: {"rows": rows[split], "files": {n: h for n, h in hashes.items() if n.partition(".")[0] == split}}
         for split in rows
     }
-    sealed = artefacts.sealed(manifest | {"splits": splits})
-    (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-    return sealed
+    complete = artefacts.with_digest(manifest | {"splits": splits})
+    (folder / MANIFEST).write_text(json.dumps(complete, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    return complete
 
 
 def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:

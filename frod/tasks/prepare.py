@@ -1,4 +1,4 @@
-"""From a benchmark to a backbone's arrays: read, split, encode, seal."""
+"""From a benchmark to a backbone's arrays: read, split, encode, write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from frod.files import own_prefix, whole_directory
-from frod.tasks import arrays, choices, files, images, packages, sentences, splits, sums
+from frod.tasks import arrays, choices, images, packages, sentences, split_files, splits, sums
 from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows
 from frod.tasks.registry import Generator, Package, SplitSpec, TaskSpec
 
@@ -86,7 +86,7 @@ def prepare(
             }
             if task.kind != "images":
                 manifest["truncated"] = cut
-            return arrays.seal(folder, manifest, {split: len(part) for split, part in parts.items()})
+            return arrays.write_manifest(folder, manifest, {split: len(part) for split, part in parts.items()})
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def opened(
         elif isinstance(task.source, Package):
             source = packages.read(task.source)
         else:
-            source = files.read(task, wanted, mirror, Path(scratch))
+            source = split_files.read(task, wanted, mirror, Path(scratch))
         for split in wanted:
             _check_split(split, task, source)
         yield source

@@ -42,7 +42,7 @@ class Job:
         digest = code.code_hash("frod.cli.train")
         return cls(run=run, backbone=backbone, task=task, basis=basis, inputs=inputs, code=digest)
 
-    def carry_out(
+    def train(
         self, checkpoint: Path, seconds: float, threads: int, *, test: bool, processes: Processes
     ) -> tuple[Module, Outcome]:
         """Load model and data and train, from the checkpoint of the same job where there is one.

@@ -9,7 +9,7 @@ import pytest
 from own_data import CLASSES, entry, prepared
 from safetensors.numpy import save
 
-from frod.backbones import fetch
+from frod.backbones import download
 from frod.backbones.registry import Hub
 from frod.tasks.prepare import opened
 
@@ -56,7 +56,7 @@ def read(mirror):
 def test_whole_files_are_read(mirror, tmp_path):
     assert read(mirror) == "text 0"
     (tmp_path / "out").mkdir()
-    assert fetch.from_hub("net", NET, tmp_path / "out", mirror=mirror) == COMMIT
+    assert download.from_hub("net", NET, tmp_path / "out", mirror=mirror) == COMMIT
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_another_weight_than_the_mirrors_is_refused(mirror, tmp_path, name):
     with pytest.raises(
         ValueError, match=rf"{path}: sha256 is \w+, mirror.json says .*; run `frod fetch` on the mirror"
     ):
-        fetch.from_hub("net", NET, tmp_path / "out", mirror=mirror)
+        download.from_hub("net", NET, tmp_path / "out", mirror=mirror)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"repositories": {"a": {"files": {"b": {}}}}}'])

@@ -17,8 +17,8 @@ from torch import nn
 
 import frod
 from frod.method.state import frod_layers
-from frod.peft.basis import entries
 from frod.peft.layers import category_of_name, index_of_name
+from frod.peft.shared_basis import entries
 
 peft = pytest.importorskip("peft")
 peft_model = pytest.importorskip("peft.tuners.frod.model")

@@ -19,7 +19,7 @@ from frod.backbones import loading
 from frod.backbones import registry as backbones
 from frod.backbones.folder import materialise
 from frod.tasks import arrays
-from frod.tasks import files as task_files
+from frod.tasks import split_files as task_files
 from frod.tasks.registry import TaskSpec
 from frod.training import checkpoints
 from frod.training.processes import Processes
@@ -130,7 +130,7 @@ def test_an_array_of_objects_is_refused(tmp_path, mark):
     task.mkdir()
     arrays.write_labels(task, "test", np.zeros(1, np.int64), np.zeros(1, np.int64))
     np.save(task / "test.tokens.npy", np.array([Mark(mark)], dtype=object), allow_pickle=True)
-    arrays.seal(task, {"inputs": {}}, {"test": 1})
+    arrays.write_manifest(task, {"inputs": {}}, {"test": 1})
     with pytest.raises(ValueError, match="Python objects in dtype"):
         arrays.load_split(task, "test")
 

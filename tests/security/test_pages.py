@@ -23,7 +23,7 @@ import synthetic  # noqa: E402
 
 from frod.provenance.run_keys import RunKey  # noqa: E402
 from frod.reporting import page  # noqa: E402
-from frod.reporting.report import Report  # noqa: E402
+from frod.reporting.report_data import Report  # noqa: E402
 from frod.reporting.text_tables import latex, markdown  # noqa: E402
 
 PLAIN = "letters"

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
     {"cli"},
-    {"audit", "runs", "crate", "cost"},
+    {"audit", "runs", "crate"},
     {"reporting"},
     {"training"},
     {"claims"},

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import frod
-from frod.audit import audit as walk
+from frod.audit import walk
 from frod.evaluation import metrics
 from frod.files import sha256, write_json
 
@@ -72,7 +72,7 @@ def relabel(folder, split, column="label"):
     table.to_parquet(path, index=False)
 
 
-def seal(project, folder):
+def rehash(project, folder):
     """Make metrics, record, table, report of a run's altered files again, as a forger would."""
     manifest = json.loads((project / TASK / "manifest.json").read_text())
     write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest))

@@ -91,7 +91,7 @@ def _data(project: Path, name: str) -> None:
     folder = project / "data/tasks" / name / BACKBONE
     shutil.copytree(project / "data/tasks" / TASK / BACKBONE, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    write_json(folder / "manifest.json", artefacts.sealed(manifest | {"task": name}))
+    write_json(folder / "manifest.json", artefacts.with_digest(manifest | {"task": name}))
 
 
 def _inputs(project: Path, inputs: dict[str, str], name: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from frod.pipeline import state
+from frod.pipeline import bookkeeping
 from frod.provenance.code import code_hash
 
 
@@ -16,7 +16,7 @@ SEEDS = yaml.safe_load(Path(f"workflow/suites/{SUITE}.yaml").read_text())["seeds
 CODE = {name: code_hash(f"frod.cli.{name}", exclude=()) for name in ["data", "basis", "train", "report"]}
 RUN = f"results/{SUITE}/digits/vit/frod/seed-{{seed}}"
 
-state.keep(workflow, suite=SUITE)
+bookkeeping.keep(workflow, suite=SUITE)
 
 
 rule all:

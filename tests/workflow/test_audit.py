@@ -15,10 +15,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from alterations import ALTERED, REPORT, RESULTS, RUN, audited, change, flip, hashes, kept, relabel, seal
+from alterations import ALTERED, REPORT, RESULTS, RUN, audited, change, flip, hashes, kept, rehash, relabel
 
-from frod.audit import audit as walk
-from frod.audit import dvc_lock, tracked
+from frod.audit import dvc_lock, tracked, walk
 from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.cli import audit as command
@@ -209,16 +208,16 @@ def test_a_forgery_in_all_files_is_found_by_what_it_cannot_alter(project):
     """Labels by the task's arrays; validation by the history; test by MLflow alone, until that is altered, too."""
     with kept(project, "results", "reports"):
         relabel(project / RUN, "test")
-        seal(project, project / RUN)
+        rehash(project, project / RUN)
         assert any(line.startswith(f"{RUN}/predictions.parquet: label in row") for line in audited(project))
     with kept(project, "results", "reports"):
         relabel(project / RUN, "validation", "prediction")
-        seal(project, project / RUN)
+        rehash(project, project / RUN)
         lines = audited(project)
         assert any(line.startswith(f"{RUN}/history.parquet: last validation_accuracy") for line in lines)
     with kept(project, "results", "reports", "mlflow.db"):
         relabel(project / RUN, "test", "prediction")
-        seal(project, project / RUN)
+        rehash(project, project / RUN)
         lines = audited(project)
         assert lines and all(line.startswith(f"MLflow {KEY} (run ") for line in lines)
         many_runs.finish(project, [project / RUN], track=True)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from alterations import change, kept
 
-from frod.audit import audit as walk
+from frod.audit import walk
 
 RESULTS, REPORT = Path("results/unstable/digits/digit_vit"), Path("reports/unstable")
 RUN, HELD = RESULTS / "frod/seed-0", RESULTS / "full_ft/seed-0"

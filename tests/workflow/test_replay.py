@@ -218,7 +218,7 @@ numerics.apply()
 import numpy as np, pandas as pd, frod
 from pathlib import Path
 from frod.runs import restore
-from frod.runs.run import Finished
+from frod.runs.finished_run import Finished
 from frod.tasks import arrays
 from frod.training.predict import predict
 numerics.hold(1)

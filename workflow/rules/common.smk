@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod import numerics
-from frod.pipeline import local_inputs, state
+from frod.pipeline import local_inputs, bookkeeping
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
 from frod.provenance import sources
@@ -55,8 +55,8 @@ localrules:
     report,
 
 
-# Files that DVC has brought are judged by content, not by their times; see frod/pipeline/state.py.
-state.keep(
+# Files that DVC has brought are judged by content, not by their times; see frod/pipeline/bookkeeping.py.
+bookkeeping.keep(
     workflow, suite=WORKFLOW.name.partition("/")[0], data=PATHS.data, results=PATHS.results, reports=PATHS.reports
 )
 

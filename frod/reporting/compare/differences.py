@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from frod.evaluation.statistics import over_seeds, paired_difference
 from frod.provenance.run_keys import word
-from frod.reporting.compare import digests
-from frod.reporting.compare.digests import Digests
-from frod.reporting.compare.reading import Side
-from frod.reporting.compare.settings import Setting, settings
+from frod.reporting.compare import run_files
+from frod.reporting.compare.conditions import Setting, settings
+from frod.reporting.compare.revisions import Side
+from frod.reporting.compare.run_files import Digests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def compare(a: Side, b: Side) -> Comparison:
         only_b=[run for run in runs_b if run not in set(runs_a)],
         rows=[_row(key, groups_a.get(key), groups_b.get(key)) for key in dict.fromkeys([*groups_a, *groups_b])],
         claims=_verdicts(a.claims, b.claims),
-        files=digests.compare(a.runs, b.runs),
+        files=run_files.compare(a.runs, b.runs),
         settings=settings(a, b),
         unknown=list(dict.fromkeys(_unknown(a, b))),
     )

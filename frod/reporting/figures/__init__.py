@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from frod.provenance.run_keys import pair_label, stopped
 from frod.reporting.comparison import Comparison
-from frod.reporting.curves import by_method, measured, thin
-from frod.reporting.figures import difference, lines, pareto, seeds, spectrum
+from frod.reporting.figures import difference, lines, pareto, seed_markers, singular_values
 from frod.reporting.figures.axes import Drawing
 from frod.reporting.naming import file_name, metric_axis
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
+from frod.reporting.thinned_curves import by_method, measured, thin
 
 KINDS = ("seeds", "pareto", "loss", "validation", "spectrum")
 """Of the figures of one task."""
@@ -31,7 +31,7 @@ def draw(report: Report) -> dict[str, Drawing]:
         runs = report.by_task[comparison.task, comparison.backbone].drop_duplicates("method")
         trained = dict(zip(runs["method"], runs["trainable_parameters"].astype(int)))
         drawn |= {
-            names["seeds"]: seeds.draw(comparison, report.looks),
+            names["seeds"]: seed_markers.draw(comparison, report.looks),
             names["pareto"]: pareto.draw(comparison, trained, report.looks),
             **_over_steps(report, comparison, names),
             names["spectrum"]: _spectrum(report, comparison),
@@ -69,9 +69,11 @@ def _over_steps(report: Report, comparison: Comparison, names: dict[str, str]) -
 def _spectrum(report: Report, comparison: Comparison) -> Drawing | None:
     pair = (comparison.task, comparison.backbone)
     found = {
-        method: spectrum.median_spectrum(report.spectra[*pair, method])
+        method: singular_values.median_spectrum(report.spectra[*pair, method])
         for method in report.methods
         if (*pair, method) in report.spectra
     }
     curves = {method: curve for method, curve in found.items() if curve}
-    return spectrum.draw(curves, report.looks, title=f"Spectrum of W' - W, {pair_label(*pair)}") if curves else None
+    return (
+        singular_values.draw(curves, report.looks, title=f"Spectrum of W' - W, {pair_label(*pair)}") if curves else None
+    )

@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from frod.reporting.curves import Points, mean_curve
 from frod.reporting.figures.axes import LEFT, Drawing, Scale, nice_ticks, plot, tick_label
 from frod.reporting.naming import MethodStyle
+from frod.reporting.thinned_curves import Points, mean_curve
 
 Curves = Mapping[str, Mapping[int, Points]]
 """By method and seed."""

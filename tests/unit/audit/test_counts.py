@@ -34,7 +34,7 @@ def bert(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bert")
     (folder / "config.json").write_text(json.dumps(BERT))
     source = {"name": "bert", "library": "transformers", "inputs": {"kind": "text"}, "files": {}}
-    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
+    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
     return folder
 
 
@@ -45,7 +45,7 @@ def resnet(tmp_path_factory):
     config = {"architecture": "resnet10t", "pretrained_cfg": {"classifier": "fc"}}
     (folder / "config.json").write_text(json.dumps(config))
     source = {"name": "resnet", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
-    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
+    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
     return folder
 
 
@@ -93,7 +93,7 @@ def test_of_frod_they_are_there_where_training_changed_them(tmp_path):
     config = {"architecture": "levit_128s", "pretrained_cfg": {"classifier": ["head.linear", "head_dist.linear"]}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     source = {"name": "levit", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
-    (tmp_path / "source.json").write_text(json.dumps(artefacts.sealed(source)))
+    (tmp_path / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
     model, method, targets = create_timm(tmp_path, num_classes=4), Method(kind="frod", sparse_rate=0.01), ["ln1.linear"]
     torch.nn.init.zeros_(model.stages[0].blocks[0].mlp.ln1.linear.weight)
     head = backbones.head_modules(model)

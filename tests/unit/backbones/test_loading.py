@@ -261,7 +261,7 @@ def rewrite(folder, weights):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     source = json.loads((folder / "source.json").read_text())
     source["files"]["model.safetensors"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
+    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
 
 
 @pytest.mark.parametrize("fault", ["altered", "truncated", "missing"])

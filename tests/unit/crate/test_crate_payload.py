@@ -10,7 +10,7 @@ import yaml
 
 from frod.backbones import registry as backbones
 from frod.config import load
-from frod.crate import build, payload, sources
+from frod.crate import build, origins, payload
 from frod.crate.jobs import Jobs
 from frod.pipeline.metadata import Metadata
 from frod.tasks import registry as tasks
@@ -149,22 +149,22 @@ def test_only_a_crate_is_replaced(project):
 
 def test_sources_have_licence_and_address():
     known = backbones.load()
-    identifier, about = sources.source("backbone", "clip_vit_b32", known["clip_vit_b32"], "c" * 40)
+    identifier, about = origins.source("backbone", "clip_vit_b32", known["clip_vit_b32"], "c" * 40)
     assert identifier == "#source/backbone/clip_vit_b32"
     assert about["url"] == f"https://huggingface.co/openai/clip-vit-base-patch32/tree/{'c' * 40}"
     assert about["license"] == "not stated"
-    _, about = sources.source("task", "digits", tasks.load()["digits"], "1.9.1")
+    _, about = origins.source("task", "digits", tasks.load()["digits"], "1.9.1")
     assert about["identifier"] == "pkg:pypi/scikit-learn@1.9.1"
     assert about["license"] == {"@id": "https://spdx.org/licenses/CC-BY-4.0"}
     own = SimpleNamespace(title="Mine", licence="my own", source=SimpleNamespace(path=Path("/home/me/mine.csv")))
-    assert "/home" not in str(sources.source("task", "mine", own, None))
+    assert "/home" not in str(origins.source("task", "mine", own, None))
 
 
 @pytest.mark.parametrize("name", ["Apache-2.0", "MIT", "BSD-3-Clause", "CC0-1.0", "CC-BY-SA-4.0", "Unicode-3.0"])
 def test_a_licence_with_a_name_of_spdx_is_an_address(name):
-    assert sources.licence(name)[0] == {"@id": f"https://spdx.org/licenses/{name}"}
+    assert origins.licence(name)[0] == {"@id": f"https://spdx.org/licenses/{name}"}
 
 
 @pytest.mark.parametrize("name", ["not stated", "unknown", "Llama 2 Community License"])
 def test_another_licence_is_its_text(name):
-    assert sources.licence(name) == (name, None)
+    assert origins.licence(name) == (name, None)

@@ -1,4 +1,4 @@
-"""dvc.yaml and `frod.pipeline.state` speak of the same stages, folders and backups: one forgotten is unguarded."""
+"""dvc.yaml and `frod.pipeline.bookkeeping` speak of the same stages, folders, backups: one forgotten is unguarded."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frod.pipeline import state
+from frod.pipeline import bookkeeping
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,7 +24,7 @@ def _outputs(stage):
 
 
 def test_stages_folders_and_stashes_agree(dvc_stages):
-    ours = {stage.name: {*stage.folders, stage.backup} for stage in state.stages(["smoke"])}
+    ours = {stage.name: {*stage.folders, stage.backup} for stage in bookkeeping.stages(["smoke"])}
     assert {name: set(_outputs(stage)) for name, stage in dvc_stages.items()} == ours
 
 

@@ -100,7 +100,7 @@ def test_our_commands_reach_what_they_run_and_no_more():
     assert {"frod.method.attach", "frod.training.loop", "frod.training.methods.frod", "frod.tasks.arrays"} <= reached[
         "train"
     ]
-    assert not {name for name in reached["train"] if name.startswith(("frod.reporting", "frod.cost"))}
+    assert not {name for name in reached["train"] if name.startswith(("frod.reporting", "frod.training.estimate"))}
     assert "frod.tasks.prepare" not in reached["train"]
     assert "frod.training.loop" not in reached["evaluate"] | reached["report"]
 

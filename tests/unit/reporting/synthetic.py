@@ -16,7 +16,7 @@ import pandas as pd
 import synthetic_claims
 
 from frod.provenance.run_keys import RunKey
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 METHODS = ("full_ft", "frod", "lora", "linear_probe")
 BASE = {"digit_vit": 1_205_000, "minilm": 22_565_376, "micro_llama": 803_072}

@@ -20,7 +20,7 @@ from test_text_tables import plain, rendered
 
 from frod.provenance.run_keys import RunKey, undefined
 from frod.reporting.comparison import compare, costs, headline
-from frod.reporting.figures import lines, seeds
+from frod.reporting.figures import lines, seed_markers
 from frod.reporting.naming import looks
 
 FROD = RunKey("digits", "digit_vit", "frod", 2)
@@ -163,7 +163,7 @@ def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
 
 def test_a_method_without_any_figure_keeps_its_row_among_the_seeds(broken):
     comparison = next(c for c in compare(broken.summary, METHODS) if c.task == "cola")
-    drawing = seeds.draw(comparison, looks(METHODS))
+    drawing = seed_markers.draw(comparison, looks(METHODS))
     texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
     assert texts.count("diverged") == 1 and "LoRA" in texts
     assert "LoRA: diverged, diverged, diverged" in drawing.description

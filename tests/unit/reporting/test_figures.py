@@ -9,7 +9,7 @@ import pytest
 
 from frod.reporting.collect import Spectra
 from frod.reporting.comparison import compare, headline
-from frod.reporting.figures import difference, lines, pareto, seeds, spectrum
+from frod.reporting.figures import difference, lines, pareto, seed_markers, singular_values
 from frod.reporting.figures.axes import Drawing, Scale, legible, log_ticks, nice_ticks, tick_label
 from frod.reporting.naming import looks
 
@@ -27,7 +27,7 @@ def hints(drawing):
 
 
 def test_every_seed_is_a_marker(comparisons):
-    drawing = seeds.draw(comparisons[0], looks(METHODS))
+    drawing = seed_markers.draw(comparisons[0], looks(METHODS))
     found = hints(drawing)
     assert len(found) == 12 + 4, "and a bar for each mean"
     frod = comparisons[0].of("frod").values
@@ -88,10 +88,10 @@ def test_every_mark_of_every_figure_says_what_it_is(comparisons):
     curves = {"frod": {1: [(1, 2.0), (2, 1.0)], 2: [(1, 3.0), (2, 2.0)]}, "lora": {1: [(1, 2.5), (2, 1.5)]}}
     appearance = looks(METHODS)
     drawings = [
-        seeds.draw(comparisons[0], appearance),
+        seed_markers.draw(comparisons[0], appearance),
         difference.draw(headline(comparisons), appearance, 1.0),
         lines.draw(curves, appearance, title="t", axis="loss"),
-        spectrum.draw({"lora": [(0, 1.0), (1, 0.1)]}, appearance, title="t"),
+        singular_values.draw({"lora": [(0, 1.0), (1, 0.1)]}, appearance, title="t"),
         pareto.draw(comparisons[0], dict.fromkeys(METHODS, 1000), appearance),
     ]
     legends = [0, 0, 2, 1, 4]  # markers beside the names they mean
@@ -131,11 +131,11 @@ def test_accuracy_stands_over_the_logarithm_of_trained_parameters(comparisons):
 
 def test_a_spectrum_is_the_median_over_layers_of_values_over_the_largest():
     table = pd.DataFrame({"singular_values": [[4.0, 2.0, 1.0, 0.0], [2.0, 2.0], [0.0, 0.0], [8.0, 4.0, 4.0, 4.0]]})
-    found = dict(spectrum.median_spectrum(table))
+    found = dict(singular_values.median_spectrum(table))
     assert found[0] == 1.0
     assert found[0.5] == 0.5, "of 0.5, 1 and 0.5; the layer that did not change is left out"
     assert found[1.0] == 0.5, "of 0, 1 and 0.5"
-    assert spectrum.median_spectrum(table.iloc[2:3]) == []
+    assert singular_values.median_spectrum(table.iloc[2:3]) == []
 
 
 def test_spectra_are_read_when_they_are_asked_for(tmp_path):

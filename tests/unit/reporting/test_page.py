@@ -15,7 +15,7 @@ import synthetic_claims
 from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import file_name
 from frod.reporting.page import write as build
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def write(architecture, folder):
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     library = "timm" if architecture == "timm" else "transformers"
     source = {"library": library, "inputs": inputs, "files": files}
-    (folder / "source.json").write_text(json.dumps(artefacts.sealed(source)))
+    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
 
 
 def run(adapter, seed=3, matched=None):

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from frod.runs import comparison, replay
-from frod.runs.comparison import Compared
+from frod.runs import deviations, replay
+from frod.runs.deviations import Compared
 
 ENVIRONMENT = {
     "python": "3.11.2",
@@ -28,7 +28,7 @@ def adapters(tmp_path, old, new, start=None, metadata=None):
     for path, tensors in zip(paths, (old, new, start)):
         if tensors is not None:
             save_file(tensors, path, metadata={"frod": metadata} if metadata and path is paths[1] else None)
-    return comparison.adapters(*paths[:2], lambda: paths[2])
+    return deviations.adapters(*paths[:2], lambda: paths[2])
 
 
 def test_the_same_adapter_needs_no_start(tmp_path):
@@ -75,7 +75,7 @@ def predictions():
 def test_scores_are_held_against_their_spread():
     new = predictions()
     new.at[2, "scores"] = np.float32([1.0, 3.5])
-    found = {one.what: one for one in comparison.predictions(predictions(), new)}
+    found = {one.what: one for one in deviations.predictions(predictions(), new)}
     scores = found["predictions: scores"]
     assert (scores.values, scores.differing, scores.largest, scores.where) == (8, 1, 0.5, "row 2")
     assert scores.share == pytest.approx(math.sqrt(0.25 / 8) / 1.0)  # each column is 2 plus or minus 1
@@ -85,7 +85,7 @@ def test_scores_are_held_against_their_spread():
 def test_a_class_that_differs_is_found():
     new = predictions()
     new.loc[1, "prediction"] = 1
-    found = {one.what: one for one in comparison.predictions(predictions(), new)}["predictions: classes"]
+    found = {one.what: one for one in deviations.predictions(predictions(), new)}["predictions: classes"]
     assert (found.differing, found.share, found.where) == (1, 0.25, "example 1")
 
 
@@ -94,7 +94,7 @@ def test_predicted_values_of_a_regression_are_held_against_the_scores():
         table = pd.DataFrame({"split": "test", "example_id": range(2), "label": 0.0, "prediction": np.float32(values)})
         return table.assign(scores=[np.float32([1]), np.float32([3])])
 
-    found = {one.what: one for one in comparison.predictions(of([1, 3]), of([1, 4]))}
+    found = {one.what: one for one in deviations.predictions(of([1, 3]), of([1, 4]))}
     assert found["predictions: values"].differing == 1
     assert found["predictions: values"].share == pytest.approx(math.sqrt(1 / 2) / 1.0)
     assert found["predictions: scores"].exact
@@ -111,7 +111,7 @@ def test_predicted_values_of_a_regression_are_held_against_the_scores():
     ],
 )
 def test_other_examples_are_never_the_same(change):
-    found = comparison.predictions(predictions(), change(predictions()))
+    found = deviations.predictions(predictions(), change(predictions()))
     assert [one.share for one in found] == [math.inf]
 
 
@@ -121,46 +121,46 @@ def history(**columns):
 
 def test_of_a_history_times_and_memory_do_not_count():
     old, new = history(seconds=[1.0, 2.0], rss_bytes=[1.0, 2.0]), history(seconds=[3.0, 4.0], rss_bytes=[5.0, 6.0])
-    assert all(one.exact for one in comparison.histories(old, new))
-    assert [one.what.partition(": ")[2] for one in comparison.histories(old, new)] == list(history())
+    assert all(one.exact for one in deviations.histories(old, new))
+    assert [one.what.partition(": ")[2] for one in deviations.histories(old, new)] == list(history())
 
 
 def test_a_loss_is_held_against_the_losses():
-    found = {one.what: one for one in comparison.histories(history(), history(loss=[3.0, 5.0]))}["history: loss"]
+    found = {one.what: one for one in deviations.histories(history(), history(loss=[3.0, 5.0]))}["history: loss"]
     assert (found.differing, found.where) == (1, "row 1")
     assert found.share == pytest.approx(1 / 5)  # rms of (0, 1) over that of (3, 4)
 
 
 @pytest.mark.parametrize("new", [history(loss=[3.0, np.nan]), history().iloc[:1], history().drop(columns="loss")])
 def test_a_history_that_lacks_a_value_is_never_the_same(new):
-    assert max(one.share for one in comparison.histories(history(), new)) == math.inf
+    assert max(one.share for one in deviations.histories(history(), new)) == math.inf
 
 
 def test_metrics_are_compared_by_split_and_name():
     old = {"task": "t", "metrics": {"test": {"accuracy": 0.5, "f1": None}}, "predictions_sha256": "a"}
     new = {"task": "t", "metrics": {"test": {"accuracy": 0.75, "f1": None}}, "predictions_sha256": "b"}
-    found = {one.what: one for one in comparison.metrics(old, new)}
+    found = {one.what: one for one in deviations.metrics(old, new)}
     assert found["metrics: test accuracy"].share == 0.25
     assert found["metrics: test accuracy"].where == "0.5 there, 0.75 in the replay"
     assert found["metrics: test f1"].exact
     assert found["metrics: examples"].exact
-    lost = {one.what: one for one in comparison.metrics(old, new | {"metrics": {}})}
+    lost = {one.what: one for one in deviations.metrics(old, new | {"metrics": {}})}
     assert lost["metrics: test accuracy"].share == math.inf
 
 
 def test_what_a_diverged_run_leaves_is_compared_to_the_bit(tmp_path):
     """No predictions, a history that ends in nan or infinity, an adapter of nan."""
     empty = predictions().iloc[:0]
-    assert comparison.predictions(empty, empty) == [Compared(what="predictions: examples", values=0)]
-    assert comparison.predictions(empty, predictions())[0].share == math.inf
+    assert deviations.predictions(empty, empty) == [Compared(what="predictions: examples", values=0)]
+    assert deviations.predictions(empty, predictions())[0].share == math.inf
     lost = history(loss=[3.0, np.inf], grad_norm=[1.0, np.nan])
-    assert all(one.exact for one in comparison.histories(lost, lost.copy()))
-    other = {one.what: one for one in comparison.histories(lost, history(loss=[3.0, 9e30], grad_norm=[1.0, np.nan]))}
+    assert all(one.exact for one in deviations.histories(lost, lost.copy()))
+    other = {one.what: one for one in deviations.histories(lost, history(loss=[3.0, 9e30], grad_norm=[1.0, np.nan]))}
     assert not other["history: loss"].share <= 0.05
     gone = {"a": np.full(3, np.nan, np.float32)}
     assert adapters(tmp_path, gone, gone).exact
     old = {"task": "t", "metrics": {}, "examples": {}, "undefined": "diverged: step 2: loss inf"}
-    assert [one.exact for one in comparison.metrics(old, old | {"undefined": "diverged: step 3: loss nan"})] == [True]
+    assert [one.exact for one in deviations.metrics(old, old | {"undefined": "diverged: step 3: loss nan"})] == [True]
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_the_table_sums_up_what_is_the_same():
 def test_half_an_adapter_is_named(tmp_path):
     (half := tmp_path / "adapter.safetensors").write_bytes(b"half")
     with pytest.raises(ValueError, match=r"adapter\.safetensors: is no whole adapter"):
-        comparison.adapters(half, half, lambda: half)
+        deviations.adapters(half, half, lambda: half)

@@ -219,7 +219,7 @@ def test_mnli_reports_on_both_of_its_tests(tmp_path, text_facts, tokenizer):
         )
         assert set(manifest["splits"]) == {"train", "validation", "test", "test_mismatched"}
         assert len(arrays.load_split(out, "test_mismatched")) == manifest["splits"]["test_mismatched"]["rows"] == ROWS
-        arrays.load_manifest(out)  # every file is sealed
+        arrays.load_manifest(out)  # every file has its digest
 
 
 def test_the_released_protocol_evaluates_arc_where_the_scripts_do(tmp_path, text_facts, tokenizer):

@@ -52,7 +52,7 @@ def make(folder, dropout=0.0):
         arrays.write_labels(task, split, labels.astype(np.int64), np.arange(count))
         rows[split] = count
     facts = {"num_classes": CLASSES, "problem": "classification", "metrics": ["accuracy"]}
-    arrays.seal(task, facts | {"inputs": {"kind": "text", "max_length": 16, "pad_token_id": 0}}, rows)
+    arrays.write_manifest(task, facts | {"inputs": {"kind": "text", "max_length": 16, "pad_token_id": 0}}, rows)
     frod.extract_basis(load(folder), None, progress=False).save(folder / "basis")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from frod.reporting.compare import differences, reading, showing
+from frod.reporting.compare import differences, revisions, showing
 
 COLUMNS = {"suite": "smoke", "task": "digits", "backbone": "vit", "primary": "accuracy", "protocol": "audited"}
 COLUMNS |= {"trainable_parameters": 100, "train_seconds": 2.0, "steps": 10}
@@ -42,7 +42,7 @@ def report(folder, table, *, claims=None, params=None, inputs=None, runs=None):
 
 def compared(tmp_path, a, b):
     """Compare two tables."""
-    return differences.compare(reading.read(report(tmp_path / "a", a)), reading.read(report(tmp_path / "b", b)))
+    return differences.compare(revisions.read(report(tmp_path / "a", a)), revisions.read(report(tmp_path / "b", b)))
 
 
 def test_the_same_seeds_and_orders_are_paired_as_scipy_pairs_them(tmp_path):
@@ -153,7 +153,7 @@ def of_files(tmp_path, **changed):
         report(tmp_path / name, results({0: 0.5, 1: 0.5}), params={}, claims={}, runs=runs)
         for name, runs in (("a", same), ("b", other))
     ]
-    return differences.compare(*map(reading.read, sides))
+    return differences.compare(*map(revisions.read, sides))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_where_the_same_bytes_are_not_to_be_expected_the_reason_is_said(tmp_path
 
 def test_without_hashes_files_are_not_compared_and_it_is_said(tmp_path):
     a = report(tmp_path / "a", results({0: 0.5}), runs={"digits/vit/frod/seed-0": {"adapter": "a"}})
-    found = differences.compare(reading.read(a), reading.read(report(tmp_path / "b", results({0: 0.5}))))
+    found = differences.compare(revisions.read(a), revisions.read(report(tmp_path / "b", results({0: 0.5}))))
     assert found.files is None and not found.differ
     assert any(sentence.startswith(f"{tmp_path / 'b'} has no runs.json") for sentence in found.unknown)
 
@@ -213,7 +213,7 @@ def test_claims_settings_budgets_and_data_stand_side_by_side(tmp_path):
         params={"training": {"epochs": 6, "clip": 1.0}},
         inputs={manifest: "b" * 64},
     )
-    found = differences.compare(reading.read(a), reading.read(b))
+    found = differences.compare(revisions.read(a), revisions.read(b))
     assert [(claim.id, claim.a, claim.b) for claim in found.claims] == [
         ("converges", "supported", "not_supported"),
         ("robust", "supported", None),
@@ -236,13 +236,13 @@ def test_packages_are_those_of_records_that_are_still_the_ones_read(tmp_path, mo
         record = tmp_path / name / "record.json"
         record.parent.mkdir()
         record.write_text(json.dumps({"environment": {"python": "3.12", "packages": {"torch": version}}}))
-        digest = reading.files.sha256(record)
+        digest = revisions.files.sha256(record)
         folder = report(tmp_path / f"report-{name}", results({0: 0.5}), params={}, inputs={str(record): digest})
         sides.append(folder)
-    found = differences.compare(*map(reading.read, sides))
+    found = differences.compare(*map(revisions.read, sides))
     assert [(one.name, one.a, one.b) for one in found.settings] == [("torch", "2.8", "2.9")]
     (tmp_path / "b" / "record.json").write_text("{}")
-    found = differences.compare(*map(reading.read, sides))
+    found = differences.compare(*map(revisions.read, sides))
     assert found.settings == []
     assert any("packages are not compared" in sentence for sentence in found.unknown)
 
@@ -258,11 +258,11 @@ def test_a_revision_is_read_from_git_and_every_error_names_what_is_wrong(tmp_pat
     subprocess.run([*git, "commit", "--quiet", "--message", "one"], check=True)
     results({0: 0.75}).to_csv("reports/smoke/results.csv", index=False)
     Path("workflow/suites/smoke.yaml").write_text("seeds: [0]\nexperiments: [{rates: {lr: 0.2}}]\n")
-    found = differences.compare(reading.read("HEAD:reports/smoke"), reading.read("reports/smoke"))
+    found = differences.compare(revisions.read("HEAD:reports/smoke"), revisions.read("reports/smoke"))
     assert found.rows[0].difference == 0.25
     assert [(one.name, one.a, one.b) for one in found.settings] == [("experiments.0.rates.lr", "0.1", "0.2")]
     monkeypatch.chdir(tmp_path / "reports")  # the folder is seen from the top, as git sees it
-    assert reading.read("HEAD:reports/smoke").results["test"].tolist() == [0.5]
+    assert revisions.read("HEAD:reports/smoke").results["test"].tolist() == [0.5]
     for given, said in (
         ("nowhere", "no such folder"),
         ("v9:reports/smoke", "no revision 'v9'"),
@@ -270,7 +270,7 @@ def test_a_revision_is_read_from_git_and_every_error_names_what_is_wrong(tmp_pat
         ("HEAD:reports/other", "it has reports/smoke"),
     ):
         with pytest.raises(ValueError, match=said):
-            reading.read(given)
+            revisions.read(given)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_what_is_no_report_is_said_with_the_file(tmp_path, content, said):
     if content is not None:
         (tmp_path / "results.csv").write_text(content)
     with pytest.raises(ValueError, match=said):
-        reading.read(str(tmp_path))
+        revisions.read(str(tmp_path))
 
 
 def test_the_terminal_shows_it_within_100_columns(tmp_path, capsys):

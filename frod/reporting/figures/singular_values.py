@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.reporting.curves import Points
 from frod.reporting.figures.axes import Drawing, Scale, plot, tick_label
 from frod.reporting.figures.lines import some
 from frod.reporting.naming import MethodStyle
+from frod.reporting.thinned_curves import Points
 
 FLOOR = 1e-6
 """Below this share of the largest, a singular value is not told from rounding."""

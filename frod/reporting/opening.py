@@ -10,7 +10,7 @@ from frod.provenance.run_keys import REFERENCE, SUBJECT, words
 from frod.reporting.comparison import Headline, ParameterCount
 from frod.reporting.cost_section import share
 from frod.reporting.naming import metric_label
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
 
 
 def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:

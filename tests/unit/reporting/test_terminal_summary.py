@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from frod.method.plan import floor, plan_model
-from frod.reporting.terminal import plan_table, summary_table
+from frod.reporting.terminal_summary import plan_table, summary_table
 
 
 def printed(summary, methods=None, width=100):

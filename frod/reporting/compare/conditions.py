@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-from frod.reporting.compare.digests import FILES
-from frod.reporting.compare.reading import Side
+from frod.reporting.compare.revisions import Side
+from frod.reporting.compare.run_files import FILES
 from frod.reporting.flat import flat
 
 BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from frod.pipeline import metadata, outputs, state
+from frod.pipeline import bookkeeping, metadata, outputs
 from frod.pipeline.file_state import FILE, FileState, read_backup
 from frod.pipeline.metadata import Metadata
 
@@ -57,7 +57,7 @@ class Place:
         self.job(RUN, f"run {text}", inputs=(DATA, BASIS), params=params)
 
     def stages(self) -> list[outputs.Stage]:
-        return state.stages(state.suites_here(self.root, "smoke"))
+        return bookkeeping.stages(bookkeeping.suites_here(self.root, "smoke"))
 
     def save(self, **options) -> None:
         outputs.save(self.stages(), root=self.root, **options)
@@ -97,7 +97,7 @@ class Place:
 def test_published_reports_are_no_suite_s_outputs(tmp_path):
     for folder in ("reports/published/smoke", "reports/minilm", "results/other"):
         (tmp_path / folder).mkdir(parents=True)
-    assert state.suites_here(tmp_path, "smoke") == ["minilm", "other", "smoke"]
+    assert bookkeeping.suites_here(tmp_path, "smoke") == ["minilm", "other", "smoke"]
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import yaml
 from frod.backbones import registry
 from frod.cli.cost import cost
 from frod.config import Method, load
-from frod.cost import Skeleton, estimate, measured_speed, split_sizes, stored
 from frod.tasks import registry as tasks
+from frod.training.estimate import Skeleton, estimate, measured_speed, split_sizes, stored
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results"

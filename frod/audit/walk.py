@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from frod.audit import (
+    commits,
     counts,
     data,
     divergence,
     dvc_lock,
-    git,
     models,
     predictions,
     report_files,
+    run_table,
     runs,
-    summary,
     tracked,
     trials,
 )
@@ -79,11 +79,11 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
     steps: dict[str, Callable[[Study, Findings], None]] = {
         "the report, written once more": report_files.check_again,
         "the report": report_files.check,
-        "the table of all runs": summary.check,
+        "the table of all runs": run_table.check,
         "which runs there are": runs.check_presence,
         "data and weights": data.check,
         "raw data": data.check_raw,
-        "git": git.check,
+        "git": commits.check,
         "MLflow": tracked.check,
         "DVC": dvc_lock.check,
         "the models": partial(_take, asked),

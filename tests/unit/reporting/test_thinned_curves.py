@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frod.reporting import curves
+from frod.reporting import thinned_curves
 
 
 def history(losses, first=1):
@@ -14,14 +14,14 @@ def history(losses, first=1):
 
 
 def test_bins_are_means_of_stretches():
-    assert curves.thin(history([1.0, 3.0, 5.0, 7.0]), bins=2) == [(1.5, 2.0), (3.5, 6.0)]
-    assert curves.thin(history([1.0, 2.0]), bins=60) == [(1, 1.0), (2, 2.0)]
-    assert curves.thin(history([])) == []
+    assert thinned_curves.thin(history([1.0, 3.0, 5.0, 7.0]), bins=2) == [(1.5, 2.0), (3.5, 6.0)]
+    assert thinned_curves.thin(history([1.0, 2.0]), bins=60) == [(1, 1.0), (2, 2.0)]
+    assert thinned_curves.thin(history([])) == []
 
 
 def test_thinning_covers_every_step_once():
     losses = np.random.default_rng(0).random(997)
-    thinned = curves.thin(history(losses), bins=60)
+    thinned = thinned_curves.thin(history(losses), bins=60)
     assert len(thinned) == 60
     sizes = [round(997 * (i + 1) / 60) - round(997 * i / 60) for i in range(60)]
     assert np.dot([value for _, value in thinned], sizes) == pytest.approx(losses.sum())
@@ -29,18 +29,18 @@ def test_thinning_covers_every_step_once():
 
 def test_a_loss_that_is_not_finite_stays_visible():
     for bad in (math.nan, math.inf):
-        thinned = curves.thin(history([1.0, bad, 1.0, 1.0]), bins=2)
+        thinned = thinned_curves.thin(history([1.0, bad, 1.0, 1.0]), bins=2)
         assert math.isnan(thinned[0][1]) and thinned[1][1] == 1.0
-        assert curves.broken(history([1.0, bad])) == 1
-    assert math.isnan(curves.mean_curve([[(1, math.nan)], [(1, 2.0)]])[0][1])
+        assert thinned_curves.broken(history([1.0, bad])) == 1
+    assert math.isnan(thinned_curves.mean_curve([[(1, math.nan)], [(1, 2.0)]])[0][1])
 
 
 def test_means_are_over_shared_steps():
-    assert curves.mean_curve([[(1, 1.0), (2, 3.0)], [(1, 2.0)]]) == [(1, 1.5)]
-    assert curves.mean_curve([]) == []
+    assert thinned_curves.mean_curve([[(1, 1.0), (2, 3.0)], [(1, 2.0)]]) == [(1, 1.5)]
+    assert thinned_curves.mean_curve([]) == []
 
 
 def test_measured_takes_the_rows_that_have_a_value():
     frame = history([1.0, 1.0]).assign(validation_accuracy=[math.nan, 0.5])
-    assert curves.measured(frame, "validation_accuracy") == [(2, 0.5)]
-    assert curves.measured(frame, "validation_f1") == []
+    assert thinned_curves.measured(frame, "validation_accuracy") == [(2, 0.5)]
+    assert thinned_curves.measured(frame, "validation_f1") == []

@@ -8,7 +8,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 from tiny_hub import REVISION, TEXT_FILES, entry
 
 from frod import backbones
-from frod.backbones import fetch, registry
+from frod.backbones import download, registry
 from frod.backbones.registry import BackboneSpec, Package
 
 
@@ -101,9 +101,9 @@ def test_a_package_of_other_weights_is_refused_with_both_hashes(tmp_path):
     other = Package(**(source.model_dump() | {"files": ["config.json", "model.safetensors"]}))
     other.sha256["model.safetensors"] = "0" * 64
     with pytest.raises(ValueError, match=r"sha256 is 53aa5117\w+, the registry says 0{64}"):
-        fetch.package("minilm", other, tmp_path)
+        download.package("minilm", other, tmp_path)
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path):
     with pytest.raises(ValueError, match="package no-such-thing, which is not installed"):
-        fetch.package("mine", Package(package="no-such-thing", folder="x", files=["config.json"]), tmp_path)
+        download.package("mine", Package(package="no-such-thing", folder="x", files=["config.json"]), tmp_path)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 from frod.provenance.records import machine
 from frod.provenance.run_keys import RunKey
-from frod.reporting.curves import thin
-from frod.reporting.report import Report
+from frod.reporting.report_data import Report
+from frod.reporting.thinned_curves import thin
 
 CURVE_POINTS = 100
 DIGESTS = ("adapter.safetensors", "predictions.parquet")
