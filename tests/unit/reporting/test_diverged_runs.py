@@ -15,7 +15,7 @@ import pytest
 import synthetic
 from test_figures import SVG, hints
 from test_page import build, read
-from test_terminal_table import printed
+from test_terminal_summary import printed
 from test_text_tables import plain, rendered
 
 from frod.provenance.run_keys import RunKey, undefined

@@ -16,7 +16,7 @@ from frod.config import Method, load
 from frod.tasks import registry as tasks
 from frod.training.estimate import Skeleton, estimate, measured_speed, split_sizes, stored
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "bench" / "results"
 # Published, without a head. CLIP: the vision tower. RoBERTa-large: 355,359,744 less the pooler (1024 x 1024 + 1024),
 # which a classifier does not have. Llama-2-7B: 6,738,415,616 less the output layer (4096 x 32000). MiniLM: all of it.
