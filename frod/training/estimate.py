@@ -1,8 +1,8 @@
 """What a suite will cost, before it runs: hours, memory and disk, from shapes and one measured speed.
 
 Nothing is trained or fetched. Parameters and multiply-adds are counted on models without numbers, on the meta device.
-Every method's multiply-adds are taken at the speed that bench/ measured of full fine-tuning; tests/unit/training/test_estimate.py
-says how far that is off.
+Every method's multiply-adds are taken at the speed that bench/ measured of full fine-tuning;
+tests/unit/training/test_estimate.py says how far that is off.
 """
 
 from __future__ import annotations
