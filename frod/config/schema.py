@@ -6,6 +6,7 @@ What is wrong is said in one line an error: the file, the field, its value, and 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -64,7 +65,8 @@ def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Ki
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        errors = [safe_yaml.one_line(f"{source}: {_explain(e, prefix)}") for e in error.errors()]
+        nearest = _of_the_nearest_alternatives(error.errors(), values)
+        errors = [safe_yaml.one_line(f"{source}: {_explain(e, prefix)}") for e in nearest]
         more = [f"{source}: {len(errors) - MOST_ERRORS} more errors"] if len(errors) > MOST_ERRORS else []
         raise ValueError("\n".join(errors[:MOST_ERRORS] + more)) from None
 
@@ -92,6 +94,38 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _of_the_nearest_alternatives(errors: Sequence[Any], values: Any) -> list[Any]:
+    """Of a field with several types, keep the errors of the one that fits best; locations lose the types' names."""
+    by_field: dict[tuple, dict[Any, list[Any]]] = {}
+    for error in errors:
+        field, alternative, location = _located(error, values)
+        by_field.setdefault(field, {}).setdefault(alternative, []).append({**error, "loc": location})
+    return [
+        error
+        for alternatives in by_field.values()
+        for error in min(alternatives.values(), key=lambda found: (_keys_amiss(found), -len(found[0]["loc"])))
+    ]
+
+
+def _keys_amiss(errors: Sequence[Any]) -> int:
+    return sum(error["type"] in ("missing", "extra_forbidden") for error in errors)
+
+
+def _located(error: Any, values: Any) -> tuple[tuple, Any, tuple]:
+    """Return the field of several types that an error is in, which of the types it is of, and the place in `values`."""
+    place: list[Any] = []
+    field, alternative = tuple(error["loc"]), None
+    for part in error["loc"]:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):  # a missing key is the last part; what else is not there is a type
+            if error["type"] != "missing" or part != error["loc"][-1]:
+                field, alternative = tuple(place), part
+                continue
+        place.append(part)
+    return field, alternative, tuple(place)
+
+
 def _explain(error: Any, prefix: str) -> str:
     location = [str(part) for part in error["loc"]]
     field = ".".join(([prefix] if prefix else []) + location)
@@ -101,7 +135,10 @@ def _explain(error: Any, prefix: str) -> str:
         return f"{field}: is missing"
     if error["type"] == "value_error":
         return f"{field + ': ' if field else ''}{error['ctx']['error']}"
-    return f"{field}: {error['msg']}, is {safe_yaml.shown(error['input'])}"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{field}: should be a mapping of names to values, is {safe_yaml.shown(error['input'])}"
+    quotes = error["type"] == "string_type" and isinstance(error["input"], bool | int | float)
+    return f"{field}: {error['msg']}, is {safe_yaml.shown(error['input'])}{'; put it in quotes' if quotes else ''}"
 
 
 def _known_keys() -> list[str]:

@@ -34,6 +34,16 @@ class Method(StrictModel):
     size_argument: str = "r"
     """peft: the argument that match_parameters chooses."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _arguments_stand_below(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind") == "peft":
+            for name in values.keys() - cls.model_fields.keys():
+                close = schema.did_you_mean(name, list(cls.model_fields))
+                hint = close or f"; an argument of {values.get('config')} stands below: arguments: {{{name}: ...}}"
+                raise ValueError(f"{name}: unknown key{hint}")
+        return values
+
     @model_validator(mode="after")
     def _only_what_the_kind_needs(self) -> Method:
         if (self.kind == "frod") != (self.sparse_rate is not None):

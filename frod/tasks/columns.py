@@ -41,6 +41,31 @@ def check_there(file: Path, names: list[str], wanted: list[str]) -> None:
         raise ValueError(f"{file}: {names.count(twice[0])} columns are called {twice[0]!r}; rename all but one")
 
 
+def plain(schema: Any) -> Any:
+    """Return a parquet file's schema (pyarrow's) as it is read: no categories and views; decimals as text."""
+    import pyarrow as pa
+
+    kinds = [(field.name, pa.string() if pa.types.is_decimal(field.type) else _plain(field.type)) for field in schema]
+    return pa.schema(kinds, metadata=schema.metadata)
+
+
+def _plain(kind: Any) -> Any:
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([(field.name, _plain(field.type)) for field in kind])
+    return kind
+
+
 def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
     """Raise ValueError where a column of a parquet file (`schema`: pyarrow's) is of another type than its use."""
     columns = task.columns
@@ -113,7 +138,7 @@ def check_options(rows: Any, task: TaskSpec, split: str, labels: np.ndarray) -> 
 
 def _check(file: Path, schema: Any, name: str, good: Any, wanted: str) -> None:
     kind = schema.field(name).type
-    if not good(kind):
+    if not good(_plain(kind)):
         raise ValueError(f"{file}: column {name!r} should be {wanted}, is {kind}")
 
 
@@ -150,7 +175,7 @@ def _is_number(kind: Any) -> bool:
     from pyarrow import types
 
     # A column of integers with gaps is read as floats by some writers; gaps are reported as such further down.
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)
 
 
 def _is_label(kind: Any) -> bool:

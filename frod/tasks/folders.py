@@ -9,7 +9,7 @@ import numpy as np
 
 from frod.files import sha256
 from frod.tasks.examples import Examples, Lazy, Source
-from frod.tasks.registry import TaskSpec
+from frod.tasks.registry import TaskSpec, composed
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -29,7 +29,13 @@ def read(root: Path, task: TaskSpec, wanted: list[str]) -> Source:
         raise ValueError(f"source.path: {root} is not a folder of images, seen from {Path.cwd()}")
     whole = wanted == ["all"] and not (root / "all").is_dir()
     found = {split: images(root if whole else root / split) for split in wanted}
-    folders = sorted({path.parent.name for paths in found.values() for path in paths})
+    folders = sorted({composed(path.parent.name) for paths in found.values() for path in paths})
+    for split, paths in found.items():
+        written = [composed(name) for name in {path.parent.name for path in paths}]
+        if twice := sorted({name for name in written if written.count(name) > 1}):
+            raise ValueError(
+                f"{root}: split {split}: {twice} have two folders of this name, in other Unicode; join them"
+            )
     names = _classes(folders, task, root)
     facts = {
         "what": f"path {root.name}",
@@ -45,7 +51,7 @@ def images(folder: Path) -> list[Path]:
     """Return the images CLASS/*.png of a folder, sorted by name; ValueError where there is anything else."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is missing; a split of images is a folder of a folder for each class")
-    paths = sorted(folder.glob("[!.]*/[!.]*"))
+    paths = sorted(folder.glob("[!.]*/[!.]*"), key=lambda path: composed(str(path)))
     for path in paths:
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise ValueError(f"{path}: is no image; the folder of a class holds {', '.join(SUFFIXES)} files")
@@ -66,10 +72,10 @@ def _classes(folders: list[str], task: TaskSpec, root: Path) -> list[str]:
 
 def _examples(paths: list[Path], names: list[str]) -> Examples:
     rows = np.arange(len(paths), dtype=np.int64)
-    labels = np.array([names.index(path.parent.name) for path in paths], dtype=np.int64)
+    labels = np.array([names.index(composed(path.parent.name)) for path in paths], dtype=np.int64)
     return Examples(inputs=Lazy(lambda row: paths[row], rows), labels=labels, ids=rows)
 
 
 def _digest(folder: Path, paths: list[Path]) -> str:
-    lines = (f"{sha256(path)} {path.relative_to(folder).as_posix()}\n" for path in paths)
+    lines = (f"{sha256(path)} {composed(path.relative_to(folder).as_posix())}\n" for path in paths)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

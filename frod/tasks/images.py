@@ -77,8 +77,11 @@ def grey(images: Sequence[Any]) -> np.ndarray:
 
 
 def _opened(image: Any, channels: int) -> Any:
-    """Open an image in grey or in colour, without its transparency; of what a camera adds to a JPEG the first is it."""
-    from PIL import Image, UnidentifiedImageError
+    """Open an image in grey or in colour, upright as viewers show it (EXIF), without its transparency.
+
+    Of the images that a camera puts into one JPEG it is the first.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     content = image.read_bytes() if isinstance(image, Path) else image
     try:
@@ -92,7 +95,7 @@ def _opened(image: Any, channels: int) -> Any:
         raise ValueError(f"it is of mode {opened.mode}; save it with 8 bits a channel")
     if (frames := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":
         raise ValueError(f"it is a sequence of {frames} images; save the one that is meant")
-    return opened.convert("L" if channels == 1 else "RGB")
+    return ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
 
 
 def _unreadable(image: Any, name: str, error: Exception) -> str:

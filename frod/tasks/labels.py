@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from frod.tasks.examples import fault
-from frod.tasks.registry import TaskSpec
+from frod.tasks.registry import TaskSpec, composed
 
 
 def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None = None) -> np.ndarray:
@@ -42,7 +42,7 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
     if not _is_text(values):
         return integers(values, split, column)
     if isinstance(task.classes, list) and task.relabel is None:
-        written, named = values.drop_null().unique().to_pylist(), set(task.classes)
+        written, named = map(composed, values.drop_null().unique().to_pylist()), set(task.classes)
         if any(value in named or not _is_number(value) for value in written):
             return _among(values, task.classes, split, column)
     return integers(values, split, column, what="is no integer (words need `classes` by name, or `answers`)")
@@ -67,13 +67,13 @@ def check_names(names: list[str], task: TaskSpec) -> None:
         raise ValueError(f"classes: the source has {len(names)}, {names}; the registry has {task.source_classes}")
     if task.relabel is None and isinstance(task.classes, list):
         own = {name: place for place, name in enumerate(task.classes)}
-        if any(own.get(name, place) != place for place, name in enumerate(names)):
+        if any(own.get(composed(name), place) != place for place, name in enumerate(names)):
             raise ValueError(f"classes: {task.classes} are in another order than the source's, which are {names}")
 
 
 def _among(values: Any, known: list[str], split: str, column: str) -> np.ndarray:
     places = {written: place for place, written in enumerate(known)}
-    found = [-1 if value is None else places.get(str(value), -1) for value in values.to_pylist()]
+    found = [-1 if value is None else places.get(composed(str(value)), -1) for value in values.to_pylist()]
     return _found(found, values, f"is none of {known}", split, column)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from frod.files import own_prefix, whole_directory
-from frod.tasks import arrays, choices, images, packages, sentences, split_files, splits, sums
+from frod.tasks import arrays, choices, duplicates, images, packages, sentences, split_files, splits, sums
 from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows
 from frod.tasks.registry import Generator, Package, SplitSpec, TaskSpec
 
@@ -65,6 +65,7 @@ def prepare(
     _check_inputs(name, task, backbone, input_facts, tokenizer)
     with opened(task, seed=seed, mirror=mirror, protocol=protocol, beside=out) as source:
         parts = divide(task, source, seed=seed, protocol=protocol)
+        parts, repeated = without_duplicates(name, task, parts, protocol=protocol)
         available = len(parts["train"])
         if max_train is not None and max_train < available:
             parts["train"] = _drawn(parts["train"], task, max_train, seed=seed, purpose="train subset")
@@ -78,6 +79,7 @@ def prepare(
             "inputs": input_facts,
             "source": source.facts | {"rows": {split: len(part) for split, part in source.splits.items()}},
             "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
+            "duplicates": repeated,
         }
         with whole_directory(out) as folder:
             what = source.facts["what"]
@@ -134,6 +136,20 @@ def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "a
     test = _drawn_from(task, protocol)["test"]
     assert len(parts["test"]) == (test.rows or len(source.splits[test.from_])), "test is not whole"
     return parts
+
+
+def without_duplicates(
+    name: str, task: TaskSpec, parts: dict[str, Examples], *, protocol: Protocol = "audited"
+) -> tuple[dict[str, Examples], dict[str, Any]]:
+    """Return the splits as the task's `duplicates` has them, and what was found; see `frod.tasks.duplicates`.
+
+    The released protocol keeps all: its validation is test, and train is whole.
+    """
+    if protocol == "released":
+        apart, found = duplicates.resolve(name, {n: parts[n] for n in parts if n != "validation"}, "keep", set())
+        return apart | {"validation": parts["validation"]}, found
+    drawn = {split for split, part in task.parts().items() if part.from_ == task.train.from_} - {"train"}
+    return duplicates.resolve(name, parts, task.duplicates, drawn)
 
 
 def _drawn_from(task: TaskSpec, protocol: Protocol) -> dict[str, SplitSpec]:

@@ -34,7 +34,8 @@ def data(task: TaskSpec, *, seed: int, lines: int | None = None, mirror: Any = N
     if lines is not None:
         raise ValueError(f"lines is {lines}, but the data of {task.title!r} are not generated: leave it out")
     with prepare.opened(task, seed=seed, mirror=mirror) as source:
-        train = prepare.divide(task, source, seed=seed)["train"].inputs
+        parts, _ = prepare.without_duplicates(task.title, task, prepare.divide(task, source, seed=seed))
+        train = parts["train"].inputs
         if task.kind == "images":
             return images.grey(train)
         return choices.texts(train, task.prompt) if task.kind == "choices" else list(train)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import string
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from frod.config import schema
 from frod.config.schema import Count, HubName, Inside, Name, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents as Unicode composes them (NFC): a file system or an archive may part them (NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
+ClassName = Annotated[str, AfterValidator(composed)]
 
 
 class Hub(StrictModel):
@@ -106,12 +115,12 @@ class TaskSpec(StrictModel):
     columns: Columns = Columns()
     rows: dict[Inside, Rows] = {}
     """By split of the source."""
-    classes: Count | list[str] | None = None
+    classes: Count | list[ClassName] | None = None
     """Names of the classes, or how many there are; of a choice, its letters. Not of a regression. Labels that are text
     and have no `answers` are these names, else numbers."""
     range: tuple[float, float] | None = None
     """Of a regression: the least and the greatest label."""
-    answers: list[str] | None = None
+    answers: list[ClassName] | None = None
     """How the source writes each class, in order (a truth value: False, True). Null: 0, 1, ..., or the class's name, or
     one of the labels that stand beside the answers to choose from."""
     choices: list[str] = []
@@ -128,6 +137,9 @@ class TaskSpec(StrictModel):
     """What the benchmark reports on."""
     more_tests: dict[Name, SplitSpec] = {}
     """Further splits that the benchmark reports on, read with test: split `test_NAME`."""
+    duplicates: Literal["drop", "keep", "error"] | None = None
+    """Examples of train whose input stands in another split, too: left out, kept or an error. Null: those of splits that
+    are drawn from the same split of the source are left out, those of a benchmark's own splits kept; both are counted."""
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 
@@ -16,6 +17,22 @@ from frod.tasks import columns, labels
 from frod.tasks.choices import Question
 from frod.tasks.examples import Examples, Lazy
 from frod.tasks.registry import TaskSpec
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How the cells of a line are told apart."""
+
+    separator: str
+    quoting: Literal[0, 3]
+    """As the module csv has it: `QUOTE_MINIMAL`, or `QUOTE_NONE`."""
+    remedy: str
+
+
+_CSV = _Form(",", csv.QUOTE_MINIMAL, "a text with ',' in it stands in quotes")
+_TSV = _Form(
+    "\t", csv.QUOTE_NONE, "quotes mean nothing in a tsv: write texts with tabs or line breaks as csv or parquet"
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +66,10 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
     elif named.image:
         raise ValueError(f"{files[0]}: holds no images; lay them in folders, CLASS/*.png, or write a parquet file")
     else:
-        separator = "\t" if files[0].suffix == ".tsv" else ","
-        _check_lines(files, names, separator)
-        rows = _mapped(files, _all_text(names), scratch / split, usecols=names, sep=separator)
+        form = _TSV if files[0].suffix == ".tsv" else _CSV
+        _check_lines(files, names, form)
+        read_as = {"sep": form.separator, "quoting": form.quoting}
+        rows = _mapped(files, _all_text(names), scratch / split, usecols=names, **read_as)
         class_names = None
     where = f"{split} of {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     columns.check_gaps(rows, task, where)
@@ -97,7 +115,7 @@ def _answers(cells: list[Any]) -> tuple[str, ...]:
 
 
 def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
-    """Return the first file's schema, with what datasets wrote beside it, once all files have the columns."""
+    """Return the schema to read by, with what datasets wrote into the first file, once all files have the columns."""
     import pyarrow.parquet as pq
 
     schemas, rows = [], 0
@@ -113,23 +131,24 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
         columns.check_types(file, schemas[-1], task)
     if rows == 0:
         raise ValueError(f"{files[0]}: the split is empty")
-    return schemas[0]
+    return columns.plain(schemas[0])
 
 
-def _check_lines(files: list[Path], names: list[str], separator: str) -> None:
-    """Raise ValueError where a csv lacks a column, has no rows, or a line of more or fewer cells than its head."""
+def _check_lines(files: list[Path], names: list[str], form: _Form) -> None:
+    """Raise ValueError where a file lacks a column, has no rows, or a line of more or fewer cells than its head."""
     for file in files:
         try:
             with _open(file) as lines:
-                reader = csv.reader(lines, delimiter=separator, strict=True)
-                head, rows = next(reader, []), 0
+                reader = csv.reader(lines, delimiter=form.separator, quoting=form.quoting, strict=True)
+                head, rows, end, longest = next(reader, []), 0, reader.line_num, (1, 0)
                 columns.check_there(file, head, names)
-                for cells in filter(None, reader):  # the others are blank lines
-                    rows += 1
-                    if len(cells) != len(head):
+                for cells in reader:
+                    longest, end = max(longest, (reader.line_num - end, end + 1)), reader.line_num
+                    rows += bool(cells)  # none: a blank line
+                    if cells and len(cells) != len(head):
                         raise ValueError(
                             f"{file}: line {reader.line_num} has {len(cells)} cells, the first line {len(head)}; "
-                            f"a text with {separator!r} in it stands in quotes"
+                            f"{form.remedy}"
                         )
         except UnicodeDecodeError as error:
             raise ValueError(f"{file}: is not text in UTF-8 ({error}); save it as such") from None
@@ -137,6 +156,12 @@ def _check_lines(files: list[Path], names: list[str], separator: str) -> None:
             raise ValueError(f"{file}: line {reader.line_num} cannot be read ({error})") from None
         if rows == 0:
             raise ValueError(f"{file}: the split is empty")
+        if longest[0] > 1:
+            print(
+                f"{file}: {end} lines, {rows} examples; a text in quotes goes over {longest[0]} lines from line "
+                f"{longest[1]} on. Where these are examples of their own, a quotation mark stands alone: double it",
+                file=sys.stderr,
+            )
 
 
 @contextmanager
