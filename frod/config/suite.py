@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod.config.schema import Name, StrictModel
+from frod.config.schema import Name, StrictModel, did_you_mean
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
@@ -39,7 +39,7 @@ class Method(StrictModel):
     def _arguments_stand_below(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("kind") == "peft":
             for name in values.keys() - cls.model_fields.keys():
-                close = schema.did_you_mean(name, list(cls.model_fields))
+                close = did_you_mean(name, list(cls.model_fields))
                 hint = close or f"; an argument of {values.get('config')} stands below: arguments: {{{name}: ...}}"
                 raise ValueError(f"{name}: unknown key{hint}")
         return values

@@ -36,8 +36,8 @@ def resolve(
 
     Returns
     -------
-    parts, and for the manifest: `left_out`, how many of train; `shared`, for two splits "A in B", how many examples of A
-    are examples of B, too
+    parts, and for the manifest: `left_out`, how many of train; `shared`, for "A in B", how many examples
+    of split A stand in split B, too
 
     Raises
     ------

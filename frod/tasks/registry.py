@@ -17,7 +17,7 @@ REGISTRY = Path(__file__).with_name("registry.yaml")
 
 
 def composed(name: str) -> str:
-    """Return a name with its accents as Unicode composes them (NFC): a file system or an archive may part them (NFD)."""
+    """Return a name with its accents composed (NFC); a file system or an archive may write them apart (NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -138,8 +138,8 @@ class TaskSpec(StrictModel):
     more_tests: dict[Name, SplitSpec] = {}
     """Further splits that the benchmark reports on, read with test: split `test_NAME`."""
     duplicates: Literal["drop", "keep", "error"] | None = None
-    """Examples of train whose input stands in another split, too: left out, kept or an error. Null: those of splits that
-    are drawn from the same split of the source are left out, those of a benchmark's own splits kept; both are counted."""
+    """Examples of train that stand in another split, too: left out, kept or an error. Null: left out where both splits
+    are drawn from one split of the source; where they are the benchmark's own, kept. They are counted either way."""
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[

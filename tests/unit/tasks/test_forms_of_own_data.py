@@ -89,7 +89,7 @@ def test_names_with_accents_are_the_same_however_they_are_composed(tmp_path, wri
 def test_two_folders_of_one_name_are_named(tmp_path):
     for form in ("NFC", "NFD"):
         pictures(tmp_path, classes=[unicodedata.normalize(form, name) for name in NAMES])
-    with pytest.raises(ValueError, match="'bête', 'café'.* two folders of this name"):
+    with pytest.raises(ValueError, match=r"'bête', 'café'.* two folders of this name"):
         read(of_images(tmp_path, classes=NAMES))
 
 
