@@ -1,15 +1,32 @@
-"""Tables on the terminal: one look for all of them."""
+"""What is printed: tables of one look, on a terminal, a pipe or a log of any encoding."""
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 WIDTH = 100  # characters; a file or a pipe has none of its own
+
+
+def printable() -> None:
+    """Print what the encoding of standard output lacks as `?`: no finished work ends in an error for a ± or a σ."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def console() -> Console:
+    """Return a rich Console of WIDTH on standard output."""
+    from rich.console import Console
+
+    printable()
+    return Console(width=WIDTH, highlight=False)
 
 
 def table(
@@ -21,7 +38,7 @@ def table(
     note: str | None = None,
     footer: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
-    """A table to print with a rich Console of WIDTH.
+    """A table to print with `console`.
 
     Parameters
     ----------

@@ -22,11 +22,9 @@ def compare(
     Runs of the same seed and the same order of examples are compared in pairs, others by Welch's t. Revisions are read
     from git: nothing is checked out.
     """
-    from rich.console import Console
 
-    from frod import files
+    from frod import files, terminal
     from frod.reporting.compare import differences, revisions, showing
-    from frod.terminal import WIDTH
 
     found = differences.compare(revisions.read(a), revisions.read(b))
     if json is not None:
@@ -34,7 +32,7 @@ def compare(
     if markdown:
         print(showing.markdown(found))
     else:
-        console = Console(width=WIDTH, highlight=False)
+        console = terminal.console()
         for part in showing.tables(found):
             console.print(part)
     if exit_code and found.differ:

@@ -33,13 +33,10 @@ def cost(
     """Estimate hours, memory and disk of a suite, from the models' shapes and a speed: bench/'s, or --tflops."""
     from dataclasses import asdict
 
-    from rich.console import Console
-
-    from frod import files
+    from frod import files, terminal
     from frod.backbones import registry
     from frod.config import safe_yaml
     from frod.pipeline.load import load_workflow
-    from frod.terminal import WIDTH, table
     from frod.training import estimate
 
     if device not in ("cpu", "cuda"):
@@ -67,9 +64,9 @@ def cost(
     ]
     in_all = _cells(found)
     rows += [[], ["in all", "", *in_all[:2], "", *in_all[3:]]]
-    console = Console(width=WIDTH, highlight=False)
+    console = terminal.console()
     title = f"Suite {workflow.name} on {device}: an estimate"
-    console.print(table(columns, rows, left=("backbone", "method"), title=title))
+    console.print(terminal.table(columns, rows, left=("backbone", "method"), title=title))
     disk = estimate.stored(workflow, models, tasks)
     for name, full in (("runs of full_ft, which keep all weights", True), ("other runs", False)):
         disk[name] = sum(jobs.count * jobs.disk_bytes for jobs in found if (jobs.method == "full_ft") == full)

@@ -10,7 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from frod import numerics
+from frod import numerics, terminal
 from frod.pipeline import workflows
 from frod.provenance import secrets
 
@@ -21,6 +21,7 @@ def main() -> None:
     What is printed here is kept: the workflow writes it to a log and shows the log.
     """
     workflows.end_with_workflow()
+    terminal.printable()
     try:
         numerics.apply()
         _app()()

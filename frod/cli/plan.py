@@ -24,12 +24,10 @@ def plan(
     target: Annotated[list[str] | None, typer.Option(help="Suffix of the layers' names; may be repeated.")] = None,
 ) -> None:
     """Print a table per category: the plan, its multiply-adds against full fine-tuning, what it keeps in memory."""
-    from rich.console import Console
 
-    from frod import backbones
+    from frod import backbones, terminal
     from frod.method.plan import check, plan_model
     from frod.reporting.terminal_summary import plan_table
-    from frod.terminal import WIDTH
 
     for name, value, known in (("device", device, ("cpu", "cuda")), ("dtype", dtype, tuple(ITEMSIZE))):
         if value not in known:
@@ -50,4 +48,4 @@ def plan(
     )
     step = f"{accumulation} x {batch}" if accumulation > 1 else f"{batch}"
     title = f"One step of {step} examples of {each} tokens, sparse rate {sparse_rate:g}, {dtype} on {device}"
-    Console(width=WIDTH).print(plan_table(rows, title))
+    terminal.console().print(plan_table(rows, title))

@@ -31,11 +31,9 @@ def replay(
 
     Ends with status 1 where the result is not the same. Nothing is written in the results.
     """
-    from rich.console import Console
 
-    from frod import numerics
+    from frod import numerics, terminal
     from frod.runs.finished_run import Finished
-    from frod.terminal import WIDTH
 
     finished = Finished.read(run)
     finished.check_inputs()
@@ -80,7 +78,7 @@ def replay(
             (folder / "start.safetensors").unlink(missing_ok=True)
     if not team.is_main:
         return
-    Console(width=WIDTH, highlight=False).print(stage.table(found, standard))
+    terminal.console().print(stage.table(found, standard))
     same, text = stage.verdict(found, standard)
     print(f"{run}: {text}; trained in {outcome.train_seconds:.1f} s")
     if not same:

@@ -12,11 +12,10 @@ def show(
     summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.", exists=True)],
 ) -> None:
     """Print per task and method the mean over seeds, the difference to full fine-tuning, and what was trained."""
-    from rich.console import Console
 
+    from frod import terminal
     from frod.evaluation.summary import KEY
     from frod.provenance import artefacts
     from frod.reporting.terminal_summary import summary_table
-    from frod.terminal import WIDTH
 
-    Console(width=WIDTH).print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))
+    terminal.console().print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))
