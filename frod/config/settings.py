@@ -38,6 +38,8 @@ class Paths(StrictModel):
     """Folder of runs: results/SUITE/TASK/BACKBONE/METHOD/seed-N."""
     reports: Folder = "reports"
     """Folder of reports: reports/SUITE. Those that git keeps lie in reports/published/SUITE."""
+    own: Folder = "mine"
+    """Folder of your own data and weights. They may lie anywhere, but here DVC sees when they change."""
     mirror: str | None = None
     """Folder laid out like the Hub, looked up before it. The environment variable FROD_MIRROR comes first."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,35 @@ from frod.provenance import hashes
 
 FILE = Path(".snakemake/frod-own-files.json")  # of this machine alone; it may be deleted
 SETTLED_SECONDS = 2.0  # a file written to later than so may change once more within the same tick of a coarse clock
+
+
+def check_seen_by_dvc(paths: Iterable[Path], *, folder: Path, suite: str) -> None:
+    """Where DVC runs the workflow, refuse what its stages do not depend on: it would call them up to date.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The user's own data and weights.
+    folder : Path
+        paths.own of params.yaml, on which a stage depends.
+    suite : str
+        As params.yaml names it.
+
+    Raises
+    ------
+    ValueError
+        One line, with the remedy.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return
+    if Path(suite).suffix == ".yaml":
+        raise ValueError(f"suite: DVC takes no path; move {suite} to workflow/suites and say suite: {Path(suite).stem}")
+    unseen = [str(path) for path in paths if not path.absolute().is_relative_to(folder.absolute())]
+    if unseen:
+        raise ValueError(
+            f"source.path: DVC does not see changes of {', '.join(unseen)}: move it into {folder} (paths.own), or set "
+            "paths.own to a folder above it"
+        )
 
 
 def state(paths: Iterable[Path]) -> str:

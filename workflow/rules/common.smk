@@ -17,6 +17,12 @@ from frod.reporting.naming import labels_of_figure
 
 try:
     WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir))
+    local_inputs.check_seen_by_dvc(
+        [path for name in WORKFLOW.backbones() for path in own_paths(BACKBONES[name], TASKS)]
+        + [path for name, _ in WORKFLOW.pairs() for path in own_paths(TASKS[name], TASKS)],
+        folder=Path(WORKFLOW.params.paths.own),
+        suite=WORKFLOW.params.suite,
+    )
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
