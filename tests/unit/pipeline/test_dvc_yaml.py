@@ -15,7 +15,13 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="module")
 def dvc_stages():
     text = (ROOT / "dvc.yaml").read_text()
-    values = {"suite": "smoke", "paths.data": "data", "paths.results": "results", "paths.reports": "reports", "paths.own": "mine"}
+    values = {
+        "suite": "smoke",
+        "paths.data": "data",
+        "paths.results": "results",
+        "paths.reports": "reports",
+        "paths.own": "mine",
+    }
     return yaml.safe_load(re.sub(r"\$\{([a-z.]+)\}", lambda match: values[match.group(1)], text))["stages"]
 
 
