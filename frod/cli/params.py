@@ -12,14 +12,20 @@ import typer
 
 def params(
     file: Annotated[Path, typer.Argument(help="Parameter file.", exists=True)] = Path("params.yaml"),
+    suite: Annotated[str | None, typer.Option(help="A suite; default: the one that the parameters name.")] = None,
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
-    """Check the parameters and the suite; list the runs, or print one as the JSON that `frod train --spec` takes."""
+    """Check parameters, suite and own data; list the runs, or print one as the JSON that `frod train --spec` takes."""
     from frod.config.schema import did_you_mean
     from frod.pipeline.load import check_file, load_workflow
+    from frod.training import preflight
 
-    workflow, _, _ = load_workflow(check_file(file), file.resolve().parent)
+    given = check_file(file)
+    if "experiments" in given:
+        raise ValueError(f"{file}: is a suite, no parameters: `frod params --suite {file.stem}`")
+    workflow, backbones, tasks = load_workflow(given | ({"suite": suite} if suite else {}), file.resolve().parent)
     if run is None:
+        preflight.check(workflow, backbones, tasks)
         print("\n".join(one.key for one in workflow.runs))
         if workflow.skipped:
             print(f"skipped, not in the mirror: {', '.join(workflow.skipped)}", file=sys.stderr)

@@ -64,16 +64,13 @@ def prepare(
         raise ValueError(f"protocol: is {protocol!r}; it should be one of {', '.join(get_args(Protocol))}")
     _check_inputs(name, task, backbone, input_facts, tokenizer)
     with opened(task, seed=seed, mirror=mirror, protocol=protocol, beside=out) as source:
-        parts = divide(task, source, seed=seed, protocol=protocol)
-        parts, repeated = without_duplicates(name, task, parts, protocol=protocol)
+        parts, repeated = without_duplicates(
+            name, task, divide(task, source, seed=seed, protocol=protocol), protocol=protocol
+        )
         available = len(parts["train"])
         if max_train is not None and max_train < available:
             parts["train"] = _drawn(parts["train"], task, max_train, seed=seed, purpose="train subset")
-        parts = {split: _relabelled(part, task) for split, part in parts.items()}
-        for split, part in parts.items():
-            _check(f"{split} of task {name}", part.labels, task, task.class_names)
-        if task.problem == "classification":
-            _check_taught(name, parts, task.class_names)
+        parts = _relabelled(name, task, parts)
         manifest = _facts(name, task, source) | {
             "backbone": backbone,
             "inputs": input_facts,
@@ -89,6 +86,13 @@ def prepare(
             if task.kind != "images":
                 manifest["truncated"] = cut
             return arrays.write_manifest(folder, manifest, {split: len(part) for split, part in parts.items()})
+
+
+def check(name: str, task: TaskSpec, *, seed: int, protocol: Protocol = "audited") -> None:
+    """Read and split a task's source as `prepare` does, and write nothing; ValueError as there."""
+    with opened(task, seed=seed, protocol=protocol) as source:
+        parts = divide(task, source, seed=seed, protocol=protocol)
+        _relabelled(name, task, without_duplicates(name, task, parts, protocol=protocol)[0])
 
 
 @contextmanager
@@ -230,10 +234,19 @@ def _check_inputs(name: str, task: TaskSpec, backbone: str, facts: dict[str, Any
         raise ValueError(f"task {name}: kind {task.kind} needs the backbone's tokenizer, got None")
 
 
-def _relabelled(part: Examples, task: TaskSpec) -> Examples:
-    if task.relabel is None:
-        return part
-    return Examples(inputs=part.inputs, labels=np.array(task.relabel, dtype=np.int64)[part.labels], ids=part.ids)
+def _relabelled(name: str, task: TaskSpec, parts: dict[str, Examples]) -> dict[str, Examples]:
+    """Return the splits with the task's classes; ValueError where a split cannot be learned from or tested on."""
+    if task.relabel is not None:
+        of_source = np.array(task.relabel, dtype=np.int64)
+        parts = {
+            split: Examples(inputs=part.inputs, labels=of_source[part.labels], ids=part.ids)
+            for split, part in parts.items()
+        }
+    for split, part in parts.items():
+        _check(f"{split} of task {name}", part.labels, task, task.class_names)
+    if task.problem == "classification":
+        _check_taught(name, parts, task.class_names)
+    return parts
 
 
 def _encode(

@@ -7,26 +7,31 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod import numerics
-from frod.pipeline import local_inputs, bookkeeping
+from frod.pipeline import bookkeeping, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
 from frod.provenance import sources
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
+from frod.training import preflight
 
 try:
     WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir))
+    PATHS = WORKFLOW.params.paths
     local_inputs.check_seen_by_dvc(
         [path for name in WORKFLOW.backbones() for path in own_paths(BACKBONES[name], TASKS)]
         + [path for name, _ in WORKFLOW.pairs() for path in own_paths(TASKS[name], TASKS)],
-        folder=Path(WORKFLOW.params.paths.own),
+        folder=Path(PATHS.own),
         suite=WORKFLOW.params.suite,
     )
+    # Once there is a table of all runs, the suite has shown that it can run.
+    if metadata.is_main(workflow) and not Path(PATHS.results, WORKFLOW.name, "summary.parquet").exists():
+        prepared = {path.parents[1].name for path in Path(PATHS.data, "tasks").rglob("manifest.json")}
+        preflight.check(WORKFLOW, BACKBONES, TASKS, prepared=prepared)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
-PATHS = WORKFLOW.params.paths
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources

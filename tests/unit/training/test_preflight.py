@@ -1,0 +1,100 @@
+"""What a suite of one's own would stumble over is said before the first job, all of it at once."""
+
+import pytest
+
+from frod.pipeline.load import load_workflow
+from frod.training import preflight
+
+SUITE = """
+title: Mine
+description: x
+cannot_show: [anything]
+seeds: [0]
+training: {epochs: 1, batch_size: 4}
+methods:
+  full_ft: {}
+  loha: {kind: peft, config: CONFIG, arguments: {ARGUMENT: 4}}
+tasks:
+  reviews:
+    title: Reviews
+    kind: sentences
+    source: {path: mine/reviews.csv}
+    licence: mine
+    columns: {text: [COLUMN], label: label}
+    classes: [bad, good]
+    train: {from: all}
+    validation: {from: all, rows: 4}
+    test: {from: all, rows: ROWS}
+    metrics: [accuracy]
+  shells:
+    title: Shells
+    kind: images
+    source: {path: FOLDER}
+    licence: mine
+    classes: [cockle, mussel]
+    train: {from: all}
+    validation: {from: all, rows: 4}
+    test: {from: all, rows: 6}
+    metrics: [accuracy]
+experiments:
+  - {tasks: [reviews], backbone: micro_llama, rates: &rates {full_ft: &lr {lr: 1e-3, lr_head: 1e-3}, loha: *lr}}
+  - {tasks: [shells], backbone: digit_vit, rates: *rates}
+"""
+RIGHT = {"CONFIG": "LoHaConfig", "ARGUMENT": "r", "COLUMN": "text", "ROWS": "6", "FOLDER": "mine/shells"}
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("cockle", "mussel"):
+        (tmp_path / "mine/shells" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (4, 4), i + 20 * (name == "mussel")).save(tmp_path / f"mine/shells/{name}/{i}.png")
+    lines = [f"text {i},{('bad', 'good')[i % 2]}" for i in range(20)]
+    (tmp_path / "mine/reviews.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+
+    def checked(**changes):
+        suite = SUITE
+        for word, value in (RIGHT | changes).items():
+            suite = suite.replace(word, value)
+        (tmp_path / "mine.yaml").write_text(suite)
+        preflight.check(*load_workflow({"suite": "mine.yaml"}, tmp_path))
+
+    return checked
+
+
+def test_a_suite_that_can_run_passes(check):
+    check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"CONFIG": "LoHaConfg"}, "suite mine: methods.loha: config 'LoHaConfg' is no configuration class of peft"),
+        ({"ARGUMENT": "rr"}, "suite mine: methods.loha: LoHaConfig does not take these arguments"),
+        ({"COLUMN": "txt"}, "suite mine: tasks.reviews: mine/reviews.csv: no column 'txt'; it has 'text', 'label'"),
+        ({"ROWS": "16"}, "suite mine: tasks.reviews: train: nothing is left of the source's all"),
+        ({"FOLDER": "mine/shell"}, "suite mine: tasks.shells: source.path: mine/shell is not a folder of images"),
+        (
+            {"cockle": "cockles"},
+            "suite mine: tasks.shells: mine/shells: the folders ['cockle'] are none of the",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_run_is_named(check, changes, line):
+    with pytest.raises(ValueError) as error:
+        check(**changes)
+    assert str(error.value).startswith(line)
+
+
+def test_all_faults_are_named_at_once(check):
+    with pytest.raises(ValueError) as error:
+        check(CONFIG="LoHaConfg", COLUMN="txt", FOLDER="mine/shell")
+    assert [line.split(": ")[1] for line in str(error.value).splitlines()] == [
+        "tasks.reviews",
+        "tasks.shells",
+        "methods.loha",
+    ]
