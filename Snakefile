@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.pipeline import metadata
+from frod.pipeline import metadata, progress
 from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
 
@@ -54,6 +54,8 @@ rule runs:
 
 
 onstart:
+    if metadata.is_main(workflow):
+        progress.start(Path("logs"))
     if metadata.is_main(workflow) and metadata.is_local(workflow):
         warm.start(jobs=metadata.jobs_due(workflow))
 
