@@ -77,12 +77,13 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
                 what = f"tensor {min(names)}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
                 findings.add(path, what, expected, found, remedy=AGAIN)
         record_path = folder / "record.json"
-        counted = {"trainable": count(shapes, trained), "base": trained.base}
+        numbers = count(shapes, trained)
+        counted = {"trainable": numbers, "base": trained.base}
         stated = {name: record["parameters"].get(name) for name in counted}
         findings.equal(record_path, "parameters, by adapter.safetensors", counted, stated, remedy=AGAIN)
         if matched:
-            reached = counted["trainable"]["adapter"]
-            findings.equal(record_path, "parameters.matched.reached", reached, matched.get("reached"), remedy=AGAIN)
+            where, reached = "parameters.matched.reached", matched.get("reached")
+            findings.equal(record_path, where, numbers["adapter"], reached, remedy=AGAIN)
         findings.checked["parameter counts"] += 1
         if run.adapter.kind == "frod":
             _check_adapter(study, run, path, json.loads(metadata.get("frod", "{}")), trained, findings)
