@@ -10,7 +10,7 @@ from frod.pipeline.warm import client
 
 def end(code: int) -> None:
     """End as Python does, but for taking all modules apart: with torch's that takes longer than many a job."""
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]  # typeshed leaves private names out
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -57,11 +57,11 @@ def apply(setting: str | None = None) -> None:
             _before.setdefault(name, os.environ.get(name))
             os.environ[name] = value
         return
-    for name, value in _before.items():
-        if value is None:
+    for name, before in _before.items():
+        if before is None:
             os.environ.pop(name, None)
         else:
-            os.environ[name] = value
+            os.environ[name] = before
     _before.clear()
 
 

@@ -64,8 +64,13 @@ def table(
     )
     for name in columns:
         words = name in left
-        where = "left" if words else "right"
-        drawn.add_column(Text(name), Text(footer.get(name, "")), justify=where, no_wrap=not words, overflow="fold")
+        drawn.add_column(
+            Text(name),
+            Text(footer.get(name, "")),
+            justify="left" if words else "right",
+            no_wrap=not words,
+            overflow="fold",
+        )
     for row in rows:
         if row:
             drawn.add_row(*(Text(cell, style="bold" if len(row) == 1 else "") for cell in row))

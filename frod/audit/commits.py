@@ -7,6 +7,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +26,23 @@ AGAIN = "run `snakemake`"
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
-class Commits:
-    """Trees of commits, unpacked once each into `folder`."""
+@cache
+def _tree(folder: Path, commit: str) -> Path | None:
+    """Folder with the sources of a commit, unpacked into `folder`; None where git does not have it."""
+    # What a record says is no more than a claim: git is given nothing that it might take for an option.
+    known = COMMIT.fullmatch(commit) and git("cat-file", "-e", f"{commit}^{{commit}}") is not None
+    there = [path for path in SOURCES if known and git("cat-file", "-e", f"{commit}:./{path}") is not None]
+    archive = git("archive", "--format=zip", commit, *there) if known else None
+    if archive is None:
+        return None
+    with zipfile.ZipFile(io.BytesIO(archive)) as sources:
+        sources.extractall(folder / commit)  # which keeps every name within the folder
+    return folder / commit
 
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        self.trees: dict[str, Path | None] = {}
-        self.hashes: dict[tuple[str, str], str] = {}
 
-    def tree(self, commit: str) -> Path | None:
-        """Folder with the sources of a commit; None where git does not have it."""
-        if commit not in self.trees:
-            # What a record says is no more than a claim: git is given nothing that it might take for an option.
-            known = COMMIT.fullmatch(commit) and git("cat-file", "-e", f"{commit}^{{commit}}") is not None
-            there = [path for path in SOURCES if known and git("cat-file", "-e", f"{commit}:./{path}") is not None]
-            archive = git("archive", "--format=zip", commit, *there) if known else None
-            self.trees[commit] = None if archive is None else self.folder / commit
-            if archive is not None:
-                with zipfile.ZipFile(io.BytesIO(archive)) as sources:
-                    sources.extractall(self.folder / commit)  # which keeps every name within the folder
-        return self.trees[commit]
-
-    def code_hash(self, commit: str, entry: str) -> str:
-        """Hash of a command's code as the commit has it."""
-        if (commit, entry) not in self.hashes:
-            self.hashes[commit, entry] = code.code_hash(entry, package=self.trees[commit] / "frod")
-        return self.hashes[commit, entry]
+@cache
+def _code_hash(tree: Path, entry: str) -> str:
+    return code.code_hash(entry, package=tree / "frod")
 
 
 def check(study: Study, findings: Findings) -> None:
@@ -62,28 +54,28 @@ def check(study: Study, findings: Findings) -> None:
         findings.unchecked["code and parameters against git"] = "this is no git checkout, or git is not installed"
         return
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
-        commits = Commits(folder)
         missing: dict[str, int] = {}
         for commit, keys in _by(study, "git_commit").items():
             paths = [study.folder(key) / "record.json" for key in keys]
-            if not commit or commits.tree(commit) is None:
+            tree = _tree(Path(folder), commit) if commit else None
+            if tree is None:
                 missing[str(commit)] = len(paths)
                 continue
             findings.checked["commits"] += 1
             for key, path in zip(keys, paths):
                 made_by = study.records[key]["code"]
                 with findings.guard(path, "its code at its commit"):
-                    at = commits.code_hash(commit, RUNS)
+                    at = _code_hash(tree, RUNS)
                     findings.equal(path, f"code.hash, by commit {commit[:12]}", at, made_by["hash"], remedy=AGAIN)
                 findings.equal(path, "code.git_dirty", False, made_by["git_dirty"], remedy=f"commit, then {AGAIN}")
             with findings.guard(paths[0], f"the plan at commit {commit[:12]}"):
-                _check_plan(study, commits.tree(commit), commit, findings)
+                _check_plan(study, tree, commit, findings)
         for commit, count in missing.items():
             reason = f"this clone has no commit {commit[:12]}; `git fetch --unshallow` may bring it"
             if commit in ("None", ""):
                 reason = "they were made outside of git"
             findings.unchecked[f"code of {count} runs against git"] = reason
-        _check_report(study, commits, findings)
+        _check_report(study, Path(folder), findings)
 
 
 def _by(study: Study, name: str) -> dict[Any, list]:
@@ -144,22 +136,23 @@ def _params(tree: Path) -> dict[str, Any]:
     return yaml.safe_load((tree / "params.yaml").read_text("utf-8"))
 
 
-def _check_report(study: Study, commits: Commits, findings: Findings) -> None:
+def _check_report(study: Study, folder: Path, findings: Findings) -> None:
     path, made_by = study.report / collect.FILE, study.written["code"]
     commit = made_by.get("git_commit")
-    if not commit or commits.tree(commit) is None:
+    tree = _tree(folder, commit) if commit else None
+    if tree is None:
         findings.unchecked["the report's code and parameters against git"] = (
             f"this clone has no commit {commit[:12]}" if commit else "it was made outside of git"
         )
         return
     with findings.guard(path, "its code at its commit"):
-        at = commits.code_hash(commit, REPORT)
+        at = _code_hash(tree, REPORT)
         findings.equal(
             path, f"code.hash, by commit {commit[:12]}", at, made_by["hash"], remedy="run `snakemake report`"
         )
     if made_by.get("git_dirty"):
         findings.notes.append(f"{path}: made while files of the checkout were not committed")
-    params, then = dict(study.written["params"]), _params(commits.tree(commit))
+    params, then = dict(study.written["params"]), _params(tree)
     for name in PER_CALL:
         one, other = params.pop(name, None), then.pop(name, None)
         if one != other:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN
 from frod.audit.study import Study
 from frod.config import Method, Run
+from frod.provenance.artefacts import read_header
 from frod.provenance.run_keys import RunKey
 
 Shapes = dict[str, tuple[int, ...]]
@@ -40,15 +40,6 @@ class Trained:
     """Buffers that the file of FRoD holds where training has changed them."""
 
 
-def read_header(path: Path) -> tuple[Shapes, dict[str, str]]:
-    """Shapes by name, and the metadata, from the first bytes of a safetensors file."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    metadata = header.pop("__metadata__", {})
-    return {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata
-
-
 def count(shapes: Shapes, trained: Trained) -> dict[str, int]:
     """Count the trained numbers in the head and outside it, as the record does."""
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
@@ -64,7 +55,7 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
     if not path.is_file() or record is None:
         return
     with findings.guard(path, "the number of trained parameters"):
-        shapes, metadata = read_header(path)
+        shapes, metadata = read_header(path, remedy=AGAIN)
         matched = (record["parameters"].get("matched") or {}) if run.matched else {}
         trained = _trained(study, run, matched.get("value"))
         known = trained.body | trained.head | trained.saved
@@ -77,12 +68,13 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
                 what = f"tensor {min(names)}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
                 findings.add(path, what, expected, found, remedy=AGAIN)
         record_path = folder / "record.json"
-        counted = {"trainable": count(shapes, trained), "base": trained.base}
+        numbers = count(shapes, trained)
+        counted = {"trainable": numbers, "base": trained.base}
         stated = {name: record["parameters"].get(name) for name in counted}
         findings.equal(record_path, "parameters, by adapter.safetensors", counted, stated, remedy=AGAIN)
         if matched:
-            reached = counted["trainable"]["adapter"]
-            findings.equal(record_path, "parameters.matched.reached", reached, matched.get("reached"), remedy=AGAIN)
+            where, reached = "parameters.matched.reached", matched.get("reached")
+            findings.equal(record_path, where, numbers["adapter"], reached, remedy=AGAIN)
         findings.checked["parameter counts"] += 1
         if run.adapter.kind == "frod":
             _check_adapter(study, run, path, json.loads(metadata.get("frod", "{}")), trained, findings)

@@ -13,6 +13,7 @@ from frod.audit.counts import trained_of
 from frod.audit.findings import Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study
+from frod.provenance.artefacts import read_header
 from frod.provenance.run_keys import DIVERGED, RunKey
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _check_adapter(study: Study, key: RunKey, findings: Findings) -> None:
     if not path.is_file():
         return
     trained = trained_of(study, key)
+    read_header(path, remedy=AGAIN)
     with safe_open(path, framework="pt") as file:
         whole = [name for name in file.keys() if name in trained and not file.get_tensor(name).isnan().all()]  # noqa: SIM118
     if whole:

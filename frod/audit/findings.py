@@ -65,7 +65,8 @@ class Findings:
         try:
             yield
         except Exception as error:
-            self.add(file, f"{what} cannot be checked: {type(error).__name__}: {_first_line(error)}")
+            kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # those of this project say it all
+            self.add(file, f"{what} cannot be checked: {kind}{_first_line(error)}")
 
     def merge(self, other: Findings) -> None:
         """Put what another look has found behind what is here."""

@@ -144,8 +144,8 @@ def _check_rates(study: Study, key: RunKey, path: Path, table: pa.Table, finding
     rates = Rates(**((study.records.get(key) or {}).get("spec") or {}).get("rates") or {"lr_head": 0})
     group_of = {"lr": "lr_body"}
     steps = budget(study, run)["steps"]
-    key = ("schedule", steps, run.training.model_dump_json())
-    schedule = study.once(key, lambda: [factor(step, steps, run.training) for step in range(steps)])
+    made_of = ("schedule", steps, run.training.model_dump_json())
+    schedule = study.once(made_of, lambda: [factor(step, steps, run.training) for step in range(steps)])
     for name, rate in rates.model_dump(exclude_none=True).items():
         column = group_of.get(name, name)
         there = table[column].to_pylist() if column in table.column_names else NOTHING

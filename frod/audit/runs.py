@@ -27,8 +27,8 @@ def check_presence(study: Study, findings: Findings) -> None:
         for name in FILES:
             if not (study.folder(key) / name).is_file():
                 findings.add(study.folder(key) / name, "the suite plans it, and it is missing", remedy=AGAIN)
-    for key in study.folders:
-        path = study.tune(*key).with_name("spectrum.parquet")
+    for group in study.folders:
+        path = study.tune(*group).with_name("spectrum.parquet")
         if not path.is_file():
             findings.add(path, "the suite plans it, and it is missing", remedy="run `snakemake`")
     planned = {str(study.folder(key)) for key in study.runs}

@@ -43,7 +43,7 @@ def check_trials(study: Study, key: tuple[str, str, str], findings: Findings) ->
 def _check_trial(study: Study, trial: Trial, path: Path, found: Mapping[str, Any], findings: Findings) -> None:
     run = trial.run
     expected = {
-        "rates": run.rates.model_dump(exclude_none=True),
+        "rates": run.rates.model_dump(exclude_none=True) if run.rates else None,
         "seed": run.seed,
         "spec": run.resolved(),
         "inputs": study.inputs(run, tuned=False),

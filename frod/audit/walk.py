@@ -117,7 +117,7 @@ def _files(study: Study) -> Iterator[Path]:
 
 
 def _check_runs(study: Study, findings: Findings, *, each: Callable[..., Any], progress: Progress) -> None:
-    manifests = []
+    manifests: list[dict[str, Any]] = []
     for key in study.runs:
         manifests.append({})
         with findings.guard(study.tasks / key.task / key.backbone / "manifest.json", "the prepared task"):

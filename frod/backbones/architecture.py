@@ -54,7 +54,7 @@ def image_inputs(model: torch.nn.Module) -> dict[str, Any]:
     """Return kind, size (height, width) and channels of the images that a skeleton takes, as `input_facts` does."""
     config = getattr(model, "config", None)
     if config is None:
-        height, width = model.patch_embed.img_size
-        return {"kind": "images", "size": [height, width], "channels": model.patch_embed.proj.in_channels}
+        patches: Any = model.patch_embed  # torch calls every attribute of a module a Tensor or a Module
+        return {"kind": "images", "size": list(patches.img_size), "channels": patches.proj.in_channels}
     vision = getattr(config, "vision_config", config)
     return {"kind": "images", "size": [vision.image_size] * 2, "channels": vision.num_channels}

@@ -17,8 +17,8 @@ def head_modules(model: torch.nn.Module) -> list[str]:
     It is what stands beside the pretrained body: BERT's `classifier`, Llama's `score`, DistilBERT's `pre_classifier`
     and `classifier`, DeBERTa's `pooler` and `classifier`. timm's models name theirs.
     """
-    if hasattr(model, "pretrained_cfg"):
-        named = model.pretrained_cfg["classifier"]
+    if timm := getattr(model, "pretrained_cfg", None):
+        named = timm["classifier"]
         found = [named] if isinstance(named, str) else list(named)
     else:
         body = getattr(model, "base_model", model)

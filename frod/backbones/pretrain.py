@@ -48,7 +48,8 @@ def rotation(source: Pretrained, images: np.ndarray, out: Path, *, seed: int, pr
             return torch.nn.functional.cross_entropy(model(_turned(pixels[chosen], turns)), turns)
 
         _minimise(model, loss, source.settings, progress)
-    classifier = model.pretrained_cfg["classifier"]
+    own: Any = model.pretrained_cfg  # torch calls every attribute of a module a Tensor or a Module
+    classifier = own["classifier"]
     weights = {n: w for n, w in model.state_dict().items() if not n.startswith(f"{classifier}.")}
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     config = {
@@ -65,7 +66,7 @@ def rotation(source: Pretrained, images: np.ndarray, out: Path, *, seed: int, pr
             "std": [std],
             "num_classes": 0,
             "classifier": classifier,
-            "first_conv": model.pretrained_cfg["first_conv"],
+            "first_conv": own["first_conv"],
         },
     }
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")

@@ -168,12 +168,6 @@ class Named(StrictModel):
     seed: int | None = None
     """Of the split: the model learns from what is training data under it."""
 
-    @property
-    def pretraining_seed(self) -> int | None:
-        """Of the pre-training: the model's own, where it has one."""
-        own = getattr(self.backbone.source, "seed", None)
-        return self.seed if own is None else own
-
     @model_validator(mode="after")
     def _whole(self) -> Named:
         if self.backbone.pretrained_on is not None and (self.task is None or self.seed is None):

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from frod.backbones.registry import Named
 
 
 def backbone(
@@ -28,16 +25,18 @@ def backbone(
     """
     from frod import numerics
     from frod.backbones import materialise, shipped
-    from frod.backbones.registry import Named
+    from frod.backbones.registry import Named, Pretrained
     from frod.config import safe_yaml
     from frod.config.schema import validate
     from frod.provenance import cache, code
+    from frod.tasks import pretraining
+    from frod.tasks.registry import TaskSpec
 
     entries = safe_yaml.from_json(spec, "--spec")
     named = validate(Named, entries, "--spec")
-    name, model = named.name, named.backbone
+    name, model, source = named.name, named.backbone, named.backbone.source
     mirror = Path(os.environ["FROD_MIRROR"]) if "FROD_MIRROR" in os.environ else None
-    if model.pretrained_on is None:
+    if not isinstance(source, Pretrained):
         materialise(name, model, out, mirror=mirror)
         return
     if not train and (weights := shipped.find(entries)) is not None:
@@ -51,19 +50,12 @@ def backbone(
     if not train and cache.fetch(key, out):
         print(f"{name} taken from the cache, entry {key}")
         return
-    data = _pretraining_data(named, mirror)
-    materialise(name, model, out, seed=named.pretraining_seed, pretraining_data=data, progress=_progress)
-    cache.store(key, out)
-
-
-def _pretraining_data(named: Named, mirror: Path | None) -> Any:
-    """Unlabelled training data of the task that the backbone is pre-trained on: neither its validation nor its test."""
-    from frod.config.schema import validate
-    from frod.tasks import pretraining
-    from frod.tasks.registry import TaskSpec
-
+    assert named.seed is not None  # of a model that is pre-trained, Named holds that it has one
     task = validate(TaskSpec, named.task, "--spec", "task")
-    return pretraining.data(task, seed=named.seed, lines=named.backbone.source.lines, mirror=mirror)
+    data = pretraining.data(task, seed=named.seed, lines=source.lines, mirror=mirror)
+    seed = named.seed if source.seed is None else source.seed
+    materialise(name, model, out, seed=seed, pretraining_data=data, progress=_progress)
+    cache.store(key, out)
 
 
 def _progress(step: int, steps: int, loss: float) -> None:

@@ -45,6 +45,7 @@ def replay(
     from frod.training import launch
     from frod.training.job import Job
 
+    stage.check_files(finished)
     alone = {"count": 1, "sharded": False, "threads": recorded["threads"] if recorded else 1}
     several = finished.facts.get("processes", alone)
     threads = threads or several["threads"] * several["count"]

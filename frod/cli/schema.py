@@ -1,4 +1,4 @@
-"""`frod schema`: JSON schemas of params.yaml and the suite files, generated from frod/config.py."""
+"""`frod schema`: JSON schemas of params.yaml and the suite files, generated from frod/config."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import typer
 def schemas() -> dict[str, str]:
     """Return the text of each schema file by name."""
     from frod.config import Params, Suite
+    from frod.config.schema import StrictModel
 
-    kinds = {"params.schema.json": Params, "suite.schema.json": Suite}
+    kinds: dict[str, type[StrictModel]] = {"params.schema.json": Params, "suite.schema.json": Suite}
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in kinds.items()}
 
 

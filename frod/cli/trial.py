@@ -42,7 +42,7 @@ def trial(
     _, outcome = job.train(checkpoint, checkpoint_seconds, threads, test=False, processes=team)
     if not team.is_main:
         return
-    column = next(name for name in outcome.history if name.startswith("validation_"))
+    column = next(name for name in map(str, outcome.history) if name.startswith("validation_"))
     validation = None if outcome.undefined else metrics.defined(outcome.history[column].iloc[-1])
     result = {
         "rates": run.rates.model_dump(exclude_none=True),

@@ -60,7 +60,7 @@ def build(
     jobs_of = Jobs(workflow, payload, {name: spec.pretrained_on for name, spec in specs["backbone"].items()})
     jobs = jobs_of.read(folder / "report.json")
     commands = dict.fromkeys(command(job.rule) for job in jobs)
-    for path in [WORKFLOW, *commands, *suite_files(workflow), *source_files()]:
+    for path in (*map(Path, (WORKFLOW, *commands)), *suite_files(workflow), *source_files()):
         payload.add(path)
     add_params(payload, report["params"])
     known = payload.known()

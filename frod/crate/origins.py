@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HUB = "https://huggingface.co/"
@@ -57,7 +57,7 @@ def purl(package: str, version: str | None) -> str:
     return f"pkg:pypi/{package.lower()}" + (f"@{version}" if version else "")
 
 
-def packages(recorded: list[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def packages(recorded: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """Software that ran the runs: properties by identifier, one for each version of each package."""
     found: dict[str, dict[str, str]] = {}
     for record in recorded:

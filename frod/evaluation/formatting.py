@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from frod.evaluation.statistics import Difference, Spread
@@ -14,7 +14,7 @@ DASH = "–"
 
 def fixed(value: float | None, digits: int = 2) -> str:
     """A number with so many digits after the point; what rounds to zero has no sign."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     text = f"{value:.{digits}f}"
     return _minus(text.lstrip("-") if float(text) == 0 else text)
@@ -28,7 +28,7 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     """Both ends with their signs: [−2.14, +0.31]; a dash where there is no interval."""
-    return DASH if _absent(low) or _absent(high) else f"[{signed(low, digits)}, {signed(high, digits)}]"
+    return f"[{signed(low, digits)}, {signed(high, digits)}]" if _known(low) and _known(high) else DASH
 
 
 def points(value: float | None, digits: int = 1) -> str:
@@ -48,14 +48,14 @@ def gains(low: float | None, high: float | None, digits: int = 1) -> str:
 
 def mean(value: float | None, spread: float | None, lost: str = "") -> str:
     """A mean of metrics in points, its spread where there is one, and what is not in it: 93.1 ± 0.4 (1 diverged)."""
-    if _absent(value):
+    if not _known(value):
         return lost or "undefined"
-    return points(value) + ("" if _absent(spread) else f" ± {points(spread)}") + (f" ({lost})" if lost else "")
+    return points(value) + (f" ± {points(spread)}" if _known(spread) else "") + (f" ({lost})" if lost else "")
 
 
 def over_seeds(found: Spread | None) -> str:
     """The mean of a method's seeds with its spread; None where the metric is undefined on all of them."""
-    return mean(found and found.mean, found and found.spread)
+    return mean(found.mean, found.spread) if found else mean(None, None)
 
 
 def compared(found: Difference | None) -> tuple[str, str]:
@@ -65,7 +65,7 @@ def compared(found: Difference | None) -> tuple[str, str]:
 
 def significant(value: float | None) -> str:
     """A number with the three digits that count, zeros among them: 0.0123, 1.23, 4.00, 1230."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     if value == 0:
         return "0"
@@ -77,22 +77,22 @@ def significant(value: float | None) -> str:
 
 def ratio_interval(low: float | None, high: float | None) -> str:
     """Both ends of an interval of a ratio."""
-    return DASH if _absent(low) or _absent(high) else f"[{significant(low)}, {significant(high)}]"
+    return f"[{significant(low)}, {significant(high)}]" if _known(low) and _known(high) else DASH
 
 
 def p_value(p: float | None) -> str:
     """A p value, with a floor below which digits say nothing."""
-    return DASH if _absent(p) else "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+    return DASH if not _known(p) else "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
 def per_cent(fraction: float | None, digits: int = 2) -> str:
     """A fraction as per cent."""
-    return DASH if _absent(fraction) else f"{fixed(100 * fraction, digits)}\u00a0%"
+    return f"{fixed(100 * fraction, digits)}\u00a0%" if _known(fraction) else DASH
 
 
 def count(value: float | None) -> str:
     """A whole number with thin gaps, which no locale reads as a decimal sign: 1569276 -> 1 569 276."""
-    return DASH if _absent(value) else f"{int(value):,}".replace(",", "\u202f")
+    return f"{int(value):,}".replace(",", "\u202f") if _known(value) else DASH
 
 
 def short_count(value: int) -> str:
@@ -103,7 +103,7 @@ def short_count(value: int) -> str:
     return str(int(value))
 
 
-def count_range(values: list[int]) -> str:
+def count_range(values: Sequence[int]) -> str:
     """One number where all agree, else the lowest and the highest."""
     low, high = min(values), max(values)
     return count(low) if low == high else f"{count(low)} to {count(high)}"
@@ -111,14 +111,14 @@ def count_range(values: list[int]) -> str:
 
 def share(value: float | None) -> str:
     """A fraction as per cent with three significant digits: 0.017938 -> 1.79 %."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     per_cent = 100 * value
     digits = 2 if per_cent == 0 else max(0, 2 - math.floor(math.log10(abs(per_cent))))
     return f"{per_cent:.{min(digits, 6)}f}\u00a0%"
 
 
-def share_range(values: list[float]) -> str:
+def share_range(values: Sequence[float]) -> str:
     """One share where all print alike, else the lowest and the highest."""
     low, high = share(min(values)), share(max(values))
     return low if low == high else f"{low} to {high}"
@@ -126,7 +126,7 @@ def share_range(values: list[float]) -> str:
 
 def seconds(value: float | None) -> str:
     """A duration: 0.0123 -> 12.3 ms, 75 -> 1 min 15 s."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     if value < 1:
         return f"{significant(1000 * value)}\u00a0ms"
@@ -139,7 +139,7 @@ def seconds(value: float | None) -> str:
 
 def size(value: float | None) -> str:
     """Bytes in binary units: 1.4 GiB."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     for unit in ("B", "KiB", "MiB"):
         if value < 1000:
@@ -150,7 +150,7 @@ def size(value: float | None) -> str:
 
 def figure(value: float | None) -> str:
     """A number in whatever unit, with three significant digits or so: 1.72, −12.3, 0.0031, 1 569 276."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     if isinstance(value, int) or abs(value) >= 1000:
         return _minus(count(round(value)))
@@ -162,12 +162,12 @@ def figure(value: float | None) -> str:
 
 def ratio(value: float | None) -> str:
     """A quotient: 1.27 ×."""
-    return DASH if _absent(value) else f"{value:.2f}\u00a0×"
+    return f"{value:.2f}\u00a0×" if _known(value) else DASH
 
 
 def rate(value: float | None) -> str:
     """A learning rate as it is written in a suite: 0.0005 -> 5e-4."""
-    if _absent(value):
+    if not _known(value):
         return DASH
     mantissa, exponent = f"{value:.3e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if value else "0"
@@ -201,8 +201,8 @@ def _hundredfold(value: float | None) -> float | None:
     return None if value is None else 100 * value
 
 
-def _absent(value: float | None) -> bool:
-    return value is None or not math.isfinite(value)
+def _known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
 
 
 def _minus(text: str) -> str:

@@ -68,12 +68,14 @@ def plan(mirror: Path, need: Repository) -> Plan:
         As frod.hub.snapshot; or a pattern matches no file.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import KernelInfo
     from huggingface_hub.utils import filter_repo_objects
 
     revision = need.revision or recorded(mirror).get(need.name, {}).get("revision")
     with explained(need.kind, need.id, revision, gated=need.gated):
         info = HfApi().repo_info(need.id, repo_type=need.type, revision=revision, files_metadata=True)
-    sizes = {file.rfilename: file.size for file in info.siblings or ()}
+    assert not isinstance(info, KernelInfo) and info.sha is not None, "a model or a data set, at a commit"
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     try:
         for name in sizes:
             inside(name)

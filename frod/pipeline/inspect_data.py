@@ -117,8 +117,8 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
     where, first = next(iter(files.values()))[0], next(iter(frames.values()))
     label = label or _label(first, where)
     images = [name for name in first if first[name].map(lambda cell: isinstance(cell, dict) and "bytes" in cell).all()]
-    columns = {"image": images[0]} if images else {"text": text or _text(first, label, where)}
-    for name in [*columns.get("text", []), label]:
+    texts = [] if images else text or _text(first, label, where)
+    for name in [*texts, label]:
         if name not in first:
             raise ValueError(f"{where}: no column {name!r}; it has {list(first)}")
     labelled = {split: table for split, table in frames.items() if not table[label].isin([-1, "-1"]).any()}
@@ -128,7 +128,7 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
     return Found(
         source=source,
         kind="images" if images else "sentences",
-        columns=columns | {"label": label},
+        columns={**({"image": images[0]} if images else {"text": texts}), "label": label},
         classes=names,
         answers=None if plain else [str(value) for value in written],
         rows={split: len(table) for split, table in labelled.items()},
@@ -148,14 +148,16 @@ def _read(file: Path) -> pd.DataFrame:
 
 def _label(table: pd.DataFrame, where: Path) -> str:
     named = [name for name in LABELS if name in table]
-    few = [name for name in table if 2 <= table[name].astype(str).nunique() <= min(MOST_CLASSES, len(table) // 2)]
+    most = min(MOST_CLASSES, len(table) // 2)
+    few = [name for name in table if isinstance(name, str) and 2 <= table[name].astype(str).nunique() <= most]
     if not named and len(few) != 1:
         raise ValueError(f"{where}: which of the columns {list(table)} is the label? Name it by --label")
     return (named or few)[0]
 
 
 def _text(table: pd.DataFrame, label: str, where: Path) -> list[str]:
-    of_text = [name for name in table if name != label and table[name].map(type).eq(str).all()]
+    whole = table.map(lambda cell: isinstance(cell, str)).all()
+    of_text = [name for name in table if isinstance(name, str) and name != label and whole[name]]
     found = [name for name in TEXTS if name in of_text][:1] or of_text
     if len(found) != 1:
         raise ValueError(f"{where}: which of the columns {of_text} is the text? Name it by --text, or a pair by two")

@@ -58,6 +58,20 @@ def read_manifest(path: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
     return content
 
 
+def read_header(path: Path, *, remedy: str = REMEDY) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Shapes by name, and metadata, of a safetensors file that is as long as they say; ValueError as in `read_json`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            return shapes, file.metadata() or {}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: is not there; {remedy}") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path}: cannot be read, it was changed or cut short ({error}); {remedy}") from None
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as parquet with checksums of its pages, which `read_table` holds them against."""
     table.to_parquet(path, index=False, write_page_checksum=True)

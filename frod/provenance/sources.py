@@ -34,8 +34,8 @@ class Source:
     @classmethod
     def from_plain(cls, values: list[Any]) -> "Source":
         """Of `plain`."""
-        digest, *names, computed = values
-        return cls(digest, *map(frozenset, names), computed)
+        digest, imports, on_load, strings, computed = values
+        return cls(digest, frozenset(imports), frozenset(on_load), frozenset(strings), computed)
 
 
 _parsed: dict[str, Source] = {}  # by all that a parsed module depends on: its content, and the package it lies in
@@ -90,7 +90,7 @@ def _parse(path: Path) -> Source:
     stack: list[tuple[ast.AST, bool]] = [(tree, False)]
     while stack:
         node, inside = stack.pop()
-        names = ()
+        names: tuple[str, ...] = ()
         if isinstance(node, ast.Import):
             names = tuple(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

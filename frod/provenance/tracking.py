@@ -158,7 +158,9 @@ def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
     """
     from mlflow.entities import Metric
 
-    names = {c: CURVES.get(c, c) for c in history if c in CURVES or c.startswith(("lr_", "validation_", "test_"))}
+    names = {
+        c: CURVES.get(c, c) for c in map(str, history) if c in CURVES or c.startswith(("lr_", "validation_", "test_"))
+    }
     points = []
     for column, name in names.items():
         rows = history[["step", "seconds", column]].dropna()

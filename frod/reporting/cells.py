@@ -18,5 +18,4 @@ class Cell:
 
 def cell(text: str, value: float | None = None, href: str | None = None) -> Cell:
     """A cell; what is not a finite number has no value to sort by."""
-    known = value is not None and math.isfinite(value)
-    return Cell(text, float(value) if known else None, href)
+    return Cell(text, float(value) if value is not None and math.isfinite(value) else None, href)

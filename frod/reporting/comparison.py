@@ -73,6 +73,17 @@ class Headline:
     containing_zero: int
 
 
+def by_pair(summary: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """A summary's rows by task and backbone, in its order."""
+    groups = summary.groupby(["task", "backbone"], sort=False)
+    return {(str(task), str(backbone)): rows for (task, backbone), rows in groups}
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows, as plain values by column."""
+    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+
+
 def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     """One comparison per task and backbone, in the summary's order, methods in the order given.
 
@@ -82,16 +93,12 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
         Of `frod.evaluation.summary.summarise`.
     """
     found, lost = [], undefined(summary)
-    for (task, backbone), runs in summary.groupby(["task", "backbone"], sort=False):
-        values = {
-            method: dict(zip(of_method["seed"].astype(int), of_method["test"].astype(float)))
-            for method, of_method in runs.groupby("method")
-        }
-        defined = {m: {s: v for s, v in seeds.items() if math.isfinite(v)} for m, seeds in values.items()}
+    for (task, backbone), runs in by_pair(summary).items():
+        defined = {method: _finite(of_method, "test") for method, of_method in runs.groupby("method")}
         results = tuple(
             MethodResult(
                 method=method,
-                values=dict(sorted(defined[method].items())),
+                values=defined[method],
                 undefined={key.seed: why for key, why in lost.items() if key[:3] == (task, backbone, method)},
                 spread=over_seeds(list(defined[method].values())) if defined[method] else None,
                 difference=(
@@ -99,7 +106,7 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
                 ),
             )
             for method in methods
-            if method in values
+            if method in defined
         )
         first = runs.iloc[0]
         found.append(
@@ -174,7 +181,7 @@ def parameter_counts(summary: pd.DataFrame, methods: Sequence[str], kinds: Mappi
             ]
             found.append(
                 ParameterCount(
-                    backbone=backbone,
+                    backbone=str(backbone),
                     method=method,
                     adapter=adapter,
                     head=head,
@@ -192,12 +199,9 @@ def costs(summary: pd.DataFrame, methods: Sequence[str]) -> list[dict[str, Any]]
     Runs that stopped early are left out; a method with no other has a row without figures.
     """
     found, lost = [], {key for key, why in undefined(summary).items() if stopped(why)}
-    for (task, backbone), every in summary.groupby(["task", "backbone"], sort=False):
+    for (task, backbone), every in by_pair(summary).items():
         runs = every[[(task, backbone, m, s) not in lost for m, s in zip(every["method"], every["seed"])]]
-        steps = {
-            method: _finite(of_method.set_index("seed")["step_seconds_median"])
-            for method, of_method in runs.groupby("method")
-        }
+        steps = {method: _finite(of_method, "step_seconds_median") for method, of_method in runs.groupby("method")}
         for method in methods:
             if method not in set(every["method"]):
                 continue
@@ -208,12 +212,13 @@ def costs(summary: pd.DataFrame, methods: Sequence[str]) -> list[dict[str, Any]]
             row = {"task": task, "backbone": backbone, "method": method, "runs": len(of_method)}
             row["step_ratio"] = median(ratios) if ratios else math.nan
             for column in ("step_seconds_median", "train_seconds", "peak_rss_bytes", "peak_gpu_bytes"):
-                values = list(_finite(of_method.set_index("seed")[column]).values())
+                values = _finite(of_method, column).values()
                 row[column] = median(values) if values else math.nan
             found.append(row)
     return found
 
 
-def _finite(values: pd.Series) -> dict[int, float]:
-    numbers = {int(seed): math.nan if value is None else float(value) for seed, value in values.items()}
-    return {seed: value for seed, value in numbers.items() if math.isfinite(value)}
+def _finite(runs: pd.DataFrame, column: str) -> dict[int, float]:
+    """A column's finite numbers by seed, in the seeds' order."""
+    values = sorted(zip(runs["seed"].astype(int), runs[column].astype(float)))
+    return {seed: value for seed, value in values if math.isfinite(value)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from frod.evaluation import formatting as show
@@ -12,7 +13,7 @@ from frod.reporting.naming import run_page
 from frod.reporting.report_data import Report
 
 
-def parameters(report: Report, counts: list[ParameterCount]) -> list[dict[str, Any]]:
+def parameters(report: Report, counts: Sequence[ParameterCount]) -> list[dict[str, Any]]:
     """A row per backbone and method; where heads differ by task, lowest and highest, sorted by the lowest."""
     first = report.summary.drop_duplicates(["backbone", "method"]).set_index(["backbone", "method"])["task"]
     rows = []
@@ -27,7 +28,7 @@ def parameters(report: Report, counts: list[ParameterCount]) -> list[dict[str, A
     return rows
 
 
-def share(counts: list[ParameterCount]) -> str:
+def share(counts: Sequence[ParameterCount]) -> str:
     """What FRoD trains of each model's base parameters; empty without FRoD."""
     shares = {c.backbone: show.share_range(c.shares[CONVENTIONS[0]]) for c in counts if c.method == SUBJECT}
     if len(set(shares.values())) == 1:

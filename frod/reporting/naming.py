@@ -55,7 +55,7 @@ def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | N
         `label`, where it is there and not None, is the name to show.
     """
     free = [slot for slot in range(len(_PALETTE)) if slot not in {_FIXED.get(method) for method in methods}]
-    found = {}
+    found: dict[str, MethodStyle] = {}
     for method in methods:
         # Beyond eight methods slots repeat; labels still tell them apart.
         slot = _FIXED[method] if method in _FIXED else (free.pop(0) if free else len(found) % len(_PALETTE))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from frod.provenance.run_keys import RunKey, undefined
-from frod.reporting.comparison import Comparison, Headline, compare, headline
+from frod.reporting.comparison import Comparison, Headline, by_pair, compare, headline
 from frod.reporting.naming import MethodStyle, looks, method_order
 
 Folder = tuple[str, str, str]
@@ -96,7 +96,7 @@ class Report:
     @cached_property
     def by_task(self) -> dict[tuple[str, str], pd.DataFrame]:
         """The summary's rows by task and backbone, in its order."""
-        return dict(list(self.summary.groupby(["task", "backbone"], sort=False)))
+        return by_pair(self.summary)
 
     @cached_property
     def undefined(self) -> dict[RunKey, str]:

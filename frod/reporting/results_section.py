@@ -12,7 +12,7 @@ from frod.evaluation.metrics import BEST_EPOCH, METRICS
 from frod.evaluation.statistics import Difference, over_seeds
 from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label, stopped, word
 from frod.reporting.cells import Cell, cell
-from frod.reporting.comparison import Comparison, MethodResult
+from frod.reporting.comparison import Comparison, MethodResult, rows_of
 from frod.reporting.figures import names_of
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.report_data import Report
@@ -50,7 +50,7 @@ def runs(report: Report) -> list[dict[str, Any]]:
     return [
         _run_row(report, row)
         for of_task in report.by_task.values()
-        for row in sorted(of_task.to_dict("records"), key=lambda row: report.methods.index(row["method"]))
+        for row in sorted(rows_of(of_task), key=lambda row: report.methods.index(row["method"]))
     ]
 
 
@@ -145,15 +145,14 @@ def _compared(found: Difference | None, href: str | None = None) -> list[Cell]:
 
 def _mean(comparison: Comparison, result: MethodResult) -> Cell:
     href = run_page(comparison.task, comparison.backbone, result.method)
-    return cell(result.shown, result.spread and result.spread.mean, href)
+    return cell(result.shown, result.spread.mean if result.spread else None, href)
 
 
 def _further(report: Report, comparison: Comparison) -> dict[str, Any] | None:
     """Other metrics and splits of a task, as means ± spread over seeds; None where there are none."""
     runs = report.by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
-    splits = sorted(
-        name.removesuffix("_examples") for name in runs if name.startswith("test") and name.endswith("_examples")
-    )
+    names = [name for name in map(str, runs) if name.startswith("test") and name.endswith("_examples")]
+    splits = sorted(name.removesuffix("_examples") for name in names)
     columns = {
         f"{split}_{metric}": _title(split, metric)
         for split in splits
@@ -183,4 +182,4 @@ def _title(split: str, metric: str) -> str:
 def _mean_of(values: pd.Series, href: str) -> Cell:
     defined = [float(value) for value in values.dropna()]
     found = over_seeds(defined) if defined else None
-    return cell(show.over_seeds(found), found and found.mean, href)
+    return cell(show.over_seeds(found), found.mean if found else None, href)

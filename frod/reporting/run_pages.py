@@ -15,7 +15,7 @@ from urllib.parse import quote
 from frod.evaluation import formatting as show
 from frod.evaluation.metrics import METRICS
 from frod.provenance.run_keys import REFERENCE, RunKey, stopped, word
-from frod.reporting.comparison import MethodResult
+from frod.reporting.comparison import MethodResult, rows_of
 from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.rendering import render
@@ -45,7 +45,7 @@ def pages(report: Report) -> dict[str, str]:
         of_task = report.by_task[comparison.task, comparison.backbone].dropna(axis="columns", how="all")
         for result in comparison.results:
             where = (comparison.task, comparison.backbone, result.method)
-            rows = of_task[of_task["method"] == result.method].sort_values("seed").to_dict("records")
+            rows = rows_of(of_task[of_task["method"] == result.method].sort_values("seed"))
             found[run_page(*where)] = render(
                 "runs.html.j2",
                 {result.method: report.looks[result.method]},

@@ -102,7 +102,7 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
         return [_unlike("predictions: examples", len(old), int(unlike.sum()), f"row {np.flatnonzero(unlike)[0]}")]
     if not len(old):  # of runs that diverged
         return [Compared(what="predictions: examples", values=0)]
-    one, other = (np.stack(table["scores"].to_numpy()) for table in (old, new))
+    one, other = (np.stack(list(table["scores"])) for table in (old, new))
     if one.shape != other.shape:
         return [_unlike("predictions: scores", one.size, one.size)]
     found = [Compared(what="predictions: examples", values=len(old))]
@@ -145,8 +145,8 @@ def metrics(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Compared]:
     for split in dict.fromkeys([*old["metrics"], *new["metrics"]]):
         one, other = old["metrics"].get(split, {}), new["metrics"].get(split, {})
         for name in dict.fromkeys([*one, *other]):
-            values = [np.array([math.nan if v is None else v]) for v in (one.get(name), other.get(name))]
-            found.append(numbers(f"metrics: {split} {name}", *values, scale=1.0))
+            was, now = (np.array([math.nan if v is None else v]) for v in (one.get(name), other.get(name)))
+            found.append(numbers(f"metrics: {split} {name}", was, now, scale=1.0))
     return found
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frod import files, numerics, terminal
+from frod.provenance import artefacts
 from frod.provenance.records import outputs_of
 from frod.provenance.run_keys import stopped
 from frod.runs import deviations
@@ -35,6 +36,8 @@ TOLERANCE = 0.05
 
 # What does the arithmetic; another version of anything else leaves the numbers alone.
 COMPUTING = ("torch", "torchvision", "transformers", "timm", "peft", "accelerate", "numpy")
+
+FILES = ("adapter.safetensors", "predictions.parquet", "history.parquet", "metrics.json")  # of a run, to compare
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,18 @@ def check_code(finished: Finished, here: str, *, go_on: bool) -> list[str]:
     raise ValueError(f"{finished.path}: {other}: {where}, or compare across code with --other-code")
 
 
+def check_files(finished: Finished) -> None:
+    """Open what a replay is going to be compared with; ValueError where a file of the run is missing or cut short."""
+    if finished.is_trial:
+        return
+    adapter, *tables, metrics = (finished.path.parent / name for name in FILES)
+    remedy = "bring it back (`dvc checkout`), or let the workflow finish the run (frod train, frod evaluate)"
+    artefacts.read_header(adapter, remedy=remedy)
+    for path in tables:
+        artefacts.read_table(path, remedy=remedy)
+    artefacts.read_json(metrics, remedy=remedy)
+
+
 def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) -> None:
     """Write what `frod train` and `frod evaluate` would, but for the record."""
     from frod.evaluation import metrics
@@ -110,20 +125,10 @@ def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) 
 
 
 def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]:
-    """Compare the run's files with those that `write` left in `folder`, and its record with the outcome.
-
-    Raises
-    ------
-    ValueError
-        A file of the run is missing.
-    """
+    """Compare the run's files with those that `write` left in `folder`, and its record with the outcome."""
     import pandas as pd
 
-    names = ("adapter.safetensors", "predictions.parquet", "history.parquet", "metrics.json")
-    pairs = [(finished.path.parent / name, folder / name) for name in names]
-    missing = [str(old) for old, _ in pairs if not old.is_file()]
-    if missing:
-        raise ValueError(f"{', '.join(missing)}: missing; let the workflow finish the run (frod train, frod evaluate)")
+    pairs = [(finished.path.parent / name, folder / name) for name in FILES]
     adapter, predictions, history, metrics = pairs
     facts = ["budget", "parameters", "seeds", "best_epoch", "evaluations"]
     undefined = finished.facts["undefined"], outcome.undefined

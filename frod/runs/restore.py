@@ -38,8 +38,7 @@ def start(run: Run, backbone: Path, manifest: Mapping[str, Any], basis: frod.Bas
         problem=manifest["problem"],
         seed=stream(run.seed, "head"),
     )
-    matched = run.matched is not None
-    adapter = size.match(model, run.adapter, run.matched, run.targets).adapter if matched else run.adapter
+    adapter = size.match(model, run.adapter, run.matched, run.targets).adapter if run.matched else run.adapter
     methods.of_kind(adapter.kind).apply(
         model,
         adapter,

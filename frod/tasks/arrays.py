@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")  # every task has these; a benchmark of
 MANIFEST = "manifest.json"
 
 
-def write_images(folder: Path, split: str, shape: tuple[int, ...]) -> np.ndarray:
+def write_images(folder: Path, split: str, shape: tuple[int, ...]) -> np.memmap:
     """Return a new uint8 memory map SPLIT.images.npy to fill, of shape (examples, height, width, channels)."""
     path = folder / f"{split}.images.npy"
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -53,8 +53,7 @@ class Examples:
 
     def take(self, positions: np.ndarray) -> Examples:
         """Return the examples at `positions`."""
-        whole = isinstance(self.inputs, np.ndarray | Lazy)
-        inputs = self.inputs[positions] if whole else [self.inputs[i] for i in positions]
+        inputs = self.inputs[positions] if isinstance(self.inputs, Lazy) else [self.inputs[i] for i in positions]
         return Examples(inputs=inputs, labels=self.labels[positions], ids=self.ids[positions])
 
 

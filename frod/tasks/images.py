@@ -85,8 +85,11 @@ def _opened(image: Any, channels: int) -> Any:
 
     content = image.read_bytes() if isinstance(image, Path) else image
     try:
-        encoded = isinstance(content, bytes)
-        opened = Image.open(io.BytesIO(content), formats=FORMATS) if encoded else Image.fromarray(content)
+        opened: Image.Image
+        if isinstance(content, bytes):
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+        else:
+            opened = Image.fromarray(content)
     except UnidentifiedImageError:
         raise ValueError(f"it is of no known format; known are {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from importlib import metadata
 
 import numpy as np
@@ -25,7 +26,7 @@ def read(source: Package) -> Source:
         version = metadata.version(source.package)
     except metadata.PackageNotFoundError:
         raise ValueError(f"the task's data come with the package {source.package}, which is not installed") from None
-    readers = {"digits": digits, "territory_names": territory_names}
+    readers: dict[str, Callable[..., Examples]] = {"digits": digits, "territory_names": territory_names}
     try:
         examples = readers[source.reader](**source.options)
     except TypeError as error:

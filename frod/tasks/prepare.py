@@ -261,7 +261,8 @@ def _encode(
         return 0
     choice = task.kind == "choices"
     texts = choices.texts(part.inputs, task.prompt) if choice else part.inputs
-    side = "left" if choice else "right"
-    tokens, offsets, truncated = sentences.encode(texts, tokenizer, facts["max_length"], side=side)
+    tokens, offsets, truncated = sentences.encode(
+        texts, tokenizer, facts["max_length"], side="left" if choice else "right"
+    )
     arrays.write_tokens(folder, split, tokens, offsets)
     return truncated

@@ -41,7 +41,7 @@ class BestEpoch:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as numbers and tensors; the table's rows are those of the whole test split."""
-        scores = None if self.table is None else torch.from_numpy(np.stack(self.table["scores"]))
+        scores = None if self.table is None else torch.from_numpy(np.stack(self.table["scores"].tolist()))
         return {"value": self.value, "epochs_seen": self.epochs_seen, "epoch": self.epoch, "scores": scores}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -101,8 +101,15 @@ class Skeleton:
         """How FRoD's layers are computed: rows of `frod.method.plan.plan_model`."""
         from frod.method.plan import check, plan_model
 
-        shape = {"sparse_rate": sparse_rate, "tokens": tokens, "device": device, "itemsize": itemsize}
-        return plan_model(self.model, self.targets, plan=check(plan), **shape)
+        return plan_model(
+            self.model,
+            self.targets,
+            sparse_rate=sparse_rate,
+            plan=check(plan),
+            tokens=tokens,
+            device=device,
+            itemsize=itemsize,
+        )
 
     def trained(self, method: Method, matched: Method | None = None) -> int:
         """Numbers that a method trains outside the head."""

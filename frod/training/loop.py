@@ -169,8 +169,8 @@ class Trainer:
     def _flush(self) -> None:
         """Read the pending losses from the device and stop at the first that is not finite."""
         steps, losses, norms = zip(*self.pending) if self.pending else ((), (), ())
-        losses = self.processes.all_reduce_sum(torch.stack(losses).cpu().double()).tolist() if losses else []
-        for step, loss, norm in zip(steps, losses, map(float, norms)):
+        sums = self.processes.all_reduce_sum(torch.stack(losses).cpu().double()).tolist() if losses else []
+        for step, loss, norm in zip(steps, sums, map(float, norms)):
             self.history[step]["loss"], self.history[step]["grad_norm"] = loss, norm
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 del self.history[step + 1 :]

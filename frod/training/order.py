@@ -55,14 +55,15 @@ def plan(
     rng = np.random.Generator(np.random.PCG64(stream(seed, "order")))
     per_epoch = math.ceil(train_examples / training.batch_size)
     steps = max(1, round(training.epochs * per_epoch))
-    grouped = training.group_by_length and lengths is not None and len(np.unique(lengths)) > 1
+    if not training.group_by_length or lengths is None or len(np.unique(lengths)) == 1:
+        lengths = None  # there is nothing to group by
     batches: list[np.ndarray] = []
     while len(batches) < steps:
         permutation = rng.permutation(train_examples)
-        if grouped:
+        if lengths is not None:
             permutation = _sorted_in_windows(permutation, lengths, WINDOW * training.batch_size)
         epoch = [permutation[i : i + training.batch_size] for i in range(0, train_examples, training.batch_size)]
-        batches += [epoch[i] for i in rng.permutation(len(epoch))] if grouped else epoch
+        batches += [epoch[i] for i in rng.permutation(len(epoch))] if lengths is not None else epoch
     batches = batches[:steps]
     seen = np.concatenate(batches).astype("<i8")
     budget = Budget(

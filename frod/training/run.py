@@ -58,7 +58,8 @@ def deterministic(threads: int) -> None:
     numerics.hold(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # No operation reads memory that nothing has been written to; filling it took some percent of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # (torch makes a class of that module, with this as a property: its types do not know it.)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def train(
@@ -131,7 +132,7 @@ def train(
                 device=engine.device,
                 processes=processes,
             )
-        if not np.isfinite(np.stack(table["scores"])).all():
+        if not np.isfinite(np.stack(table["scores"].tolist())).all():
             raise Diverged(f"scores on {split} are not finite; lower this method's rates in the suite")
         return table
 
@@ -169,7 +170,7 @@ def train(
             latest[split] if split in latest else predictions(model, split, chosen)
             for split, chosen in positions.items()
         ]
-        tables += [best.table] if best else []
+        tables += [best.table] if best and best.table is not None else []
     except Diverged as error:
         undefined, best = f"{DIVERGED}: {error}", None
         print(undefined, flush=True)

@@ -3,6 +3,7 @@ found: in the code, the inputs, the record or the results. And its spectrum is p
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 
@@ -166,6 +167,20 @@ def test_a_changed_input_is_named_before_training(finished, change):
     assert status == 1
     assert "data/tasks/digits/digit_vit/manifest.json: " in text and "at the recorded commit" in text
     assert "step 10/" not in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("name", ["adapter.safetensors", "history.parquet", "predictions.parquet", "metrics.json"])
+def test_a_file_of_the_run_that_is_cut_short_or_missing_is_named_before_training(finished, copied, name):
+    path = copied / name
+    for damage, said in (
+        (lambda: os.truncate(path, 50), "it was changed or cut short ("),
+        (path.unlink, "is not there; "),
+    ):
+        damage()
+        status, text = replay(finished, "altered/seed-0")
+        assert status == 1
+        assert f"{RUNS}/altered/seed-0/{name}: " in text and said in text and "`dvc checkout`" in text
+        assert "step 10/" not in text and "Traceback" not in text
 
 
 def test_a_changed_array_is_named(finished):

@@ -9,7 +9,9 @@ import select
 import signal
 import socket
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
 
 VARIABLE = "FROD_WARM"  # path of the warm process's socket; "off": every job imports for itself
 OFF = "off"
@@ -77,7 +79,7 @@ def _follow(connection: socket.socket, child: int, descriptor: int) -> None:
     print("frod: the warm process of this workflow has died, and this job with it; it starts anew", file=sys.stderr)
 
 
-def _pass_on(descriptor: int) -> dict[int, object]:
+def _pass_on(descriptor: int) -> dict[int, Callable[[int, FrameType | None], Any] | int | None]:
     """Pass the signals that this process gets on to the child; return the handlers there were."""
 
     def forward(number: int, frame: object) -> None:

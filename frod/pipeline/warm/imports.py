@@ -82,7 +82,7 @@ def _said_by(function) -> str:
 
 
 def _states_of_package() -> dict[str, State]:
-    found = {}
+    found: dict[str, State] = {}
     for folder, folders, names in os.walk(code.PACKAGE_DIRECTORY):
         folders[:] = [name for name in folders if name != "__pycache__"]
         found |= {file: _state(file) for file in (os.path.join(folder, name) for name in names)}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 from frod.reporting.compare.revisions import Side
 from frod.reporting.compare.run_files import FILES
+from frod.reporting.comparison import by_pair
 from frod.reporting.flat import flat
 
 BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")
@@ -47,7 +48,7 @@ def _suite(a: Side, b: Side) -> list[Setting]:
 
 def _budgets(a: Side, b: Side) -> list[Setting]:
     """What the runs did, by task, where both sides have the task."""
-    of_task = [dict(list(side.results.groupby(["task", "backbone"], sort=False))) for side in (a, b)]
+    of_task = [by_pair(side.results) for side in (a, b)]
     found = []
     for task in (key for key in of_task[0] if key in of_task[1]):
         seen = [

@@ -123,7 +123,8 @@ def _runs(results: pd.DataFrame) -> list[str]:
 
 
 def _groups(results: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
-    return {tuple(map(str, key)): rows for key, rows in results.groupby(KEY, sort=False)}
+    groups = results.groupby(KEY, sort=False)
+    return {(str(task), str(backbone), str(method)): rows for (task, backbone, method), rows in groups}
 
 
 def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | None) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -105,7 +105,7 @@ def _place(row: Row) -> tuple[str, str]:
 
 
 def _cells(row: Row, label: str) -> list[str]:
-    seeds = _both(row.a and str(len(row.a.seeds)), row.b and str(len(row.b.seeds)))
+    seeds = _both(row, lambda arm: str(len(arm.seeds)))
     return [
         label,
         _mean(row.a),
@@ -113,8 +113,8 @@ def _cells(row: Row, label: str) -> list[str]:
         show.gain(row.difference),
         show.gains(row.low, row.high),
         f"{seeds} w" if row.how == "welch" else seeds,
-        _both(row.a and _trained(row.a), row.b and _trained(row.b)),
-        _both(row.a and _seconds(row.a), row.b and _seconds(row.b)),
+        _both(row, lambda arm: ", ".join(map(show.short_count, arm.trained)) or show.DASH),
+        _both(row, lambda arm: show.DASH if arm.seconds is None else f"{arm.seconds:.3g}"),
     ]
 
 
@@ -124,17 +124,9 @@ def _mean(arm: Arm | None) -> str:
     return show.mean(arm.mean, arm.spread, words(arm.undefined.values()))
 
 
-def _trained(arm: Arm) -> str:
-    return ", ".join(map(show.short_count, arm.trained)) or show.DASH
-
-
-def _seconds(arm: Arm) -> str:
-    return show.DASH if arm.seconds is None else f"{arm.seconds:.3g}"
-
-
-def _both(a: str | None, b: str | None) -> str:
+def _both(row: Row, shown: Callable[[Arm], str]) -> str:
     """One value where both sides have the same."""
-    a, b = a or show.DASH, b or show.DASH
+    a, b = (shown(arm) if arm else show.DASH for arm in (row.a, row.b))
     return a if a == b else f"{a}{ARROW}{b}"
 
 

@@ -63,7 +63,7 @@ class Drawing:
     ) -> None:
         """A line of text; `anchor` start, middle or end. A halo keeps it legible where a grid line passes behind it."""
         colour = {"fill": SOFT, "class_": "soft"} if soft else {"fill": INK, "class_": "ink"}
-        ground = {"stroke": "#ffffff", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
+        ground = {"stroke": "#ffffff", "stroke_width": "3", "paint_order": "stroke", "stroke_linejoin": "round"}
         anchored = None if anchor == "start" else anchor
         self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchored, **colour, **(ground if halo else {}))
 
@@ -89,9 +89,18 @@ class Drawing:
                 path.append(f"{'L' if pen_down else 'M'}{_plain(x, 1)} {_plain(y, 1)}")
             pen_down = drawn
         if path:
-            colour = {"fill": "none", "stroke": look.colour, "stroke_width": width}
-            joints = {"stroke_linejoin": "round", "stroke_linecap": "round"}
-            self.add("path", d="".join(path), **colour, **joints, opacity=opacity, class_=f"s{look.slot}", hint=hint)
+            self.add(
+                "path",
+                d="".join(path),
+                fill="none",
+                stroke=look.colour,
+                stroke_width=width,
+                stroke_linejoin="round",
+                stroke_linecap="round",
+                opacity=opacity,
+                class_=f"s{look.slot}",
+                hint=hint,
+            )
 
     def mark(
         self,
@@ -105,7 +114,7 @@ class Drawing:
     ) -> None:
         """A method's marker, with a hint that shows on hover."""
         if look.marker in ("cross", "plus"):
-            colour = {"fill": "none", "stroke": look.colour, "stroke_width": 2, "class_": f"s{look.slot}"}
+            colour = {"fill": "none", "stroke": look.colour, "stroke_width": "2", "class_": f"s{look.slot}"}
         else:
             colour = {"fill": look.colour, "class_": f"f{look.slot}"}
         self.add("path", d=_marker(look.marker, x, y, size), opacity=opacity, **colour, hint=hint)

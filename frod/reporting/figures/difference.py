@@ -82,5 +82,5 @@ def _diamond(drawing: Drawing, scale: Scale, y: float, found: Difference, look: 
     ends = (scale.inside(100 * found.low), scale.inside(100 * found.high))
     left, right = ends if found.has_interval else (middle - 7, middle + 7)
     path = f"M{left:.1f} {y}L{middle:.1f} {y - 8}L{right:.1f} {y}L{middle:.1f} {y + 8}Z"
-    colour = {"fill": look.colour, "stroke": SOFT, "stroke_width": 0.5, "class_": f"f{look.slot}"}
+    colour = {"fill": look.colour, "stroke": SOFT, "stroke_width": "0.5", "class_": f"f{look.slot}"}
     drawing.add("path", d=path, **colour, hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frod.config import Method
 from frod.method.heads import within
@@ -58,7 +58,7 @@ def configuration_class(name: str | None) -> type[peft.PeftConfig]:
     if not (isinstance(kind, type) and issubclass(kind, peft.PeftConfig)):
         known = sorted(n for n in dir(peft) if n.endswith("Config") and n != "PeftConfig")
         raise ValueError(f"methods: config {name!r} is no configuration class of peft; there are {known}")
-    unfit = UNFIT.get(name) or (None if "target_modules" in fields(kind) else "it has no target_modules")
+    unfit = UNFIT.get(kind.__name__) or (None if "target_modules" in fields(kind) else "it has no target_modules")
     if unfit:
         raise ValueError(f"methods: config {name!r} cannot be used here: {unfit}; take one that adapts linear layers")
     return kind
@@ -72,12 +72,12 @@ def fields(kind: type[peft.PeftConfig]) -> set[str]:
 def configuration(adapter: Method, layers: Sequence[str], seed: int) -> peft.PeftConfig:
     """Return peft's configuration of a method for the modules of these names."""
     kind = configuration_class(adapter.config)
-    derived = {name: seed % 2**31 for name in SEEDS if name in fields(kind)}
+    derived: dict[str, Any] = {name: seed % 2**31 for name in SEEDS if name in fields(kind)}
     if "feedforward_modules" in fields(kind):
         inner = [name for name in layers if name.endswith(FEEDFORWARD) and not name.endswith(NOT_FEEDFORWARD)]
         derived["feedforward_modules"] = inner
     try:
-        return kind(target_modules=list(layers), **derived | adapter.arguments)
+        return kind(**{"target_modules": list(layers)} | derived | adapter.arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"methods: {adapter.config} does not take these arguments: {error}") from None
 

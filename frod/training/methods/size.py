@@ -74,6 +74,7 @@ def match(model: nn.Module, adapter: Method, like: Method, targets) -> Match:
             f"{adapter.size_argument!r}: name the one that sets its size as size_argument, or leave out "
             "match_parameters"
         )
+    assert like.sparse_rate is not None, "of kind frod"
     target = int(predict_parameters(model, targets, sparse_rate=like.sparse_rate)["adapter"])
     shapes = shapes_of(model, targets)
     refused: list[ValueError] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frod.method.heads import within
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def train_only_head(model: nn.Module, head: list[str], also: set[str] = frozenset()) -> None:
+def train_only_head(model: nn.Module, head: list[str], also: Set[str] = frozenset()) -> None:
     """Freeze everything but the head's modules and the parameters named."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(within(name, *head) or name in also)
@@ -19,10 +20,10 @@ def train_only_head(model: nn.Module, head: list[str], also: set[str] = frozense
 
 def body_and_head(
     model: nn.Module, lr: float | None, lr_head: float, head: list[str], weight_decay: float
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Return AdamW's groups `body` and `head` of the parameters that are trained; an empty group is left out."""
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"name": "body", "lr": lr, "params": [p for name, p in trained if not within(name, *head)]},
         {"name": "head", "lr": lr_head, "params": [p for name, p in trained if within(name, *head)]},
     ]

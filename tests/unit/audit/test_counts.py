@@ -4,17 +4,20 @@ The oracle is the live model that the file was saved from: `trained.count` walks
 """
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import frod
 from frod import backbones
-from frod.audit import counts
+from frod.audit import counts, divergence
+from frod.audit.findings import Findings
 from frod.backbones.loading import create_timm, library_class
 from frod.config import Method
 from frod.config.workflow import known_methods
 from frod.provenance import artefacts
+from frod.provenance.artefacts import read_header
 from frod.training import methods
 from frod.training.methods import trained
 
@@ -68,7 +71,7 @@ def test_every_kind_of_adapter_is_counted_as_the_model_it_came_from(bert, tmp_pa
     model = library_class("text").from_config(config)
     head = adapted(model, method)
     trained.save(model, tmp_path / "adapter.safetensors", method.kind)
-    shapes, metadata = counts.read_header(tmp_path / "adapter.safetensors")
+    shapes, metadata = read_header(tmp_path / "adapter.safetensors")
     known = counts.trained_by(bert, method, None)
     assert counts.count(shapes, known) == trained.count(model, head)
     assert set(shapes) == known.body | known.head | known.saved
@@ -82,7 +85,7 @@ def test_running_means_are_in_the_file_and_not_counted(resnet, tmp_path, kind):
     model = create_timm(resnet, num_classes=4)
     head = adapted(model, Method(kind=kind))
     trained.save(model, tmp_path / "adapter.safetensors", kind)
-    shapes, _ = counts.read_header(tmp_path / "adapter.safetensors")
+    shapes, _ = read_header(tmp_path / "adapter.safetensors")
     known = counts.trained_by(resnet, Method(kind=kind), None)
     assert any(name.endswith("running_mean") for name in shapes)
     assert counts.count(shapes, known) == trained.count(model, head)
@@ -105,7 +108,7 @@ def test_of_frod_they_are_there_where_training_changed_them(tmp_path):
 
     def saved():
         trained.save(model, tmp_path / "adapter.safetensors", "frod")
-        shapes, _ = counts.read_header(tmp_path / "adapter.safetensors")
+        shapes, _ = read_header(tmp_path / "adapter.safetensors")
         assert counts.count(shapes, known) == trained.count(model, head)
         return set(shapes)
 
@@ -122,3 +125,19 @@ def test_a_tensor_that_is_cut_or_added_changes_the_count(bert, tmp_path):
     assert counts.count({"classifier.weight": (5, 32), "classifier.bias": (5,)}, known)["head"] == 165
     assert counts.count({"classifier.weight": (5, 31), "classifier.bias": (5,)}, known)["head"] == 160
     assert counts.count({"classifier.bias": (5,), "other": (9,)}, known)["total"] == 5
+
+
+@pytest.mark.parametrize("check", [counts.check_counts, divergence.check])
+def test_an_adapter_that_was_cut_short_is_named_with_the_remedy(tmp_path, monkeypatch, check):
+    path = tmp_path / "adapter.safetensors"
+    trained.save(torch.nn.Linear(3, 2), path, "full_ft")
+    path.write_bytes(path.read_bytes()[:-3])
+    (tmp_path / "history.parquet").touch()
+    monkeypatch.setattr(divergence, "trained_of", lambda study, key: frozenset())
+    study = SimpleNamespace(folder=lambda key: tmp_path, runs={"run": None}, records={"run": {"undefined": "diverged"}})
+    findings = Findings()
+    check(study, "run", findings)
+    line = findings.found[-1].line()
+    assert line.startswith(f"{path}: ") and "Error" not in line.partition("(")[0]
+    assert f"cannot be checked: {path}: cannot be read, it was changed or cut short (" in line
+    assert line.endswith("; run it again")
