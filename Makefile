@@ -82,4 +82,4 @@ ship: $(VENV)/workflow.installed ## Train the backbones that the package ships a
 	$(BIN)/frod ship
 
 clean: ## Remove data, results, reports and logs; not reports/published, the environment or the cache
-	rm -rf results data/models data/tasks data/bases logs benchmarks .snakemake mlflow.db* $(filter-out %/published,$(wildcard reports/*))
+	rm -rf results data/models data/tasks data/bases logs benchmarks .snakemake mlflow.db* mlruns $(filter-out %/published,$(wildcard reports/*))

@@ -14,11 +14,15 @@ def report(
     summary: Annotated[Path, typer.Option(help="Table of all runs: results/SUITE/summary.parquet.")],
     out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
 ) -> None:
-    """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all."""
+    """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all.
+
+    MLflow gets page, tables and figures as artefacts of the run `report`."""
     from frod.config import safe_yaml
     from frod.pipeline.load import load_workflow
+    from frod.provenance import tracking
     from frod.reporting import collect
 
     given = safe_yaml.from_json(params, "--params")
     workflow, _, _ = load_workflow(given, Path())
     collect.build(workflow, given, tasks=tasks, summary=summary, out=out)
+    tracking.log_report_or_say(out, workflow.name, summary.parent)

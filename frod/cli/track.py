@@ -12,6 +12,9 @@ import typer
 def track(
     results: Annotated[Path, typer.Argument(help="Folder of runs, such as results/smoke.")],
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; default: each run's suite.")] = None,
+    reports: Annotated[Path, typer.Option(help="Folder of the reports; a suite's is logged where it is there.")] = Path(
+        "reports"
+    ),
 ) -> None:
     """Log every finished run below a folder: after a time without a tracking server, or to another one."""
     from frod.provenance import artefacts, tracking
@@ -20,9 +23,17 @@ def track(
     if not runs:
         raise ValueError(f"results: there is no finished run below {results}")
     groups: dict[str, list[Path]] = {}
+    suites = set()
     for run in runs:
         suite = artefacts.read_json(run / "record.json", keys=["run"])["run"]["suite"]
+        suites.add(suite)
         groups.setdefault(experiment or suite, []).append(run)
-    if not all([tracking.log_or_say(group, name) for name, group in groups.items()]):
+    logged = [tracking.log_or_say(group, name) for name, group in groups.items()]
+    logged += [
+        tracking.log_report_or_say(reports / suite, experiment or suite, results)
+        for suite in suites
+        if (reports / suite / "report.json").exists()
+    ]
+    if not all(logged):
         sys.exit(1)
     print(f"{len(runs)} runs logged to experiment {', '.join(groups)}")

@@ -39,7 +39,7 @@ def _watch(logs: Path, seconds: float) -> None:
 
 
 def running(logs: Path, since: float) -> Iterator[str]:
-    """Yield the state of each training that wrote to its log after `since` (seconds since 1970) and is not at its end."""
+    """Yield the state of each training that wrote to its log after `since` (seconds since 1970) and goes on."""
     for path in sorted(path for rule in ("train", "trial") for path in logs.glob(f"{rule}/**/*.log")):
         try:
             if path.stat().st_mtime < since:

@@ -1,57 +1,83 @@
-"""MLflow as a mirror of finished runs: everything logged is read from a run's files.
+"""MLflow as a mirror of a finished study: everything logged is read from files.
 
 So a run is logged again, or later, or to another server, without training it again; a killed training leaves no run
-that is RUNNING for ever; and a store that is down costs nothing but a message. One MLflow run per training, found by
-its tag `frod.run` (SUITE/TASK/BACKBONE/METHOD/seed-N); logging it again replaces it. The tag `frod.record` is the
-sha256 of record.json: it ties the MLflow run to the files. A run without a figure has the tag `frod.undefined`,
-which says why; one that diverged stands as failed.
+that is RUNNING for ever; and a store that is down costs nothing but a message. What is logged says
+`frod.provenance.mlflow_entries`; logging it again replaces what is there. A run that diverged stands as failed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance import secrets
-from frod.provenance.run_keys import stopped
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from frod.provenance.mlflow_entries import Entry
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 BATCH = 1000  # most metrics that one request may hold
-POINTS = 500  # most of one curve: a thousand runs of ten thousand steps would else be a hundred million rows
+PARAMS = 100  # most parameters
 LOCK_SECONDS = 120  # that another process may take to open the store
 DAMAGED = ("malformed", "not a database")  # SQLite's words for a file that was cut or overwritten
-CURVES = {  # MLflow's name of each column of the history
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "rss_bytes": "system/memory_bytes",
-    "cpu_percent": "system/cpu_utilization_percentage",
-    "gpu_bytes": "system/gpu_memory_bytes",
+CONTEXTS = {"tasks": "training", "models": "weights", "bases": "basis"}  # of inputs, by their folder
+REPORT = ("index.html", "summary.md", "claims.json", "results.csv", "figures")
+EXPERIMENT = {  # which of its interfaces MLflow opens, and what stands above the table
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "A mirror of the study's files, written by `frod evaluate` and `frod track`. The run `report` "
+    "has the page. Group by `run.task`, and choose the columns test_* and parameters/trainable_total to compare.",
 }
 
 
 def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
-    """Log runs; on a store that cannot be had say so on stderr and go on. Returns whether all were logged."""
-    if off():
-        print("tracking is off")
-        return True
-    try:
-        client, experiment_id = _open(experiment)
+    """Log runs and the choices of their rates; on a store that cannot be had say so on stderr and go on.
+
+    Returns whether all were logged.
+    """
+    from frod.provenance import mlflow_entries
+
+    def log(client: Any, number: str) -> None:
         for directory in run_dirs:
-            _log(client, experiment_id, directory)
-    except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
-        _say(error, Path(*run_dirs[0].parts[:-4]))
-        return False
-    return True
+            _log(client, number, mlflow_entries.of_run(directory))
+        for tune in dict.fromkeys(directory.parent / "tune" for directory in run_dirs):
+            if not (tune / "rates.json").exists():
+                continue
+            choice, *trials = mlflow_entries.of_tuning(tune)
+            parent = _log(client, number, choice)
+            for trial in trials:
+                _log(client, number, trial, parent)
+
+    return _mirrored(log, experiment, Path(*run_dirs[0].parts[:-4]))
+
+
+def log_report_or_say(report: Path, experiment: str, results: Path) -> bool:
+    """Log a report's page, tables and figures as the artefacts of a run of their own; otherwise as `log_or_say`."""
+    from frod import files
+
+    def log(client: Any, number: str) -> None:
+        key = f"{experiment}/report"
+        tags = {
+            "frod.run": key,
+            "frod.record": files.sha256(report / "report.json"),
+            "mlflow.source.name": "frod report",
+        }
+        earlier = _there(client, number, key)
+        run = client.create_run(number, run_name="report", tags=tags).info.run_id
+        for name in REPORT:
+            if (report / name).is_dir():
+                client.log_artifacts(run, report / name, name)
+            else:
+                client.log_artifact(run, report / name)
+        client.set_terminated(run)
+        for old in earlier:
+            client.delete_run(old)
+
+    return _mirrored(log, experiment, results)
 
 
 def off() -> bool:
@@ -59,12 +85,20 @@ def off() -> bool:
     return os.environ.get("FROD_TRACKING") == "off"
 
 
-def _say(error: Exception, results: Path) -> None:
-    first = (str(error).strip().splitlines() or [""])[0]
-    damaged = any(sign in first for sign in DAMAGED)
-    remedy = "move the damaged database aside, then log them" if damaged else "log them later"
-    why = secrets.removed_from(f"{type(error).__name__}: {first}")
-    print(f"tracking: not in MLflow ({why}). The files are whole; {remedy}: frod track {results}", file=sys.stderr)
+def _mirrored(log: Callable[[Any, str], None], experiment: str, results: Path) -> bool:
+    if off():
+        print("tracking is off")
+        return True
+    try:
+        log(*_open(experiment))
+    except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
+        first = (str(error).strip().splitlines() or [""])[0]
+        damaged = any(sign in first for sign in DAMAGED)
+        remedy = "move the damaged database aside, then log them" if damaged else "log them later"
+        why = secrets.removed_from(f"{type(error).__name__}: {first}")
+        print(f"tracking: not in MLflow ({why}). The files are whole; {remedy}: frod track {results}", file=sys.stderr)
+        return False
+    return True
 
 
 def _open(experiment: str) -> tuple[Any, str]:
@@ -79,7 +113,14 @@ def _open(experiment: str) -> tuple[Any, str]:
     with FileLock(f"{database}.lock", timeout=LOCK_SECONDS) if database else nullcontext():
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(experiment)
-        return client, found.experiment_id if found else client.create_experiment(experiment)
+        if found is None:
+            return client, client.create_experiment(experiment, tags=EXPERIMENT)
+        if found.lifecycle_stage == "deleted":  # its name stays taken
+            client.restore_experiment(found.experiment_id)
+            print(f"tracking: experiment {experiment} was deleted in MLflow; restored", file=sys.stderr)
+        for name in EXPERIMENT.keys() - found.tags.keys():
+            client.set_experiment_tag(found.experiment_id, name, EXPERIMENT[name])
+        return client, found.experiment_id
 
 
 def set_defaults() -> None:
@@ -90,111 +131,41 @@ def set_defaults() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def _log(client: Any, experiment_id: str, directory: Path) -> None:
-    """Log one run from its files, then delete what earlier runs of the same key there are."""
-    import pandas as pd
-    from mlflow.entities import Param
+def _log(client: Any, experiment: str, entry: Entry, parent: str | None = None) -> str:
+    """Log one entry, then delete what earlier runs of the same key there are; returns MLflow's number of the run."""
+    from mlflow.entities import Metric, Param
 
-    content = (directory / "record.json").read_bytes()
-    record = json.loads(content)
-    metrics = json.loads((directory / "metrics.json").read_text())
-    key = "/".join(str(record["run"][part]) for part in ("suite", "task", "backbone", "method")) + (
-        f"/seed-{record['run']['seed']}"
-    )
-    earlier = client.search_runs([experiment_id], filter_string=f"tags.`frod.run` = '{key}'")
-    tags = {"frod.run": key, "frod.record": hashlib.sha256(content).hexdigest(), "frod.code": record["code"]["hash"]}
-    tags["git_commit"] = str(record["code"]["git_commit"])
-    undefined = metrics["undefined"]
-    tags |= {"frod.undefined": undefined} if undefined else {}
-    began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
+    earlier = _there(client, experiment, entry.key)
+    tags = {"frod.run": entry.key} | entry.tags | ({"mlflow.parentRunId": parent} if parent else {})
     # With its tags from the start: one that is cut off here is found, and replaced, the next time.
-    run_id = client.create_run(experiment_id, start_time=began, run_name=key, tags=tags).info.run_id
-    settings = list(settings_of(record).items())
-    for start in range(0, len(settings), 100):  # most parameters that one request may hold
-        client.log_batch(run_id, params=[Param(k, v) for k, v in settings[start : start + 100]])
-    points = _final(record, metrics, ended) + curves(pd.read_parquet(directory / "history.parquet"), began)
-    for start in range(0, len(points), BATCH):
-        client.log_batch(run_id, metrics=points[start : start + BATCH])
-    _log_data(client, run_id, record)
-    client.set_terminated(run_id, status="FAILED" if stopped(undefined) else "FINISHED", end_time=ended)
-    for run in earlier:
-        client.delete_run(run.info.run_id)
+    run = client.create_run(experiment, start_time=entry.began, run_name=entry.name, tags=tags).info.run_id
+    params = [Param(name, text) for name, text in entry.params.items()]
+    for start in range(0, len(params), PARAMS):
+        client.log_batch(run, params=params[start : start + PARAMS])
+    metrics = [Metric(name, value, entry.ended, 0) for name, value in entry.metrics.items()]
+    metrics += [Metric(*point) for point in entry.curves]
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run, metrics=metrics[start : start + BATCH])
+    _log_data(client, run, entry.inputs)
+    client.set_terminated(run, status="FAILED" if entry.failed else "FINISHED", end_time=entry.ended)
+    for old in earlier:
+        client.delete_run(old)
+    return run
 
 
-def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """What is logged of a run as parameters: dotted names and texts, at the length that MLflow takes."""
-    given = record["run"] | {name: record[name] for name in ("spec", "budget", "tuning") if record.get(name)}
-    return {name: text[:500] for name, text in _flat(given)}
+def _there(client: Any, experiment: str, key: str) -> list[str]:
+    return [run.info.run_id for run in client.search_runs([experiment], filter_string=f"tags.`frod.run` = '{key}'")]
 
 
-def figures_of(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
-    """What is logged of a finished run as metrics, curves aside."""
-    values = {f"{split}_{name}": v for split, of in metrics["metrics"].items() for name, v in of.items()}
-    trainable = record["parameters"]["trainable"]
-    values |= {f"parameters/trainable_{name}": v for name, v in trainable.items()}
-    values["parameters/base"] = record["parameters"]["base"]
-    values["parameters/total"] = record["parameters"]["base"] + trainable["head"]
-    values |= {f"system/{name}": v for name, v in record["resources"].items()}
-    return {name: float(value) for name, value in values.items() if value is not None}
+def _log_data(client: Any, run: str, inputs: dict[str, str]) -> None:
+    """Log what went in as data sets: name, digest (MLflow keeps 36 characters of it) and path."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
-
-def _final(record: dict, metrics: dict, when: int) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, value, when, 0) for name, value in figures_of(record, metrics).items()]
-
-
-def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
-    """Return a history's columns as MLflow's metrics; of a long one every so many steps, and always the last.
-
-    What is not finite is left out: MLflow would keep the largest float for an infinity.
-
-    Parameters
-    ----------
-    history : DataFrame
-        As frod.training.run.Outcome has it.
-    began : int
-        Milliseconds since 1970 at which the run began.
-    """
-    from mlflow.entities import Metric
-
-    names = {
-        c: CURVES.get(c, c) for c in map(str, history) if c in CURVES or c.startswith(("lr_", "validation_", "test_"))
-    }
-    points = []
-    for column, name in names.items():
-        rows = history[["step", "seconds", column]].dropna()
-        rows = rows[rows[column].abs() != math.inf]
-        every = -(-len(rows) // POINTS) or 1
-        rows = rows[::-1][::every][::-1]  # counted from the last
-        points += [
-            Metric(name, float(value), began + int(1000 * seconds), int(step))
-            for step, seconds, value in rows.itertuples(index=False)
-        ]
-    return points
-
-
-def _log_data(client: Any, run_id: str, record: dict) -> None:
-    """Log what went in as data sets: path and digest (MLflow keeps 36 characters of it)."""
-    from mlflow.entities import Dataset, DatasetInput
-
-    data = [
-        DatasetInput(Dataset(name=path, digest=sha256[:36], source_type="local", source=json.dumps({"uri": path})))
-        for path, sha256 in record["inputs"].items()
-    ]
-    client.log_inputs(run_id, datasets=data)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted names and texts."""
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{name}" if prefix else name)
-    else:
-        yield prefix, str(value)
-
-
-def _milliseconds(moment: str) -> int:
-    from datetime import datetime
-
-    return int(1000 * datetime.fromisoformat(moment).timestamp())
+    data = []
+    for path, sha256 in inputs.items():
+        parts = Path(path).parts
+        kind = next((part for part in parts if part in CONTEXTS), parts[-2])
+        name, source = " ".join(parts[parts.index(kind) + 1 : -1]) or kind, json.dumps({"uri": path})
+        dataset = Dataset(name=name, digest=sha256[:36], source_type="local", source=source)
+        data.append(DatasetInput(dataset, tags=[InputTag("mlflow.data.context", CONTEXTS.get(kind, "rates"))]))
+    client.log_inputs(run, datasets=data)

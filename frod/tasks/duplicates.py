@@ -59,17 +59,15 @@ def resolve(
     shared = {}
     for split, other in itertools.combinations([*others, "train"], 2):
         there = set(keys[other])
-        shared[f"{split} in {other}"] = sum(key in there for key in keys[split])
-    found = {"left_out": left_out, "shared": {pair: count for pair, count in shared.items() if count}}
-    if rule == "error" and found["shared"]:
-        raise ValueError(
-            f"task {name}: {_said(found['shared'])} (duplicates: error); take them out, or drop or keep them"
-        )
+        if count := sum(key in there for key in keys[split]):
+            shared[f"{split} in {other}"] = count
+    if rule == "error" and shared:
+        raise ValueError(f"task {name}: {_said(shared)} (duplicates: error); take them out, or drop or keep them")
     if left_out:
         print(f"task {name}: {left_out} examples of train stand in another split, too; left out", file=sys.stderr)
-    if found["shared"]:
-        print(f"task {name}: the same example in two splits, kept: {_said(found['shared'])}", file=sys.stderr)
-    return parts | {"train": parts["train"].take(left)}, found
+    if shared:
+        print(f"task {name}: the same example in two splits, kept: {_said(shared)}", file=sys.stderr)
+    return parts | {"train": parts["train"].take(left)}, {"left_out": left_out, "shared": shared}
 
 
 def _said(shared: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from frod.cli.track import track
-from frod.provenance import tracking
+from frod.provenance import mlflow_entries
 
 
 def write_run(results, suite, split, tuning):
@@ -30,6 +30,19 @@ def write_run(results, suite, split, tuning):
     (folder / "metrics.json").write_text(json.dumps({"metrics": {"test": {"accuracy": 0.75}}, "undefined": None}))
     history = {"step": [1, 2], "seconds": [0.5, 1.0], "loss": [2.0, 1.0], f"{split}_accuracy": [0.5, 0.75]}
     pd.DataFrame(history).to_parquet(folder / "history.parquet")
+
+
+def write_trials(tune):
+    """The choice between two trials, of which the second diverged."""
+    tune.mkdir()
+    spec = {"suite": "tiny", "task": "digits", "backbone": "vit", "method": "frod", "seed": 100, "rates": {"lr": 0.1}}
+    trial = {"spec": spec, "rates": {"lr": 0.1}, "budget": {"steps": 2}, "metric": "accuracy", "code": "c0de"}
+    trial |= {"inputs": {"data/tasks/digits/vit/manifest.json": "ab" * 32}, "train_seconds": 1.5}
+    outcomes = [{"validation": 0.5, "undefined": None}, {"validation": None, "undefined": "diverged: step 1"}]
+    for index, outcome in enumerate(outcomes):
+        (tune / f"trial-{index}.json").write_text(json.dumps(trial | outcome))
+    chosen = {"rates": {"lr": 0.1}, "index": 0, "validation": 0.5, "metric": "accuracy", "trials": outcomes}
+    (tune / "rates.json").write_text(json.dumps(chosen))
 
 
 def test_each_suite_and_protocol_has_its_experiment_its_curve_and_its_trials(tmp_path, monkeypatch):
@@ -80,9 +93,67 @@ def test_a_long_curve_is_thinned_and_keeps_its_last_point(steps, logged):
     """Each run's share of the store is bounded, whatever its length; the whole curve stays in history.parquet."""
     history = pd.DataFrame({"step": range(1, steps + 1), "seconds": 1.0, "loss": 2.0, "validation_accuracy": math.nan})
     history.loc[steps // 2, "validation_accuracy"] = 0.5
-    points = tracking.curves(history)
-    loss = [point.step for point in points if point.key == "loss"]
+    points = mlflow_entries.curves(history)
+    loss = [step for name, _, _, step in points if name == "loss"]
     assert len(loss) == logged
     assert loss[-1] == steps
     assert len(set(pd.Series(loss).diff().dropna())) == 1
-    assert [(p.step, p.value) for p in points if p.key == "validation_accuracy"] == [(steps // 2 + 1, 0.5)]
+    assert [(s, value) for name, value, _, s in points if name == "validation_accuracy"] == [(steps // 2 + 1, 0.5)]
+
+
+@pytest.fixture
+def tracked(tmp_path, monkeypatch):
+    """A run with its trials and a report, tracked; the function returns its runs by name, again after each call."""
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.delenv("FROD_TRACKING", raising=False)
+    write_run(tmp_path / "results", "tiny", "validation", {"trials": 2, "seed": 100, "chosen": 0})
+    write_trials(tmp_path / "results/tiny/digits/vit/frod/tune")
+    (tmp_path / "reports/tiny/figures").mkdir(parents=True)
+    for name in ("report.json", *tracking.REPORT[:-1], "figures/a.svg"):
+        (tmp_path / "reports/tiny" / name).write_text(name)
+    client = MlflowClient(store)
+
+    def runs():
+        track(tmp_path / "results/tiny")
+        experiment = client.get_experiment_by_name("tiny")
+        return client, experiment, {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+    return runs
+
+
+def test_a_person_finds_runs_trials_data_and_the_report(tracked):
+    client, experiment, runs = tracked()
+    assert set(runs) == {"frod digits 0", "frod digits rates", "frod digits trial-0", "frod digits trial-1", "report"}
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    parent = runs["frod digits rates"].info.run_id
+    for index, status in enumerate(("FINISHED", "FAILED")):
+        trial = runs[f"frod digits trial-{index}"]
+        assert (trial.data.tags["mlflow.parentRunId"], trial.info.status) == (parent, status)
+    assert runs["frod digits rates"].data.metrics == {"validation_accuracy": 0.5}
+    run = runs["frod digits 0"]
+    assert run.data.tags["mlflow.source.name"] == "frod train"
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("digits vit", "ab" * 18)
+    assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "training")]
+    report = runs["report"].info.run_id
+    assert {one.path for one in client.list_artifacts(report)} == set(tracking.REPORT)
+    assert [one.path for one in client.list_artifacts(report, "figures")] == ["figures/a.svg"]
+
+
+def test_tracked_again_all_stands_there_once(tracked):
+    _, _, runs = tracked()
+    _, _, again = tracked()
+    assert set(again) == set(runs)
+    assert {run.info.run_id for run in again.values()}.isdisjoint({run.info.run_id for run in runs.values()})
+
+
+def test_a_deleted_experiment_is_restored(tracked, capsys):
+    client, experiment, _ = tracked()
+    client.delete_experiment(experiment.experiment_id)
+    _, found, runs = tracked()
+    assert (found.lifecycle_stage, len(runs)) == ("active", 5)
+    assert "experiment tiny was deleted in MLflow; restored" in capsys.readouterr().err
