@@ -1,4 +1,4 @@
-"""What MLflow is to hold of a study, read from its files: for the mirror, which writes it, and the audit, which compares.
+"""What MLflow is to hold of a study, read from its files: the mirror writes it there, and the audit compares.
 
 Runs, under the tag `frod.run`: SUITE/TASK/BACKBONE/METHOD/seed-N, one for each training; .../tune for the choice of
 rates, and nested in it .../tune/trial-N. The tag `frod.record` is the sha256 of the file that an entry was read from.

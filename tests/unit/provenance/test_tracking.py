@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from frod.cli.track import track
-from frod.provenance import mlflow_entries
+from frod.provenance import mlflow_entries, tracking
 
 
 def write_run(results, suite, split, tuning):
