@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from frod.audit.findings import NOTHING, Findings, difference
@@ -56,7 +56,7 @@ def _compare(entry: Entry, there: list[Logged], folder: Path, findings: Findings
         findings.add(f"{NAME} {entry.key}", "runs with this tag frod.run", 1, len(there), remedy=remedy)
     for run in there:
         tags = {"frod.undefined": NOTHING} | entry.tags
-        parts = {
+        parts: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
             "tag": (tags, {tag: run.tags.get(tag, NOTHING) for tag in tags}),
             "param": (entry.params, run.params),
             "metric": (entry.last, run.metrics),

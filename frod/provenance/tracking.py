@@ -29,8 +29,8 @@ CONTEXTS = {"tasks": "training", "models": "weights", "bases": "basis"}  # of in
 REPORT = ("index.html", "summary.md", "claims.json", "results.csv", "figures")
 EXPERIMENT = {  # which of its interfaces MLflow opens, and what stands above the table
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "A mirror of the study's files, written by `frod evaluate` and `frod track`. The run `report` "
-    "has the page. Group by `run.task`, and choose the columns test_* and parameters/trainable_total to compare.",
+    "mlflow.note.content": "A mirror of the study's files, written by `frod evaluate` and `frod track`. The page is an "
+    "artefact of the run `report`. Group by `run.task`, and choose the columns test_* and parameters/trainable_total to compare.",
 }
 
 
