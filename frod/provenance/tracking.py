@@ -30,7 +30,8 @@ REPORT = ("index.html", "summary.md", "claims.json", "results.csv", "figures")
 EXPERIMENT = {  # which of its interfaces MLflow opens, and what stands above the table
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": "A mirror of the study's files, written by `frod evaluate` and `frod track`. The page is an "
-    "artefact of the run `report`. Group by `run.task`, and choose the columns test_* and parameters/trainable_total to compare.",
+    "artefact of the run `report`. To compare, group by `run.task` and choose the columns test_* and "
+    "parameters/trainable_total.",
 }
 
 

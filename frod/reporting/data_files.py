@@ -19,6 +19,7 @@ from frod.reporting.thinned_curves import thin
 
 CURVE_POINTS = 100
 DIGESTS = ("adapter.safetensors", "predictions.parquet")
+READ = ("source.json", "manifest.json")  # of weights, of prepared tasks and bases
 
 
 def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
@@ -36,7 +37,7 @@ def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
 
 
 def runs_json(records: Mapping[RunKey, Mapping[str, Any]]) -> str:
-    """Of every run, a line each, the sha256 of adapter and predictions and what they were made on.
+    """Of every run, a line each, the sha256 of adapter and predictions, what they were made on and of.
 
     What a second run of the suite is held against where the records themselves are not there.
     """
@@ -45,6 +46,8 @@ def runs_json(records: Mapping[RunKey, Mapping[str, Any]]) -> str:
         outputs = {PurePath(path).name: digest for path, digest in (records[key].get("outputs") or {}).items()}
         facts = {PurePath(name).stem: outputs[name] for name in DIGESTS if name in outputs}
         facts |= machine(records[key]["environment"])
+        read = (path for path in records[key]["inputs"] if PurePath(path).name in READ)
+        facts["inputs"] = {path: records[key]["inputs"][path] for path in read}
         lines.append(f"    {json.dumps(key.path)}: {json.dumps(facts, ensure_ascii=False, allow_nan=False)}")
     return '{\n  "layout": 1,\n  "runs": {\n' + ",\n".join(lines) + "\n  }\n}\n"
 

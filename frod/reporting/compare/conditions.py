@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ from frod.reporting.comparison import by_pair
 from frod.reporting.flat import flat
 
 BUDGET = ("protocol", "primary", "steps", "batch_size", "accumulation", "epochs", "examples", "trials", "test_examples")
-MACHINE = ("python", "platform", "processor", "numerics", "accelerator", "threads")
+MACHINE = ("numerics", "processor", "accelerator", "threads", "python", "platform")
+INPUTS = {"models": "weights of", "tasks": "task", "bases": "basis of"}  # by their folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,8 @@ class Setting:
 
 
 def settings(a: Side, b: Side) -> list[Setting]:
-    """All that differs, in groups."""
-    return [*_params(a, b), *_suite(a, b), *_budgets(a, b), *_data(a, b), *_code(a, b), *_environment(a, b)]
+    """All that differs, in groups: first what most likely makes figures differ."""
+    return [*_inputs(a, b), *_params(a, b), *_suite(a, b), *_budgets(a, b), *_environment(a, b), *_code(a, b)]
 
 
 def _params(a: Side, b: Side) -> list[Setting]:
@@ -65,15 +67,30 @@ def _of(rows: pd.DataFrame, name: str) -> pd.Series:
     return rows[name][predicted] if predicted.any() else rows[name]
 
 
-def _data(a: Side, b: Side) -> list[Setting]:
-    """Prepared tasks of another content, where both reports name them."""
-    if a.report is None or b.report is None:
-        return []
-    sides = [
-        {path: digest[:12] for path, digest in sorted(side["inputs"].items()) if path.endswith("manifest.json")}
-        for side in (a.report, b.report)
-    ]
-    return _differing("data", *sides, shared=True)
+def _inputs(a: Side, b: Side) -> list[Setting]:
+    """Weights, prepared tasks and bases of another content, where both sides name them."""
+    return _differing(
+        "inputs", *({_named(path): of[path] for path in sorted(of)} for of in map(_read, (a, b))), shared=True
+    )
+
+
+def _read(side: Side) -> dict[str, str]:
+    """What the runs read: path to the beginning of its sha256."""
+    of_runs = [run.get("inputs", {}) for run in (side.runs or {}).values()] + [one["inputs"] for one in side.records]
+    of_runs.append((side.report or {}).get("inputs", {}))
+    return {
+        path: digest[:12]
+        for inputs in reversed(of_runs)
+        for path, digest in inputs.items()
+        if path.endswith(("source.json", "manifest.json"))
+    }
+
+
+def _named(path: str) -> str:
+    """data/models/digit_vit/source.json: weights of digit_vit."""
+    parts = Path(path).parent.parts
+    kind = next((part for part in parts if part in INPUTS), None)
+    return f"{INPUTS[kind]} {' on '.join(parts[parts.index(kind) + 1 :])}" if kind else path
 
 
 def _code(a: Side, b: Side) -> list[Setting]:
@@ -106,7 +123,10 @@ def _machines(a: Side, b: Side) -> list[Setting]:
         return []
     sides = []
     for runs in (a.runs, b.runs):
-        machines = [{name: value for name, value in flat(run).items() if name not in FILES} for run in runs.values()]
+        machines = [
+            {name: value for name, value in flat(run).items() if name not in FILES and not name.startswith("inputs")}
+            for run in runs.values()
+        ]
         names = dict.fromkeys(name for one in machines for name in one)
         sides.append({name: _values([one.get(name) for one in machines]) for name in names})
     return _differing("environment", *sides)

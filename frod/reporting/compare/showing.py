@@ -38,6 +38,9 @@ def sentences(found: Comparison) -> list[str]:
         lines.append("Nothing differs.")
     elif not found.differ:
         lines.append("Results do not differ; what is behind them does.")
+    elif found.settings:
+        first = found.settings[0]
+        lines.append(f"Results differ, and so does what is behind them, the likeliest cause first: {first.name}.")
     for side, runs in (("A", found.only_a), ("B", found.only_b)):
         if runs:
             lines.append(f"Only in {side}: {_listed(runs)}")
