@@ -76,7 +76,7 @@ def _inputs(a: Side, b: Side) -> list[Setting]:
 
 def _read(side: Side) -> dict[str, str]:
     """What the runs read: path to the beginning of its sha256."""
-    of_runs = [run.get("inputs", {}) for run in (side.runs or {}).values()] + [one["inputs"] for one in side.records]
+    of_runs = [run.get("inputs", {}) for run in (side.runs or {}).values()] + [one.get("inputs", {}) for one in side.records]
     of_runs.append((side.report or {}).get("inputs", {}))
     return {
         path: digest[:12]

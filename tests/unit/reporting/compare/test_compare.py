@@ -222,7 +222,7 @@ def test_claims_settings_budgets_and_data_stand_side_by_side(tmp_path):
     assert {(one.name, one.a, one.b) for one in found.settings} == {
         ("training.epochs", "3", "6"),
         ("steps", "10", "20"),
-        (manifest, "a" * 12, "b" * 12),
+        ("task digits on vit", "a" * 12, "b" * 12),
     }
     assert found.differ  # by the verdicts
     text = showing.markdown(found)
