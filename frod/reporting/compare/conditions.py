@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,21 +29,22 @@ class Setting:
 
 
 def settings(a: Side, b: Side) -> list[Setting]:
-    """All that differs, in groups."""
-    return [*_params(a, b), *_suite(a, b), *_budgets(a, b), *_data(a, b), *_code(a, b), *_environment(a, b)]
-
-
-def _params(a: Side, b: Side) -> list[Setting]:
-    if a.report is None or b.report is None:
-        return []
-    return _differing("parameter", flat(a.report["params"]), flat(b.report["params"]))
-
-
-def _suite(a: Side, b: Side) -> list[Setting]:
-    """What differs in the suite's file, such as learning rates; two suites of other names differ in all."""
-    if a.suite is None or b.suite is None or set(a.results["suite"]) != set(b.results["suite"]):
-        return []
-    return _differing("suite file", flat(a.suite), flat(b.suite))
+    """All that differs, in groups; of what only one side has, nothing can be said."""
+    found: list[Setting] = []
+    if a.report is not None and b.report is not None:
+        found += _differing("parameter", flat(a.report["params"]), flat(b.report["params"]))
+    # The files of two suites of other names differ in all.
+    if a.suite is not None and b.suite is not None and set(a.results["suite"]) == set(b.results["suite"]):
+        found += _differing("suite file", flat(a.suite), flat(b.suite))
+    found += _budgets(a, b)
+    if a.report is not None and b.report is not None:
+        found += _differing("data", _tasks(a.report), _tasks(b.report), shared=True)
+    found += _differing("code", _code(a), _code(b), shared=True)
+    if a.records and b.records:
+        found += _differing("environment", _environment(a.records), _environment(b.records))
+    elif a.runs is not None and b.runs is not None:
+        found += _differing("environment", _machines(a.runs), _machines(b.runs))
+    return found
 
 
 def _budgets(a: Side, b: Side) -> list[Setting]:
@@ -65,62 +66,39 @@ def _of(rows: pd.DataFrame, name: str) -> pd.Series:
     return rows[name][predicted] if predicted.any() else rows[name]
 
 
-def _data(a: Side, b: Side) -> list[Setting]:
-    """Prepared tasks of another content, where both reports name them."""
-    if a.report is None or b.report is None:
-        return []
-    sides = [
-        {path: digest[:12] for path, digest in sorted(side["inputs"].items()) if path.endswith("manifest.json")}
-        for side in (a.report, b.report)
-    ]
-    return _differing("data", *sides, shared=True)
+def _tasks(report: Mapping[str, Any]) -> dict[str, str]:
+    """The prepared tasks' contents, by their manifests."""
+    return {path: digest[:12] for path, digest in sorted(report["inputs"].items()) if path.endswith("manifest.json")}
 
 
-def _code(a: Side, b: Side) -> list[Setting]:
-    sides = []
-    for side in (a, b):
-        names = {"code_hash": "code of the runs", "git_commit": "commit of the runs", "git_dirty": "edited since"}
-        seen = {label: _values(side.results[name], 12) for name, label in names.items() if name in side.results}
-        if side.report is not None:
-            seen["code of the report"] = side.report["code"]["hash"][:12]
-        sides.append(seen)
-    return _differing("code", *sides, shared=True)
+def _code(side: Side) -> dict[str, str]:
+    names = {"code_hash": "code of the runs", "git_commit": "commit of the runs", "git_dirty": "edited since"}
+    seen = {label: _values(side.results[name], 12) for name, label in names.items() if name in side.results}
+    return seen if side.report is None else seen | {"code of the report": side.report["code"]["hash"][:12]}
 
 
-def _environment(a: Side, b: Side) -> list[Setting]:
-    if not a.records or not b.records:
-        return _machines(a, b)
-    sides = []
-    for side in (a, b):
-        of_runs = [record["environment"] for record in side.records]
-        seen = {name: _values([one.get(name) for one in of_runs]) for name in MACHINE}
-        packages = [one.get("packages") or {} for one in of_runs]
-        names = sorted({name for one in packages for name in one})
-        sides.append(seen | {name: _values([one.get(name) for one in packages]) for name in names})
-    return _differing("environment", *sides)
+def _environment(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    of_runs = [record["environment"] for record in records]
+    packages = [one.get("packages") or {} for one in of_runs]
+    return _each(of_runs, MACHINE) | _each(packages, sorted({name for one in packages for name in one}))
 
 
-def _machines(a: Side, b: Side) -> list[Setting]:
+def _machines(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The part of the environment that runs.json has, where the records themselves are not here."""
-    if a.runs is None or b.runs is None:
-        return []
-    sides = []
-    for runs in (a.runs, b.runs):
-        machines = [{name: value for name, value in flat(run).items() if name not in FILES} for run in runs.values()]
-        names = dict.fromkeys(name for one in machines for name in one)
-        sides.append({name: _values([one.get(name) for one in machines]) for name in names})
-    return _differing("environment", *sides)
+    machines = [{name: value for name, value in flat(run).items() if name not in FILES} for run in runs.values()]
+    return _each(machines, dict.fromkeys(name for one in machines for name in one))
+
+
+def _each(tables: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, str]:
+    return {name: _values([one.get(name) for one in tables]) for name in names}
 
 
 def _differing(group: str, a: Mapping[str, Any], b: Mapping[str, Any], *, shared: bool = False) -> list[Setting]:
     """What differs; `shared`: but for what only one side knows of."""
     known = [name for name in a if name in b] if shared else dict.fromkeys([*a, *b])
-    names = [name for name in known if a.get(name) != b.get(name)]
-    return [Setting(group=group, name=name, a=_text(a.get(name)), b=_text(b.get(name))) for name in names]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    pairs = {name: (a.get(name), b.get(name)) for name in known}
+    texts = {name: [None if v is None else str(v) for v in pair] for name, pair in pairs.items() if pair[0] != pair[1]}
+    return [Setting(group=group, name=name, a=one, b=other) for name, (one, other) in texts.items()]
 
 
 def _values(column: Iterable[Any], characters: int | None = None) -> str:
