@@ -47,9 +47,7 @@ def _code_hash(tree: Path, entry: str) -> str:
 
 def check(study: Study, findings: Findings) -> None:
     """Hold the records' commits, code and plan, and the report's, against git and against the code that is here."""
-    now = code.code_hash(RUNS)
-    _one_code(study, findings)
-    _per_hash(study, findings, now)
+    _check_code(study, findings)
     if git("rev-parse", "HEAD") is None:
         findings.unchecked["code and parameters against git"] = "this is no git checkout, or git is not installed"
         return
@@ -87,21 +85,17 @@ def _by(study: Study, name: str) -> dict[Any, list]:
     return groups
 
 
-def _one_code(study: Study, findings: Findings) -> None:
-    for digest, keys in _by(study, "hash").items():
-        for key in keys if digest != study.usual_code else ():
-            path = study.folder(key) / "record.json"
-            findings.add(path, "code.hash: other code than the other runs'", study.usual_code, digest, remedy=AGAIN)
-
-
-def _per_hash(study: Study, findings: Findings, now: str) -> None:
-    """The code here is the runs': else the first of them is named, and how many there are."""
+def _check_code(study: Study, findings: Findings) -> None:
+    """The code of all runs is one, and it is here: else the first of them is named, and how many there are."""
+    now, usual = code.code_hash(RUNS), study.usual_code
     findings.checked["code hashes"] += len(study.records)
     for digest, keys in _by(study, "hash").items():
+        paths = [study.folder(key) / "record.json" for key in keys]
+        for path in paths if digest != usual else ():
+            findings.add(path, "code.hash: other code than the other runs'", usual, digest, remedy=AGAIN)
         if digest != now:
             more = f" (and of {len(keys) - 1} more)" if len(keys) > 1 else ""
-            path = study.folder(keys[0]) / "record.json"
-            findings.add(path, f"code.hash{more}: run by other code than is here", now, digest, remedy=AGAIN)
+            findings.add(paths[0], f"code.hash{more}: run by other code than is here", now, digest, remedy=AGAIN)
 
 
 def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> None:

@@ -56,8 +56,7 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
         return
     with findings.guard(path, "the number of trained parameters"):
         shapes, metadata = read_header(path, remedy=AGAIN)
-        matched = (record["parameters"].get("matched") or {}) if run.matched else {}
-        trained = _trained(study, run, matched.get("value"))
+        trained = trained_of(study, key)
         known = trained.body | trained.head | trained.saved
         given = {name for name in shapes if name.startswith("pattern.")} if run.adapter.kind == "frod" else set()
         for names, expected, found in (
@@ -72,7 +71,7 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
         counted = {"trainable": numbers, "base": trained.base}
         stated = {name: record["parameters"].get(name) for name in counted}
         findings.equal(record_path, "parameters, by adapter.safetensors", counted, stated, remedy=AGAIN)
-        if matched:
+        if matched := _matched(study, key):
             where, reached = "parameters.matched.reached", matched.get("reached")
             findings.equal(record_path, where, numbers["adapter"], reached, remedy=AGAIN)
         findings.checked["parameter counts"] += 1
@@ -86,7 +85,7 @@ def _check_adapter(
     """FRoD's file says which basis, model, seed and sparse rate it is of."""
     from frod.training.seeds import stream
 
-    basis = json.loads((study.basis(run.backbone) / "manifest.json").read_text("utf-8"))
+    basis = study.basis_manifest(run.backbone)
     expected = {
         "basis_digest": basis["digest"],
         "model_hash": basis["model_hash"],
@@ -97,27 +96,25 @@ def _check_adapter(
     findings.equal(path, "metadata", expected, {name: settings.get(name) for name in expected}, remedy=AGAIN)
 
 
-def trained_of(study: Study, key: RunKey) -> frozenset[str]:
-    """Names in a run's adapter file of all that it trained."""
-    run = study.runs[key]
-    matched = (study.records[key]["parameters"].get("matched") or {}) if run.matched else {}
-    trained = _trained(study, run, matched.get("value"))
-    return trained.body | trained.head
+def _matched(study: Study, key: RunKey) -> Mapping[str, Any]:
+    """What a run's record says of the method that its size was matched to."""
+    return (study.records[key]["parameters"].get("matched") or {}) if study.runs[key].matched else {}
 
 
-def _trained(study: Study, run: Run, size: Any) -> Trained:
+def trained_of(study: Study, key: RunKey) -> Trained:
     """What a run trains; worked out once for each backbone and method."""
+    run, size = study.runs[key], _matched(study, key).get("value")
     adapter = run.adapter
     if size is not None:
         adapter = adapter.model_copy(update={"arguments": adapter.arguments | {adapter.size_argument: size}})
-    key = (run.backbone, adapter.model_dump_json(exclude={"label"}), json.dumps(run.targets))
-    if key not in study.trained:
+    made_of = (run.backbone, adapter.model_dump_json(exclude={"label"}), json.dumps(run.targets))
+    if made_of not in study.trained:
         layers = None
         if adapter.kind == "frod":
-            manifest = json.loads((study.basis(run.backbone) / "manifest.json").read_text("utf-8"))
-            layers = [name for category in manifest["categories"].values() for name in category["layers"]]
-        study.trained[key] = trained_by(study.model(run.backbone), adapter, run.targets, layers)
-    return study.trained[key]
+            categories = study.basis_manifest(run.backbone)["categories"].values()
+            layers = [name for category in categories for name in category["layers"]]
+        study.trained[made_of] = trained_by(study.model(run.backbone), adapter, run.targets, layers)
+    return study.trained[made_of]
 
 
 def trained_by(

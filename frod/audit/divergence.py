@@ -7,7 +7,7 @@ none; so each is held against the losses, which are there step by step.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frod.audit.counts import trained_of
 from frod.audit.findings import Findings
@@ -34,10 +34,13 @@ def check(study: Study, key: RunKey, findings: Findings) -> None:
     said = record.get("undefined")
     with findings.guard(folder / "history.parquet", "whether its losses are finite"):
         table = pq.read_table(folder / "history.parquet")
-        if said is None:
-            _check_ended(folder / "history.parquet", table, findings)
-        else:
-            _check_diverged(study, key, str(said), table, findings)
+        broken = first_broken(table)
+        if said is not None:
+            _check_diverged(study, key, str(said), table, broken, findings)
+        elif broken is not None:
+            step, loss, norm = broken
+            what = f"loss and gradient norm of step {step}; {ENDED}"
+            findings.add(folder / "history.parquet", what, "finite numbers", f"{loss}, {norm}", remedy=AGAIN)
     if said is not None:
         with findings.guard(folder / "adapter.safetensors", "whether it is all nan"):
             _check_adapter(study, key, findings)
@@ -58,18 +61,12 @@ def first_broken(table: pa.Table) -> Step | None:
     return next(((step, *values) for step, values in steps if not all(map(math.isfinite, values))), None)
 
 
-def _check_ended(path: Any, table: pa.Table, findings: Findings) -> None:
-    broken = first_broken(table)
-    if broken is not None:
-        step, loss, norm = broken
-        what = f"loss and gradient norm of step {step}; {ENDED}"
-        findings.add(path, what, "finite numbers", f"{loss}, {norm}", remedy=AGAIN)
-
-
-def _check_diverged(study: Study, key: RunKey, said: str, table: pa.Table, findings: Findings) -> None:
+def _check_diverged(
+    study: Study, key: RunKey, said: str, table: pa.Table, broken: Step | None, findings: Findings
+) -> None:
     """The history ends with what the record tells: a loss that is not finite, or the look at scores that were not."""
     folder, planned = study.folder(key), budget(study, study.runs[key])
-    path, broken, steps = folder / "record.json", first_broken(table), table.num_rows
+    path, steps = folder / "record.json", table.num_rows
     if broken is not None:
         step, loss, norm = broken
         expected = f"{DIVERGED}: step {step} of {planned['steps']}: loss {loss}, gradient norm {norm}"
@@ -97,8 +94,9 @@ def _check_adapter(study: Study, key: RunKey, findings: Findings) -> None:
         return
     trained = trained_of(study, key)
     read_header(path, remedy=AGAIN)
+    names = trained.body | trained.head
     with safe_open(path, framework="pt") as file:
-        whole = [name for name in file.keys() if name in trained and not file.get_tensor(name).isnan().all()]  # noqa: SIM118
+        whole = [name for name in file.keys() if name in names and not file.get_tensor(name).isnan().all()]  # noqa: SIM118
     if whole:
         more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
         findings.add(path, f"tensor {min(whole)}{more}, of a run that diverged", "nan", "numbers", remedy=AGAIN)

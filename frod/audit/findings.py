@@ -66,7 +66,7 @@ class Findings:
             yield
         except Exception as error:
             kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # those of this project say it all
-            self.add(file, f"{what} cannot be checked: {kind}{_first_line(error)}")
+            self.add(file, f"{what} cannot be checked: {kind}{first_line(error)}")
 
     def merge(self, other: Findings) -> None:
         """Put what another look has found behind what is here."""
@@ -110,11 +110,8 @@ def _is_nan(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | bool | int) else _finite_or_text(value)
-
-
-def _finite_or_text(value: Any) -> Any:
-    return value if isinstance(value, float) and math.isfinite(value) else str(value)
+    finite = isinstance(value, float) and math.isfinite(value)
+    return value if finite or value is None or isinstance(value, str | int) else str(value)
 
 
 def _text(value: Any) -> str:
@@ -122,5 +119,6 @@ def _text(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of an error's message."""
     return (str(error).strip().splitlines() or [""])[0]

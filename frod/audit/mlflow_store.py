@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from frod.audit.findings import first_line
 from frod.provenance import secrets
 
 PAGE = 500  # runs that one request asks for
@@ -42,8 +43,8 @@ def read(uri: str, experiment: str) -> list[Logged]:
     try:
         return _from_server(uri, experiment)
     except Exception as error:  # any failure of the mirror, of whatever library beneath it
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ValueError(secrets.removed_from(f"the store cannot be read ({type(error).__name__}: {first})")) from None
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(secrets.removed_from(f"the store cannot be read ({reason})")) from None
 
 
 def _from_database(path: Path, experiment: str) -> list[Logged]:

@@ -6,7 +6,6 @@ Those imports take longer than all the rest of an audit, which goes on meanwhile
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 
 from frod.audit import counts
@@ -49,7 +48,7 @@ def _check_basis(study: Study, path: Path, backbone: str, findings: Findings) ->
     from frod.audit.data import MODEL, remedy
     from frod.method.targets import find
 
-    manifest = json.loads(path.read_text("utf-8"))
+    manifest = study.basis_manifest(backbone)
     settings, targets = study.workflow.params.basis, study.workflow.targets_of(backbone)
     findings.equal(path, "ridge", settings.ridge, manifest["ridge"], remedy=remedy(path))
     findings.equal(path, "part_of", None, manifest["part_of"], remedy=remedy(path))

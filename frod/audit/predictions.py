@@ -6,7 +6,6 @@ What a model really predicted only a second training can tell (`frod replay`); h
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study, read_json
-from frod.config import Rates, Run
+from frod.config import Rates
+from frod.evaluation.metrics import BEST_EPOCH, defined, evaluate
 from frod.provenance.run_keys import RunKey
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-BEST_EPOCH = "test_best_epoch"  # of the released protocol: test once more
 EVALUATE = "run `snakemake`: rule evaluate makes it from the predictions"
 
 
@@ -29,6 +28,8 @@ def check_predictions(study: Study, key: RunKey, findings: Findings) -> None:
     """Every example that the run had to predict is there once, in the arrays' order, under the arrays' label."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+
+    from frod.training.seeds import subset
 
     path = study.folder(key) / "predictions.parquet"
     if not path.is_file():
@@ -39,29 +40,18 @@ def check_predictions(study: Study, key: RunKey, findings: Findings) -> None:
         if study.undefined(key):
             findings.equal(path, "rows, as the record says that the run has no figure", 0, len(table), remedy=AGAIN)
             return
-        wanted = _splits(study, run)
+        # Splits of the predictions, each with the task's split that it is of.
+        wanted = {name: name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")}
+        wanted |= {BEST_EPOCH: "test"} if run.protocol == "released" else {"validation": "validation"}
         findings.equal(path, "splits", sorted(wanted), sorted(pc.unique(table["split"]).to_pylist()), remedy=AGAIN)
         for split, of in wanted.items():
             data = study.split(run.task, run.backbone, of)
-            chosen = _positions(run, data, of)
+            most = run.training.max_validation if of == "validation" else None
+            chosen = subset(data.labels, most, run.split_seed)
             rows = table.filter(pc.equal(table["split"], split))
             for column, values in (("example_id", data.ids), ("label", data.labels)):
                 _compare_column(path, split, column, values[chosen], rows[column].to_numpy(), findings)
             findings.checked["predictions"] += len(rows)
-
-
-def _splits(study: Study, run: Run) -> dict[str, str]:
-    """Splits of a run's predictions, each with the task's split that it is of."""
-    tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
-    more = {BEST_EPOCH: "test"} if run.protocol == "released" else {"validation": "validation"}
-    return {name: name for name in tests} | more
-
-
-def _positions(run: Run, data: Any, split: str) -> np.ndarray:
-    from frod.training.seeds import subset
-
-    most = run.training.max_validation if split == "validation" else None
-    return subset(data.labels, most, run.split_seed)
 
 
 def _compare_column(
@@ -98,11 +88,9 @@ def check_metrics(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
 
 def compute_metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | str:
     """What metrics.json should hold, or why it cannot be computed."""
-    from frod.evaluation import metrics
-
     try:
         undefined = (read_json(folder / "record.json") or {}).get("undefined")
-        return metrics.evaluate(folder / "predictions.parquet", manifest, undefined)
+        return evaluate(folder / "predictions.parquet", manifest, undefined)
     except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end
         return f"{type(error).__name__}: {error}"
 
@@ -130,7 +118,8 @@ def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
         findings.equal(path, "splits watched", [f"{watched}_{primary}"], columns, remedy=AGAIN)
         _check_rates(study, key, path, table, findings)
         if not stopped and isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
-            last = _number(table[f"{watched}_{primary}"][-1].as_py())
+            last = table[f"{watched}_{primary}"][-1].as_py()
+            last = None if last is None else defined(last)
             expected = again["metrics"].get(watched, {}).get(primary, NOTHING)
             findings.equal(path, f"last {watched}_{primary}, by predictions.parquet", expected, last, remedy=AGAIN)
         findings.checked["histories"] += 1
@@ -150,7 +139,3 @@ def _check_rates(study: Study, key: RunKey, path: Path, table: pa.Table, finding
         column = group_of.get(name, name)
         there = table[column].to_pylist() if column in table.column_names else NOTHING
         findings.equal(path, column, [rate * scale for scale in schedule[: table.num_rows]], there, remedy=AGAIN)
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value

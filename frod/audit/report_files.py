@@ -51,13 +51,7 @@ def check_again(study: Study, findings: Findings) -> None:
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
         out = Path(folder) / "report"
         with findings.guard(study.report, "that the runs' files give this report"):
-            collect.build(
-                study.workflow,
-                study.written["params"],
-                tasks=study.tasks,
-                summary=study.summary,
-                out=out,
-            )
+            collect.build(study.workflow, study.written["params"], tasks=study.tasks, summary=study.summary, out=out)
             findings.checked["report files written once more"] += _compare(study.report, out, findings)
 
 

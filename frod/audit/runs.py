@@ -50,6 +50,8 @@ def trial_files(study: Study) -> list[Path]:
 
 def check_record(study: Study, key: RunKey, findings: Findings) -> None:
     """Hold one record against its place, the plan, its inputs and its outputs."""
+    from frod.training.seeds import stream
+
     run, folder = study.runs[key], study.folder(key)
     path = folder / "record.json"
     if key not in study.records:
@@ -74,7 +76,8 @@ def check_record(study: Study, key: RunKey, findings: Findings) -> None:
         tuning = chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]}
         findings.equal(path, "tuning", tuning, record.get("tuning"), remedy=AGAIN)
     _check_files(study, run, folder, record, findings)
-    findings.equal(path, "seeds", seeds_of(run), record["seeds"], remedy=AGAIN)
+    seeds = {name: stream(run.seed, name) for name in STREAMS} | {"run": run.seed, "split": run.split_seed}
+    findings.equal(path, "seeds", seeds, record["seeds"], remedy=AGAIN)
     with findings.guard(path, "its budget and order of examples"):
         findings.equal(path, "budget", budget(study, run), record["budget"], remedy=AGAIN)
         findings.checked["orders of examples"] += 1
@@ -112,13 +115,6 @@ def _check_files(study: Study, run: Run, folder: Path, record: Mapping[str, Any]
             study.digests.compare(findings, name, record["outputs"][name], by=str(path), remedy=AGAIN)
         else:
             findings.add(path, f"outputs: {name}", "named", NOTHING, remedy=AGAIN)
-
-
-def seeds_of(run: Run) -> dict[str, int]:
-    """The seeds that a run draws from, by the names in its record."""
-    from frod.training.seeds import stream
-
-    return {name: stream(run.seed, name) for name in STREAMS} | {"run": run.seed, "split": run.split_seed}
 
 
 def budget(study: Study, run: Run) -> dict[str, Any]:

@@ -119,6 +119,10 @@ class Study:
         """Folder of a backbone's basis."""
         return Path(self.workflow.params.paths.data) / "bases" / backbone / self.workflow.basis_of(backbone)
 
+    def basis_manifest(self, backbone: str) -> dict[str, Any]:
+        """The manifest of a backbone's basis."""
+        return json.loads((self.basis(backbone) / "manifest.json").read_text("utf-8"))
+
     def uses_basis(self, backbone: str) -> bool:
         """Whether a run of this backbone is FRoD's."""
         return any(run.backbone == backbone and run.adapter.kind == "frod" for run in self.workflow.runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,12 @@ CHOOSE = "run `snakemake`: rule tune makes it from the trials"
 def check(study: Study, findings: Findings) -> None:
     """Hold all trials against the plan, and the choices against the trials."""
     for key in study.folders:
-        check_trials(study, key, findings)
+        if planned := study.workflow.trials_of(*key):
+            _check_trials(study, study.tune(*key), planned, findings)
 
 
-def check_trials(study: Study, key: tuple[str, str, str], findings: Findings) -> None:
-    """Hold the trials of one task, backbone and method against the plan, and rates.json against the trials."""
-    planned = study.workflow.trials_of(*key)
-    if not planned:
-        return
-    paths = [study.tune(*key) / f"trial-{trial.index}.json" for trial in planned]
+def _check_trials(study: Study, folder: Path, planned: Sequence[Trial], findings: Findings) -> None:
+    paths = [folder / f"trial-{trial.index}.json" for trial in planned]
     tried = [read_json(path) for path in paths]
     for trial, path, content in zip(planned, paths, tried):
         if isinstance(content, dict):
@@ -37,7 +34,7 @@ def check_trials(study: Study, key: tuple[str, str, str], findings: Findings) ->
             there = "something else" if path.is_file() else NOTHING
             findings.add(path, "a trial that the suite plans", "a JSON table", there, remedy=AGAIN)
     if all(isinstance(content, dict) for content in tried):
-        _check_choice(study, study.tune(*key) / "rates.json", paths, tried, findings)
+        _check_choice(study, folder / "rates.json", paths, tried, findings)
 
 
 def _check_trial(study: Study, trial: Trial, path: Path, found: Mapping[str, Any], findings: Findings) -> None:

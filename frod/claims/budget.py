@@ -33,19 +33,13 @@ class Held(NamedTuple):
 def same_budget(evidence: Evidence) -> dict[str, Any]:
     """Whether compared runs had the same budget, data and choice of rates: same, reason, and a table of quantities."""
     groups: dict[str, dict[str, dict[str, Any]]] = {}
-    for key, record in sorted(evidence.records.items(), key=lambda item: item[0]):
-        task, backbone, method, seed = key
-        group = groups.setdefault(f"{pair_label(task, backbone)}, seed {seed}", {})
-        group[method] = _facts(record, evidence.tuning.get((task, backbone, method)))
+    for key in sorted(evidence.records):
+        group = groups.setdefault(f"{pair_label(*key[:2])}, seed {key.seed}", {})
+        group[key.method] = _facts(evidence.records[key], evidence.tuning.get(key[:3]))
     compared = {where: group for where, group in groups.items() if len(group) > 1}
     held = [*(_alike(what, compared) for what in _facts({}, None)), _test(evidence)]
     rows = [
-        (
-            of.what,
-            f"{of.all - len(of.differences)} of {of.all}",
-            of.missing or None,
-            listed(of.differences) or None,
-        )
+        (of.what, f"{of.all - len(of.differences)} of {of.all}", of.missing or None, listed(of.differences) or None)
         for of in held
     ]
     columns = ["quantity", "alike", "runs without", "differences"]

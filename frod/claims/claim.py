@@ -66,9 +66,7 @@ def claim(
         "title": title,
         "claim": says,
         "test": test,
-        "verdict": verdict.verdict,
-        "finding": verdict.finding,
-        "reason": verdict.reason,
+        **verdict._asdict(),
         "figures": list(figures),
         "tables": list(tables),
     }

@@ -62,10 +62,11 @@ def converges_faster(evidence: Evidence) -> dict[str, Any]:
     curves = Curves(evidence)
     found, p = against(curves.areas, SUBJECT, evidence.others)
     tested = {method: pairs.overall for method, pairs in found.items() if pairs.overall is not None}
-    tables = [_areas(evidence, curves)] if tested else []
-    tables += [_against(evidence, tested, found, p)] if tested else []
-    tables += [_levels(evidence, curves, quantity) for quantity in ("steps", "seconds")] if tested else []
-    tables += [_ratios(evidence, curves, list(tested))] if tested else []
+    tables = []
+    if tested:
+        levels = [_levels(evidence, curves, quantity) for quantity in ("steps", "seconds")]
+        against_each = _against(evidence, tested, found, p)
+        tables = [_areas(evidence, curves), against_each, *levels, _ratios(evidence, curves, list(tested))]
     return claim(
         "converges_faster",
         title="Converges faster",

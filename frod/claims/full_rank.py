@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -33,17 +33,11 @@ NOTE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
-    """One method on one task: a figure of each kind, medians over layers and seeds."""
+class Ranks(spectra.Rank):
+    """One method on one task: each figure's median over layers and seeds."""
 
     layers: dict[str, float]
     """Numerical rank as a share of min(m, n), by layer: median over seeds."""
-    numerical: float
-    strict: float
-    effective: float
-    stable: float
-    size: float
-    """Norm of W' - W over that of W."""
 
 
 def full_rank(evidence: Evidence) -> dict[str, Any]:
@@ -75,8 +69,8 @@ def _ranks(spectrum: pd.DataFrame) -> Ranks:
     for layer, of in zip(spectrum["layer"], each):
         by_layer.setdefault(layer, []).append(of.numerical)
     layers = {layer: median(shares) for layer, shares in by_layer.items()}
-    fields = ("numerical", "strict", "effective", "stable", "size")
-    return Ranks(layers=layers, **{field: median(getattr(of, field) for of in each) for field in fields})
+    names = [field.name for field in fields(spectra.Rank)]
+    return Ranks(layers=layers, **{name: median(getattr(of, name) for of in each) for name in names})
 
 
 def _verdict(evidence: Evidence, found: dict[Pair, Ranks]) -> Verdict:

@@ -76,7 +76,7 @@ def matches_full_ft(evidence: Evidence) -> dict[str, Any]:
         test=TEST.format(margin=margin),
         verdict=_verdict(evidence, found, by_task),
         figures=[] if found.overall is None else _figures(found.overall, by_task),
-        tables=[*([_task_table(evidence, found, by_task)] if by_task else []), *_others(evidence)],
+        tables=([] if found.overall is None else [_task_table(evidence, found.overall, by_task)]) + _others(evidence),
     )
 
 
@@ -112,7 +112,7 @@ def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> V
     lacking = undecided if failed else untestable  # a run without a figure was tested, and is no match
     if found.overall is None:
         return lacking(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
-    decided, what = decide(found.overall, margin), _what(found, by_task)
+    decided, what = decide(found.overall, margin), _what(found.overall, by_task)
     if decided is None:
         return lacking(f"{what}: one task with one seed leaves nothing to judge chance by.{left_out}")
     # What was left out must not help: without failed runs of FRoD nothing is a match, without the other's none a loss.
@@ -128,16 +128,15 @@ def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> V
     return undecided(f"{what}. {_why_undecided(found.overall, margin)}{left_out}")
 
 
-def _what(found: Paired, by_task: dict[Pair, Tested]) -> str:
-    assert found.overall is not None
-    deciding, many = found.overall.deciding, len(found.groups) > 1
+def _what(found: Overall, by_task: dict[Pair, Tested]) -> str:
+    deciding, many = found.deciding, len(by_task) > 1
     said = f"FRoD − full fine-tuning: {signed(deciding.mean)} points"
-    said += f" over {number(deciding.n, 'task')}" if many else f" on {pair_label(*next(iter(found.groups)))}"
+    said += f" over {number(deciding.n, 'task')}" if many else f" on {pair_label(*next(iter(by_task)))}"
     if deciding.has_interval:
         over = "tasks" if many else f"{number(deciding.n, 'seed')}"
         said += f", 95\u00a0% interval over {over} {interval(deciding.low, deciding.high)}"
     if many:
-        low, high = found.overall.bootstrap
+        low, high = found.bootstrap
         said += f", by bootstrap {interval(low, high)}"
         match = sum(p.match < ONE_SIDED for p in by_task.values())
         losses = [pair_label(*pair) for pair, p in by_task.items() if p.loss < ONE_SIDED]
@@ -186,11 +185,10 @@ def _figures(found: Overall, by_task: dict[Pair, Tested]) -> list[dict[str, Any]
     return [*figures, *(figure(what, count, unit="tasks", n=len(tests)) for what, count in counts.items())]
 
 
-def _task_table(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> dict[str, Any]:
-    assert found.overall is not None
+def _task_table(evidence: Evidence, found: Overall, by_task: dict[Pair, Tested]) -> dict[str, Any]:
     rows = []
     for pair, p in by_task.items():
-        of = found.overall.by_group[pair_label(*pair)]
+        of = found.by_group[pair_label(*pair)]
         rows.append(
             [
                 f"{pair_label(*pair)}, {evidence.metrics[pair]}",

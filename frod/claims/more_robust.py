@@ -206,7 +206,8 @@ def _open(evidence: Evidence, senses: Sequence[Sense], peft_baselines: list[Comp
     """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
     if lost.on(SUBJECT):
         return f"FRoD has no figure on {listed([pair_label(*pair) for pair in lost.on(SUBJECT)])}."
-    short = [s.label for s in senses if not all(_enough(s, m, peft_baselines) for m in evidence.peft_baselines)]
+    enough = {(of.sense.label, of.method) for of in peft_baselines if of.enough}
+    short = [s.label for s in senses if any((s.label, m) not in enough for m in evidence.peft_baselines)]
     if short:
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
     missing = sorted({pair for of in peft_baselines for pair, _ in of.paired.lost})
@@ -220,10 +221,6 @@ def _open(evidence: Evidence, senses: Sequence[Sense], peft_baselines: list[Comp
         if of.sense is senses[1] and not _grids(evidence, of, wider=True)
     ]
     return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
-
-
-def _enough(sense: Sense, method: str, compared: list[Compared]) -> bool:
-    return any(of.enough for of in compared if of.sense is sense and of.method == method)
 
 
 def _said(evidence: Evidence, of: Compared) -> str:

@@ -69,9 +69,8 @@ def against(values: Values, subject: str, others: Iterable[str]) -> tuple[dict[s
         Corrected p value of the two-sided test over tasks; nan where it could not be done.
     """
     found = {other: paired(values, subject, other) for other in others}
-    tested = {other: pairs for other, pairs in found.items() if pairs.overall is not None}
-    corrected = holm([pairs.overall.p for pairs in tested.values() if pairs.overall is not None])
-    return found, dict(zip(tested, corrected))
+    tested = {other: pairs.overall.p for other, pairs in found.items() if pairs.overall is not None}
+    return found, dict(zip(tested, holm(list(tested.values()))))
 
 
 def runs(left_out: Iterable[tuple[Pair, int]], evidence: Evidence, method: str) -> list[str]:

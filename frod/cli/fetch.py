@@ -47,7 +47,9 @@ def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
         except ValueError as error:
             failed.append(str(error))
     out.mkdir(parents=True, exist_ok=True)
-    _check_space(out, sum(plan.bytes[name] for _, plan in todo for name in plan.missing))
+    needed, free = sum(plan.bytes[name] for _, plan in todo for name in plan.missing), shutil.disk_usage(out).free
+    if needed > free:
+        raise ValueError(f"--out {out}: {_bytes(needed)} are to be fetched, {_bytes(free)} are free on the disk")
     for need, plan in todo:
         size = _bytes(sum(plan.bytes[name] for name in plan.missing))
         what = f"fetching {len(plan.missing)}, {size}" if plan.missing else "all there"
@@ -121,12 +123,6 @@ def _merged(needs: list[Repository]) -> list[Repository]:
             rows=other.rows | need.rows,
         )
     return list(merged.values())
-
-
-def _check_space(out: Path, needed: int) -> None:
-    free = shutil.disk_usage(out).free
-    if needed > free:
-        raise ValueError(f"--out {out}: {_bytes(needed)} are to be fetched, {_bytes(free)} are free on the disk")
 
 
 def _bytes(count: int) -> str:

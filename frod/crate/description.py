@@ -168,7 +168,7 @@ class Description:
         """The run of the whole workflow: from sources and settings to the report and the runs' files."""
         kept = ("tune", "train", "evaluate", "spectrum", "summarise", "report")
         outputs = dict.fromkeys(name for job in self._jobs if job.rule in kept for name in job.outputs)
-        outside = [self._references[f"{kind}:{name}"] for job in self._jobs for kind, name in job.sources]
+        outside = dict.fromkeys(f"{kind}:{name}" for job in self._jobs for kind, name in job.sources)
         started, finished = self._times()
         git = self._report["code"]
         commit = f"{git['git_commit']}{', with uncommitted changes' if git['git_dirty'] else ''}"
@@ -177,7 +177,7 @@ class Description:
             "name": f"suite {self._workflow.name}",
             "description": f"{len(self._records)} runs, protocol {self._workflow.params.protocol}; git commit {commit}",
             "instrument": self._references[WORKFLOW],
-            "object": [self._references[name] for name in (PARAMS, *self._suites)] + _once(outside),
+            "object": [self._references[name] for name in (PARAMS, *self._suites, *outside)],
             "result": [self._references[name] for name in outputs],
             "startTime": graph.moment(started),
             "endTime": graph.moment(finished),
@@ -186,7 +186,3 @@ class Description:
 
     def _times(self) -> tuple[str, str]:
         return min(record["started"] for record in self._records), max(record["finished"] for record in self._records)
-
-
-def _once(references: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [{"@id": identifier} for identifier in dict.fromkeys(reference["@id"] for reference in references)]

@@ -73,7 +73,8 @@ class Graph:
 
     def value(self, rule: str, name: str, value: Any) -> dict[str, str]:
         """Add the value of a command's parameter; jobs that share the value share the entity."""
-        of = self.parameter(rule, name, _type_of(value))
+        kind = {bool: "Boolean", int: "Integer", float: "Float"}.get(type(value), "Text")
+        of = self.parameter(rule, name, kind)
         about = {"@type": "PropertyValue", "name": name, "value": value, "exampleOfWork": of}
         return self.entity(f"#{rule}/{name}={value}", about)
 
@@ -125,7 +126,3 @@ def moment(text: str) -> str:
 def _single(value: Any) -> Any:
     """A list of one is written as that one, and an empty one as it is."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _type_of(value: Any) -> str:
-    return {bool: "Boolean", int: "Integer", float: "Float"}.get(type(value), "Text")

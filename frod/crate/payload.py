@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -82,10 +82,6 @@ class Payload:
         if sha256 is not None:
             self._said.setdefault(name, {})[by] = sha256
         return name
-
-    def add_all(self, hashes: Mapping[str, str], *, by: str, folder: Path = Path(), data: bool = False) -> list[str]:
-        """Add files by their names below a folder and their hashes; return their names in the crate."""
-        return [self.add(folder / path, digest, by=by, data=data) for path, digest in hashes.items()]
 
     def add_text(self, name: str, text: str) -> None:
         """Add a file that lies nowhere else."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -260,24 +261,15 @@ def _f1(labels: np.ndarray, predicted: np.ndarray) -> float:
     return f1_score(labels, predicted, pos_label=1, zero_division=0)
 
 
-def _pearson(labels: np.ndarray, predicted: np.ndarray) -> float:
-    from scipy.stats import pearsonr
+def _correlation(labels: np.ndarray, predicted: np.ndarray, *, of: str) -> float:
+    """`of` is the name of scipy's function."""
+    from scipy import stats
 
-    return _correlation(pearsonr, labels, predicted)
-
-
-def _spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
-    from scipy.stats import spearmanr
-
-    return _correlation(spearmanr, labels, predicted)
-
-
-def _correlation(function: Callable[..., Any], labels: np.ndarray, predicted: np.ndarray) -> float:
     if len(labels) < 2:
         raise ValueError(f"a correlation needs two examples or more, not {len(labels)}")
     if (labels == labels[0]).all() or (predicted == predicted[0]).all():
         return math.nan
-    return function(labels, predicted).statistic
+    return getattr(stats, of)(labels, predicted).statistic
 
 
 # name: (function, whether it is of class indices rather than of real numbers)
@@ -285,6 +277,6 @@ METRICS: dict[str, tuple[Callable[..., float], bool]] = {
     "accuracy": (_accuracy, True),
     "matthews_correlation": (_matthews_correlation, True),
     "f1": (_f1, True),
-    "pearson": (_pearson, False),
-    "spearman": (_spearman, False),
+    "pearson": (partial(_correlation, of="pearsonr"), False),
+    "spearman": (partial(_correlation, of="spearmanr"), False),
 }

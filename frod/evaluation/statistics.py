@@ -50,8 +50,12 @@ def over_seeds(values: Sequence[float]) -> Spread:
     ValueError
         For no values, or one that is not finite: leave undefined runs out by name, not by accident.
     """
-    _check("values", values)
     n = len(values)
+    if not n:
+        raise ValueError("values is empty; a mean needs at least one run")
+    bad = [value for value in values if not math.isfinite(value)]
+    if bad:
+        raise ValueError(f"values holds {bad[0]}; right are finite numbers")
     mean = math.fsum(values) / n
     if n == 1:
         return Spread(mean=mean, spread=math.nan, n=1)
@@ -90,11 +94,3 @@ def mean_interval(named: Mapping[int, float] | Mapping[str, float], *, confidenc
         error = summary.spread / math.sqrt(summary.n)
         low, high = map(float, t.interval(confidence, summary.n - 1, loc=summary.mean, scale=error))
     return Difference(mean=summary.mean, low=low, high=high, n=summary.n, each=each, pairs=tuple(named))
-
-
-def _check(name: str, values: Sequence[float]) -> None:
-    if not len(values):
-        raise ValueError(f"{name} is empty; a mean needs at least one run")
-    bad = [value for value in values if not math.isfinite(value)]
-    if bad:
-        raise ValueError(f"{name} holds {bad[0]}; right are finite numbers")

@@ -64,8 +64,7 @@ def summarise(run_dirs: Iterable[Path]) -> pd.DataFrame:
         if key in seen:
             raise ValueError(f"run {_name(row)} is given twice: {seen[key]} and {directory}")
         seen[key] = directory
-    _same_budget(rows)
-    _same_inputs(rows, inputs)
+    _check_comparable(rows, inputs)
     return pd.DataFrame(rows).sort_values(list(KEY), ignore_index=True)
 
 
@@ -131,34 +130,23 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['task']}/{row['backbone']}/{row['method']}/seed-{row['seed']}"
 
 
-def _groups(rows: list[dict[str, Any]]) -> dict[tuple, list[int]]:
-    """Indices of the rows that are compared with each other: all methods of one task, backbone and seed."""
-    groups: dict[tuple, list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(tuple(row[name] for name in ("suite", "task", "backbone", "seed")), []).append(index)
-    return groups
-
-
-def _same_budget(rows: list[dict[str, Any]]) -> None:
-    for indices in _groups(rows).values():
-        first = rows[indices[0]]
-        for other in (rows[index] for index in indices[1:]):
-            for field in (*BUDGET, "protocol", "trials", "primary"):
-                if other[field] != first[field]:
-                    raise ValueError(
-                        f"runs {_name(first)} and {_name(other)} cannot be compared: {field} is {first[field]} in one "
-                        f"and {other[field]} in the other; methods are compared under one budget"
-                    )
-
-
-def _same_inputs(rows: list[dict[str, Any]], inputs: list[dict[str, str]]) -> None:
-    for indices in _groups(rows).values():
-        seen: dict[str, int] = {}
-        for index in indices:
-            for path, digest in inputs[index].items():
-                first = seen.setdefault(path, index)
-                if inputs[first][path] != digest:
-                    raise ValueError(
-                        f"runs {_name(rows[first])} and {_name(rows[index])} cannot be compared: they read {path} with "
-                        f"sha256 {inputs[first][path][:12]} and {digest[:12]}; run the older one again"
-                    )
+def _check_comparable(rows: list[dict[str, Any]], inputs: list[dict[str, str]]) -> None:
+    """Refuse unlike runs among those that are compared: all methods of one task, backbone and seed."""
+    first_of: dict[tuple, dict[str, Any]] = {}
+    first_with: dict[tuple, tuple[dict[str, Any], str]] = {}
+    for row, read in zip(rows, inputs):
+        group = tuple(row[name] for name in ("suite", "task", "backbone", "seed"))
+        first = first_of.setdefault(group, row)
+        for field in (*BUDGET, "protocol", "trials", "primary"):
+            if row[field] != first[field]:
+                raise ValueError(
+                    f"runs {_name(first)} and {_name(row)} cannot be compared: {field} is {first[field]} in one "
+                    f"and {row[field]} in the other; methods are compared under one budget"
+                )
+        for path, digest in read.items():
+            other, there = first_with.setdefault((*group, path), (row, digest))
+            if there != digest:
+                raise ValueError(
+                    f"runs {_name(other)} and {_name(row)} cannot be compared: they read {path} with "
+                    f"sha256 {there[:12]} and {digest[:12]}; run the older one again"
+                )

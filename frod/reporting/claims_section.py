@@ -27,15 +27,12 @@ def claims(report: Report) -> list[dict[str, Any]]:
         for task, backbone, method in report.summary[["task", "backbone", "method"]].itertuples(index=False)
     }
     return [
-        {
+        claim
+        | {
             "id": f"claim-{claim['id'].replace('_', '-')}",
-            "title": claim["title"],
-            "claim": claim["claim"],
-            "test": claim["test"],
             "verdict": in_words(claim),
             "mark": "~" if claim.get("finding") == "undecided" else _MARKS[claim["verdict"]],
             "kind": claim.get("finding") if claim["verdict"] == "not_supported" else claim["verdict"],
-            "reason": claim["reason"],
             "figures": [(figure["name"], _figure(figure)) for figure in claim["figures"]],
             "tables": [_table(table, pages) for table in claim["tables"]],
         }
@@ -43,14 +40,12 @@ def claims(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _table(table: Mapping[str, Any], pages: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "title": table["title"],
-        "note": table.get("note"),
-        "columns": table["columns"],
-        "numeric": [_is_numeric(table, i) for i in range(len(table["columns"]))],
-        "rows": [[_cell(value, pages) for value in row] for row in table["rows"]],
-    }
+def _table(table: dict[str, Any], pages: Mapping[str, str]) -> dict[str, Any]:
+    columns = zip(*table["rows"]) if table["rows"] else [()] * len(table["columns"])
+    # A column of numbers stands to the right; the first has names.
+    words = [i == 0 or any(isinstance(value, str) for value in column) for i, column in enumerate(columns)]
+    rows = [[_cell(value, pages) for value in row] for row in table["rows"]]
+    return table | {"numeric": [not of_words for of_words in words], "rows": rows}
 
 
 def _figure(figure: Mapping[str, Any]) -> str:
@@ -79,9 +74,3 @@ def _cell(value: Any, pages: Mapping[str, str]) -> Cell:
     if text is None:
         text = show.figure(value.get("value")) + _interval(value)
     return cell(text, value.get("value"), pages.get(value.get("run") or ""))
-
-
-def _is_numeric(table: Mapping[str, Any], column: int) -> bool:
-    """Whether a column holds numbers: then it stands to the right."""
-    values = [row[column] for row in table["rows"] if row[column] is not None]
-    return column > 0 and not any(isinstance(value, str) for value in values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import UserDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,7 @@ LAYOUT = 1
 FILE = "report.json"
 
 
-def build(
-    workflow: Workflow,
-    params: Mapping[str, Any],
-    *,
-    tasks: Path,
-    summary: Path,
-    out: Path,
-) -> None:
+def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary: Path, out: Path) -> None:
     """Read the runs of a suite and write its report.
 
     Parameters
@@ -54,7 +47,9 @@ def build(
     """
     paths = _paths(workflow, tasks)
     inputs = [summary, *(path for kind in paths.values() for path in kind.values())]
-    _check(inputs)
+    if missing := [str(path) for path in inputs if not path.is_file()]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"{', '.join(missing[:3])}{more}: not there; run `snakemake`, or bring them with `dvc pull`")
     evidence = _evidence(workflow, summary, paths)
     suite = workflow.suite.model_dump() | {
         "name": workflow.name,
@@ -128,10 +123,3 @@ class Spectra(UserDict):
 
     def __getitem__(self, key: tuple[str, str, str]) -> pd.DataFrame:
         return artefacts.read_table(self.data[key], columns=["seed", "layer", "singular_values"])
-
-
-def _check(inputs: Sequence[Path]) -> None:
-    missing = [str(path) for path in inputs if not path.is_file()]
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ValueError(f"{', '.join(missing[:3])}{more}: not there; run `snakemake`, or bring them with `dvc pull`")

@@ -77,7 +77,8 @@ def metrics_json(report: Report) -> str:
                 values[f"{prefix}/difference_low"] = result.difference.low
                 values[f"{prefix}/difference_high"] = result.difference.high
     values |= _claimed(report.claims)
-    defined = {key: _rounded(value) for key, value in values.items() if math.isfinite(value)}
+    finite = {key: value for key, value in values.items() if math.isfinite(value)}
+    defined = {key: value if isinstance(value, int) else round(value, 6) for key, value in finite.items()}
     return json.dumps(defined, indent=2, allow_nan=False) + "\n"
 
 
@@ -95,7 +96,3 @@ def _claimed(claims: Mapping[str, Any]) -> dict[str, Any]:
                 if figure.get(field) is not None:
                     values[f"{prefix}/{name}{suffix}"] = figure[field]
     return values
-
-
-def _rounded(value: float) -> float:
-    return value if isinstance(value, int) else round(value, 6)

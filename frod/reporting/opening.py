@@ -16,15 +16,16 @@ from frod.reporting.report_data import Report
 def sentences(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
     """Sentences about the runs, the difference to full fine-tuning, and the parameters that are trained."""
     said = [_what_ran(report)]
-    top = report.headline
-    if top is None:
+    if report.headline is None:
         said.append(
             "No task has a defined figure of both FRoD and full fine-tuning on a shared seed, so there is no "
             "difference to report."
         )
     else:
-        said += _differences(report, top)
-    said += _trained(report, counts)
+        said += _differences(report, report.headline)
+    if text := share(counts):
+        subject = report.label(SUBJECT)
+        said.append(f"{subject} trains {text} of the base parameters, its adapter alone, without the head.")
     return said
 
 
@@ -77,7 +78,10 @@ def _differences(report: Report, top: Headline) -> list[str]:
         if top.over_tasks.has_interval:
             said += f"; 95\u00a0% interval over tasks {show.gains(top.over_tasks.low, top.over_tasks.high)}"
         said += ")"
-    said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task{_without(report)}."
+    said += f", from {seeds} paired seed{'' if seeds == '1' else 's'} per task"
+    lost = {m: [why for key, why in report.undefined.items() if key.method == m] for m in (SUBJECT, REFERENCE)}
+    told = [f"{number(len(of), 'run')} of {report.label(method)} ({words(of)})" for method, of in lost.items() if of]
+    said += f", without {' and '.join(told)}." if told else "."
     metrics = list(dict.fromkeys(metric_label(comparison.primary) for comparison in report.comparisons))
     if len(metrics) > 1:
         said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."
@@ -90,17 +94,3 @@ def _differences(report: Report, top: Headline) -> list[str]:
         "tasks that have one. An interval that contains zero does not show that the methods are equal: "
         "with few seeds it is wide.",
     ]
-
-
-def _without(report: Report) -> str:
-    """What the difference to the reference leaves out, and why."""
-    lost = {m: [why for key, why in report.undefined.items() if key.method == m] for m in (SUBJECT, REFERENCE)}
-    told = [f"{number(len(of), 'run')} of {report.label(method)} ({words(of)})" for method, of in lost.items() if of]
-    return f", without {' and '.join(told)}" if told else ""
-
-
-def _trained(report: Report, counts: Sequence[ParameterCount]) -> list[str]:
-    text = share(counts)
-    if not text:
-        return []
-    return [f"{report.label(SUBJECT)} trains {text} of the base parameters, its adapter alone, without the head."]

@@ -77,15 +77,11 @@ def _contents(report: Report) -> dict[str, str]:
 
 def _head(report: Report) -> dict[str, Any]:
     """What stands above the sections."""
-    suite = report.suite
     return {
-        "name": suite["name"],
-        "title": suite.get("title") or suite["name"],
-        "description": suite.get("description") or "",
-        "cannot_show": list(suite.get("cannot_show") or []),
-        "protocol": run_section.PROTOCOLS[suite.get("protocol", "audited")],
-        "skipped": list(suite.get("skipped") or []),
-        "missing": [key.path for key in report.missing],
+        "report": report,
+        "cannot_show": report.suite.get("cannot_show"),
+        "protocol": run_section.PROTOCOLS[report.suite.get("protocol", "audited")],
+        "missing": report.missing,
         "undefined": [
             {"path": key.path, "href": f"{run_page(*key[:3])}#seed-{key.seed}", "why": why}
             for key, why in list(report.undefined.items())[:NAMED]
@@ -93,7 +89,6 @@ def _head(report: Report) -> dict[str, Any]:
         "undefined_more": max(0, len(report.undefined) - NAMED),
         "undefined_said": how_many(report),
         "without": WITHOUT,
-        "runs_done": len(report.summary),
     }
 
 
@@ -109,7 +104,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "differences": results_section.differences(report),
         "subject": report.looks.get(SUBJECT),
         "reference": report.looks.get(REFERENCE),
-        "tasks": results_section.tasks(report),
+        "tasks": [results_section.task(report, comparison) for comparison in report.comparisons],
         "looks": [report.looks[method] for method in report.methods],
         "overview": results_section.overview(report),
         "conventions": list(map(in_words, CONVENTIONS)),

@@ -18,18 +18,13 @@ def known_issues() -> list[dict[str, Any]]:
 def published(report: Report) -> list[dict[str, Any]]:
     """Tables of others: those of general use, and those on the suite's own models, in the tasks that it has."""
     known = _read("published.yaml")
-    tables = [
-        {"title": one["title"], "source": one["source"], "setting": one["setting"], "columns": one["columns"]}
-        | {"rows": [[_cell(value) for value in row] for row in one["rows"]]}
-        for one in known["general"]
-    ]
+    tables = [one | {"rows": [[_cell(value) for value in row] for row in one["rows"]]} for one in known["general"]]
     for one in known["tasks"]:
         ours = [comparison.task for comparison in report.comparisons if comparison.backbone == one["backbone"]]
         tasks = [task for task in ours if any(task in row for row in one["rows"].values())]
         if tasks:
             rows = [[cell(name), *(_cell(row.get(task)) for task in tasks)] for name, row in one["rows"].items()]
-            head = {"title": one["title"], "source": one["source"], "setting": one["setting"]}
-            tables.append(head | {"columns": ["method", *tasks], "rows": rows})
+            tables.append(one | {"columns": ["method", *tasks], "rows": rows})
     return tables
 
 

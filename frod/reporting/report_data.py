@@ -61,6 +61,11 @@ class Report:
             if lacking:
                 raise ValueError(f"{lacking} have no {what}; every run of the summary needs one")
 
+    @property
+    def title(self) -> str:
+        """Of the suite, or its name."""
+        return self.suite.get("title") or self.suite["name"]
+
     @cached_property
     def runs(self) -> list[RunKey]:
         """The summary's, in its order."""

@@ -19,11 +19,6 @@ from frod.reporting.report_data import Report
 from frod.reporting.thinned_curves import broken
 
 
-def tasks(report: Report) -> list[dict[str, Any]]:
-    """What stands under each task's heading."""
-    return [_task(report, comparison) for comparison in report.comparisons]
-
-
 def differences(report: Report) -> list[dict[str, Any]]:
     """The figures behind the forest plot: the method under test less the reference, by task and over tasks."""
     if report.headline is None:
@@ -74,7 +69,8 @@ def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
+def task(report: Report, comparison: Comparison) -> dict[str, Any]:
+    """What stands under a task's heading."""
     pair = (comparison.task, comparison.backbone)
     manifest = report.manifests.get(pair) or {}
     undefined = {
@@ -104,15 +100,11 @@ def _task(report: Report, comparison: Comparison) -> dict[str, Any]:
         "undefined": list(undefined.values()),
         "stopped": [line for key, line in undefined.items() if stopped(report.undefined[key])],
         "further": _further(report, comparison),
-        "chance": _one_example(comparison),
+        # Of a correlation or an F1 an example is worth no fixed amount.
+        "chance": f"one example is {100 / comparison.test_examples:.2g} points"
+        if comparison.primary == "accuracy" and comparison.test_examples
+        else "",
     }
-
-
-def _one_example(comparison: Comparison) -> str:
-    """What one test example is worth; of a correlation or an F1 no fixed amount."""
-    if comparison.primary != "accuracy" or not comparison.test_examples:
-        return ""
-    return f"one example is {100 / comparison.test_examples:.2g} points"
 
 
 def _result_row(report: Report, comparison: Comparison, result: MethodResult) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def pages(report: Report) -> dict[str, str]:
                 "runs.html.j2",
                 {result.method: report.looks[result.method]},
                 up=UP,
-                suite=report.suite.get("title") or report.suite["name"],
+                suite=report.title,
                 look=report.looks[result.method],
                 task=comparison.task,
                 backbone=comparison.backbone,
@@ -116,9 +116,9 @@ def _metrics(row: Mapping[str, Any]) -> Facts:
 
 def _resources(record: Mapping[str, Any]) -> Facts:
     found = record.get("resources") or {}
-    seconds = [(name, show.seconds(found[name])) for name in found if name.endswith("seconds")]
-    seconds += [("step_seconds_median", show.seconds(found.get("step_seconds_median")))]
-    return list(dict(seconds).items()) + [(n, show.size(found[n])) for n in found if n.endswith("_bytes")]
+    seconds = [*(name for name in found if name.endswith("seconds")), "step_seconds_median"]
+    facts = [(name, show.seconds(found.get(name))) for name in seconds]
+    return facts + [(name, show.size(size)) for name, size in found.items() if name.endswith("_bytes")]
 
 
 def _facts(values: Mapping[str, Any] | None) -> Facts:

@@ -182,19 +182,15 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
 
 def environment(report: Report) -> list[tuple[str, list[str]]]:
     """What ran the suite; several values where runs differ, each with how many runs it holds for."""
-    wanted = (
-        ("git commit", lambda r: _commit(r["code"])),
-        ("code hash", lambda r: str(r["code"]["hash"])[:12]),
-        ("python", lambda r: r["environment"].get("python")),
-        ("platform", lambda r: r["environment"].get("platform")),
-        ("processor", lambda r: r["environment"].get("processor")),
-        ("numerics", lambda r: r["environment"].get("numerics") or "native"),
-        ("accelerator", lambda r: r["environment"].get("accelerator") or "none"),
-        ("threads", lambda r: r["environment"].get("threads")),
-        ("deterministic", lambda r: r["environment"].get("deterministic")),
-    )
+    names = ("python", "platform", "processor", "numerics", "accelerator", "threads", "deterministic")
+    unsaid = {"numerics": "native", "accelerator": "none"}
     records = [report.records[key] for key in sorted(report.records)]
-    rows = [(name, _tally([show.plain(read(record)) for record in records])) for name, read in wanted]
+    found = [
+        {"git commit": _commit(record["code"]), "code hash": str(record["code"]["hash"])[:12]}
+        | {name: record["environment"].get(name) for name in names}
+        for record in records
+    ]
+    rows = [(name, _tally([show.plain(one[name] or unsaid.get(name)) for one in found])) for name in found[0]]
     resumed = sum(bool(record.get("resumed_from_step")) for record in records)
     if resumed:
         rows.append(("resumed", [f"{show.number(resumed, 'run')} went on from a checkpoint"]))

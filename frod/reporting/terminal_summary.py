@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 from frod.evaluation import formatting as show
 from frod.provenance.run_keys import REFERENCE, undefined, word
-from frod.reporting.comparison import MethodResult, compare
+from frod.reporting.comparison import MethodResult, by_pair, compare
 from frod.reporting.figures.axes import short
 from frod.reporting.naming import looks, method_order, metric_label
 from frod.terminal import table
@@ -40,22 +41,20 @@ def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]
     appearance = looks(order, methods)
     suite = ", ".join(map(str, summary["suite"].unique()))
     note = "n: seeds; difference: to full fine-tuning, paired by seed; trained: parameters, head included"
-    comparisons = compare(summary, order)
     lost = [f"{key.path} ({word(why)})" for key, why in undefined(summary).items()]
     if lost:
         named = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
         note += f"\nwithout a figure (†: a mean without them): {named}"
     rows: list[list[str]] = []
-    for comparison in comparisons:
-        of_task = summary[(summary["task"] == comparison.task) & (summary["backbone"] == comparison.backbone)]
+    for comparison, of_task in zip(compare(summary, order), by_pair(summary).values()):
+        trained = dict(zip(of_task["method"], of_task["trainable_parameters"]))
         where = [comparison.task, f"on {comparison.backbone}", metric_label(comparison.primary)]
-        for index in range(max(len(where), len(comparison.results))):
+        for text, result in zip_longest(where, comparison.results):
             cells = [""] * 6
-            if index < len(comparison.results):
-                result = comparison.results[index]
-                trained = of_task[of_task["method"] == result.method]["trainable_parameters"].iloc[0]
-                cells = [short(appearance[result.method].label, 16), *_figures(result), show.short_count(trained)]
-            rows.append([short(where[index], 20) if index < len(where) else "", *cells])
+            if result:
+                label, size = appearance[result.method].label, show.short_count(trained[result.method])
+                cells = [short(label, 16), *_figures(result), size]
+            rows.append([short(text or "", 20), *cells])
         rows.append([])
     columns = ["task", "method", "mean ± spread", "n", "difference", "95 % interval", "trained"]
     title = f"Suite {suite}: test, mean ± spread over seeds, in points"

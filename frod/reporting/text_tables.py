@@ -68,7 +68,7 @@ def results_tex(report: Report) -> str:
 
 def summary_md(report: Report) -> str:
     """Claims and results as tables, with a line on their provenance."""
-    parts = [f"### {markdown(report.suite.get('title') or report.suite['name'])}", ""]
+    parts = [f"### {markdown(report.title)}", ""]
     for line in undefined(report):
         parts += [markdown(line), ""]
     if report.claims["claims"]:

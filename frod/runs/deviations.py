@@ -108,16 +108,11 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
     found = [Compared(what="predictions: examples", values=len(old))]
     chosen = old["prediction"].to_numpy(), new["prediction"].to_numpy()
     if one.shape[1] > 1:
-        differing = int((chosen[0] != chosen[1]).sum())
-        found.append(
-            Compared(
-                what="predictions: classes",
-                values=len(old),
-                differing=differing,
-                share=differing / len(old),
-                where=_first(old["example_id"], chosen[0] != chosen[1]),
-            )
-        )
+        unlike = chosen[0] != chosen[1]
+        count = int(unlike.sum())
+        where = f"example {old['example_id'].to_numpy()[unlike][0]}" if count else ""
+        what = "predictions: classes"
+        found.append(Compared(what=what, values=len(old), differing=count, share=count / len(old), where=where))
     spread = math.sqrt(float(((one - one.mean(axis=0)) ** 2).mean()))
     if one.shape[1] == 1:
         found.append(numbers("predictions: values", *chosen, scale=spread))
@@ -201,10 +196,6 @@ def _apart(one: np.ndarray, other: np.ndarray) -> Apart:
 
 def _unlike(what: str, values: int, differing: int, where: str = "") -> Compared:
     return Compared(what=what, values=values, differing=differing, largest=math.inf, share=math.inf, where=where)
-
-
-def _first(names: pd.Series, differing: np.ndarray) -> str:
-    return f"example {names.to_numpy()[differing][0]}" if differing.any() else ""
 
 
 def _form(tensor: np.ndarray) -> tuple[Any, ...]:

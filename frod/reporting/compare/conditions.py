@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,21 +31,22 @@ class Setting:
 
 
 def settings(a: Side, b: Side) -> list[Setting]:
-    """All that differs, in groups: first what most likely makes figures differ."""
-    return [*_inputs(a, b), *_params(a, b), *_suite(a, b), *_budgets(a, b), *_environment(a, b), *_code(a, b)]
+    """All that differs, in groups, the likeliest cause of other figures first.
 
-
-def _params(a: Side, b: Side) -> list[Setting]:
-    if a.report is None or b.report is None:
-        return []
-    return _differing("parameter", flat(a.report["params"]), flat(b.report["params"]))
-
-
-def _suite(a: Side, b: Side) -> list[Setting]:
-    """What differs in the suite's file, such as learning rates; two suites of other names differ in all."""
-    if a.suite is None or b.suite is None or set(a.results["suite"]) != set(b.results["suite"]):
-        return []
-    return _differing("suite file", flat(a.suite), flat(b.suite))
+    Of what only one side has, nothing can be said.
+    """
+    found = _differing("inputs", _inputs(a), _inputs(b), shared=True)
+    if a.report is not None and b.report is not None:
+        found += _differing("parameter", flat(a.report["params"]), flat(b.report["params"]))
+    # The files of two suites of other names differ in all.
+    if a.suite is not None and b.suite is not None and set(a.results["suite"]) == set(b.results["suite"]):
+        found += _differing("suite file", flat(a.suite), flat(b.suite))
+    found += _budgets(a, b)
+    if a.records and b.records:
+        found += _differing("environment", _environment(a.records), _environment(b.records))
+    elif a.runs is not None and b.runs is not None:
+        found += _differing("environment", _machines(a.runs), _machines(b.runs))
+    return found + _differing("code", _code(a), _code(b), shared=True)
 
 
 def _budgets(a: Side, b: Side) -> list[Setting]:
@@ -67,80 +68,53 @@ def _of(rows: pd.DataFrame, name: str) -> pd.Series:
     return rows[name][predicted] if predicted.any() else rows[name]
 
 
-def _inputs(a: Side, b: Side) -> list[Setting]:
-    """Weights, prepared tasks and bases of another content, where both sides name them."""
-    return _differing(
-        "inputs", *({_named(path): of[path] for path in sorted(of)} for of in map(_read, (a, b))), shared=True
-    )
+def _inputs(side: Side) -> dict[str, str]:
+    """Contents of the weights, prepared tasks and bases that the runs read, as far as the side names them."""
+    named = [run.get("inputs", {}) for run in (side.runs or {}).values()] + [
+        one.get("inputs", {}) for one in side.records
+    ]
+    found: dict[str, str] = {}
+    for path, digest in sorted(
+        pair for inputs in [(side.report or {}).get("inputs", {}), *named] for pair in inputs.items()
+    ):
+        parts = Path(path).parent.parts
+        kind = next((part for part in parts if part in INPUTS), None)
+        if kind:
+            found[f"{INPUTS[kind]} {' on '.join(parts[parts.index(kind) + 1 :])}"] = digest[:12]
+    return found
 
 
-def _read(side: Side) -> dict[str, str]:
-    """What the runs read: path to the beginning of its sha256."""
-    of_runs = [run.get("inputs", {}) for run in (side.runs or {}).values()] + [one.get("inputs", {}) for one in side.records]
-    of_runs.append((side.report or {}).get("inputs", {}))
-    return {
-        path: digest[:12]
-        for inputs in reversed(of_runs)
-        for path, digest in inputs.items()
-        if path.endswith(("source.json", "manifest.json"))
-    }
+def _code(side: Side) -> dict[str, str]:
+    names = {"code_hash": "code of the runs", "git_commit": "commit of the runs", "git_dirty": "edited since"}
+    seen = {label: _values(side.results[name], 12) for name, label in names.items() if name in side.results}
+    return seen if side.report is None else seen | {"code of the report": side.report["code"]["hash"][:12]}
 
 
-def _named(path: str) -> str:
-    """data/models/digit_vit/source.json: weights of digit_vit."""
-    parts = Path(path).parent.parts
-    kind = next((part for part in parts if part in INPUTS), None)
-    return f"{INPUTS[kind]} {' on '.join(parts[parts.index(kind) + 1 :])}" if kind else path
+def _environment(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    of_runs = [record["environment"] for record in records]
+    packages = [one.get("packages") or {} for one in of_runs]
+    return _each(of_runs, MACHINE) | _each(packages, sorted({name for one in packages for name in one}))
 
 
-def _code(a: Side, b: Side) -> list[Setting]:
-    sides = []
-    for side in (a, b):
-        names = {"code_hash": "code of the runs", "git_commit": "commit of the runs", "git_dirty": "edited since"}
-        seen = {label: _values(side.results[name], 12) for name, label in names.items() if name in side.results}
-        if side.report is not None:
-            seen["code of the report"] = side.report["code"]["hash"][:12]
-        sides.append(seen)
-    return _differing("code", *sides, shared=True)
-
-
-def _environment(a: Side, b: Side) -> list[Setting]:
-    if not a.records or not b.records:
-        return _machines(a, b)
-    sides = []
-    for side in (a, b):
-        of_runs = [record["environment"] for record in side.records]
-        seen = {name: _values([one.get(name) for one in of_runs]) for name in MACHINE}
-        packages = [one.get("packages") or {} for one in of_runs]
-        names = sorted({name for one in packages for name in one})
-        sides.append(seen | {name: _values([one.get(name) for one in packages]) for name in names})
-    return _differing("environment", *sides)
-
-
-def _machines(a: Side, b: Side) -> list[Setting]:
+def _machines(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The part of the environment that runs.json has, where the records themselves are not here."""
-    if a.runs is None or b.runs is None:
-        return []
-    sides = []
-    for runs in (a.runs, b.runs):
-        machines = [
-            {name: value for name, value in flat(run).items() if name not in FILES and not name.startswith("inputs")}
-            for run in runs.values()
-        ]
-        names = dict.fromkeys(name for one in machines for name in one)
-        sides.append({name: _values([one.get(name) for one in machines]) for name in names})
-    return _differing("environment", *sides)
+    machines = [
+        {name: value for name, value in flat(run).items() if name not in FILES and not name.startswith("inputs")}
+        for run in runs.values()
+    ]
+    return _each(machines, dict.fromkeys(name for one in machines for name in one))
+
+
+def _each(tables: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, str]:
+    return {name: _values([one.get(name) for one in tables]) for name in names}
 
 
 def _differing(group: str, a: Mapping[str, Any], b: Mapping[str, Any], *, shared: bool = False) -> list[Setting]:
     """What differs; `shared`: but for what only one side knows of."""
     known = [name for name in a if name in b] if shared else dict.fromkeys([*a, *b])
-    names = [name for name in known if a.get(name) != b.get(name)]
-    return [Setting(group=group, name=name, a=_text(a.get(name)), b=_text(b.get(name))) for name in names]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    pairs = {name: (a.get(name), b.get(name)) for name in known}
+    texts = {name: [None if v is None else str(v) for v in pair] for name, pair in pairs.items() if pair[0] != pair[1]}
+    return [Setting(group=group, name=name, a=one, b=other) for name, (one, other) in texts.items()]
 
 
 def _values(column: Iterable[Any], characters: int | None = None) -> str:

@@ -137,7 +137,8 @@ def _row(key: tuple[str, str, str], a: pd.DataFrame | None, b: pd.DataFrame | No
         same = same and arms[0].undefined == arms[1].undefined
         if arms[0].primary == arms[1].primary and first and second:
             paired = set(first) == set(second) and _orders(a) == _orders(b) is not None
-            difference = _paired(first, second) if paired else _welch(first, second)
+            found = paired_difference(second, first, confidence=CONFIDENCE) if paired else None
+            difference = (found.mean, found.low, found.high, "paired") if found else _welch(first, second)
     value, low, high, how = difference
     return Row(
         **dict(zip(KEY, key)),
@@ -184,12 +185,6 @@ def _orders(rows: pd.DataFrame) -> dict[int, Any] | None:
     if "order_sha256" not in rows:
         return None
     return dict(zip(map(int, rows["seed"]), rows["order_sha256"]))
-
-
-def _paired(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float, float, str]:
-    found = paired_difference(b, a, confidence=CONFIDENCE)
-    assert found is not None  # the seeds are the same, and there are some
-    return found.mean, found.low, found.high, "paired"
 
 
 def _welch(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float, float, str]:
