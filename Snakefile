@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 from frod.pipeline import metadata, progress
 from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
+from frod.provenance.code import warn_of_edits
 
 min_version("9.27")
 
@@ -55,6 +56,7 @@ rule runs:
 
 onstart:
     if metadata.is_main(workflow):
+        warn_of_edits()
         progress.start(Path("logs"))
     if metadata.is_main(workflow) and metadata.is_local(workflow):
         warm.start(jobs=metadata.jobs_due(workflow))

@@ -6,7 +6,8 @@ import io
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.config import Workflow, load
 from frod.provenance import code
-from frod.provenance.git import git
+from frod.provenance.git import git, git_text
+from frod.provenance.run_keys import RunKey
 from frod.reporting import collect
 
 RUNS, REPORT = "frod.cli.train", "frod.cli.report"
@@ -23,6 +25,7 @@ RUNS, REPORT = "frod.cli.train", "frod.cli.report"
 PER_CALL = ("suite", "protocol", "paths", "tracking", "resources")
 SOURCES = ("frod", "params.yaml", "workflow/suites")
 AGAIN = "run `snakemake`"
+COMMITS = 50  # later ones that are looked at for the code and the suite of runs that were not committed
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -53,19 +56,21 @@ def check(study: Study, findings: Findings) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
         missing: dict[str, int] = {}
-        for commit, keys in _by(study, "git_commit").items():
+        for (commit, digest, edited), keys in _made_by(study).items():
             paths = [study.folder(key) / "record.json" for key in keys]
             tree = _tree(Path(folder), commit) if commit else None
             if tree is None:
-                missing[str(commit)] = len(paths)
+                missing[str(commit)] = missing.get(str(commit), 0) + len(paths)
                 continue
             findings.checked["commits"] += 1
-            for key, path in zip(keys, paths):
-                made_by = study.records[key]["code"]
+            _check_times(study, commit, keys, findings)
+            if edited:
+                _check_edited(study, Path(folder), commit, digest, paths, findings)
+                continue
+            for path in paths:
                 with findings.guard(path, "its code at its commit"):
                     at = _code_hash(tree, RUNS)
-                    findings.equal(path, f"code.hash, by commit {commit[:12]}", at, made_by["hash"], remedy=AGAIN)
-                findings.equal(path, "code.git_dirty", False, made_by["git_dirty"], remedy=f"commit, then {AGAIN}")
+                    findings.equal(path, f"code.hash, by commit {commit[:12]}", at, digest, remedy=AGAIN)
             with findings.guard(paths[0], f"the plan at commit {commit[:12]}"):
                 _check_plan(study, tree, commit, findings)
         for commit, count in missing.items():
@@ -74,6 +79,52 @@ def check(study: Study, findings: Findings) -> None:
                 reason = "they were made outside of git"
             findings.unchecked[f"code of {count} runs against git"] = reason
         _check_report(study, Path(folder), findings)
+
+
+def _made_by(study: Study) -> dict[tuple[Any, Any, bool], list]:
+    """Runs by their commit, their code, and whether files had been edited since the commit."""
+    groups: dict[tuple[Any, Any, bool], list] = {}
+    for key, record in study.records.items():
+        if isinstance(said := record.get("code"), Mapping):
+            groups.setdefault((said.get("git_commit"), said.get("hash"), bool(said.get("git_dirty"))), []).append(key)
+    return groups
+
+
+def _check_times(study: Study, commit: str, keys: Sequence[RunKey], findings: Findings) -> None:
+    """A run cannot have begun before its commit was made."""
+    made = datetime.fromisoformat(str(git_text("show", "--no-patch", "--format=%cI", commit)))
+    for key in keys:
+        path = study.folder(key) / "record.json"
+        with findings.guard(path, "its time"):
+            started = datetime.fromisoformat(study.records[key]["started"])
+            if started < made:
+                findings.add(
+                    path, f"code.git_commit: younger than the run's start {started}", f"by {made}", commit[:12]
+                )
+
+
+def _check_edited(
+    study: Study, folder: Path, commit: str, digest: str, paths: Sequence[Path], findings: Findings
+) -> None:
+    """Of runs whose checkout had edited files, look for the commit that has their very code and plan."""
+    later = git_text("rev-list", "--reverse", f"{commit}..HEAD", "--", *SOURCES) or ""
+    for candidate in [commit, *later.split()[:COMMITS]]:
+        tree = _tree(folder, candidate)
+        if tree and _planned_by(study, tree) == _plan(study.workflow, []) and _code_hash(tree, RUNS) == digest:
+            made = git_text("show", "--no-patch", "--format=%cI", candidate)
+            when = "" if candidate == commit else f", committed after them ({made})"
+            findings.notes.append(
+                f"{paths[0].parent} and {len(paths) - 1} more runs were made with files that were not committed; "
+                f"commit {candidate[:12]} has their very code and suite{when}"
+            )
+            return
+    findings.add(
+        paths[0],
+        f"code and suite, as of {len(paths) - 1} more runs: edited since commit {commit[:12]}, in no later commit",
+        "a commit that has them",
+        "none",
+        remedy=f"commit them as they were; or commit what is here, delete the runs and {AGAIN}",
+    )
 
 
 def _by(study: Study, name: str) -> dict[Any, list]:
@@ -101,17 +152,24 @@ def _check_code(study: Study, findings: Findings) -> None:
 def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> None:
     """What the commit's own params.yaml and suite plan is what is audited."""
     suite = study.workflow.params.suite
-    per_call = {name: study.written["params"][name] for name in PER_CALL if name in study.written["params"]}
-    if not (tree / "workflow" / "suites" / f"{suite}.yaml").is_file() and not (tree / suite).is_file():
+    planned, audited = _planned_by(study, tree), _plan(study.workflow, [])
+    if planned is None:
         findings.unchecked[f"the plan at commit {commit[:12]}"] = f"git does not have the suite's file ({suite})"
         return
-    then = load(_params(tree) | per_call, tree)
-    planned, audited = _plan(then, study.workflow.skipped), _plan(study.workflow, [])
     where = "params.yaml" if suite.endswith((".yaml", ".yml")) else f"params.yaml, workflow/suites/{suite}.yaml"
     findings.equal(
         where, f"plans other runs than commit {commit[:12]}", planned, audited, remedy=f"commit, then {AGAIN}"
     )
     findings.checked["runs planned by their commit"] += len(planned)
+
+
+def _planned_by(study: Study, tree: Path) -> dict[str, Any] | None:
+    """What the params.yaml and the suite of a commit plan; None where it does not have the suite."""
+    suite = study.workflow.params.suite
+    if not (tree / "workflow" / "suites" / f"{suite}.yaml").is_file() and not (tree / suite).is_file():
+        return None
+    per_call = {name: study.written["params"][name] for name in PER_CALL if name in study.written["params"]}
+    return _plan(load(_params(tree) | per_call, tree), study.workflow.skipped)
 
 
 def _plan(workflow: Workflow, skipped: Iterable[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ such a table takes in everything beneath its package.
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -34,6 +35,7 @@ EXCLUDED = (
     "backbones/shipped/README.md",
 )
 
+NAMED = 5  # edited files in a warning
 # Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
 GENERATED = ("reports", "results", "data", "logs", "benchmarks", "dvc.lock")
 
@@ -178,7 +180,23 @@ def git_state(directory: str | os.PathLike[str] | None = None) -> dict[str, str 
     top = git_text("rev-parse", "--show-toplevel", cwd=where)
     if not commit or not top:
         return {"git_commit": None, "git_dirty": None}
-    spared = [f":(top,exclude){name}" for name in GENERATED]
-    asked = ("status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared)
-    status = git_text(*asked, cwd=Path(top))
+    status = _edited(Path(top))
     return {"git_commit": commit, "git_dirty": None if status is None else bool(status)}
+
+
+def _edited(top: Path) -> str | None:
+    spared = [f":(top,exclude){name}" for name in GENERATED]
+    return git_text("status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared, cwd=top)
+
+
+def warn_of_edits() -> None:
+    """Before trainings begin, name files that are not committed: an audit holds runs against a commit."""
+    top = git_text("rev-parse", "--show-toplevel", cwd=PACKAGE_DIRECTORY.parent)
+    names = [line.split(maxsplit=1)[1] for line in ((_edited(Path(top)) or "") if top else "").splitlines()]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        print(
+            f"frod: not committed: {', '.join(names[:NAMED])}{more}. An audit holds runs against a commit that has "
+            "their code and suite: commit before, or these very files later",
+            file=sys.stderr,
+        )
