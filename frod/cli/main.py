@@ -45,6 +45,14 @@ def _of_a_file(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno is not None and error.filename is not None
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from frod import __version__
+
+        print(f"frod {__version__}")
+        raise SystemExit
+
+
 def _app():
     import typer
 
@@ -81,6 +89,13 @@ def _app():
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+
+    @app.callback()
+    def frod(
+        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
+    ) -> None:
+        pass
+
     groups = {
         "A study": (init, params, cost, fetch, show, audit, replay, compare, crate, track),
         "The library": (plan, schema, ship),

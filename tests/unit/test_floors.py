@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import frod
+
 PACKAGE = Path(__file__).parents[2] / "frod"
 FLOORS = [
     {"cli"},
@@ -103,6 +105,12 @@ def test_help_answers_without_the_heavy_libraries():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "heavy: []" in out
     assert "train" in out
+
+
+def test_the_version_and_the_public_names_are_what_is_shown():
+    shown = subprocess.run([sys.executable, "-m", "frod", "--version"], capture_output=True, text=True, check=True).stdout
+    assert shown == f"frod {frod.__version__}\n"
+    assert [name for name in dir(frod) if not name.startswith("__")] == frod.__all__
 
 
 def test_the_command_line_can_be_imported_where_unix_modules_are_missing():
