@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from frod import backbones
 from frod.backbones import architecture
 from frod.config import Method, Run, Workflow
-from frod.tasks.registry import Package, TaskSpec
+from frod.tasks.registry import Local, Package, TaskSpec
 
 if TYPE_CHECKING:
     from frod.backbones.registry import BackboneSpec
@@ -166,12 +166,17 @@ def measured_speed(results: Path, device: str, known: dict[str, BackboneSpec]) -
 
 
 def split_sizes(name: str, task: TaskSpec) -> dict[str, int]:
-    """Rows of each split of a task, by what the registry says; of a package's data, by reading them."""
+    """Rows of each split of a task, by what the registry says; of a package's and one's own data, by reading them."""
     rows = {split: of.rows for split, of in task.rows.items()}
     if not rows and isinstance(task.source, Package):
         from frod.tasks import packages
 
         rows = {split: len(examples) for split, examples in packages.read(task.source).splits.items()}
+    elif not rows and isinstance(task.source, Local):
+        from frod.tasks import prepare
+
+        with prepare.opened(task, seed=0) as source:
+            rows = {split: len(examples) for split, examples in source.splits.items()}
     sizes: dict[str, int] = {}
     for split, part in task.parts().items():
         if part.from_ not in rows:
@@ -190,9 +195,10 @@ def estimate(
     alike: dict[tuple[str, bool], list[Run]] = {}
     for run, trial in [(run, False) for run in workflow.runs] + [(trial.run, True) for trial in workflow.trials]:
         alike.setdefault((run.folder, trial), []).append(run)
+    sizes_of = {name: split_sizes(name, tasks[name]) for name in {run.task for run in workflow.runs}}
     for (folder, trial), runs in alike.items():
         run, training, adapter = runs[0], runs[0].training, runs[0].adapter
-        model, task, sizes = models[run.backbone], tasks[run.task], split_sizes(run.task, tasks[run.task])
+        model, task, sizes = models[run.backbone], tasks[run.task], sizes_of[run.task]
         length = model.length(task.kind)
         itemsize = 2 if training.precision == "bfloat16" or (training.precision == "auto" and device == "cuda") else 4
         examples = min(sizes["train"], training.max_train or sizes["train"])

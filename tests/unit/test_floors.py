@@ -108,7 +108,8 @@ def test_help_answers_without_the_heavy_libraries():
 
 
 def test_the_version_and_the_public_names_are_what_is_shown():
-    shown = subprocess.run([sys.executable, "-m", "frod", "--version"], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "frod", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown == f"frod {frod.__version__}\n"
     assert [name for name in dir(frod) if not name.startswith("__")] == frod.__all__
 

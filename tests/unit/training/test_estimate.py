@@ -14,6 +14,7 @@ from frod.backbones import registry
 from frod.cli.cost import cost
 from frod.config import Method, load
 from frod.tasks import registry as tasks
+from frod.tasks.registry import TaskSpec
 from frod.training.estimate import Skeleton, estimate, measured_speed, split_sizes, stored
 
 ROOT = Path(__file__).parents[3]
@@ -198,3 +199,11 @@ def test_the_command_prints_a_table_and_what_it_assumes(capsys):
     for wrong in ({"device": "tpu", "tflops": None}, {"device": "cpu", "tflops": 0.0}):
         with pytest.raises(ValueError, match=r"--(device tpu|tflops 0\.0): should be"):
             cost(suite=None, file=file, json=None, **wrong)
+
+
+def test_rows_of_ones_own_data_are_counted(tmp_path):
+    (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"text {i},{i % 2}\n" for i in range(20)))
+    own = {"title": "t", "kind": "sentences", "source": {"path": str(tmp_path / "mine.csv")}, "licence": "mine"}
+    own |= {"columns": {"text": ["text"]}, "classes": 2, "metrics": ["accuracy"], "train": {"from": "all"}}
+    own |= {"validation": {"from": "all", "rows": 4}, "test": {"from": "all", "rows": 6}}
+    assert split_sizes("mine", TaskSpec.model_validate(own)) == {"test": 6, "validation": 4, "train": 10}
