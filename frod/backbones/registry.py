@@ -88,6 +88,7 @@ class Local(StrictModel):
     """A folder in the library's own layout."""
 
     path: Path
+    """Of the folder: config.json, weights in safetensors, and a tokenizer's files."""
     config: dict[str, Any] = {}
     """What differs from the model's config.json."""
 
@@ -131,11 +132,15 @@ class BackboneSpec(StrictModel):
     """One model."""
 
     title: str
+    """What the report calls it."""
     library: Literal["transformers", "timm"]
+    """What loads it."""
     licence: str
+    """Of the weights; printed in the report."""
     max_length: Count | None = None
     """Tokens of a text, special ones included; null: the model takes images."""
     source: Hub | Package | Local | Pretrained
+    """Where the weights are: of the Hub, of an installed package, your own folder, or pre-trained here."""
     architecture: Architecture | None = None
     """What the weights belong to, as published: `frod cost` counts by it before there are weights."""
 

@@ -18,6 +18,7 @@ class Method(StrictModel):
     """How a model is fine-tuned."""
 
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
+    """All weights, the head alone, FRoD, or a method of peft."""
     label: str | None = None
     """Name in the report; null: the method's own name."""
     sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -93,7 +94,8 @@ class Tune(StrictModel):
 
 class Experiment(StrictModel):
     tasks: Annotated[list[Name], Field(min_length=1)]
-    backbone: Name
+    """Names of registered tasks, or of the suite's own."""
+    backbone: Annotated[Name, Field(description="Name of a registered model, or of one of the suite's own.")]
     targets: list[str] | None = None
     """Layers that FRoD and peft methods adapt (suffixes of names); null: the architecture's default."""
     training: dict[str, Any] = {}
@@ -122,7 +124,9 @@ class Experiment(StrictModel):
 
 class Suite(StrictModel):
     title: str
+    """Heading of the report."""
     description: str
+    """What is compared and why, in a sentence or two below it."""
     cannot_show: list[str] = []
     """What no result of this suite can prove; printed in the report."""
     rates_chosen: str | None = None
@@ -131,9 +135,11 @@ class Suite(StrictModel):
     """Points: FRoD matches full fine-tuning where its mean is shown to lie less than this below it. Fix it before the
     results are seen."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    """Each method trains once with each. Differences are paired by seed; an interval needs two, a verdict more."""
     methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     """By name; what is not said is taken from the method of that name in frod/config/methods.yaml."""
     tune: Tune = Tune()
+    """How rates are chosen where experiments have a grid."""
     training: dict[str, Any] = {}
     """What differs from params.yaml's training, for all experiments."""
     resources: dict[str, Any] = {}
@@ -147,6 +153,7 @@ class Suite(StrictModel):
     include: list[Name] = []
     """Suites whose experiments, tasks and backbones are part of this one."""
     experiments: list[Experiment] = []
+    """Which tasks on which model, and at which rates."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

@@ -71,6 +71,7 @@ class Local(StrictModel):
     """
 
     path: Path
+    """File or folder."""
 
 
 class Columns(StrictModel):
@@ -81,7 +82,9 @@ class Columns(StrictModel):
     choices: str | list[str] | None = None
     """The answers to choose from: a column of lists (or of structs of `text` and `label`), or a column each."""
     image: str | None = None
+    """Encoded images."""
     label: str = "label"
+    """What is to be predicted."""
     id: str | None = None
     """Column of whole numbers that name the examples; null: the position in the source."""
 
@@ -107,12 +110,19 @@ class TaskSpec(StrictModel):
     """One benchmark."""
 
     title: str
+    """What the report calls it."""
     kind: Literal["images", "sentences", "choices"]
+    """Images; one or two texts; a question with answers to choose from."""
     problem: Literal["classification", "regression"] = "classification"
+    """Regression: labels are real numbers."""
     source: Hub | Package | Generator | Local
+    """Where the data are: of the Hub, of an installed package, computed, or your own."""
     licence: str
+    """Of the data, as SPDX has it, or in a word of yours; printed in the report."""
     synthetic: bool = False
+    """Whether the data are made up; the report says so."""
     columns: Columns = Columns()
+    """Of a table; images in folders have none."""
     rows: dict[Inside, Rows] = {}
     """By split of the source."""
     classes: Count | list[ClassName] | None = None
@@ -131,6 +141,7 @@ class TaskSpec(StrictModel):
     relabel: list[int] | None = None
     """Class of each class of the source; null: the source's own."""
     train: SplitSpec
+    """What is trained on; it has no `rows`."""
     validation: SplitSpec
     """What selection sees."""
     test: SplitSpec

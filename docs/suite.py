@@ -1,0 +1,91 @@
+"""Writes docs/suite.md: every key of a suite's file, from what checks it. Run it as `python docs/suite.py`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+from frod.backbones.registry import BackboneSpec
+from frod.backbones.registry import Local as OwnWeights
+from frod.config.schema import StrictModel
+from frod.config.settings import Resources, Training
+from frod.config.suite import Experiment, Method, Rates, Suite, Tune
+from frod.tasks.registry import Columns, Local, SplitSpec, TaskSpec
+
+PAGE = Path(__file__).with_suffix(".md")
+SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
+    ("The file", "workflow/suites/NAME.yaml", Suite),
+    ("An experiment", "`experiments`, a list: tasks that share a model, its rates and its budget.", Experiment),
+    ("A method", "`methods`, by name.", Method),
+    ("Learning rates", "`rates` and `grid`, by method.", Rates),
+    ("The choice of rates", "`tune`.", Tune),
+    ("Training", "`training`, in params.yaml, the suite and an experiment; the last one counts.", Training),
+    ("Resources", "`resources`, of each job; in the same three places.", Resources),
+    ("A task of your own", "`tasks`, by name; [your-data.md](your-data.md) has examples.", TaskSpec),
+    ("Its data", "`source: {path: ...}`.", Local),
+    ("Its columns", "`columns`.", Columns),
+    ("Its splits", "`train`, `validation`, `test`, and `more_tests` by name.", SplitSpec),
+    ("A model of your own", "`backbones`, by name; [your-model.md](your-model.md) has more.", BackboneSpec),
+    ("Its weights", "`source: {path: ...}`.", OwnWeights),
+]
+HEAD = """# What a suite file holds
+
+`frod init NAME` writes one that runs; `frod params --suite NAME` checks it, with its data, and lists its runs. Unknown
+keys are errors.
+
+## Learning rates for a new model
+
+Rates decide more than the method does, and each method needs its own. Give every method a `grid` of the same number of
+trials, at least three, each two to three times the last. The suites minilm and smoke try:
+
+| | MiniLM, pretrained | small models trained here |
+|---|---|---|
+| `full_ft`: `lr` | 1e-4 to 5e-4 | 1e-3 to 5e-3 |
+| `frod`: `lr_scale` and `lr_rotation` | 5e-4 to 2e-3 | 1e-2 to 5e-2 |
+| `lora`: `lr` | 1e-3 to 5e-3 | 5e-3 to 2e-2 |
+| `lr_head` of these | 5e-3 | 5e-3 |
+| `linear_probe`: `lr_head` | 5e-3 to 5e-2 | 2e-2 to 1e-1 |
+
+Where the best trial is the first or the last of its grid, the best rate may lie outside of it: widen that end, and look
+again. Trials have a seed of their own and never read test. `tune: {training: {...}}` makes them shorter than the runs.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return HEAD + "".join(f"\n## {title}\n\n{about}\n\n{table(model)}" for title, about, model in SECTIONS)
+
+
+def table(model: type[StrictModel]) -> str:
+    """Return a table of a model's keys; ValueError where one is not described."""
+    rows = ["| key | default | what it is |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if not field.description:
+            raise ValueError(f"{model.__name__}.{name}: has no description")
+        if field.is_required():
+            default = "needed"
+        else:
+            value = field.get_default(call_default_factory=True)
+            default = "as below" if isinstance(value, StrictModel) else f"`{_written(value)}`"
+        text = re.sub(r"\s+", " ", field.description).replace("|", "\\|")
+        if choices := [repr(value).strip("'") for value in _literals(field.annotation)]:
+            text += f" One of `{'`, `'.join(choices)}`."
+        rows.append(f"| `{field.alias or name}` | {default} | {text} |")
+    return "\n".join(rows) + "\n"
+
+
+def _literals(annotation: object) -> tuple[object, ...]:
+    """The values that a key may have, where they are listed: also of one that may be null, and of a list of them."""
+    inner = get_args(annotation)
+    return inner if get_origin(annotation) is Literal else sum((_literals(one) for one in inner), ())
+
+
+def _written(value: object) -> str:
+    """A default as YAML has it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
