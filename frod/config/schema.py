@@ -39,6 +39,22 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
 
+class HubSource(StrictModel):
+    """A repository of the Hugging Face Hub."""
+
+    hub: HubName
+    """id@revision; the revision is a commit, so that the files cannot change under a finished study. Without one, the
+    newest commit is taken when they are fetched, and recorded."""
+
+    @property
+    def id(self) -> str:
+        return self.hub.partition("@")[0]
+
+    @property
+    def revision(self) -> str | None:
+        return self.hub.partition("@")[2] or None
+
+
 Kind = TypeVar("Kind", bound=StrictModel)
 
 

@@ -9,29 +9,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubName, Inside, Name, StrictModel
+from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 
 
-class Hub(StrictModel):
+class Hub(HubSource):
     """A data set of the Hugging Face Hub, in parquet files."""
 
-    hub: HubName
-    """id@revision; the revision is a commit, so that the data cannot change under a finished study. Without one, the
-    newest commit is taken when the data are fetched, and recorded."""
     config: Inside = "default"
     files: dict[Inside, Inside] = {}
     """Pattern of a split's files where it is not CONFIG/SPLIT-*.parquet."""
-
-    @property
-    def id(self) -> str:
-        return self.hub.partition("@")[0]
-
-    @property
-    def revision(self) -> str | None:
-        return self.hub.partition("@")[2] or None
 
     def pattern(self, split: str) -> str:
         """Which files of the data set hold a split."""

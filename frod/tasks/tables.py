@@ -6,11 +6,13 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
 
 from frod.tasks import columns, labels
 from frod.tasks.choices import Question
@@ -18,17 +20,8 @@ from frod.tasks.examples import Examples, Lazy
 from frod.tasks.registry import TaskSpec
 
 
-@dataclass(frozen=True)
-class Table:
-    """One split of a table."""
-
-    examples: Examples
-    class_names: list[str] | None
-    """Of the label, where the files say."""
-
-
-def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
-    """Read a split's files, all of one form.
+def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[Examples, list[str] | None]:
+    """Read a split's files, all of one form, and the names of its classes, where they say.
 
     Parameters
     ----------
@@ -51,7 +44,9 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
     else:
         separator = "\t" if files[0].suffix == ".tsv" else ","
         _check_lines(files, names, separator)
-        rows = _mapped(files, _all_text(names), scratch / split, usecols=names, sep=separator)
+        # A csv says nothing of types, and what is guessed from its first rows may be wrong further down.
+        schema = pa.schema([(name, pa.string()) for name in names])
+        rows = _mapped(files, schema, scratch / split, usecols=names, sep=separator)
         class_names = None
     where = f"{split} of {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     columns.check_gaps(rows, task, where)
@@ -60,13 +55,11 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
         columns.check_options(rows, task, where, found)
     places = np.arange(len(found), dtype=np.int64)
     ids = labels.integers(rows[named.id], where, named.id) if named.id else places
-    return Table(Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names)
+    return Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names
 
 
 def _keys(rows: Any, task: TaskSpec) -> list[list[str]] | None:
     """Return the labels beside each example's answers, where the answers have labels."""
-    from pyarrow import types
-
     name = task.columns.choices
     if not isinstance(name, str) or not types.is_struct(rows[name].type):
         return None
@@ -98,8 +91,6 @@ def _answers(cells: list[Any]) -> tuple[str, ...]:
 
 def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     """Return the first file's schema, with what datasets wrote beside it, once all files have the columns."""
-    import pyarrow.parquet as pq
-
     schemas, rows = [], 0
     for file in files:
         try:
@@ -150,13 +141,6 @@ def _open(file: Path) -> Iterator[TextIO]:
         csv.field_size_limit(limit)
 
 
-def _all_text(names: list[str]) -> Any:
-    """A csv says nothing of types, and what is guessed from its first rows may be wrong further down."""
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.string()) for name in names])
-
-
 def names_of_classes(file: Path, schema: Any, label: str) -> list[str] | None:
     """Return the names of a label's classes, as datasets writes them into a file."""
     try:
@@ -168,7 +152,6 @@ def names_of_classes(file: Path, schema: Any, label: str) -> list[str] | None:
 
 def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> Any:
     """Return a pyarrow table of the columns of `arguments`, mapped into memory from a copy in `scratch`."""
-    import pyarrow as pa
     from datasets import Dataset, Features
 
     read = Dataset.from_parquet
