@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 def build(spec: BackboneSpec) -> torch.nn.Module:
     """Build a backbone with a head of two outputs on the meta device, as `loading.skeleton` does from its files.
 
-    Raises
-    ------
-    ValueError
-        The entry has no architecture, or the library refuses its name or arguments.
+    ValueError where the entry has no architecture, or the library refuses its name or arguments.
     """
     import torch
 

@@ -188,8 +188,3 @@ def _check_pretrained(library: str, source: Pretrained) -> None:
 def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:
     """Return the registry's entries by name; ValueError as in frod.config.schema.load."""
     return schema.load(BackboneSpec, path)
-
-
-def get(name: str) -> BackboneSpec:
-    """Return one backbone; ValueError with the known names where there is none of this name."""
-    return schema.get(load(), "backbone", name)

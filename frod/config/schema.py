@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", bound=StrictModel)
 
 
 def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
-    """Make an entry of plain values.
+    """Make an entry of plain values; ValueError with one line an error.
 
     Parameters
     ----------
@@ -67,11 +67,6 @@ def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Ki
         The file, for messages.
     prefix : str
         Where in the file the entry stands, dotted.
-
-    Raises
-    ------
-    ValueError
-        One line an error.
     """
     if not isinstance(values, dict):
         raise ValueError(
@@ -93,13 +88,6 @@ def from_json(kind: type[Kind], text: str, source: str) -> Kind:
 def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
     """Read a registry: entries by name, in the file's order; ValueError as in `validate`."""
     return {name: validate(kind, values, path.name, name) for name, values in safe_yaml.read(path).items()}
-
-
-def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
-    """Return one entry; ValueError with the known names where there is none of this name."""
-    if name not in entries:
-        raise ValueError(f"{what} {name!r} is not in the registry; it has {', '.join(entries)}")
-    return entries[name]
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

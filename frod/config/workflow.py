@@ -144,7 +144,7 @@ class Workflow(StrictModel):
 
 
 def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
-    """Validate the parameters and the suite they name.
+    """Validate the parameters and the suite they name; ValueError says where, the value and what would be right.
 
     Parameters
     ----------
@@ -152,11 +152,6 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
         The contents of params.yaml, overrides merged in.
     root : Path
         Folder that params.yaml lies in.
-
-    Raises
-    ------
-    ValueError
-        Names the file, the field and its value, and what would be right.
     """
     checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
     name, path = suite_files.find(checked.suite, root)

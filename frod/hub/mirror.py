@@ -62,10 +62,7 @@ class Plan:
 def plan(mirror: Path, need: Repository) -> Plan:
     """Ask the Hub which files are needed, and hold those that are there against its hashes.
 
-    Raises
-    ------
-    ValueError
-        As frod.hub.snapshot; or a pattern matches no file.
+    ValueError as of `frod.hub.snapshot`, or where a pattern matches no file.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import KernelInfo
@@ -91,10 +88,7 @@ def plan(mirror: Path, need: Repository) -> Plan:
 def fetch(mirror: Path, need: Repository, plan: Plan) -> None:
     """Fetch what is missing of a repository and record all its files.
 
-    Raises
-    ------
-    ValueError
-        As frod.hub.snapshot; or a file is not the one that the Hub says it has.
+    ValueError as of `frod.hub.snapshot`, or where a file is not the one that the Hub says it has.
     """
     from glob import escape
 

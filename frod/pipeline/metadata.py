@@ -164,12 +164,9 @@ def has_run(workflow: Any) -> bool:
 
 
 def check_backend(workflow: Any) -> None:
-    """Refuse a Snakemake whose records lie elsewhere or look otherwise.
+    """Refuse, by ValueError, a Snakemake whose records lie elsewhere or look otherwise.
 
-    Raises
-    ------
-    ValueError
-        Since results would otherwise be taken for up to date without a look at how they were made.
+    Results would be taken for up to date without a look at how they were made.
     """
     from snakemake.persistence import RECORD_FORMAT_VERSION
 

@@ -33,10 +33,7 @@ def digest(manifest: Mapping[str, Any]) -> str:
 def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> dict[str, Any]:
     """Read a JSON file of a table.
 
-    Raises
-    ------
-    ValueError
-        It is not there, is not JSON, or lacks one of `keys`; with the remedy.
+    ValueError, with the remedy, where it is not there, is not JSON, or lacks one of `keys`.
     """
     try:
         content = json.loads(Path(path).read_text("utf-8"))
@@ -80,10 +77,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def read_table(path: Path, *, columns: Iterable[str] = (), remedy: str = REMEDY) -> pd.DataFrame:
     """Read a parquet file whole.
 
-    Raises
-    ------
-    ValueError
-        It is not there, is damaged, or lacks one of `columns`; with the remedy.
+    ValueError, with the remedy, where it is not there, is damaged, or lacks one of `columns`.
     """
     import pandas as pd
 

@@ -15,13 +15,7 @@ DIGITS_WHITE = 16  # load_digits counts inked pixels: 0 to 16
 
 
 def read(source: Package) -> Source:
-    """Read a package's data.
-
-    Raises
-    ------
-    ValueError
-        The package is not installed, or an option of the registry is not known.
-    """
+    """Read a package's data; ValueError where it is not installed, or an option of the registry is not known."""
     try:
         version = metadata.version(source.package)
     except metadata.PackageNotFoundError:

@@ -239,8 +239,3 @@ def _check_choices(task: TaskSpec) -> None:
 def load(path: Path = REGISTRY) -> dict[str, TaskSpec]:
     """Return the registry's entries by name; ValueError as in frod.config.schema.load."""
     return schema.load(TaskSpec, path)
-
-
-def get(name: str) -> TaskSpec:
-    """Return one task; ValueError with the known names where there is none of this name."""
-    return schema.get(load(), "task", name)

@@ -96,10 +96,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the end; `history` then has one row a step.
 
-        Raises
-        ------
-        Diverged
-            A loss or gradient is not finite; `history` ends with that step.
+        Diverged where a loss or gradient is not finite; `history` ends with that step.
         """
         self.started_at = start = self._resume()
         saved = time.monotonic()

@@ -22,7 +22,7 @@ def state(tmp_path, monkeypatch):
 
     def look(*paths):
         read.clear()
-        local_inputs._state.cache_clear()
+        local_inputs.state.cache_clear()
         return local_inputs.state(paths), len(read)
 
     return look

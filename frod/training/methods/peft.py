@@ -34,10 +34,7 @@ UNFIT = {
 def apply(model: nn.Module, adapter: Method, *, targets, head, basis, seed) -> None:
     """Put the adapters in place, their numbers in float32 whatever the model's dtype, as FRoD's.
 
-    Raises
-    ------
-    ValueError
-        The class is unknown to peft, does not adapt layers, or does not take an argument or a layer.
+    ValueError where the class is unknown to peft, does not adapt layers, or does not take an argument or a layer.
     """
     from frod.method import targets as target_layers
 
