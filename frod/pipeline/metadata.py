@@ -30,13 +30,7 @@ UNKNOWN = "not made here: "
 
 
 class Metadata:
-    """Records and marks in the ``.snakemake`` folder of one working directory.
-
-    Parameters
-    ----------
-    root
-        The working directory; outputs are named relative to it, as rules name them.
-    """
+    """Records and marks in the ``.snakemake`` folder of a working directory, `root`; outputs are relative to it."""
 
     def __init__(self, root: Path) -> None:
         self.folder = Path(root) / ".snakemake"

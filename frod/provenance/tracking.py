@@ -143,14 +143,8 @@ def figures_of(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[st
 def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
     """Return a history's columns as MLflow's metrics; of a long one every so many steps, and always the last.
 
-    What is not finite is left out: MLflow would keep the largest float for an infinity.
-
-    Parameters
-    ----------
-    history : DataFrame
-        As frod.training.run.Outcome has it.
-    began : int
-        Milliseconds since 1970 at which the run began.
+    What is not finite is left out: MLflow would keep the largest float for an infinity. The history is that of
+    `frod.training.run.Outcome`; the run `began` at so many milliseconds since 1970.
     """
     from mlflow.entities import Metric
 

@@ -59,17 +59,9 @@ def write_manifest(folder: Path, manifest: dict[str, Any], rows: dict[str, int])
 
 
 def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
-    """Read a prepared task's manifest.
+    """Read a prepared task's manifest; `verify`: hash every file and compare.
 
-    Parameters
-    ----------
-    verify : bool
-        Hash every file and compare.
-
-    Raises
-    ------
-    ValueError
-        The folder is not a prepared task, or a file is missing or not the one that was written.
+    ValueError where the folder is not a prepared task, or a file is missing or not the one that was written.
     """
     if not (folder / MANIFEST).is_file():
         raise ValueError(f"{folder} is not a prepared task, it has no {MANIFEST}; prepare it with `frod task`")

@@ -23,15 +23,8 @@ from frod.tasks.registry import TaskSpec
 def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[Examples, list[str] | None]:
     """Read a split's files, all of one form, and the names of its classes, where they say.
 
-    Parameters
-    ----------
-    scratch : Path
-        Folder for a copy that is mapped into memory, a folder for each split in it.
-
-    Raises
-    ------
-    ValueError
-        A file is broken, a column is missing, empty in some rows, or not of its type, or a label is of no use.
+    A copy in the folder `scratch` is mapped into memory. ValueError where a file is broken, a column is missing, empty
+    in some rows, or not of its type, or a label is of no use.
     """
     named = task.columns
     names = columns.needed(named)
