@@ -36,10 +36,7 @@ def entries(n: int, sparse_rate: float) -> int:
 def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw the pattern of a category, whose name is part of the seed: categories of equal width n differ.
 
-    Returns
-    -------
-    rows, columns : ndarray of shape (k,), int64
-        Distinct off-diagonal places, in row-major order.
+    Rows and columns, int64 (k,), are distinct off-diagonal places, in row-major order.
     """
     count = entries(n, sparse_rate)
     key = hashlib.sha256(f"frod pattern 1\n{category}\n{n}\n{float(sparse_rate)!r}\n{int(seed)}".encode()).digest()

@@ -104,5 +104,4 @@ def _in_mirror(task: Any, mirror: Path) -> bool:
     if not hasattr(task.source, "hub"):
         return True
     folder = mirror / "datasets" / task.source.id
-    splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
-    return all(any(folder.glob(task.source.pattern(split))) for split in splits)
+    return all(any(folder.glob(task.source.pattern(split))) for split in task.source_splits())

@@ -148,6 +148,10 @@ class TaskSpec(StrictModel):
         tests = {"test": self.test} | {f"test_{name}": part for name, part in self.more_tests.items()}
         return tests | {"validation": self.validation, "train": self.train}
 
+    def source_splits(self) -> set[str]:
+        """Splits of the source that a protocol reads."""
+        return {part.from_ for part in self.parts().values()} | ({self.released} if self.released else set())
+
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
         _check_labels(self)
@@ -180,7 +184,7 @@ class Named(StrictModel):
 
 
 def _check_rows(task: TaskSpec) -> None:
-    wanted = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+    wanted = task.source_splits()
     if isinstance(task.source, Hub) and wanted - set(task.rows):
         raise ValueError(f"rows: lacks {sorted(wanted - set(task.rows))}: how many rows has each split of the source?")
     for split, rows in task.rows.items():
