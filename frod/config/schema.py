@@ -61,12 +61,7 @@ Kind = TypeVar("Kind", bound=StrictModel)
 def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
     """Make an entry of plain values; ValueError with one line an error.
 
-    Parameters
-    ----------
-    source : str
-        The file, for messages.
-    prefix : str
-        Where in the file the entry stands, dotted.
+    `source` is the file, for messages; `prefix` where in it the entry stands, dotted.
     """
     if not isinstance(values, dict):
         raise ValueError(

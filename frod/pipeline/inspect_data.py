@@ -51,17 +51,8 @@ class Found:
 def local(path: Path, root: Path, *, text: list[str], label: str | None) -> Found:
     """Look into a csv, tsv or parquet file, a folder of such files, or a folder of images.
 
-    Parameters
-    ----------
-    path, root
-        Of the data, seen from `root`, the folder of params.yaml.
-    text, label
-        Columns; where they are not given, they are found by name and type.
-
-    Raises
-    ------
-    ValueError
-        There is no such file, it cannot be read, or what holds the text and the label cannot be told.
+    The path is seen from `root`, the folder of params.yaml. Columns that are not given are found by name and type.
+    ValueError where there is no such file, it cannot be read, or what holds the text and the label cannot be told.
     """
     where = root / path
     if not where.exists():
