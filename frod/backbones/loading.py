@@ -101,7 +101,7 @@ def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
             config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
             return library_class(kind).from_config(config, dtype=torch.float32)
         except ValueError as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = artefacts.first_line(error)[:200]
             raise ValueError(f"{directory}: transformers has no classifier of {kind} for it ({reason})") from error
 
 

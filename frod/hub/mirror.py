@@ -16,6 +16,7 @@ from typing import Any
 from frod.config.schema import inside
 from frod.files import mismatches, sha256, write_json
 from frod.hub.access import RECORD, Kind, explained, named, recorded
+from frod.provenance.artefacts import first_line
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
 
@@ -190,7 +191,7 @@ def _wrong_rows(need: Repository, pattern: str, files: list[Path]) -> Iterator[s
     try:
         rows = sum(pq.read_metadata(file).num_rows for file in files)
     except (pa.ArrowInvalid, OSError) as error:
-        yield f"{need.name}/{pattern}: is no whole parquet file ({str(error).splitlines()[0]})"
+        yield f"{need.name}/{pattern}: is no whole parquet file ({first_line(error)})"
         return
     if rows != need.rows[pattern]:
         yield f"{need.name}/{pattern}: {rows} rows, the registry says {need.rows[pattern]}"

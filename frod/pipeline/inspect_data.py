@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.provenance.artefacts import first_line
 from frod.tasks import folders, tables
 from frod.tasks.split_files import FORMS
 
@@ -134,7 +135,7 @@ def _read(file: Path) -> pd.DataFrame:
             return pd.read_parquet(file)
         return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:  # pandas' own errors of parsing are ValueErrors, as pyarrow's
-        raise ValueError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"{file}: cannot be read ({first_line(error)})") from None
 
 
 def _label(table: pd.DataFrame, where: Path) -> str:

@@ -30,6 +30,11 @@ def digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, on one line; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> dict[str, Any]:
     """Read a JSON file of a table.
 
@@ -88,8 +93,9 @@ def read_table(path: Path, *, columns: Iterable[str] = (), remedy: str = REMEDY)
     except Exception as error:  # the libraries raise whatever damaged metadata leads them to
         if isinstance(error, OSError) and error.errno:  # no fault of the file: a missing permission, say
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: cannot be read, it was changed or cut short ({reason}); {remedy}") from None
+        raise ValueError(
+            f"{path}: cannot be read, it was changed or cut short ({first_line(error)}); {remedy}"
+        ) from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(f"{path}: lacks the columns {', '.join(missing)}; {remedy}")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance import secrets
+from frod.provenance.artefacts import first_line
 from frod.provenance.run_keys import stopped
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def off() -> bool:
 
 
 def _say(error: Exception, results: Path) -> None:
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error)
     damaged = any(sign in first for sign in DAMAGED)
     remedy = "move the damaged database aside, then log them" if damaged else "log them later"
     why = secrets.removed_from(f"{type(error).__name__}: {first}")

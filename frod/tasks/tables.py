@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from frod.provenance.artefacts import first_line
 from frod.tasks import columns, labels
 from frod.tasks.choices import Question
 from frod.tasks.examples import Examples, Lazy
@@ -91,7 +92,7 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
             schemas.append(metadata.schema.to_arrow_schema())
         except Exception as error:  # damaged metadata lead the library to errors of many kinds
             _raise_of_system(error)
-            raise ValueError(f"{file}: is not a whole parquet file ({_first_line(error)}); fetch it anew") from None
+            raise ValueError(f"{file}: is not a whole parquet file ({first_line(error)}); fetch it anew") from None
         rows += metadata.num_rows
         columns.check_there(file, schemas[-1].names, names)
         columns.check_types(file, schemas[-1], task)
@@ -159,7 +160,7 @@ def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> 
         except Exception as error:  # as of damaged metadata
             cause = error.__cause__ or error
             _raise_of_system(cause)
-            reason = _first_line(cause)
+            reason = first_line(cause)
             raise ValueError(f"{files[0]}: cannot be read to its end ({reason}); fetch or write it anew") from None
     return data.data.table
 
@@ -184,7 +185,3 @@ def _raise_of_system(error: BaseException) -> None:
     """Raise what is no fault of the file: a full disk, a missing permission."""
     if isinstance(error, OSError) and error.errno:
         raise error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
