@@ -69,9 +69,7 @@ def materialise(
             facts |= _in_checkpoint_keys(name, folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-        facts = artefacts.with_digest(facts)
-        (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-    return facts
+        return artefacts.write_manifest(folder / SOURCE, facts)
 
 
 def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Path | None) -> dict[str, Any]:

@@ -52,6 +52,13 @@ def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> 
     return content
 
 
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a manifest with the digest of itself in it, and return it so."""
+    complete = with_digest(manifest)
+    path.write_text(json.dumps(complete, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    return complete
+
+
 def read_manifest(path: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
     """Read a manifest and hold it against the digest in it; ValueError as in `read_json`."""
     content = read_json(path, keys=[DIGEST], remedy=remedy)
