@@ -66,14 +66,15 @@ def plan(mirror: Path, need: Repository) -> Plan:
     ValueError as of `frod.hub.snapshot`, or where a pattern matches no file.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import KernelInfo
     from huggingface_hub.utils import filter_repo_objects
 
     revision = need.revision or recorded(mirror).get(need.name, {}).get("revision")
     with explained(need.kind, need.id, revision, gated=need.gated):
         info = HfApi().repo_info(need.id, repo_type=need.type, revision=revision, files_metadata=True)
-    assert not isinstance(info, KernelInfo) and info.sha is not None, "a model or a data set, at a commit"
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    if info.sha is None:
+        raise ValueError(f"{named(need.kind, need.id, revision)}: the Hub names no commit of it; fetch it again")
+    # By name: of the kinds of repositories that the library knows, one has no files.
+    sizes = {file.rfilename: file.size or 0 for file in getattr(info, "siblings", None) or ()}
     try:
         for name in sizes:
             inside(name)
