@@ -10,7 +10,6 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from frod import files
@@ -20,17 +19,13 @@ FILE = Path(".snakemake/frod-own-files.json")  # of this machine alone; it may b
 SETTLED_SECONDS = 2.0  # a file written to later than so may change once more within the same tick of a coarse clock
 
 
-def state(paths: Iterable[Path]) -> str:
+@functools.cache
+def state(paths: tuple[Path, ...]) -> str:
     """Hash of the names and contents of files, and of all files in folders; empty where there is none.
 
     A missing one is left to the job to say. In one process the answer stays the same: what is changed while a workflow
     runs is new to the next one.
     """
-    return _state(tuple(paths))
-
-
-@functools.cache
-def _state(paths: tuple[Path, ...]) -> str:
     found = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     known = _remembered()
     contents: dict[str, str] = {}

@@ -16,10 +16,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance import secrets
+from frod.provenance.artefacts import first_line
 from frod.provenance.run_keys import stopped
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def off() -> bool:
 
 
 def _say(error: Exception, results: Path) -> None:
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error)
     damaged = any(sign in first for sign in DAMAGED)
     remedy = "move the damaged database aside, then log them" if damaged else "log them later"
     why = secrets.removed_from(f"{type(error).__name__}: {first}")
@@ -93,7 +95,7 @@ def set_defaults() -> None:
 def _log(client: Any, experiment_id: str, directory: Path) -> None:
     """Log one run from its files, then delete what earlier runs of the same key there are."""
     import pandas as pd
-    from mlflow.entities import Param
+    from mlflow.entities import Metric, Param
 
     content = (directory / "record.json").read_bytes()
     record = json.loads(content)
@@ -106,13 +108,14 @@ def _log(client: Any, experiment_id: str, directory: Path) -> None:
     tags["git_commit"] = str(record["code"]["git_commit"])
     undefined = metrics["undefined"]
     tags |= {"frod.undefined": undefined} if undefined else {}
-    began, ended = (_milliseconds(record[name]) for name in ("started", "finished"))
+    began, ended = (int(1000 * datetime.fromisoformat(record[name]).timestamp()) for name in ("started", "finished"))
     # With its tags from the start: one that is cut off here is found, and replaced, the next time.
     run_id = client.create_run(experiment_id, start_time=began, run_name=key, tags=tags).info.run_id
     settings = list(settings_of(record).items())
     for start in range(0, len(settings), 100):  # most parameters that one request may hold
         client.log_batch(run_id, params=[Param(k, v) for k, v in settings[start : start + 100]])
-    points = _final(record, metrics, ended) + curves(pd.read_parquet(directory / "history.parquet"), began)
+    points = [Metric(name, value, ended, 0) for name, value in figures_of(record, metrics).items()]
+    points += curves(pd.read_parquet(directory / "history.parquet"), began)
     for start in range(0, len(points), BATCH):
         client.log_batch(run_id, metrics=points[start : start + BATCH])
     _log_data(client, run_id, record)
@@ -138,23 +141,11 @@ def figures_of(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[st
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def _final(record: dict, metrics: dict, when: int) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, value, when, 0) for name, value in figures_of(record, metrics).items()]
-
-
 def curves(history: pd.DataFrame, began: int = 0) -> list[Any]:
     """Return a history's columns as MLflow's metrics; of a long one every so many steps, and always the last.
 
-    What is not finite is left out: MLflow would keep the largest float for an infinity.
-
-    Parameters
-    ----------
-    history : DataFrame
-        As frod.training.run.Outcome has it.
-    began : int
-        Milliseconds since 1970 at which the run began.
+    What is not finite is left out: MLflow would keep the largest float for an infinity. The history is that of
+    `frod.training.run.Outcome`; the run `began` at so many milliseconds since 1970.
     """
     from mlflow.entities import Metric
 
@@ -192,9 +183,3 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(inner, f"{prefix}.{name}" if prefix else name)
     else:
         yield prefix, str(value)
-
-
-def _milliseconds(moment: str) -> int:
-    from datetime import datetime
-
-    return int(1000 * datetime.fromisoformat(moment).timestamp())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -67,8 +68,12 @@ def prepare(
         parts = divide(task, source, seed=seed, protocol=protocol)
         available = len(parts["train"])
         if max_train is not None and max_train < available:
-            parts["train"] = _drawn(parts["train"], task, max_train, seed=seed, purpose="train subset")
-        parts = {split: _relabelled(part, task) for split, part in parts.items()}
+            train = parts["train"]
+            drawn = splits.stratified(_strata(train, task), train.ids, max_train, seed=seed, purpose="train subset")
+            parts["train"] = train.take(drawn)
+        if task.relabel is not None:
+            classes = np.array(task.relabel, dtype=np.int64)
+            parts = {split: replace(part, labels=classes[part.labels]) for split, part in parts.items()}
         for split, part in parts.items():
             _check(f"{split} of task {name}", part.labels, task, task.class_names)
         if task.problem == "classification":
@@ -150,10 +155,6 @@ def _strata(part: Examples, task: TaskSpec) -> np.ndarray:
     return part.labels if task.problem == "classification" else np.zeros(len(part), dtype=np.int64)
 
 
-def _drawn(part: Examples, task: TaskSpec, rows: int, *, seed: int, purpose: str) -> Examples:
-    return part.take(splits.stratified(_strata(part, task), part.ids, rows, seed=seed, purpose=purpose))
-
-
 def _check_split(split: str, task: TaskSpec, source: Source) -> None:
     """Hold one split of the source against the registry; ValueError where they disagree."""
     name = f"{split} of {source.facts['what']}"
@@ -212,12 +213,6 @@ def _check_inputs(name: str, task: TaskSpec, backbone: str, facts: dict[str, Any
         raise ValueError(f"task {name} has {wanted}, the backbone {backbone} takes {facts['kind']}")
     if wanted == "text" and tokenizer is None:
         raise ValueError(f"task {name}: kind {task.kind} needs the backbone's tokenizer, got None")
-
-
-def _relabelled(part: Examples, task: TaskSpec) -> Examples:
-    if task.relabel is None:
-        return part
-    return Examples(inputs=part.inputs, labels=np.array(task.relabel, dtype=np.int64)[part.labels], ids=part.ids)
 
 
 def _encode(

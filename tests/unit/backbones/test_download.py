@@ -91,13 +91,13 @@ def test_a_local_folder_leaves_pickles_and_code_behind(mirror, tmp_path):
 
 
 def test_minilm_is_the_hubs_own_file(tmp_path):
-    facts = backbones.materialise("minilm", registry.get("minilm"), tmp_path / "minilm")
+    facts = backbones.materialise("minilm", registry.load()["minilm"], tmp_path / "minilm")
     assert facts["files"]["model.safetensors"].startswith("53aa51172d142c89")
     assert facts["inputs"] == {"kind": "text", "max_length": 128, "pad_token_id": 0}
 
 
 def test_a_package_of_other_weights_is_refused_with_both_hashes(tmp_path):
-    source = registry.get("minilm").source
+    source = registry.load()["minilm"].source
     other = Package(**(source.model_dump() | {"files": ["config.json", "model.safetensors"]}))
     other.sha256["model.safetensors"] = "0" * 64
     with pytest.raises(ValueError, match=r"sha256 is 53aa5117\w+, the registry says 0{64}"):

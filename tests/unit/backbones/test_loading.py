@@ -316,7 +316,7 @@ def test_input_facts_of_a_later_preprocessor_file_are_the_same(folders, tmp_path
     config = json.loads((folders["clip"] / "preprocessor_config.json").read_text())
     later = config | {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(later))
-    facts = folder._image_inputs(tmp_path, registry.get("clip_vit_b32"))
+    facts = folder._image_inputs(tmp_path, registry.load()["clip_vit_b32"])
     assert facts == backbones.input_facts(folders["clip"])
 
 

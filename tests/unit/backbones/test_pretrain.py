@@ -171,5 +171,5 @@ def test_images_are_turned_by_quarters():
 @pytest.mark.parametrize("data", [None, []])
 def test_a_pretraining_without_data_is_refused(tmp_path, data):
     with pytest.raises(ValueError, match="digit_vit is pre-trained on the task digits, but no data"):
-        backbones.materialise("digit_vit", registry.get("digit_vit"), tmp_path / "vit", pretraining_data=data)
+        backbones.materialise("digit_vit", registry.load()["digit_vit"], tmp_path / "vit", pretraining_data=data)
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,9 @@ from frod.tasks.registry import TaskSpec
 
 @pytest.fixture
 def digits(tmp_path, image_facts):
-    prepare("digits", registry.get("digits"), backbone="vit", input_facts=image_facts, out=tmp_path / "digits", seed=0)
+    prepare(
+        "digits", registry.load()["digits"], backbone="vit", input_facts=image_facts, out=tmp_path / "digits", seed=0
+    )
     return tmp_path / "digits"
 
 

@@ -79,7 +79,7 @@ WITH_ANSWERS = {
 
 def small(name, mirror, row, rows=ROWS):
     """The registry's entry, for splits of `rows` rows each, and the splits themselves in a mirror."""
-    entry = registry.get(name).model_dump(mode="json", exclude_unset=True)
+    entry = registry.load()[name].model_dump(mode="json", exclude_unset=True)
     entry["rows"] = {split: {"rows": rows} for split in entry["rows"]}
     if "rows" in entry["validation"]:
         entry["validation"]["rows"] = 6

@@ -19,7 +19,7 @@ def make(tmp_path, tokenizer, text_facts, image_facts, mirror, spec):
     """Prepare a task of the registry, or the mirror's, into a folder of that name."""
 
     def make(out, name=None, **arguments):
-        task = registry.get(name) if name else spec
+        task = registry.load()[name] if name else spec
         prepare(
             name or "mine",
             task,
@@ -72,7 +72,7 @@ def test_parity_has_the_digits_members_and_their_parity(make):
 
 def test_digits_for_pretraining_are_those_of_train(make):
     train = arrays.load_split(make("out", "digits", seed=4), "train")
-    images = pretraining.data(registry.get("digits"), seed=4)
+    images = pretraining.data(registry.load()["digits"], seed=4)
     np.testing.assert_array_equal(images, train.arrays["images"][..., 0])
 
 

@@ -85,11 +85,6 @@ def test_a_slip_in_a_choice_is_named(tmp_path, changes, words):
     test_a_slip_is_named(tmp_path, {"kind": "choices", "columns": columns} | changes, words)
 
 
-def test_an_unknown_task_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"'digit' is not in the registry; it has digits, "):
-        registry.get("digit")
-
-
 def test_entries_cannot_be_changed():
     with pytest.raises(ValidationError):
         TASKS["digits"].kind = "sentences"
