@@ -95,15 +95,16 @@ def methods(report: Report) -> list[dict[str, Any]]:
     return [
         start | {"rates": " / ".join(sorted(rates[where])), "settings": " / ".join(sorted(settings[where]))}
         for where, start in _rows(report)
+        if where in rates
     ]
 
 
 def _rows(report: Report) -> Iterator[tuple[Folder, dict[str, Any]]]:
     """The methods of each task, in the order of all tables, and how the row of each starts."""
     for comparison in report.comparisons:
-        for result in comparison.results:
-            where = (comparison.task, comparison.backbone, result.method)
-            yield where, {"pair": pair_label(*where[:2]), "look": report.looks[result.method], "href": run_page(*where)}
+        for method in report.methods:
+            where = (comparison.task, comparison.backbone, method)
+            yield where, {"pair": pair_label(*where[:2]), "look": report.looks[method], "href": run_page(*where)}
 
 
 def _matched(record: Mapping[str, Any]) -> str:
