@@ -25,14 +25,13 @@ def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
         if study.uses_basis(backbone):
             yield from _named(study.basis(backbone) / BASIS)
     for task, backbone in study.workflow.pairs():
-        yield from _named(study.tasks / task / backbone / TASK)
+        yield from _named(study.tasks / task / backbone / TASK, by_split=True)
 
 
-def _named(manifest: Path) -> Iterator[tuple[Path, Path, str]]:
-    """A task names the files of each split, models and bases name theirs in one table."""
+def _named(manifest: Path, *, by_split: bool = False) -> Iterator[tuple[Path, Path, str]]:
     try:
         content = json.loads(manifest.read_text("utf-8"))
-        tables = [split["files"] for split in content["splits"].values()] if "splits" in content else [content["files"]]
+        tables = [split["files"] for split in content["splits"].values()] if by_split else [content["files"]]
         named = [(manifest, manifest.parent / name, str(sha)) for table in tables for name, sha in table.items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         named = []
