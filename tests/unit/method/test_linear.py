@@ -247,3 +247,17 @@ def test_no_tokens_give_no_outputs_and_gradients_of_zero(make_adapted, plan):
     model.train()(torch.zeros(0, 3, 8)).sum().backward()
     layer = model.blocks[0].up
     assert layer.scale.grad.eq(0).all() and layer.rotation.grad.eq(0).all()
+
+
+def test_what_inference_mode_formed_serves_training_too(make_adapted):
+    """In evaluation mode, as for saliency or a frozen dropout: torch refuses tensors of inference mode there."""
+    model, _ = make_adapted(plan="materialised", by=0.1)
+    x = torch.randn(3, 8)
+    with torch.inference_mode():
+        expected = model(x)
+    y = model(x)
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    with torch.inference_mode():
+        assert torch.equal(model(x), expected)
+        assert torch.equal(model.train()(x), expected)
