@@ -90,9 +90,16 @@ def side_by_side(model, disturb=0.02):
     return adapted, theirs, sorted(targets)
 
 
+@pytest.fixture(scope="module")
+def sides(minilm):
+    return side_by_side(minilm)
+
+
 @pytest.mark.parametrize("plan", STRATEGIES)
-def test_forward_and_gradients_are_peft_s(minilm, tokens, plan):
-    adapted, theirs, names = side_by_side(minilm)
+def test_forward_and_gradients_are_peft_s(minilm, sides, tokens, plan):
+    adapted, theirs, names = sides
+    adapted.zero_grad()
+    theirs.zero_grad()
     for name in names:
         adapted.get_submodule(name).plan = plan
     y, expected = adapted(tokens).last_hidden_state, theirs(tokens).last_hidden_state
@@ -112,8 +119,8 @@ def test_forward_and_gradients_are_peft_s(minilm, tokens, plan):
             assert (got - wanted).norm() < 1e-5 * wanted.norm(), name
 
 
-def test_merged_weights_are_peft_s(minilm):
-    adapted, theirs, names = side_by_side(minilm)
+def test_merged_weights_are_peft_s(sides):
+    adapted, theirs, names = copy.deepcopy(sides)
     frod.merge(adapted)
     theirs = theirs.merge_and_unload()
     for name in names:
