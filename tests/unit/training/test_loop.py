@@ -14,11 +14,7 @@ from frod.method.linear import FrodLinear
 from frod.training.run import train
 
 FROZEN_SEED = 7
-RATES = {
-    "full_ft": ("lr", "lr_head"),
-    "linear_probe": ("lr_head",),
-    "frod": ("lr_scale", "lr_rotation", "lr_head"),
-}
+RATES = {"full_ft": ("lr", "lr_head"), "linear_probe": ("lr_head",), "frod": ("lr_scale", "lr_rotation", "lr_head")}
 
 
 class Examples:
