@@ -1,10 +1,12 @@
-"""What a study leaves, written by hand: the record and the files of a run, and a suite's file. One builder for all."""
+"""What a study leaves, by hand: files of a run, of a suite and of a backbone. One builder for all tests."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 import yaml
+
+from frod.provenance import artefacts
 
 SUITE = {
     "title": "One",
@@ -71,3 +73,9 @@ def write_suite(name="one", folder=Path(), **changes):
     path = folder / "workflow" / "suites" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(SUITE | changes, sort_keys=False))
+
+
+def write_source(folder, library, files=None, **inputs):
+    """source.json of a backbone's folder, which takes these inputs."""
+    source = {"name": folder.name, "library": library, "inputs": inputs, "files": files or {}}
+    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))

@@ -3,8 +3,6 @@
 import json
 import math
 import re
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -120,9 +118,3 @@ def test_a_thousand_runs_take_seconds():
     began = time.process_time()
     check(assess(found))
     assert time.process_time() - began < 10
-
-
-def test_no_torch_is_imported():
-    """A report and its audit are made where nothing is trained."""
-    code = "import sys, frod.claims; print([m for m in ('torch', 'transformers', 'scipy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -6,7 +6,21 @@ Verdicts are held against those of the same suite without the divergence; p valu
 from dataclasses import replace
 
 import pytest
-from made_up import LOST, OPEN, SHOWN, UNTESTED, diverged, evidence, falling, figures, history, noisy, rates, said, table
+from made_up import (
+    LOST,
+    OPEN,
+    SHOWN,
+    UNTESTED,
+    diverged,
+    evidence,
+    falling,
+    figures,
+    history,
+    noisy,
+    rates,
+    said,
+    table,
+)
 from scipy import stats
 
 from frod.claims.converges_faster import converges_faster
