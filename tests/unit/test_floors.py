@@ -106,9 +106,7 @@ LIGHT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("statement", "heavy"), LIGHT.items(), ids=lambda value: str(value).strip().split("\n")[0][:40]
-)
+@pytest.mark.parametrize(("statement", "heavy"), LIGHT.items(), ids=[code.strip().split("\n")[0] for code in LIGHT])
 def test_an_import_is_light(statement, heavy):
     code = f"{statement}\nimport sys; print([m for m in {heavy!r} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -3,6 +3,7 @@
 The client reads its settings (endpoint, token, cache) when it is imported: each case has a process of its own.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -35,21 +36,18 @@ else:
 
 @pytest.fixture
 def hub():
-    server = Hub({"datasets/someone/texts": Repository(COMMIT, dict(FILES))})
-    yield server
-    server.close()
+    with contextlib.closing(Hub({"datasets/someone/texts": Repository(COMMIT, dict(FILES))})) as server:
+        yield server
 
 
 @pytest.fixture
 def snapshot(hub, tmp_path):
     def run(id="someone/texts", revision=COMMIT, mirror=None, gated=False, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "FROD_"))}
-        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+        environment = clean | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")} | environment
         arguments = json.dumps(["datasets", id, revision, ["plain/test-*"], mirror and str(mirror), gated])
         command = [sys.executable, "-c", SCRIPT, arguments]
-        done = subprocess.run(
-            command, check=False, env=clean | settings | environment, capture_output=True, text=True, timeout=600
-        )
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=600)
         return json.loads(done.stdout) if done.returncode == 0 else pytest.fail(done.stderr)
 
     return run
@@ -126,9 +124,8 @@ def test_a_gated_repository(snapshot, hub):
 
 
 def test_a_repository_or_commit_that_does_not_exist(snapshot):
-    assert snapshot("someone/nothing")["error"].startswith(
-        "data set someone/nothing at aaaaaaaaaaaa: the Hub has no such"
-    )
+    error = snapshot("someone/nothing")["error"]
+    assert error.startswith("data set someone/nothing at aaaaaaaaaaaa: the Hub has no such")
     assert "the Hub has no such commit of it; see https://" in snapshot(revision="c" * 40)["error"]
 
 

@@ -93,9 +93,9 @@ def test_names_are_distinct_and_plain_ones_kept():
     assert run_page("digits", "digit_vit", "frod") == "runs/digits/digit_vit/frod.html"
 
 
-def test_hostile_values_in_a_record_stay_text(results, tmp_path):
+def test_hostile_values_in_a_record_stay_text(tmp_path):
     evil = "</pre></details><script>alert(1)</script>"
-    hostile = synthetic.results()
+    hostile = synthetic.results(tasks=("digits",))
     hostile.records[KEY]["environment"]["processor"] = evil
     page(hostile, tmp_path)
     text = (tmp_path / run_page(*KEY[:3])).read_text()
