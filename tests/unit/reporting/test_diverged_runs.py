@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 import synthetic
 from pages import page, read, words
-from test_figures import SVG, hints
+from test_figures import SVG, hints, texts
 from test_terminal_summary import printed
 from test_text_tables import plain, rendered
 
@@ -158,8 +158,7 @@ def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
 def test_a_method_without_any_figure_keeps_its_row_among_the_seeds(broken):
     comparison = next(c for c in compare(broken.summary, METHODS) if c.task == "cola")
     drawing = seed_markers.draw(comparison, looks(METHODS))
-    texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
-    assert texts.count("diverged") == 1 and "LoRA" in texts
+    assert texts(drawing).count("diverged") == 1 and "LoRA" in texts(drawing)
     assert "LoRA: diverged, diverged, diverged" in drawing.description
 
 
