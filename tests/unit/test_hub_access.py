@@ -9,10 +9,12 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 from fake_hub import Hub, Repository
+from huggingface_hub.errors import GatedRepoError
 
 from frod import hub as access
 
@@ -129,10 +131,20 @@ def test_a_repository_or_commit_that_does_not_exist(snapshot):
     assert "the Hub has no such commit of it; see https://" in snapshot(revision="c" * 40)["error"]
 
 
-def test_a_full_disk_is_told_as_such(monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+RAISED = {
+    "a full disk": (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free some of it"),
+    "a gated model": (
+        GatedRepoError("403", response=SimpleNamespace(headers={}, request=None)),
+        r"llama at .*: is gated. Accept its licence on https://\S+, then log in .* HF_TOKEN",
+    ),
+}
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
-    with pytest.raises(ValueError, match="the disk is full; free some of it"):
+
+@pytest.mark.parametrize(("error", "words"), RAISED.values(), ids=RAISED)
+def test_what_the_client_raises_is_told_with_the_remedy(monkeypatch, error, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ValueError, match=words):
         access.snapshot("models", "someone/llama", COMMIT, [], None)
