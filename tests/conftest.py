@@ -7,6 +7,9 @@ import pytest
 
 from frod import numerics
 
+sys.path.append(str(Path(__file__).parent / "workflow"))  # what tests of several folders use
+from projects import finished, fresh, original  # noqa: F401 - fixtures
+
 numerics.apply("native")
 
 

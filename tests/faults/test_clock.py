@@ -9,7 +9,7 @@ import os
 import time
 
 import pytest
-from checkouts import ToyProject
+from small_project import Project
 
 from frod.pipeline.file_state import FileState
 
@@ -21,7 +21,7 @@ ALL = ["data/bases/vit", "data/models/vit/source.json", "data/tasks/digits/vit/m
 @pytest.fixture
 def ahead(tmp_path):
     """A project that was made, and its workflow ended, while the clock was a year ahead."""
-    project = ToyProject.create(tmp_path / "project")
+    project = Project.create(tmp_path / "project")
     project.run("snakemake")
     file_state = FileState.read(project.root)
     outputs = {path: file_state.signature(path) for path in file_state.ends}

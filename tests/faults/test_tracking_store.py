@@ -12,10 +12,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import forks
 import pandas as pd
 import pytest
-from checkouts import Hold, forks
 from closed_disks import small_disk, without_rights
+from holds import Hold
 
 from frod.files import write_json
 from frod.provenance import tracking

@@ -74,24 +74,21 @@ FILES = [
 ]
 
 
-def commands(folder):
-    """Arguments of each command, as the workflow calls it in the project at `folder`, by the command's name."""
+def commands(project):
+    """Arguments of each command, as the workflow calls it in a project, by the command's name."""
     import yaml
 
-    from frod.pipeline.load import load_workflow
+    from frod.tasks import registry
 
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    workflow, _, tasks = load_workflow(params, folder)
-    run = next(run for run in workflow.runs if run.method == "frod")
-    spec = json.dumps({"name": "digits", "task": tasks["digits"].model_dump(mode="json", by_alias=True)})
+    params = yaml.safe_load(project.path("params.yaml").read_text())
+    spec = json.dumps({"name": "digits", "task": registry.load()["digits"].model_dump(mode="json", by_alias=True)})
     trials = [option for i in (0, 1) for option in ("--trial", f"{METHOD}/tune/trial-{i}.json")]
-    inputs = ["--backbone", MODEL, "--task", TASK, "--basis", BASIS, "--rates", f"{METHOD}/tune/rates.json"]
     given = ["--params", json.dumps(params)]
     made = ["--tasks", "data/tasks", "--summary", SUMMARY, "--out", "elsewhere/report"]
     return {
         "task": ["--spec", spec, "--backbone", MODEL, "--out", "elsewhere/task"],
         "tune": [*trials, "--out", "elsewhere/rates.json"],
-        "train": ["--spec", json.dumps(run.resolved()), *inputs, "--out", "elsewhere/run"],
+        "train": [*project.training(RUN), "--out", "elsewhere/run"],
         "evaluate": ["--run", RUN, "--task", TASK],
         "spectrum": ["--run", RUN, "--out", "elsewhere/spectrum.parquet"],
         "summarise": [*given, "--out", "elsewhere/summary.parquet"],
@@ -144,23 +141,17 @@ def _row(project, damaged, name):
 
 def main():
     """Print the table."""
-    import conftest
+    from projects import TINY, Project, checkout
 
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path)
     arguments.add_argument("--only", default="")
     given = arguments.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="frod-damages-"))
-    project = conftest.Project(folder / "project", folder / "cache")
+    project = Project(folder / "project", folder / "cache")
     if not project.folder.exists():
-        project.folder.mkdir(parents=True)
-        conftest.copy_repository(project.folder)
-        suite = re.sub(r"(?m)^ +(full_ft|linear_probe): .*\n", "", conftest.TINY)
-        project.path("workflow/suites/tiny.yaml").write_text(suite)
-        project.edit("params.yaml", "suite: smoke", "suite: tiny")
-        project.git("init", "--quiet")
-        project.git("add", "--all")
-        project.git("commit", "--quiet", "--message", "start")
+        suite = re.sub(r"(?m)^ +(full_ft|linear_probe): .*\n", "", TINY)
+        checkout(project.folder, project.cache, suite).start()
         project.snakemake()
     print("| fault | tries | results equal | then |\n|---|---|---|---|", flush=True)
     for place, damaged in enumerate(FILES):
@@ -170,5 +161,5 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.append(str(Path(__file__).parents[1] / "workflow"))
     main()

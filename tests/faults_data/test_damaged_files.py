@@ -35,7 +35,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def arguments(finished):
-    return commands(finished.folder)
+    return commands(finished)
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import hashlib
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
+from alterations import kept
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 SCHEMA_ORG = """
@@ -36,7 +38,8 @@ PROFILES = ["ro-crate-1.1", "workflow-ro-crate-1.0", "workflow-run-crate-0.5", "
 def crate(finished, tmp_path_factory):
     """A crate of the finished project, as a folder."""
     out = tmp_path_factory.mktemp("export") / "crate"
-    finished.said = finished.run("python", "-m", "frod", "crate", "reports/tiny", "--out", out).stdout
+    status, finished.said = finished.frod("crate", "reports/tiny", "--out", out)
+    assert status == 0, finished.said
     return out
 
 
@@ -155,7 +158,7 @@ def test_all_jobs_are_there_and_every_reference_leads_somewhere(crate, finished)
 def test_made_again_it_is_the_same_to_the_byte(crate, finished, tmp_path):
     again = [tmp_path / "one.zip", tmp_path / "two.zip"]
     for out in again:
-        finished.run("python", "-m", "frod", "crate", "reports/tiny", "--out", out)
+        finished.frod("crate", "reports/tiny", "--out", out)
     assert again[0].read_bytes() == again[1].read_bytes()
     with zipfile.ZipFile(again[0]) as packed:
         assert packed.read("ro-crate-metadata.json") == (crate / "ro-crate-metadata.json").read_bytes()
@@ -167,7 +170,7 @@ def test_large_files_come_where_asked_for(crate, finished, cache, tmp_path):
     assert not list(crate.rglob("*.npy"))
     assert "by hash alone" in finished.said
     whole = tmp_path / "whole"
-    finished.run("python", "-m", "frod", "crate", "reports/tiny", "--out", whole, "--with-data", "--author", "Ada")
+    finished.frod("crate", "reports/tiny", "--out", whole, "--with-data", "--author", "Ada")
     for pattern in ("results/**/adapter.safetensors", "data/models/**/*.safetensors", "data/tasks/**/*.npy"):
         copies = sorted(path.relative_to(whole) for path in whole.glob(pattern))
         assert copies == sorted(path.relative_to(finished.folder) for path in finished.folder.glob(pattern))
@@ -175,18 +178,23 @@ def test_large_files_come_where_asked_for(crate, finished, cache, tmp_path):
     assert graph(whole)["#run"]["agent"] == graph(whole)["./"]["author"] == {"@id": "#author"}
 
 
-def test_a_missing_or_altered_file_is_named_and_nothing_is_written(finished, tmp_path):
-    run = finished.path("results/tiny/digits/digit_vit/frod/seed-0")
-    command = ("python", "-m", "frod", "crate", "reports/tiny", "--out", tmp_path / "crate")
-    for name, content in (("metrics.json", None), ("predictions.parquet", b"other"), ("record.json", None)):
-        kept = (run / name).read_bytes()
-        (run / name).unlink()
-        if content is not None:
-            (run / name).write_bytes(content)
-        done = finished.run(*command, check=False)
-        (run / name).write_bytes(kept)
-        assert done.returncode == 1 and f"frod/seed-0/{name}" in done.stdout, done.stdout
-        assert "Traceback" not in done.stdout
-        assert list(tmp_path.iterdir()) == []
-    done = finished.run("python", "-m", "frod", "crate", "results", "--out", tmp_path / "crate", check=False)
-    assert done.returncode == 1 and "results/report.json: is not there" in done.stdout
+@pytest.mark.parametrize(
+    ("name", "alter"),
+    [
+        ("metrics.json", Path.unlink),
+        ("predictions.parquet", lambda path: path.write_bytes(b"other")),
+        ("record.json", Path.unlink),
+    ],
+)
+def test_a_missing_or_altered_file_is_named_and_nothing_is_written(finished, tmp_path, name, alter):
+    run = "results/tiny/digits/digit_vit/frod/seed-0"
+    with kept(finished.folder, run):
+        alter(finished.path(f"{run}/{name}"))
+        status, said = finished.frod("crate", "reports/tiny", "--out", tmp_path / "crate")
+    assert status == 1 and f"frod/seed-0/{name}" in said and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_report_is_named(finished, tmp_path):
+    status, said = finished.frod("crate", "results", "--out", tmp_path / "crate")
+    assert status == 1 and "results/report.json: is not there" in said
