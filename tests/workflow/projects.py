@@ -46,7 +46,7 @@ class Project:
 
     def environment(self, **extra):
         # Byte code is kept: each job would else compile the project's own modules.
-        dropped = ("FROD_", "MLFLOW_", "DVC_", "GIT_", "PYTHONDONTWRITEBYTECODE")
+        dropped = ("FROD_", "MLFLOW_", "DVC_", "GIT_", "SNAKEMAKE_", "PYTHONDONTWRITEBYTECODE")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         kept |= {"FROD_CACHE": str(self.cache), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
         return kept | {"GIT_CONFIG_GLOBAL": "/dev/null"} | extra
