@@ -85,13 +85,9 @@ def result_of(project, target: str) -> dict[str, str]:
     history = pd.read_parquet(folder / "history.parquet")
     timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
     facts = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "undefined")
-    return (
-        {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
-        | {
-            "history.parquet": history[timeless].to_csv(),
-        }
-        | {name: json.dumps(record[name], sort_keys=True) for name in facts}
-    )
+    result = {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
+    result |= {name: json.dumps(record[name], sort_keys=True) for name in facts}
+    return result | {"history.parquet": history[timeless].to_csv()}
 
 
 def rule_of(target: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from projects import ROOT, Project
 
 PARAMS = """\
-suite: {suite}
+suite: smoke
 paths: {{data: data, results: results, reports: reports}}
 model: {{width: 1}}
 split: {{seed: 0}}
@@ -83,7 +83,6 @@ class SmallProject(Project):
         project.write(".gitignore", (ROOT / ".gitignore").read_text() + "/made.log\n")
         project.write("Snakefile", Path(__file__).with_name("small_workflow.smk").read_text())
         project.write("workflow/suites/smoke.yaml", "seeds: [0, 1]\n")
-        project.write("workflow/suites/other.yaml", "seeds: [5]\n")
         project.write("profiles/default/config.yaml", "cores: 2\nrerun-incomplete: true\nkeep-going: true\n")
         project.write("docs/note.txt", "one\n")
         project.set_params()
@@ -103,9 +102,9 @@ class SmallProject(Project):
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
         self.path(name).write_text(text)
 
-    def set_params(self, suite: str = "smoke", lr: float = 1) -> None:
+    def set_params(self, lr: float = 1) -> None:
         """Write params.yaml."""
-        self.write("params.yaml", PARAMS.format(suite=suite, lr=lr))
+        self.write("params.yaml", PARAMS.format(lr=lr))
 
     def run(self, *command: object, fails: bool = False) -> str:
         """Run a command here, check whether it fails as expected, and return all it prints."""
@@ -128,10 +127,10 @@ class SmallProject(Project):
         """Whether Snakemake finds all up to date."""
         return "Nothing to be done" in self.run("snakemake", "-n", *targets)
 
-    def lr_of(self, suite: str = "smoke", seed: int = 0) -> float:
+    def lr_of(self, seed: int = 0) -> float:
         """The rate that a run was really made with."""
-        path = self.folder / "results" / suite / "digits" / "vit" / "frod" / f"seed-{seed}" / "record.json"
-        return json.loads(json.loads(path.read_text())["spec"])["lr"]
+        record = json.loads(self.path(f"results/smoke/digits/vit/frod/seed-{seed}/record.json").read_text())
+        return json.loads(record["spec"])["lr"]
 
     def version_of(self, path: str) -> int:
         """The version of the algorithm that an output was really made with."""

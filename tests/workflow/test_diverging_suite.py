@@ -77,25 +77,17 @@ def test_the_audit_agrees_with_mlflow_too(unstable):
     assert findings.checked["divergences"] == 1 and findings.checked["MLflow runs"] == 3
 
 
-def test_a_divergence_that_was_none_and_one_that_is_not_named_are_found(unstable):
-    def starts(*starts):
-        lines = audited(unstable.folder, REPORT)
-        return all(any(line.startswith(start) for line in lines) for start in starts)
-
+def test_a_divergence_that_was_none_is_found(unstable):
     said = json.loads(unstable.path(RUN / "record.json").read_text())["undefined"]
-    with kept(unstable.folder, str(RUN), str(HELD)):
-        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=None))
-        assert starts(f"{RUN}/history.parquet: loss and gradient norm of step")
+    with kept(unstable.folder, HELD):
         change(unstable.path(HELD / "record.json"), lambda record: record.update(undefined=said))
-        assert starts(
-            f"{HELD}/record.json: undefined, by history.parquet, whose",
-            f"{HELD}/predictions.parquet: rows, as the record",
-            f"{HELD}/adapter.safetensors: tensor ",
-        )
-    with kept(unstable.folder, str(RUN)):
-        other = f"diverged: step 1 of{said[19:]}"
-        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=other))
-        assert starts(f"{RUN}/record.json: undefined, by history.parquet: expected diverged: step ")
+        lines = audited(unstable.folder, REPORT)
+    for start in (
+        f"{HELD}/record.json: undefined, by history.parquet, whose",
+        f"{HELD}/predictions.parquet: rows, as the record",
+        f"{HELD}/adapter.safetensors: tensor ",
+    ):
+        assert any(line.startswith(start) for line in lines), "\n".join(lines)
 
 
 def test_it_replays_to_the_bit_packs_and_compares(unstable):

@@ -125,19 +125,6 @@ def test_a_partial_pull_is_not_taken_for_results(origin, tmp_path):
     assert project.nothing_to_do(*ALL)
 
 
-def test_two_suites_share_data(here):
-    here.set_params(suite="other")
-    assert here.made("snakemake") == [
-        "reports/other/index.html",
-        "results/other/digits/vit/frod/seed-5/adapter.bin",
-    ]
-    shutil.rmtree(here.folder / "data" / "bases")
-    here.run("dvc", "checkout", "data/bases")  # new times on what both suites use
-    assert here.nothing_to_do(*ALL)
-    here.set_params(suite="smoke")
-    assert here.nothing_to_do(*ALL)
-
-
 def test_touch_is_refused(here):
     said = here.run("snakemake", "--touch", fails=True)
     assert "--touch" in said and here.nothing_to_do(*ALL)

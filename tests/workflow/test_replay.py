@@ -37,7 +37,7 @@ def copied(finished):
     shutil.rmtree(folder.parent)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["full_ft", "linear_probe"])  # FRoD's is in the tests that follow
 def test_a_replay_is_the_same_bit_for_bit_and_writes_nothing(finished, method):
     before = state(finished.path("results"))
     status, text = replay(finished, f"{method}/seed-0")
@@ -60,7 +60,7 @@ def test_a_trial_can_be_replayed(finished):
 
 def test_kept_files_are_those_of_the_run(finished, tmp_path):
     status, text = replay(finished, "frod/seed-0", "--keep", tmp_path / "again")
-    assert status == 0, text
+    assert status == 0 and "the same, bit for bit" in text, text
     names = {"adapter.safetensors", "history.parquet", "metrics.json", "predictions.parquet"}
     assert {path.name for path in (tmp_path / "again").iterdir()} == names
     for name in ("adapter.safetensors", "metrics.json"):
