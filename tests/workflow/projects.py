@@ -85,7 +85,8 @@ class Project:
         for name in record["inputs"]:
             is_rates = name.endswith("rates.json")
             found += ["--rates", name] if is_rates else [options[name.split("/")[1]], name.rpartition("/")[0]]
-        return ["--spec", json.dumps(record["spec"]), *found]
+        spec = record["spec"] | ({"rates": None} if "--rates" in found else {})  # which the file of rates fills
+        return ["--spec", json.dumps(spec), *found]
 
     def path(self, name):
         return self.folder / name
