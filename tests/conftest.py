@@ -17,6 +17,7 @@ numerics.apply("native")
 LONGEST = (
     "real/test_sst2.py",
     "workflow/test_slurm.py",
+    "workflow/test_published.py",
     "workflow/test_end_to_end.py",
     "workflow",
     "unit/training/test_processes.py",
