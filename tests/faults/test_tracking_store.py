@@ -12,10 +12,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import forks
 import pytest
 from by_hand import write_run
-from checkouts import Hold, forks
 from closed_disks import small_disk, without_rights
+from holds import Hold
 
 from frod.provenance import tracking
 
