@@ -158,10 +158,7 @@ def write_text(path: str | os.PathLike[str], content: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 2) -> None:
     """Write `value` as JSON, whole or not at all.
 
-    Raises
-    ------
-    ValueError
-        If `value` holds NaN or an infinity: they are not JSON, and other readers refuse the file.
+    ValueError where it holds NaN or an infinity: they are not JSON, and other readers refuse the file.
     """
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 

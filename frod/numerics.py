@@ -36,17 +36,8 @@ _before: dict[str, str | None] = {}  # what the variables were before `apply` se
 def apply(setting: str | None = None) -> None:
     """Put a setting in force for this process, before torch and numpy load, and for those that it starts.
 
-    A processor without AVX2 goes on with what it has; `facts` says so.
-
-    Parameters
-    ----------
-    setting : {"portable", "native"}, optional
-        By default what FROD_NUMERICS says, else portable.
-
-    Raises
-    ------
-    ValueError
-        There is no such setting.
+    By default it is what FROD_NUMERICS says, else portable. A processor without AVX2 goes on with what it has; `facts`
+    says so. ValueError where there is no such setting.
     """
     setting = setting or os.environ.get(VARIABLE) or SETTINGS[0]
     if setting not in SETTINGS:
@@ -97,10 +88,7 @@ def setting_of(environment: Mapping[str, Any]) -> str:
 def differing(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """Say why numbers need not have the same digits on both sides; None: they have to.
 
-    Parameters
-    ----------
-    recorded, here : mapping
-        `numerics` and `processor` of an environment of `frod.provenance.records`.
+    Both sides are `numerics` and `processor` of an environment of `frod.provenance.records`.
     """
     if recorded.get("numerics") != here.get("numerics"):
         return f"numerics: {here.get('numerics')} here, {recorded.get('numerics', 'native')} recorded"
@@ -112,10 +100,7 @@ def differing(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | Non
 def comparable(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """Say why two trainings need not be the same to the bit; None: they have to.
 
-    Parameters
-    ----------
-    recorded, here : mapping
-        As `frod.provenance.records.machine` gives them: also accelerator, threads and torch.
+    Both sides are as `frod.provenance.records.machine` gives them: also accelerator, threads and torch.
     """
     for name in ("accelerator", "threads", "torch"):
         if recorded.get(name) != here.get(name):

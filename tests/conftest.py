@@ -7,6 +7,9 @@ import pytest
 
 from frod import numerics
 
+sys.path.append(str(Path(__file__).parent / "workflow"))  # what tests of several folders use
+from projects import finished, fresh, original  # noqa: F401 - fixtures
+
 numerics.apply("native")
 
 
@@ -14,6 +17,7 @@ numerics.apply("native")
 LONGEST = (
     "real/test_sst2.py",
     "workflow/test_slurm.py",
+    "workflow/test_published.py",
     "workflow/test_end_to_end.py",
     "workflow",
     "unit/training/test_processes.py",

@@ -21,21 +21,18 @@ IMAGES = "/*/*"
 def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
     """Files that the manifests name: manifest, file, sha256. Broken manifests are left to `check`."""
     for backbone in study.workflow.backbones():
-        folder = study.model(backbone)
-        yield from _named(folder / MODEL, lambda content: content["files"])
+        yield from _named(study.model(backbone) / MODEL)
         if study.uses_basis(backbone):
-            yield from _named(study.basis(backbone) / BASIS, lambda content: content["files"])
+            yield from _named(study.basis(backbone) / BASIS)
     for task, backbone in study.workflow.pairs():
-        yield from _named(
-            study.tasks / task / backbone / TASK,
-            lambda content: {name: sha for split in content["splits"].values() for name, sha in split["files"].items()},
-        )
+        yield from _named(study.tasks / task / backbone / TASK, by_split=True)
 
 
-def _named(manifest: Path, pick: Any) -> Iterator[tuple[Path, Path, str]]:
+def _named(manifest: Path, *, by_split: bool = False) -> Iterator[tuple[Path, Path, str]]:
     try:
-        listed = pick(json.loads(manifest.read_text("utf-8")))
-        named = [(manifest, manifest.parent / name, str(sha)) for name, sha in listed.items()]
+        content = json.loads(manifest.read_text("utf-8"))
+        tables = [split["files"] for split in content["splits"].values()] if by_split else [content["files"]]
+        named = [(manifest, manifest.parent / name, str(sha)) for table in tables for name, sha in table.items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         named = []
     yield from named
@@ -161,7 +158,6 @@ def _of_images(root: Path, split: str) -> str:
 
 
 def _raw(study: Study, source: Any) -> Path | None:
-    """Folder of a task's raw files."""
     if getattr(source, "path", None):
         own = Path(source.path)
         return own if own.is_dir() else own.parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from frod.backbones.loading import library_class
 from frod.backbones.registry import Architecture, BackboneSpec
 
 if TYPE_CHECKING:
@@ -13,10 +14,7 @@ if TYPE_CHECKING:
 def build(spec: BackboneSpec) -> torch.nn.Module:
     """Build a backbone with a head of two outputs on the meta device, as `loading.skeleton` does from its files.
 
-    Raises
-    ------
-    ValueError
-        The entry has no architecture, or the library refuses its name or arguments.
+    ValueError where the entry has no architecture, or the library refuses its name or arguments.
     """
     import torch
 
@@ -25,26 +23,23 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
         raise ValueError("architecture: is missing; name the library's model and the arguments of its configuration")
     try:
         with torch.device("meta"):
-            return _timm(known) if spec.library == "timm" else _transformers(spec, known)
+            if spec.library == "timm":
+                import timm
+
+                return timm.create_model(known.name, pretrained=False, num_classes=2, **known.arguments)
+            return _transformers(spec, known)
     except (RuntimeError, TypeError, KeyError) as error:
         raise ValueError(
             f"architecture: {spec.library} cannot build {known.name} of {known.arguments}: {error}"
         ) from error
 
 
-def _timm(known: Architecture) -> torch.nn.Module:
-    import timm
-
-    return timm.create_model(known.name, pretrained=False, num_classes=2, **known.arguments)
-
-
 def _transformers(spec: BackboneSpec, known: Architecture) -> torch.nn.Module:
     import torch
-    from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
-    kind = AutoModelForSequenceClassification if spec.max_length else AutoModelForImageClassification
     config = AutoConfig.for_model(known.name, **known.arguments)
-    model = kind.from_config(config, dtype=torch.float32)
+    model = library_class("text" if spec.max_length else "images").from_config(config, dtype=torch.float32)
     if spec.max_length and model.config.pad_token_id is None:
         model.config.pad_token_id = 0  # as `load` does: without one, Llama's classifier takes no batch
     return model

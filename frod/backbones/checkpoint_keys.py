@@ -22,12 +22,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 def rewrite(folder: Path, library: str, kind: str) -> bool:
     """Rewrite a folder's weights where their names are not the model's; return whether they were not.
 
-    Parameters
-    ----------
-    folder : Path
-        config.json and safetensors, as the library has them.
-    library : {"transformers", "timm"}
-    kind : {"images", "text"}
+    The folder has config.json and safetensors, as the library has them; `library` and `kind` are as of `loading.empty`.
     """
     model = empty(folder, library, kind)
     head = head_modules(model)

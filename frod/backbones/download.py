@@ -21,15 +21,8 @@ REFUSED = (*PICKLES, ".h5", ".msgpack", ".npz", ".py")
 def from_hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> str | None:
     """Copy the needed files of a Hub model into `out`, from mirror/models/ID where that is, else from the Hub.
 
-    Returns
-    -------
-    str or None
-        The commit; None where a mirror does not say.
-
-    Raises
-    ------
-    ValueError
-        The model cannot be reached, its licence is not accepted, or a file is missing or not the mirror's own.
+    Returns the commit; None where a mirror does not say. ValueError where the model cannot be reached, its licence is
+    not accepted, or a file is missing or not the mirror's own.
     """
     patterns = [*source.needed, *source.optional]
     found = hub.snapshot("models", source.id, source.revision, patterns, mirror, gated=source.gated)
@@ -52,12 +45,9 @@ def package(name: str, source: Package, out: Path) -> str:
 
 
 def shipped(source: Path, out: Path) -> dict[str, Any]:
-    """Copy weights that this package ships into `out`, each file's sha256 checked; return what source.json says.
+    """Copy weights that this package ships into `out`, their sha256 checked; return what source.json says.
 
-    Raises
-    ------
-    ValueError
-        A file is missing or changed.
+    ValueError where a file is missing or changed.
     """
     remedy = "install the package anew, or train the model by its recipe: `frod backbone --train`"
     facts = artefacts.read_manifest(source / "source.json", remedy=remedy)

@@ -69,9 +69,7 @@ def materialise(
             facts |= _in_checkpoint_keys(name, folder, spec)
         facts["inputs"] = _text_inputs(folder, spec) if spec.max_length else _image_inputs(folder, spec)
         facts["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-        facts = artefacts.with_digest(facts)
-        (folder / SOURCE).write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-    return facts
+        return artefacts.write_manifest(folder / SOURCE, facts)
 
 
 def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Path | None) -> dict[str, Any]:
@@ -163,7 +161,7 @@ def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library's are of many kinds
-        reason = (str(error).strip().splitlines() or [""])[0]
+        reason = artefacts.first_line(error)
         raise ValueError(f"{spec.title}: its tokenizer's files cannot be read ({reason}); fetch them anew") from error
     candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id)
     pad = next((token for token in candidates if token is not None), None)

@@ -87,15 +87,8 @@ def skeleton(directory: Path) -> torch.nn.Module:
 def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
     """Build the model that a folder's config.json describes, with a head, on the meta device.
 
-    Parameters
-    ----------
-    library : {"transformers", "timm"}
-    kind : {"images", "text"}
-
-    Raises
-    ------
-    ValueError
-        transformers does not know the model, or has no classifier of this kind for it.
+    `library` is "transformers" or "timm", `kind` "images" or "text". ValueError where transformers does not know the
+    model, or has no classifier of this kind for it.
     """
     import torch
 
@@ -108,19 +101,14 @@ def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
             config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
             return library_class(kind).from_config(config, dtype=torch.float32)
         except ValueError as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = artefacts.first_line(error)[:200]
             raise ValueError(f"{directory}: transformers has no classifier of {kind} for it ({reason})") from error
 
 
 def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
     """Return how many tokens an example has: of a text the most it may have, of an image its patches and the rest.
 
-    Parameters
-    ----------
-    model : Module
-        On the meta device; an image of zeros is sent through it.
-    inputs : dict
-        Of `input_facts`.
+    The model is on the meta device; an image of zeros is sent through it. `inputs` are those of `input_facts`.
     """
     import torch
 

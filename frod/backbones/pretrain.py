@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,14 +171,9 @@ def _minimise(model: torch.nn.Module, loss: Callable[[], torch.Tensor], settings
     model.eval()
 
 
-def _seeded(seed: int) -> Any:
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
     """Seed torch's global generator, which the libraries' initialisation reads, and give it back afterwards."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def block() -> Iterator[None]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-
-    return block()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubName, Inside, Name, StrictModel
+from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 VOCABULARY = (
@@ -38,26 +38,15 @@ FURTHER = {
 """Arguments of the libraries by which weights or code would come from elsewhere."""
 
 
-class Hub(StrictModel):
+class Hub(HubSource):
     """A model of the Hugging Face Hub."""
 
-    hub: HubName
-    """id@revision; the revision is a commit. Without one, the newest is taken when the files are fetched, and
-    recorded."""
     files: list[Inside] = []
     """Patterns of the files needed; nothing else is fetched. Where none are given: the library's usual files."""
     gated: bool = False
     """Whether the Hub wants a licence accepted and a token."""
     config: dict[str, Any] = {}
     """What differs from the model's config.json."""
-
-    @property
-    def id(self) -> str:
-        return self.hub.partition("@")[0]
-
-    @property
-    def revision(self) -> str | None:
-        return self.hub.partition("@")[2] or None
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -198,8 +187,3 @@ def _check_pretrained(library: str, source: Pretrained) -> None:
 def load(path: Path = REGISTRY) -> dict[str, BackboneSpec]:
     """Return the registry's entries by name; ValueError as in frod.config.schema.load."""
     return schema.load(BackboneSpec, path)
-
-
-def get(name: str) -> BackboneSpec:
-    """Return one backbone; ValueError with the known names where there is none of this name."""
-    return schema.get(load(), "backbone", name)

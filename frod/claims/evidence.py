@@ -87,10 +87,8 @@ class Evidence:
     @cached_property
     def points(self) -> Values:
         """Each run's primary metric on test, in points."""
-        runs = self.summary[["task", "backbone", "method", "seed", "test"]].to_dict("records")
-        return values_of(
-            (RunKey(run["task"], run["backbone"], run["method"], run["seed"]), 100 * float(run["test"])) for run in runs
-        )
+        columns = (self.summary[name] for name in (*RunKey._fields, "test"))
+        return values_of((RunKey(*key), 100 * float(test)) for *key, test in zip(*columns))
 
 
 def values_of(numbers: Iterator[tuple[RunKey, float]]) -> Values:

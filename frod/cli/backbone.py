@@ -29,8 +29,6 @@ def backbone(
     from frod.config import safe_yaml
     from frod.config.schema import validate
     from frod.provenance import cache, code
-    from frod.tasks import pretraining
-    from frod.tasks.registry import TaskSpec
 
     entries = safe_yaml.from_json(spec, "--spec")
     named = validate(Named, entries, "--spec")
@@ -50,6 +48,9 @@ def backbone(
     if not train and cache.fetch(key, out):
         print(f"{name} taken from the cache, entry {key}")
         return
+    from frod.tasks import pretraining
+    from frod.tasks.registry import TaskSpec
+
     assert named.seed is not None  # of a model that is pre-trained, Named holds that it has one
     task = validate(TaskSpec, named.task, "--spec", "task")
     data = pretraining.data(task, seed=named.seed, lines=source.lines, mirror=mirror)

@@ -5,26 +5,8 @@ that their learning rates are chosen by, each with every value that its result d
 training command and into its record, so this package is not among the code whose change makes runs stale.
 """
 
-from frod.config.settings import Basis, Extraction, Params, Paths, Protocol, Resources, Split, Tracking, Training
-from frod.config.suite import Experiment, Method, Rates, Suite
+from frod.config.settings import Extraction, Params, Training
+from frod.config.suite import Method, Rates, Suite
 from frod.config.workflow import Run, Trial, Workflow, load
 
-__all__ = [
-    "Basis",
-    "Experiment",
-    "Extraction",
-    "Method",
-    "Params",
-    "Paths",
-    "Protocol",
-    "Rates",
-    "Resources",
-    "Run",
-    "Split",
-    "Suite",
-    "Tracking",
-    "Training",
-    "Trial",
-    "Workflow",
-    "load",
-]
+__all__ = ["Extraction", "Method", "Params", "Rates", "Run", "Suite", "Training", "Trial", "Workflow", "load"]

@@ -30,10 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping; an empty one is an empty mapping.
 
-    Raises
-    ------
-    ValueError
-        One line: the file cannot be read, is no YAML, or holds what is not plain.
+    ValueError, in one line, where the file cannot be read, is no YAML, or holds what is not plain.
     """
     try:
         if path.stat().st_size > LARGEST:

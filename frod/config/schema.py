@@ -40,23 +40,29 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
 
+class HubSource(StrictModel):
+    """A repository of the Hugging Face Hub."""
+
+    hub: HubName
+    """id@revision; the revision is a commit, so that the files cannot change under a finished study. Without one, the
+    newest commit is taken when they are fetched, and recorded."""
+
+    @property
+    def id(self) -> str:
+        return self.hub.partition("@")[0]
+
+    @property
+    def revision(self) -> str | None:
+        return self.hub.partition("@")[2] or None
+
+
 Kind = TypeVar("Kind", bound=StrictModel)
 
 
 def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
-    """Make an entry of plain values.
+    """Make an entry of plain values; ValueError with one line an error.
 
-    Parameters
-    ----------
-    source : str
-        The file, for messages.
-    prefix : str
-        Where in the file the entry stands, dotted.
-
-    Raises
-    ------
-    ValueError
-        One line an error.
+    `source` is the file, for messages; `prefix` where in it the entry stands, dotted.
     """
     if not isinstance(values, dict):
         raise ValueError(
@@ -79,13 +85,6 @@ def from_json(kind: type[Kind], text: str, source: str) -> Kind:
 def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
     """Read a registry: entries by name, in the file's order; ValueError as in `validate`."""
     return {name: validate(kind, values, path.name, name) for name, values in safe_yaml.read(path).items()}
-
-
-def get(entries: dict[str, Kind], what: str, name: str) -> Kind:
-    """Return one entry; ValueError with the known names where there is none of this name."""
-    if name not in entries:
-        raise ValueError(f"{what} {name!r} is not in the registry; it has {', '.join(entries)}")
-    return entries[name]
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -55,7 +55,9 @@ def read(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str
         for experiment, source, field in theirs:
             update = {key: getattr(included, key) | getattr(experiment, key) for key in ("training", "resources")}
             experiments.append((experiment.model_copy(update=update), source, field))
-    _check_number(suite, [experiment for experiment, _, _ in experiments], path)
+    runs = sum(len(one.tasks) for one, _, _ in experiments) * len(suite.methods) * len(suite.seeds)
+    if runs > MOST_RUNS:
+        raise ValueError(f"{path}: experiments: are {runs} runs; at most {MOST_RUNS} are planned, so split the suite")
     return suite.model_copy(update={"tasks": tasks, "backbones": backbones}), experiments
 
 
@@ -75,9 +77,3 @@ def _check_keys(suite: Suite, path: Path) -> None:
     for kind, field, given in parts:
         unknown = {name: value for name, value in given.items() if name not in kind.model_fields}
         validate(kind, unknown, str(path), prefix=field)
-
-
-def _check_number(suite: Suite, experiments: list[Experiment], path: Path) -> None:
-    runs = sum(len(one.tasks) for one in experiments) * len(suite.methods) * len(suite.seeds)
-    if runs > MOST_RUNS:
-        raise ValueError(f"{path}: experiments: are {runs} runs; at most {MOST_RUNS} are planned, so split the suite")

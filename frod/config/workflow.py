@@ -144,19 +144,9 @@ class Workflow(StrictModel):
 
 
 def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
-    """Validate the parameters and the suite they name.
+    """Validate the parameters and the suite they name; ValueError says where, the value and what would be right.
 
-    Parameters
-    ----------
-    params : dict
-        The contents of params.yaml, overrides merged in.
-    root : Path
-        Folder that params.yaml lies in.
-
-    Raises
-    ------
-    ValueError
-        Names the file, the field and its value, and what would be right.
+    `params` are the contents of params.yaml, overrides merged in; `root` is the folder that it lies in.
     """
     checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
     name, path = suite_files.find(checked.suite, root)

@@ -31,9 +31,6 @@ class Interval(NamedTuple):
     high: float
 
 
-NONE = Interval(math.nan, math.nan)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Overall:
     """Differences of several groups, each by itself and all together."""
@@ -50,7 +47,7 @@ class Overall:
         """Interval of groups, then pairs within each, drawn with replacement; nan for one group."""
         each = [found.each for found in self.by_group.values()]
         if len(each) < 2:
-            return NONE
+            return Interval(math.nan, math.nan)
         return bootstrap(each, confidence=self.confidence, draws=self.draws, seed=self.seed)
 
     @property

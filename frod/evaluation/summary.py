@@ -6,12 +6,12 @@ that they did, and not taken from what the suite asked for.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod import files
 from frod.provenance import artefacts
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def summarise(run_dirs: Iterable[Path]) -> pd.DataFrame:
         raise ValueError("run_dirs is empty; a summary needs at least one run")
     rows, inputs = [], []
     for directory in directories:
-        record, digest = _read(directory / "record.json")
-        metrics, _ = _read(directory / "metrics.json")
-        rows.append(_row(directory, record, metrics, digest))
+        record, metrics = (_read(directory / name) for name in ("record.json", "metrics.json"))
+        rows.append(_row(directory, record, metrics) | {"record_sha256": files.sha256(directory / "record.json")})
         inputs.append(dict(record.get("inputs") or {}))
     seen: dict[tuple, Path] = {}
     for directory, row in zip(directories, rows):
@@ -68,13 +67,13 @@ def summarise(run_dirs: Iterable[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(list(KEY), ignore_index=True)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is not there; the run has not finished, or its outputs were not pulled")
-    return artefacts.read_json(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    return artefacts.read_json(path)
 
 
-def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any], digest: str) -> dict[str, Any]:
+def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The row of one run; an absent key is an error that names the run's directory."""
     try:
         row: dict[str, Any] = {name: record["run"][name] for name in KEY}
@@ -104,7 +103,7 @@ def _row(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any],
         row |= {"code_hash": code["hash"], "git_commit": code.get("git_commit"), "git_dirty": code.get("git_dirty")}
     except KeyError as error:
         raise ValueError(f"{directory}: record.json or metrics.json lacks {error.args[0]!r}; run it again") from error
-    return row | {"record_sha256": digest}
+    return row
 
 
 def _same_predictions(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from frod import files
 from frod.config.schema import inside
+from frod.provenance.artefacts import first_line
 
 Kind = Literal["models", "datasets"]
 RECORD = "mirror.json"
@@ -64,9 +65,13 @@ def snapshot(
     if mirror is not None and not mirror.is_dir():
         raise ValueError(f"paths.mirror (FROD_MIRROR): {mirror} is not a folder")
     if mirror is not None and (mirror / kind / id).is_dir():
-        files = recorded(mirror).get(f"{kind}/{id}", {}).get("files", {})
-        known = {name: entry["sha256"] for name, entry in files.items()}
-        return Snapshot(mirror / kind / id, _commit_of(mirror, kind, id, revision), known)
+        entry = recorded(mirror).get(f"{kind}/{id}", {})
+        found = entry.get("revision")
+        if found and revision and found != revision:
+            name = named(kind, id, revision)
+            raise ValueError(f"{name}: the mirror {mirror} holds commit {found[:12]}; run `frod fetch` on it again")
+        known = {name: facts["sha256"] for name, facts in entry.get("files", {}).items()}
+        return Snapshot(mirror / kind / id, found, known)
     from huggingface_hub import snapshot_download
 
     looked = f"not in the mirror {mirror}" if mirror else "no mirror is set"
@@ -94,16 +99,6 @@ def recorded(mirror: Path) -> dict[str, Any]:
             "fetch` again where there is a network"
         ) from None
     return repositories
-
-
-def _commit_of(mirror: Path, kind: Kind, id: str, revision: str | None) -> str | None:
-    """Return the commit that the mirror names; ValueError where another one is pinned."""
-    found = recorded(mirror).get(f"{kind}/{id}", {}).get("revision")
-    if found and revision and found != revision:
-        raise ValueError(
-            f"{named(kind, id, revision)}: the mirror {mirror} holds commit {found[:12]}; run `frod fetch` on it again"
-        )
-    return found
 
 
 def named(kind: Kind, id: str, revision: str | None) -> str:
@@ -140,8 +135,7 @@ def explained(kind: Kind, id: str, revision: str | None, *, gated: bool, looked:
             raise ValueError(
                 f"{name}: the disk is full; free some of it, or set HF_HOME or --out to another"
             ) from error
-        reason = (str(error).strip().splitlines() or [""])[0]
-        failed = f"{type(error).__name__}: {reason}"
+        failed = f"{type(error).__name__}: {first_line(error)}"
         if looked is None:
             raise ValueError(f"{name}: the Hub does not give it ({failed})") from error
         licence = f" It is gated: accept its licence on {page} and {log_in}." if gated else ""

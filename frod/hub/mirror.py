@@ -16,6 +16,7 @@ from typing import Any
 from frod.config.schema import inside
 from frod.files import mismatches, sha256, write_json
 from frod.hub.access import RECORD, Kind, explained, named, recorded
+from frod.provenance.artefacts import first_line
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
 
@@ -62,20 +63,18 @@ class Plan:
 def plan(mirror: Path, need: Repository) -> Plan:
     """Ask the Hub which files are needed, and hold those that are there against its hashes.
 
-    Raises
-    ------
-    ValueError
-        As frod.hub.snapshot; or a pattern matches no file.
+    ValueError as of `frod.hub.snapshot`, or where a pattern matches no file.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import KernelInfo
     from huggingface_hub.utils import filter_repo_objects
 
     revision = need.revision or recorded(mirror).get(need.name, {}).get("revision")
     with explained(need.kind, need.id, revision, gated=need.gated):
         info = HfApi().repo_info(need.id, repo_type=need.type, revision=revision, files_metadata=True)
-    assert not isinstance(info, KernelInfo) and info.sha is not None, "a model or a data set, at a commit"
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    if info.sha is None:
+        raise ValueError(f"{named(need.kind, need.id, revision)}: the Hub names no commit of it; fetch it again")
+    # By name: of the kinds of repositories that the library knows, one has no files.
+    sizes = {file.rfilename: file.size or 0 for file in getattr(info, "siblings", None) or ()}
     try:
         for name in sizes:
             inside(name)
@@ -91,10 +90,7 @@ def plan(mirror: Path, need: Repository) -> Plan:
 def fetch(mirror: Path, need: Repository, plan: Plan) -> None:
     """Fetch what is missing of a repository and record all its files.
 
-    Raises
-    ------
-    ValueError
-        As frod.hub.snapshot; or a file is not the one that the Hub says it has.
+    ValueError as of `frod.hub.snapshot`, or where a file is not the one that the Hub says it has.
     """
     from glob import escape
 
@@ -196,7 +192,7 @@ def _wrong_rows(need: Repository, pattern: str, files: list[Path]) -> Iterator[s
     try:
         rows = sum(pq.read_metadata(file).num_rows for file in files)
     except (pa.ArrowInvalid, OSError) as error:
-        yield f"{need.name}/{pattern}: is no whole parquet file ({str(error).splitlines()[0]})"
+        yield f"{need.name}/{pattern}: is no whole parquet file ({first_line(error)})"
         return
     if rows != need.rows[pattern]:
         yield f"{need.name}/{pattern}: {rows} rows, the registry says {need.rows[pattern]}"

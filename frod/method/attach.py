@@ -12,7 +12,7 @@ from frod.method.blocks import block_indices
 from frod.method.fused import install
 from frod.method.identity import describe, model_hash, without_zeros
 from frod.method.linear import FrodLinear, all_layers
-from frod.method.places import Places, check_places, draw_places
+from frod.method.pattern import Places, check_places, draw_places
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare

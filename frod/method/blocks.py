@@ -39,10 +39,7 @@ def canonical_names(names: Iterable[str]) -> dict[str, str]:
 def starred(shapes: Mapping[str, Shape]) -> dict[str, str]:
     """The name of each layer with the indices of its blocks replaced by ``*``: its role.
 
-    Parameters
-    ----------
-    shapes : mapping of str to (int, int)
-        (m, n) of all target layers, by canonical name.
+    `shapes` are (m, n) of all target layers, by canonical name.
     """
     within = _within_names(shapes)
     return {name: ".".join(_starred(name, within)) for name in shapes}

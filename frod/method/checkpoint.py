@@ -22,7 +22,7 @@ from frod.method.attach import attach
 from frod.method.basis import MANIFEST, Basis
 from frod.method.conversion import convert
 from frod.method.merge import detach
-from frod.method.places import Places, draw_places
+from frod.method.pattern import Places, draw_places
 from frod.method.saving import write_tensors
 from frod.method.state import (
     changed_buffers,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from frod.method.basis import Basis, CategoryBasis, without_autocast
 from frod.method.decomposition import probes
-from frod.method.places import Places
+from frod.method.pattern import Places
 
 # What converting may lose, as a share of what training changed. Rounding V to float32 costs 1e-6 or so.
 LOST = 1e-4

@@ -161,7 +161,6 @@ def _cost(layers: dict[str, Target]) -> int:
 
 
 def _device(source: Source, device: torch.device | str | None) -> torch.device:
-    """Where a layer is decomposed."""
     if device is None:
         return torch.device("cpu") if isinstance(source, Stored) else cast(Tensor, source.weight).device
     return torch.device(device)

@@ -1,17 +1,31 @@
 """Where adapted layers stand in a model: in the place of their targets, or as parts of a fused q, k and v.
 
+Hooks of a layer (features, profilers, device placement) go with its place. The registers themselves change hands, so
+that the handle of a hook still removes it.
+
 Shapes: n in_features.
 """
 
-from typing import cast
+from functools import partial, update_wrapper
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frod.method.hooks import hand_over, stand_in
 from frod.method.linear import FrodLinear
 from frod.method.targets import ROLES, FusedSlice, fused_slice, is_fused
+
+_REGISTERS = (
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_is_full_backward_hook",
+)
 
 
 class FrodFused(nn.Module):
@@ -77,3 +91,30 @@ def remove(model: nn.Module, name: str) -> None:
         base = cast(nn.Module, layer.base)
         hand_over(layer, base)
         model.set_submodule(name, base.train(layer.training))
+
+
+def hand_over(here: nn.Module, there: nn.Module) -> None:
+    """Have the hooks of a module called around another one instead, which has none; `here` is left without."""
+    mine, theirs = here.__dict__, there.__dict__
+    for register in _REGISTERS:
+        mine[register], theirs[register] = theirs[register], mine[register]
+    if "_hf_hook" in mine:  # accelerate's: a forward around the class's own, which takes the module as an argument
+        around = mine.pop("forward")
+        theirs["_hf_hook"], theirs["_old_forward"] = mine.pop("_hf_hook"), there.forward
+        theirs["forward"] = update_wrapper(partial(around.func, there), mine.pop("_old_forward"))
+
+
+def stand_in(base: nn.Module, adapted: nn.Module, name: str) -> None:
+    """Have the hooks of a layer called around the adapted one, and refuse calls of the layer itself from now on.
+
+    `hand_over` the other way round ends both.
+    """
+    hand_over(base, adapted)
+    base.register_forward_pre_hook(partial(_passed_by, name))
+
+
+def _passed_by(name: str, base: nn.Module, args: Any) -> None:
+    raise ValueError(
+        f"{name!r} was called past its adapter: the model keeps the layer in a second place, such as a list. "
+        "Leave it out of the targets, or have the model look it up by its name."
+    )

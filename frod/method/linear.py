@@ -133,16 +133,11 @@ class FrodLinear(AdaptedWeight):
         if self._dW is not None:
             return "materialised"  # the gradients of the step's other micro-batches wait for the last one's
         shape = {"T": T * self.micro_batches, "m": self.out_features, "n": self.in_features, "k": self.rotation.numel()}
-        accurate = STRATEGIES if self.input_side_serves(itemsize) else STRATEGIES[:2]
+        # "input_side" needs the inverse of V. Where lambda_0 is tiny, the changed input grows, only for W to shrink it
+        # again: half precision would lose x.
+        accurate = STRATEGIES if not self.solve and (itemsize > 2 or self.even) else STRATEGIES[:2]
         device = self.frozen.device.type
         return choose(self.plan, **shape, device=device, itemsize=itemsize, strategies=accurate)
-
-    def input_side_serves(self, itemsize: int) -> bool:
-        """Whether "input_side" is as accurate as the others, in a dtype of so many bytes; it needs the inverse of V.
-
-        Where lambda_0 is tiny, the changed input grows, only for W to shrink it again: half precision would lose x.
-        """
-        return not self.solve and (itemsize > 2 or self.even)
 
     def _operand_dtype(self, x: Tensor) -> torch.dtype:
         """The dtype the frozen layer would multiply in, as autocast (which leaves float64 alone) or x has it."""

@@ -6,9 +6,16 @@ change with the version, and torch's with the device. Nothing of size n x n is b
 """
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from frod.method.basis import Basis
+
+Places = tuple[Tensor, Tensor]
 
 
 def entries(n: int, sparse_rate: float) -> int:
@@ -29,10 +36,7 @@ def entries(n: int, sparse_rate: float) -> int:
 def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw the pattern of a category, whose name is part of the seed: categories of equal width n differ.
 
-    Returns
-    -------
-    rows, columns : ndarray of shape (k,), int64
-        Distinct off-diagonal places, in row-major order.
+    Rows and columns, int64 (k,), are distinct off-diagonal places, in row-major order.
     """
     count = entries(n, sparse_rate)
     key = hashlib.sha256(f"frod pattern 1\n{category}\n{n}\n{float(sparse_rate)!r}\n{int(seed)}".encode()).digest()
@@ -59,3 +63,25 @@ def _distinct(stream: np.random.Philox, count: int, total: int) -> NDArray[np.in
         _, first = np.unique(fresh, return_index=True)
         chosen = fresh[np.sort(first)][:count]
     return np.sort(chosen)
+
+
+def draw_places(basis: Basis, sparse_rate: float, seed: int) -> dict[str, Places]:
+    """The places of S per category that follow from a seed."""
+    drawn = {name: draw(name, category.n, sparse_rate, seed) for name, category in basis.categories.items()}
+    return {name: (torch.from_numpy(rows), torch.from_numpy(columns)) for name, (rows, columns) in drawn.items()}
+
+
+def check_places(basis: Basis, patterns: Mapping[str, Places]) -> Mapping[str, Places]:
+    """Return patterns given from outside if they are places of S of this basis; else a ValueError."""
+    if patterns.keys() != basis.categories.keys():
+        raise ValueError(
+            f"patterns are of {sorted(patterns)}, the basis has the categories {sorted(basis.categories)}."
+        )
+    for name, (rows, columns) in patterns.items():
+        n = basis.categories[name].n
+        inside = all(len(t) == 0 or 0 <= int(t.min()) <= int(t.max()) < n for t in (rows, columns))
+        if not inside or rows.shape != columns.shape or (rows == columns).any():
+            raise ValueError(f"patterns[{name!r}] must be two lists of indices below {n} that nowhere agree.")
+        if torch.unique(rows * n + columns).numel() != rows.numel():
+            raise ValueError(f"patterns[{name!r}] names a place twice.")
+    return patterns

@@ -64,10 +64,7 @@ def save_pretrained(
 ) -> None:
     """transformers' method of this name, with W' in the place of the frozen weights.
 
-    Raises
-    ------
-    ValueError
-        If W' cannot be written under the plain name: quantised weights, and such as follow from other parameters.
+    ValueError if W' cannot be written under the plain name: of quantised weights, and those that follow from others.
     """
     if getattr(model, "hf_quantizer", None) is not None:
         raise ValueError(

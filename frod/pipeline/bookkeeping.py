@@ -15,43 +15,32 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from frod.config.settings import PUBLISHED
+from frod.config.settings import PUBLISHED, Paths
 from frod.pipeline import metadata, workflows
 from frod.pipeline.outputs import Stage, restore, save, say
 
+USUAL = Paths()
 
-def stages(
-    suites: Iterable[str], *, data: str = "data", results: str = "results", reports: str = "reports"
-) -> list[Stage]:
+
+def stages(suites: Iterable[str], paths: Paths = USUAL) -> list[Stage]:
     """The stages of dvc.yaml for some suites: `data` and `bases` are shared, `runs` and `report` each suite's own."""
+    data, state = paths.data, f"{paths.data}/state"
     found = [
-        Stage("data", (f"{data}/models", f"{data}/tasks"), f"{data}/state/data.json"),
-        Stage("bases", (f"{data}/bases",), f"{data}/state/bases.json"),
+        Stage("data", (f"{data}/models", f"{data}/tasks"), f"{state}/data.json"),
+        Stage("bases", (f"{data}/bases",), f"{state}/bases.json"),
     ]
     for suite in suites:
-        found.append(Stage("runs", (f"{results}/{suite}",), f"{data}/state/runs-{suite}.json"))
-        found.append(Stage("report", (f"{reports}/{suite}",), f"{data}/state/report-{suite}.json"))
+        found.append(Stage("runs", (f"{paths.results}/{suite}",), f"{state}/runs-{suite}.json"))
+        found.append(Stage("report", (f"{paths.reports}/{suite}",), f"{state}/report-{suite}.json"))
     return found
 
 
-def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "results", reports: str = "reports") -> None:
+def keep(workflow: Any, *, suite: str, paths: Paths = USUAL) -> None:
     """For the Snakefile: restore now, save when the workflow ends. Does nothing in the processes of single jobs.
 
     Saving waits for the end of the process rather than for ``onsuccess`` and ``onerror``, because Snakemake calls
-    neither when there is nothing to be done.
-
-    Parameters
-    ----------
-    workflow
-        The global of that name in a Snakefile.
-    suite
-        The suite's name; `data`, `results` and `reports` are the folders of the parameters' section ``paths``.
-
-    Raises
-    ------
-    ValueError
-        With ``--touch``, which declares outputs made by parameters they were not made with, and with a Snakemake whose
-        records cannot be read.
+    neither when there is nothing to be done. ValueError with ``--touch``, which declares outputs made by parameters
+    they were not made with, and with a Snakemake whose records cannot be read.
     """
     if not metadata.is_main(workflow):
         return
@@ -60,17 +49,15 @@ def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "resul
         raise ValueError("--touch: would record old outputs under today's parameters; leave it out")
     root = Path.cwd()
     workflows.enter(root, local=metadata.is_local(workflow))
-    paths = {"data": data, "results": results, "reports": reports}
-    restore(stages(suites_here(root, suite, **paths), **paths), root=root)
+    restore(stages(suites_here(root, suite, paths), paths), root=root)
     running = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
-    required = [stage for stage in stages([suite], **paths) if stage.name == running]
+    required = [stage for stage in stages([suite], paths) if stage.name == running]
 
     def at_end() -> None:
         if not metadata.has_run(workflow):
             return
         try:
-            kept = stages(suites_here(root, suite, **paths), **paths)
-            save(kept, root=root, required=required)
+            save(stages(suites_here(root, suite, paths), paths), root=root, required=required)
         except Exception as error:
             # Raised any further it would be printed and forgotten; DVC goes by the exit status.
             if not isinstance(error, OSError):
@@ -84,15 +71,13 @@ def keep(workflow: Any, *, suite: str, data: str = "data", results: str = "resul
     atexit.register(at_end)
 
 
-def suites_here(
-    root: Path, suite: str, *, data: str = "data", results: str = "results", reports: str = "reports"
-) -> list[str]:
+def suites_here(root: Path, suite: str, paths: Paths = USUAL) -> list[str]:
     """This suite and all others that have anything here: they share data, whose times must stay in step with theirs."""
     found = {suite}
-    for folder in (root / results, root / reports):
+    for folder in (root / paths.results, root / paths.reports):
         if folder.is_dir():
             found |= {path.name for path in folder.iterdir() if path.is_dir() and path.name != PUBLISHED}
-    for path in (root / data / "state").glob("r*-*.json"):
+    for path in (root / paths.data / "state").glob("r*-*.json"):
         found.add(path.stem.partition("-")[2])
     return sorted(found)
 

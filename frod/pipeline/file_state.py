@@ -60,10 +60,7 @@ def _unpack(packed: dict[str, Any]) -> dict[str, Entry]:
 def read_backup(path: Path) -> dict[str, Entry]:
     """Entries of a backup; none where there is no file.
 
-    Raises
-    ------
-    ValueError
-        If the file is no backup. It decides what is made again, so it is not passed over.
+    ValueError where the file is no backup: it decides what is made again, so it is not passed over.
     """
     try:
         return _unpack(json.loads(path.read_text(encoding="utf-8")))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.provenance.artefacts import first_line
 from frod.tasks import folders, tables
 from frod.tasks.split_files import FORMS
 
@@ -51,17 +52,8 @@ class Found:
 def local(path: Path, root: Path, *, text: list[str], label: str | None) -> Found:
     """Look into a csv, tsv or parquet file, a folder of such files, or a folder of images.
 
-    Parameters
-    ----------
-    path, root
-        Of the data, seen from `root`, the folder of params.yaml.
-    text, label
-        Columns; where they are not given, they are found by name and type.
-
-    Raises
-    ------
-    ValueError
-        There is no such file, it cannot be read, or what holds the text and the label cannot be told.
+    The path is seen from `root`, the folder of params.yaml. Columns that are not given are found by name and type.
+    ValueError where there is no such file, it cannot be read, or what holds the text and the label cannot be told.
     """
     where = root / path
     if not where.exists():
@@ -143,7 +135,7 @@ def _read(file: Path) -> pd.DataFrame:
             return pd.read_parquet(file)
         return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:  # pandas' own errors of parsing are ValueErrors, as pyarrow's
-        raise ValueError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"{file}: cannot be read ({first_line(error)})") from None
 
 
 def _label(table: pd.DataFrame, where: Path) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
-    """Validate parameters and suite, and hold them against the registries.
+    """Validate parameters and suite, and hold them against the registries; ValueError says what would be right.
 
     Returns
     -------
@@ -19,11 +19,6 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
         Without the tasks that the mirror lacks, where the suite says `skip_missing`; their names in `skipped`.
     backbones, tasks : dict
         Registry entries and the suite's own, by name.
-
-    Raises
-    ------
-    ValueError
-        Names the field, its value and what would be right.
     """
     from frod.backbones import registry as backbones
     from frod.config import load
@@ -58,20 +53,17 @@ def spec_of_task(name: str, tasks: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "task": tasks[name].model_dump(mode="json", by_alias=True)}
 
 
-def own_paths(entry: Any, tasks: dict[str, Any]) -> list[Path]:
+def own_paths(entry: Any, tasks: dict[str, Any]) -> tuple[Path, ...]:
     """The user's own files that a task or backbone names, and the task that a backbone is pre-trained on."""
     learned = getattr(entry, "pretrained_on", None)
     entries = [entry, tasks[learned]] if learned else [entry]
-    return [one.source.path for one in entries if getattr(one.source, "path", None)]
+    return tuple(one.source.path for one in entries if getattr(one.source, "path", None))
 
 
 def check_file(file: Path) -> dict[str, Any]:
     """Read a file of parameters as plain values, before Snakemake takes it for a template and runs what it says.
 
-    Raises
-    ------
-    ValueError
-        One line: it holds what is not plain, or the word that makes a template of it.
+    ValueError, in one line, where it holds what is not plain, or the word that makes a template of it.
     """
     from frod.config import safe_yaml
 
@@ -112,5 +104,4 @@ def _in_mirror(task: Any, mirror: Path) -> bool:
     if not hasattr(task.source, "hub"):
         return True
     folder = mirror / "datasets" / task.source.id
-    splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
-    return all(any(folder.glob(task.source.pattern(split))) for split in splits)
+    return all(any(folder.glob(task.source.pattern(split))) for split in task.source_splits())

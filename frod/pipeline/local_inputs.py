@@ -50,17 +50,13 @@ def check_seen_by_dvc(paths: Iterable[Path], *, folder: Path, suite: str) -> Non
         )
 
 
-def state(paths: Iterable[Path]) -> str:
+@functools.cache
+def state(paths: tuple[Path, ...]) -> str:
     """Hash of the names and contents of files, and of all files in folders; empty where there is none.
 
     A missing one is left to the job to say. In one process the answer stays the same: what is changed while a workflow
     runs is new to the next one.
     """
-    return _state(tuple(paths))
-
-
-@functools.cache
-def _state(paths: tuple[Path, ...]) -> str:
     found = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     known = _remembered()
     contents: dict[str, str] = {}

@@ -30,13 +30,7 @@ UNKNOWN = "not made here: "
 
 
 class Metadata:
-    """Records and marks in the ``.snakemake`` folder of one working directory.
-
-    Parameters
-    ----------
-    root
-        The working directory; outputs are named relative to it, as rules name them.
-    """
+    """Records and marks in the ``.snakemake`` folder of a working directory, `root`; outputs are relative to it."""
 
     def __init__(self, root: Path) -> None:
         self.folder = Path(root) / ".snakemake"
@@ -164,12 +158,9 @@ def has_run(workflow: Any) -> bool:
 
 
 def check_backend(workflow: Any) -> None:
-    """Refuse a Snakemake whose records lie elsewhere or look otherwise.
+    """Refuse, by ValueError, a Snakemake whose records lie elsewhere or look otherwise.
 
-    Raises
-    ------
-    ValueError
-        Since results would otherwise be taken for up to date without a look at how they were made.
+    Results would be taken for up to date without a look at how they were made.
     """
     from snakemake.persistence import RECORD_FORMAT_VERSION
 

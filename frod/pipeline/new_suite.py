@@ -25,20 +25,10 @@ RATES = {
 
 
 def text(name: str, found: Found, *, model: str | None, sample: bool, suites: Path) -> str:
-    """Return the suite file.
+    """Return the file of a suite whose one task has its name; the rates are those of a suite in the folder `suites`.
 
-    Parameters
-    ----------
-    name : str
-        Of the suite and of its task.
-    found : Found
-        The task's data.
-    model : str, optional
-        Name of the registry; by default a small one that takes the task's kind.
-    sample : bool
-        Whether the data are those of `write_sample`.
-    suites : Path
-        Folder of suites, whose rates for the same model are taken.
+    The model is a name of the registry, by default a small one that takes the task's kind. A `sample` is one of
+    `write_sample`.
     """
     import jinja2
 

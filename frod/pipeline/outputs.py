@@ -47,13 +47,7 @@ class Stage:
 
 
 def restore(kept: list[Stage], *, root: Path) -> bool:
-    """Bring Snakemake's records in line with the files, if anything but Snakemake has changed them.
-
-    Returns
-    -------
-    bool
-        Whether anything had to be brought in line.
-    """
+    """Bring Snakemake's records in line with the files, if anything but Snakemake has changed them; whether it had."""
     records = Metadata(root)
     if records.locked():
         say("another Snakemake works here, or one was killed: the outputs are left as they are")
@@ -228,12 +222,8 @@ def save(kept: list[Stage], *, root: Path, required: Iterable[Stage] = ()) -> No
     """Write each stage's backup, for DVC to keep with the stage's outputs.
 
     Outputs whose making is not known are left out; so are those of jobs that have not ended. A backup that would not
-    change is not written.
-
-    Parameters
-    ----------
-    required
-        Stages whose folders and backup must exist afterwards even if empty: DVC takes a missing output for a failure.
+    change is not written. The folders and backups of `required` stages exist afterwards even if empty: DVC takes a
+    missing output for a failure.
     """
     records = Metadata(root)
     if records.locked():

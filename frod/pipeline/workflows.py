@@ -33,11 +33,8 @@ _held: list[Any] = []  # locks that this process keeps until it ends
 def enter(root: Path, *, local: bool) -> None:
     """Note that this process's workflow lives; remove the lock that a killed one has left.
 
-    Parameters
-    ----------
-    local
-        Whether the jobs run on this machine, and so end with the workflow. On a cluster they live on: there the lock of
-        a killed workflow stays, since only a person can tell whether its jobs have ended.
+    `local` jobs run on this machine, and so end with the workflow. On a cluster they live on: there the lock of a
+    killed workflow stays, since only a person can tell whether its jobs have ended.
     """
     if _held:
         return

@@ -30,13 +30,15 @@ def digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, on one line; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> dict[str, Any]:
     """Read a JSON file of a table.
 
-    Raises
-    ------
-    ValueError
-        It is not there, is not JSON, or lacks one of `keys`; with the remedy.
+    ValueError, with the remedy, where it is not there, is not JSON, or lacks one of `keys`.
     """
     try:
         content = json.loads(Path(path).read_text("utf-8"))
@@ -48,6 +50,13 @@ def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> 
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(missing)}, it was changed or cut short; {remedy}")
     return content
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a manifest with the digest of itself in it, and return it so."""
+    complete = with_digest(manifest)
+    path.write_text(json.dumps(complete, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    return complete
 
 
 def read_manifest(path: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
@@ -80,10 +89,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def read_table(path: Path, *, columns: Iterable[str] = (), remedy: str = REMEDY) -> pd.DataFrame:
     """Read a parquet file whole.
 
-    Raises
-    ------
-    ValueError
-        It is not there, is damaged, or lacks one of `columns`; with the remedy.
+    ValueError, with the remedy, where it is not there, is damaged, or lacks one of `columns`.
     """
     import pandas as pd
 
@@ -94,8 +100,9 @@ def read_table(path: Path, *, columns: Iterable[str] = (), remedy: str = REMEDY)
     except Exception as error:  # the libraries raise whatever damaged metadata leads them to
         if isinstance(error, OSError) and error.errno:  # no fault of the file: a missing permission, say
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: cannot be read, it was changed or cut short ({reason}); {remedy}") from None
+        raise ValueError(
+            f"{path}: cannot be read, it was changed or cut short ({first_line(error)}); {remedy}"
+        ) from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(f"{path}: lacks the columns {', '.join(missing)}; {remedy}")

@@ -58,8 +58,7 @@ def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | o
     ValueError
         If `entry` or something in `exclude` does not exist: a misspelt one would silently change what is watched.
     """
-    directory = Path(package).resolve() if package is not None else PACKAGE_DIRECTORY
-    lines = [f"{name} {digest}" for name, digest in sorted(reached(entry, exclude=exclude, package=directory).items())]
+    lines = [f"{name} {digest}" for name, digest in sorted(reached(entry, exclude=exclude, package=package).items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

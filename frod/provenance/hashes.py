@@ -46,15 +46,10 @@ def path_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON text that is the same for equal values: sorted keys, no spaces, no NaN.
+    """JSON text that is the same for equal values: sorted keys, no spaces.
 
-    Raises
-    ------
-    TypeError
-        If `value` holds something other than dictionaries with string keys, lists, tuples, strings, numbers, booleans
-        and None. Turning it into its text would give the same hash to different things.
-    ValueError
-        If `value` holds NaN or an infinity.
+    TypeError for anything but dictionaries with string keys, lists, tuples, strings, numbers, booleans and None: turned
+    into its text, different things would have one hash. ValueError for NaN and infinities.
     """
     _check_keys(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

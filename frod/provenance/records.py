@@ -110,10 +110,7 @@ def _accelerator(torch: Any) -> str | None:
 def check_record(record: dict[str, Any], *, where: str = "record") -> None:
     """Hold a record against the layout that the report reads.
 
-    Raises
-    ------
-    ValueError
-        Naming every key that is missing or has the wrong type, and every hash that is none.
+    ValueError with every key that is missing or has the wrong type, and every hash that is none.
     """
     problems = []
     for section, keys in REQUIRED.items():
@@ -138,23 +135,14 @@ def check_record(record: dict[str, Any], *, where: str = "record") -> None:
 def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Check a record, remove secrets from it and write it whole or not at all.
 
-    Raises
-    ------
-    ValueError
-        If a required key is missing, or a number is NaN or infinite.
+    ValueError where a required key is missing, or a number is NaN or infinite.
     """
     check_record(record, where=str(path))
     files.write_json(path, secrets.removed_from(record))
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a record and check it.
-
-    Raises
-    ------
-    ValueError
-        If the file is not JSON or not a record.
-    """
+    """Read a record and check it; ValueError where the file is not JSON or not a record."""
     remedy = "delete it and run the workflow again"
     record = artefacts.read_json(Path(path), remedy=remedy)
     try:

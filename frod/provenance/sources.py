@@ -167,18 +167,13 @@ def _normal_form(tree: ast.AST) -> list[str]:
                     continue
                 if value == [] or field in {"ctx", "kind", "type_comment"}:
                     continue
-                stack += [value if isinstance(value, ast.AST | list) else _Leaf(repr(value)), field]
+                stack += [value if isinstance(value, ast.AST | list) else repr(value), field]
             stack.append(f"({type(item).__name__}")
         elif isinstance(item, list):
-            stack += ["]", *(part if isinstance(part, ast.AST) else _Leaf(repr(part)) for part in reversed(item)), "["]
+            stack += ["]", *(part if isinstance(part, ast.AST) else repr(part) for part in reversed(item)), "["]
         else:
-            out.append(item.text if isinstance(item, _Leaf) else str(item))
+            out.append(str(item))
     return out
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    text: str
 
 
 def _has_docstring(node: ast.AST) -> bool:

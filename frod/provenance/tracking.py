@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance import secrets
+from frod.provenance.artefacts import first_line
 
 if TYPE_CHECKING:
     from frod.provenance.mlflow_entries import Entry
@@ -93,7 +94,7 @@ def _mirrored(log: Callable[[Any, str], None], experiment: str, results: Path) -
     try:
         log(*_open(experiment))
     except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
-        first = (str(error).strip().splitlines() or [""])[0]
+        first = first_line(error)
         damaged = any(sign in first for sign in DAMAGED)
         remedy = "move the damaged database aside, then log them" if damaged else "log them later"
         why = secrets.removed_from(f"{type(error).__name__}: {first}")

@@ -108,12 +108,11 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
             for method in methods
             if method in defined
         )
-        first = runs.iloc[0]
         found.append(
             Comparison(
                 task=task,
                 backbone=backbone,
-                primary=first["primary"],
+                primary=runs["primary"].iloc[0],
                 test_examples=int(runs["test_examples"].max()),  # none of a run that stopped early
                 results=results,
             )

@@ -5,6 +5,8 @@ A method keeps colour and marker in every figure of every report: a reader who h
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,9 +93,6 @@ def file_name(*parts: str) -> str:
 
     Of a suite's names, which hold no hyphen, no two give the same; others are told apart by a hash.
     """
-    import hashlib
-    import re
-
     joined = "-".join(parts)
     safe = re.sub(r"^\.+|[^A-Za-z0-9_.-]+", "_", joined)  # neither hidden nor the folder above
     return safe if safe == joined else f"{safe}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"

@@ -53,7 +53,6 @@ def write(report: Report, out: Path) -> list[Path]:
 
 
 def _contents(report: Report) -> dict[str, str]:
-    """All files by their name below the report's folder."""
     from markupsafe import Markup
 
     svg = {name: drawing.render() for name, drawing in figures.draw(report).items()}
@@ -76,7 +75,6 @@ def _contents(report: Report) -> dict[str, str]:
 
 
 def _head(report: Report) -> dict[str, Any]:
-    """What stands above the sections."""
     return {
         "report": report,
         "cannot_show": report.suite.get("cannot_show"),

@@ -63,7 +63,6 @@ def pages(report: Report) -> dict[str, str]:
 
 
 def _result(report: Report, result: MethodResult) -> Facts:
-    """What the runs give together."""
     seeds = {seed: show.points(value, 2) for seed, value in result.values.items()}
     seeds |= {seed: word(why) for seed, why in result.undefined.items()}
     facts = [(f"test, seed {seed}", text) for seed, text in sorted(seeds.items())]

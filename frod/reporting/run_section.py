@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ from frod.evaluation import formatting as show
 from frod.provenance.run_keys import pair_label, word
 from frod.reporting.cells import Cell, cell
 from frod.reporting.naming import metric_label, run_page
-from frod.reporting.report_data import Report
+from frod.reporting.report_data import Folder, Report
 
 PROTOCOLS = {
     "audited": "Audited protocol: what was chosen was chosen on validation; test was read once, after the last step.",
@@ -81,8 +81,8 @@ def methods(report: Report) -> list[dict[str, Any]]:
 
     A rate is the highest of its lr column in the histories: what was done, not what was asked for.
     """
-    rates: dict[tuple[str, str, str], set[str]] = {}
-    settings: dict[tuple[str, str, str], set[str]] = {}
+    rates: dict[Folder, set[str]] = {}
+    settings: dict[Folder, set[str]] = {}
     for key in sorted(report.histories):
         history = report.histories[key]
         columns = [column for column in history.columns if column.startswith("lr_")]
@@ -93,17 +93,18 @@ def methods(report: Report) -> list[dict[str, Any]]:
         text = show.plain(given | (adapter.get("arguments") or {})) or show.DASH
         settings.setdefault(key[:3], set()).add(text + _matched(report.records[key]))
     return [
-        {
-            "pair": pair_label(comparison.task, comparison.backbone),
-            "look": report.looks[method],
-            "href": run_page(comparison.task, comparison.backbone, method),
-            "rates": " / ".join(sorted(rates[comparison.task, comparison.backbone, method])),
-            "settings": " / ".join(sorted(settings[comparison.task, comparison.backbone, method])),
-        }
-        for comparison in report.comparisons
-        for method in report.methods
-        if (comparison.task, comparison.backbone, method) in rates
+        start | {"rates": " / ".join(sorted(rates[where])), "settings": " / ".join(sorted(settings[where]))}
+        for where, start in _rows(report)
+        if where in rates
     ]
+
+
+def _rows(report: Report) -> Iterator[tuple[Folder, dict[str, Any]]]:
+    """The methods of each task, in the order of all tables, and how the row of each starts."""
+    for comparison in report.comparisons:
+        for method in report.methods:
+            where = (comparison.task, comparison.backbone, method)
+            yield where, {"pair": pair_label(*where[:2]), "look": report.looks[method], "href": run_page(*where)}
 
 
 def _matched(record: Mapping[str, Any]) -> str:
@@ -145,18 +146,7 @@ def rates_chosen(report: Report) -> list[str]:
 
 def trials(report: Report) -> list[dict[str, Any]]:
     """A row for each tuned method of each task: its trials in the grid's order, the chosen one marked."""
-    return [
-        {
-            "task": comparison.task,
-            "pair": pair_label(comparison.task, comparison.backbone),
-            "look": report.looks[method],
-            "href": run_page(comparison.task, comparison.backbone, method),
-        }
-        | found
-        for comparison in report.comparisons
-        for method in report.methods
-        if (found := trials_of(report, comparison.task, comparison.backbone, method))
-    ]
+    return [start | found for where, start in _rows(report) if (found := trials_of(report, *where))]
 
 
 def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str, Any] | None:

@@ -105,7 +105,6 @@ def _provenance(report: Report) -> str:
 
 
 def _by_task(report: Report) -> Iterator[tuple[str, Sequence[MethodResult]]]:
-    """Each task's name and metric, and its methods' results."""
     for found in report.comparisons:
         yield f"{pair_label(found.task, found.backbone)}, {metric_label(found.primary)}", found.results
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +52,13 @@ def write_manifest(folder: Path, manifest: dict[str, Any], rows: dict[str, int])
         split: {"rows": rows[split], "files": {n: h for n, h in hashes.items() if n.partition(".")[0] == split}}
         for split in rows
     }
-    complete = artefacts.with_digest(manifest | {"splits": splits})
-    (folder / MANIFEST).write_text(json.dumps(complete, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-    return complete
+    return artefacts.write_manifest(folder / MANIFEST, manifest | {"splits": splits})
 
 
 def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
-    """Read a prepared task's manifest.
+    """Read a prepared task's manifest; `verify`: hash every file and compare.
 
-    Parameters
-    ----------
-    verify : bool
-        Hash every file and compare.
-
-    Raises
-    ------
-    ValueError
-        The folder is not a prepared task, or a file is missing or not the one that was written.
+    ValueError where the folder is not a prepared task, or a file is missing or not the one that was written.
     """
     if not (folder / MANIFEST).is_file():
         raise ValueError(f"{folder} is not a prepared task, it has no {MANIFEST}; prepare it with `frod task`")

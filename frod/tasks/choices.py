@@ -34,18 +34,14 @@ def texts(questions: Iterable[Question], prompt: str | None = None) -> list[str]
     if prompt is None:
         return [" ".join([lettered(q.choices), *q.parts.values()]) for q in questions]
     pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(prompt)]
-    return [_filled(pieces, q.parts | {"choices": _lines(q.choices)}) for q in questions]
+    written = []
+    for q in questions:
+        values = q.parts | {"choices": "\n".join(f"{letter}. {one}" for letter, one in zip(LETTERS, q.choices))}
+        # Not str.format: the name of a column may have a point or a bracket in it.
+        written.append("".join(text + (values[name] if name is not None else "") for text, name in pieces))
+    return written
 
 
 def lettered(choices: Sequence[object]) -> str:
     """Return the choices, each followed by its letter."""
     return " ".join(f"{choice} {letter}" for choice, letter in zip(choices, LETTERS))
-
-
-def _lines(choices: Sequence[str]) -> str:
-    return "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices))
-
-
-def _filled(pieces: list[tuple[str, str | None]], values: dict[str, str]) -> str:
-    """Not str.format: the name of a column may have a point or a bracket in it."""
-    return "".join(text + (values[name] if name is not None else "") for text, name in pieces)

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
 
 from frod.tasks.choices import LETTERS
 from frod.tasks.examples import fault
@@ -70,7 +73,7 @@ def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
     """Raise ValueError where a column of a parquet file (`schema`: pyarrow's) is of another type than its use."""
     columns = task.columns
     for name in [*columns.text, *(columns.choices if isinstance(columns.choices, list) else [])]:
-        _check(file, schema, name, _is_text, "text")
+        _check(file, schema, name, is_text, "text")
     if isinstance(columns.choices, str):
         _check(file, schema, columns.choices, _is_options, "lists of text, or of text and label")
     if columns.image:
@@ -85,10 +88,6 @@ def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
 
 def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
     """Raise ValueError where the input of an example is missing from the table `rows`, or blank, or is no text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import types
-
     for name in rows.column_names:
         try:
             rows[name].validate(full=True)
@@ -109,8 +108,6 @@ def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
 
 def _check_blank(texts: list[Any], task: TaskSpec, split: str) -> None:
     """One text of a pair may be empty, as in some benchmarks; an example without any word has nothing to classify."""
-    import pyarrow.compute as pc
-
     blank = [pc.equal(pc.utf8_trim_whitespace(column), "").to_numpy() for column in texts]
     wrong = np.flatnonzero(np.logical_and.reduce(blank))
     if len(wrong):
@@ -142,21 +139,16 @@ def _check(file: Path, schema: Any, name: str, good: Any, wanted: str) -> None:
         raise ValueError(f"{file}: column {name!r} should be {wanted}, is {kind}")
 
 
-def _is_text(kind: Any) -> bool:
-    from pyarrow import types
-
+def is_text(kind: Any) -> bool:
+    """Whether a type of pyarrow is text."""
     return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _is_texts(kind: Any) -> bool:
-    from pyarrow import types
-
-    return (types.is_list(kind) or types.is_large_list(kind)) and _is_text(kind.value_type)
+    return (types.is_list(kind) or types.is_large_list(kind)) and is_text(kind.value_type)
 
 
 def _is_options(kind: Any) -> bool:
-    from pyarrow import types
-
     if not types.is_struct(kind):
         return _is_texts(kind)
     parts = {field.name: field.type for field in kind}
@@ -164,21 +156,15 @@ def _is_options(kind: Any) -> bool:
 
 
 def _is_file(kind: Any) -> bool:
-    from pyarrow import types
-
     if types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0
     return types.is_binary(kind) or types.is_large_binary(kind)
 
 
 def _is_number(kind: Any) -> bool:
-    from pyarrow import types
-
     # A column of integers with gaps is read as floats by some writers; gaps are reported as such further down.
     return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)
 
 
 def _is_label(kind: Any) -> bool:
-    from pyarrow import types
-
-    return _is_number(kind) or _is_text(kind) or types.is_boolean(kind)
+    return _is_number(kind) or is_text(kind) or types.is_boolean(kind)

@@ -15,13 +15,7 @@ _BRIEFLY.maxstring = _BRIEFLY.maxother = 60  # characters of a value: a cell may
 
 
 class Lazy(Sequence):
-    """Inputs that are read from the source one at a time, when they are asked for.
-
-    Parameters
-    ----------
-    read : function of a row of the source
-    rows : int64 array of shape (examples,)
-    """
+    """Inputs that are read from the source, by `rows` (int64 of shape (examples,)), when they are asked for."""
 
     def __init__(self, read: Callable[[int], Any], rows: np.ndarray) -> None:
         self._read, self._rows = read, rows
@@ -69,13 +63,7 @@ class Source:
 
 
 def fault(split: str, column: str, what: str, wrong: np.ndarray, values: Sequence[Any]) -> ValueError:
-    """Return the error of a column some of whose values are of no use.
-
-    Parameters
-    ----------
-    wrong : int array of shape (faults,), rows
-    values : sequence of shape (rows,)
-    """
+    """Return the error of a column some of whose `values` are of no use: those at the rows `wrong`, ints."""
     shown = wrong[:SHOWN].tolist()
     return ValueError(
         f"split {split}: column {column!r} {what} in {len(wrong)} of {len(values)} rows, such as "

@@ -18,12 +18,8 @@ def read(root: Path, task: TaskSpec, wanted: list[str]) -> Source:
     """List the images; each is read when it is asked for.
 
     Their order, and so their ids, is that of their names. Classes are the names of the folders: in the order that the
-    task gives, or in alphabetical order where it only says how many there are.
-
-    Raises
-    ------
-    ValueError
-        A folder is missing, is no class, or holds something else than images; `classes` does not count the folders.
+    task gives, or in alphabetical order where it only says how many there are. ValueError where a folder is missing, is
+    no class, or holds something else than images, or `classes` does not count the folders.
     """
     if not root.is_dir():
         raise ValueError(f"source.path: {root} is not a folder of images, seen from {Path.cwd()}")

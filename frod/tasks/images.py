@@ -47,20 +47,9 @@ def shape(examples: int, facts: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def grey(images: Sequence[Any]) -> np.ndarray:
-    """Return images as they are, in grey.
+    """Return images, as `encode` takes them, in grey: uint8 of shape (examples, height, width).
 
-    Parameters
-    ----------
-    images : sequence, as `encode` takes it
-
-    Returns
-    -------
-    uint8 array of shape (examples, height, width)
-
-    Raises
-    ------
-    ValueError
-        An image cannot be read, or they are of unlike sizes.
+    ValueError where an image cannot be read, or they are of unlike sizes.
     """
     rows: list[np.ndarray] = []
     for row, image in enumerate(images):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from frod.tasks.columns import is_text
 from frod.tasks.examples import fault
 from frod.tasks.registry import TaskSpec, composed
 
@@ -39,7 +40,7 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
         return _among(values, task.answers, split, column)
     if keys is not None:
         return _beside(values, keys, split, column)
-    if not _is_text(values):
+    if not is_text(values.type):
         return integers(values, split, column)
     if isinstance(task.classes, list) and task.relabel is None:
         written, named = map(composed, values.drop_null().unique().to_pylist()), set(task.classes)
@@ -131,9 +132,3 @@ def _is_number(value: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_text(values: Any) -> bool:
-    from pyarrow import types
-
-    return types.is_string(values.type) or types.is_large_string(values.type)

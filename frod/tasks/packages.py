@@ -15,13 +15,7 @@ DIGITS_WHITE = 16  # load_digits counts inked pixels: 0 to 16
 
 
 def read(source: Package) -> Source:
-    """Read a package's data.
-
-    Raises
-    ------
-    ValueError
-        The package is not installed, or an option of the registry is not known.
-    """
+    """Read a package's data; ValueError where it is not installed, or an option of the registry is not known."""
     try:
         version = metadata.version(source.package)
     except metadata.PackageNotFoundError:
@@ -45,17 +39,11 @@ def digits() -> Examples:
 
 
 def territory_names(languages: list[str]) -> Examples:
-    """Return the names of the world's territories in several languages; the class is the language.
+    """Return the names of the world's territories in several languages; the class is the language's position.
 
-    Parameters
-    ----------
-    languages : list of str
-        CLDR codes of languages in Latin script; the class is the position in this list.
-
-    Notes
-    -----
-    A name that two of the languages share has no answer and is left out, also where only case or accents differ, since
-    many tokenizers drop both. A name that one language has for two territories stays once.
+    Languages are CLDR codes, of such as are written in Latin script. A name that two of them share has no answer and is
+    left out, also where only case or accents differ, since many tokenizers drop both. A name that one language has for
+    two territories stays once.
     """
     from babel import Locale
 

@@ -69,7 +69,9 @@ def prepare(
         )
         available = len(parts["train"])
         if max_train is not None and max_train < available:
-            parts["train"] = _drawn(parts["train"], task, max_train, seed=seed, purpose="train subset")
+            train = parts["train"]
+            drawn = splits.stratified(_strata(train, task), train.ids, max_train, seed=seed, purpose="train subset")
+            parts["train"] = train.take(drawn)
         parts = _relabelled(name, task, parts)
         manifest = _facts(name, task, source) | {
             "backbone": backbone,
@@ -168,10 +170,6 @@ def _drawn_from(task: TaskSpec, protocol: Protocol) -> dict[str, SplitSpec]:
 def _strata(part: Examples, task: TaskSpec) -> np.ndarray:
     """Return what a draw keeps the shares of: the classes; real numbers have none."""
     return part.labels if task.problem == "classification" else np.zeros(len(part), dtype=np.int64)
-
-
-def _drawn(part: Examples, task: TaskSpec, rows: int, *, seed: int, purpose: str) -> Examples:
-    return part.take(splits.stratified(_strata(part, task), part.ids, rows, seed=seed, purpose=purpose))
 
 
 def _check_split(split: str, task: TaskSpec, source: Source) -> None:

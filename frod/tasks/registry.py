@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubName, Inside, Name, StrictModel
+from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
@@ -24,23 +24,12 @@ def composed(name: str) -> str:
 ClassName = Annotated[str, AfterValidator(composed)]
 
 
-class Hub(StrictModel):
+class Hub(HubSource):
     """A data set of the Hugging Face Hub, in parquet files."""
 
-    hub: HubName
-    """id@revision; the revision is a commit, so that the data cannot change under a finished study. Without one, the
-    newest commit is taken when the data are fetched, and recorded."""
     config: Inside = "default"
     files: dict[Inside, Inside] = {}
     """Pattern of a split's files where it is not CONFIG/SPLIT-*.parquet."""
-
-    @property
-    def id(self) -> str:
-        return self.hub.partition("@")[0]
-
-    @property
-    def revision(self) -> str | None:
-        return self.hub.partition("@")[2] or None
 
     def pattern(self, split: str) -> str:
         """Which files of the data set hold a split."""
@@ -182,6 +171,10 @@ class TaskSpec(StrictModel):
         tests = {"test": self.test} | {f"test_{name}": part for name, part in self.more_tests.items()}
         return tests | {"validation": self.validation, "train": self.train}
 
+    def source_splits(self) -> set[str]:
+        """Splits of the source that a protocol reads."""
+        return {part.from_ for part in self.parts().values()} | ({self.released} if self.released else set())
+
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
         _check_labels(self)
@@ -214,7 +207,7 @@ class Named(StrictModel):
 
 
 def _check_rows(task: TaskSpec) -> None:
-    wanted = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
+    wanted = task.source_splits()
     if isinstance(task.source, Hub) and wanted - set(task.rows):
         raise ValueError(f"rows: lacks {sorted(wanted - set(task.rows))}: how many rows has each split of the source?")
     for split, rows in task.rows.items():
@@ -273,8 +266,3 @@ def _check_choices(task: TaskSpec) -> None:
 def load(path: Path = REGISTRY) -> dict[str, TaskSpec]:
     """Return the registry's entries by name; ValueError as in frod.config.schema.load."""
     return schema.load(TaskSpec, path)
-
-
-def get(name: str) -> TaskSpec:
-    """Return one task; ValueError with the known names where there is none of this name."""
-    return schema.get(load(), "task", name)

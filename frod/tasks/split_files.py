@@ -54,10 +54,10 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
         for name, digest in facts["files"].items():
             data.check(name, digest)
     read = {split: tables.read(files, task, split, scratch) for split, files in found.items()}
-    names = next((table.class_names for table in read.values() if table.class_names), None)
+    names = next((names for _, names in read.values() if names), None)
     if names:
         labels.check_names(names, task)
-    return Source(splits={split: table.examples for split, table in read.items()}, facts=facts, class_names=names)
+    return Source(splits={split: examples for split, (examples, _) in read.items()}, facts=facts, class_names=names)
 
 
 def _shards(root: Path, pattern: str) -> list[Path]:

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
 
+from frod.provenance.artefacts import first_line
 from frod.tasks import columns, labels
 from frod.tasks.choices import Question
 from frod.tasks.examples import Examples, Lazy
@@ -35,27 +39,11 @@ _TSV = _Form(
 )
 
 
-@dataclass(frozen=True)
-class Table:
-    """One split of a table."""
+def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[Examples, list[str] | None]:
+    """Read a split's files, all of one form, and the names of its classes, where they say.
 
-    examples: Examples
-    class_names: list[str] | None
-    """Of the label, where the files say."""
-
-
-def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
-    """Read a split's files, all of one form.
-
-    Parameters
-    ----------
-    scratch : Path
-        Folder for a copy that is mapped into memory, a folder for each split in it.
-
-    Raises
-    ------
-    ValueError
-        A file is broken, a column is missing, empty in some rows, or not of its type, or a label is of no use.
+    A copy in the folder `scratch` is mapped into memory. ValueError where a file is broken, a column is missing, empty
+    in some rows, or not of its type, or a label is of no use.
     """
     named = task.columns
     names = columns.needed(named)
@@ -69,7 +57,9 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
         form = _TSV if files[0].suffix == ".tsv" else _CSV
         _check_lines(files, names, form)
         read_as = {"sep": form.separator, "quoting": form.quoting}
-        rows = _mapped(files, _all_text(names), scratch / split, usecols=names, **read_as)
+        # A csv says nothing of types, and what is guessed from its first rows may be wrong further down.
+        schema = pa.schema([(name, pa.string()) for name in names])
+        rows = _mapped(files, schema, scratch / split, usecols=names, **read_as)
         class_names = None
     where = f"{split} of {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     columns.check_gaps(rows, task, where)
@@ -78,13 +68,11 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> Table:
         columns.check_options(rows, task, where, found)
     places = np.arange(len(found), dtype=np.int64)
     ids = labels.integers(rows[named.id], where, named.id) if named.id else places
-    return Table(Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names)
+    return Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names
 
 
 def _keys(rows: Any, task: TaskSpec) -> list[list[str]] | None:
     """Return the labels beside each example's answers, where the answers have labels."""
-    from pyarrow import types
-
     name = task.columns.choices
     if not isinstance(name, str) or not types.is_struct(rows[name].type):
         return None
@@ -116,8 +104,6 @@ def _answers(cells: list[Any]) -> tuple[str, ...]:
 
 def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     """Return the schema to read by, with what datasets wrote into the first file, once all files have the columns."""
-    import pyarrow.parquet as pq
-
     schemas, rows = [], 0
     for file in files:
         try:
@@ -125,7 +111,7 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
             schemas.append(metadata.schema.to_arrow_schema())
         except Exception as error:  # damaged metadata lead the library to errors of many kinds
             _raise_of_system(error)
-            raise ValueError(f"{file}: is not a whole parquet file ({_first_line(error)}); fetch it anew") from None
+            raise ValueError(f"{file}: is not a whole parquet file ({first_line(error)}); fetch it anew") from None
         rows += metadata.num_rows
         columns.check_there(file, schemas[-1].names, names)
         columns.check_types(file, schemas[-1], task)
@@ -175,13 +161,6 @@ def _open(file: Path) -> Iterator[TextIO]:
         csv.field_size_limit(limit)
 
 
-def _all_text(names: list[str]) -> Any:
-    """A csv says nothing of types, and what is guessed from its first rows may be wrong further down."""
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.string()) for name in names])
-
-
 def names_of_classes(file: Path, schema: Any, label: str) -> list[str] | None:
     """Return the names of a label's classes, as datasets writes them into a file."""
     try:
@@ -193,7 +172,6 @@ def names_of_classes(file: Path, schema: Any, label: str) -> list[str] | None:
 
 def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> Any:
     """Return a pyarrow table of the columns of `arguments`, mapped into memory from a copy in `scratch`."""
-    import pyarrow as pa
     from datasets import Dataset, Features
 
     read = Dataset.from_parquet
@@ -208,7 +186,7 @@ def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> 
         except Exception as error:  # as of damaged metadata
             cause = error.__cause__ or error
             _raise_of_system(cause)
-            reason = _first_line(cause)
+            reason = first_line(cause)
             raise ValueError(f"{files[0]}: cannot be read to its end ({reason}); fetch or write it anew") from None
     return data.data.table
 
@@ -233,7 +211,3 @@ def _raise_of_system(error: BaseException) -> None:
     """Raise what is no fault of the file: a full disk, a missing permission."""
     if isinstance(error, OSError) and error.errno:
         raise error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

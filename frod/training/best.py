@@ -19,10 +19,7 @@ from frod.evaluation.metrics import BEST_EPOCH
 class BestEpoch:
     """Keeps the predictions of the best epoch so far; of equal ones the first.
 
-    Parameters
-    ----------
-    table_of : callable
-        Makes predictions of test from scores, float32 of shape (examples, outputs).
+    `table_of` makes predictions of test from scores, float32 of shape (examples, outputs).
     """
 
     def __init__(self, table_of: Callable[[np.ndarray], pd.DataFrame]) -> None:

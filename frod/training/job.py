@@ -19,7 +19,7 @@ OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A training and all that goes into it; shared with `frod trial`."""
+    """A training and all that goes into it."""
 
     run: Run
     backbone: Path

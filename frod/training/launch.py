@@ -26,24 +26,11 @@ TAIL_LINES = 20
 
 
 def start(count: int, threads: int) -> bool:
-    """Have so many processes run this very command; of several, this one only looks after them.
+    """Have `count` processes run this very command; of several, this one only looks after them.
 
-    Parameters
-    ----------
-    count : int
-        Processes.
-    threads : int
-        CPU threads of all of them together.
-
-    Returns
-    -------
-    bool
-        True where all is done: the processes have ended. False where this process has to train.
-
-    Raises
-    ------
-    ChildProcessError
-        One of them ended by an error or was killed; the others have been killed then.
+    CPU threads are of all of them together. Returns True where all is done: the processes have ended; False where this
+    process has to train. ChildProcessError where one of them ended by an error or was killed; the others have been
+    killed then.
     """
     if is_worker():
         _end_with_launcher()

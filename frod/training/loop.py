@@ -17,7 +17,7 @@ from torch.nn import functional
 import frod
 from frod import backbones
 from frod.config import Training
-from frod.method.wrappers import full_tensor
+from frod.method.wrappers import copy_into, full_tensor
 from frod.training import checkpoints, sharding
 from frod.training.methods.trained import trained_state
 from frod.training.order import Budget
@@ -96,10 +96,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the end; `history` then has one row a step.
 
-        Raises
-        ------
-        Diverged
-            A loss or gradient is not finite; `history` ends with that step.
+        Diverged where a loss or gradient is not finite; `history` ends with that step.
         """
         self.started_at = start = self._resume()
         saved = time.monotonic()
@@ -223,7 +220,8 @@ class Trainer:
             raise ValueError(
                 f"{self.checkpoint}: holds other parameters than the model trains; delete it to start anew"
             )
-        sharding.load_tensors(here, state["model"])
+        for name, tensor in here.items():
+            copy_into(tensor, state["model"][name])
         sharding.load_optimiser(self.optimiser, state["optimiser"])
         self.history, self.seconds = state["history"], state["seconds"]
         if self.eval_state:

@@ -61,7 +61,10 @@ def plan(
     while len(batches) < steps:
         permutation = rng.permutation(train_examples)
         if lengths is not None:
-            permutation = _sorted_in_windows(permutation, lengths, WINDOW * training.batch_size)
+            # Windows of the random order, each sorted by length: neighbours are alike, and others in each epoch.
+            window = WINDOW * training.batch_size
+            parts = [permutation[i : i + window] for i in range(0, train_examples, window)]
+            permutation = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
         epoch = [permutation[i : i + training.batch_size] for i in range(0, train_examples, training.batch_size)]
         batches += [epoch[i] for i in rng.permutation(len(epoch))] if lengths is not None else epoch
     batches = batches[:steps]
@@ -77,9 +80,3 @@ def plan(
         order_sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
     )
     return budget, batches
-
-
-def _sorted_in_windows(permutation: np.ndarray, lengths: np.ndarray, window: int) -> np.ndarray:
-    """Sort each window of a random order by length: neighbours are alike, and each epoch has other neighbours."""
-    parts = [permutation[i : i + window] for i in range(0, len(permutation), window)]
-    return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])

@@ -39,10 +39,7 @@ class Processes:
     def join(cls, *, sharded: bool) -> Processes:
         """Meet the others that `launch.start` started; where it started none, this is the only one.
 
-        Raises
-        ------
-        ValueError
-            There are GPUs, but fewer than processes; or one process is to shard.
+        ValueError where there are GPUs, but fewer than processes; or one process is to shard.
         """
         if not launch.is_worker():
             if sharded:

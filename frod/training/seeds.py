@@ -17,14 +17,9 @@ def stream(seed: int, name: str) -> int:
 
 
 def subset(labels: np.ndarray, most: int | None, seed: int) -> np.ndarray:
-    """Choose at most `most` examples, each class in its share (integer labels), in ascending order.
+    """Choose at most `most` examples (None: all), each class in its share, in ascending order.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (examples,)
-        Classes, or real values: then the choice is not stratified.
-    most : int or None
-        None keeps all.
+    Labels, of shape (examples,), are classes, or real values: then the choice is not stratified.
     """
     if most is None or most >= len(labels):
         return np.arange(len(labels))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from frod.method.wrappers import copy_into, full_tensor, is_sharded
+from frod.method.wrappers import full_tensor, is_sharded
 
 
 def shard(model: nn.Module, device: torch.device, processes: int) -> None:
@@ -51,12 +51,6 @@ def whole_optimiser(optimiser: Any) -> dict[str, Any]:
     """Return the optimiser's state_dict in one piece: the one it would have in one process."""
     state = optimiser.state_dict()
     return state | {"state": {i: whole_tensors(moments) for i, moments in state["state"].items()}}
-
-
-def load_tensors(here: dict[str, torch.Tensor], stored: dict[str, torch.Tensor]) -> None:
-    """Copy whole tensors into those of the same name, or into the pieces of them that are here."""
-    for name, tensor in here.items():
-        copy_into(tensor, stored[name])
 
 
 def load_optimiser(optimiser: Any, stored: dict[str, Any]) -> None:

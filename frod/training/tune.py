@@ -11,23 +11,11 @@ KEPT = ("rates", "validation", "undefined", "train_seconds")
 def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Choose among the trials of one method on one task; of equal ones the first of the grid.
 
-    Where none has a figure that is the grid's first, with a validation of None: the run then shows
-    what comes of it.
+    Where none has a figure that is the grid's first, with a validation of None: the run then shows what comes of it.
+    Trials are as `frod trial` writes them: rates, seed, metric, validation, undefined (why there is none), budget.
 
-    Parameters
-    ----------
-    trials : sequence of mappings
-        As `frod trial` writes them: rates, seed, metric, validation, undefined (why there is none, or None), budget.
-
-    Returns
-    -------
-    dict
-        rates, index and validation of the choice, metric, seed and budget of all trials, and `trials`.
-
-    Raises
-    ------
-    ValueError
-        The trials differ in seed, metric or budget.
+    Returns rates, index and validation of the choice, metric, seed and budget of all trials, and `trials`. ValueError
+    where they differ in seed, metric or budget.
     """
     for field in ("seed", "metric", "budget"):
         for trial in trials[1:]:

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -84,13 +85,9 @@ def result_of(project, target: str) -> dict[str, str]:
     history = pd.read_parquet(folder / "history.parquet")
     timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
     facts = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "undefined")
-    return (
-        {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
-        | {
-            "history.parquet": history[timeless].to_csv(),
-        }
-        | {name: json.dumps(record[name], sort_keys=True) for name in facts}
-    )
+    result = {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
+    result |= {name: json.dumps(record[name], sort_keys=True) for name in facts}
+    return result | {"history.parquet": history[timeless].to_csv()}
 
 
 def rule_of(target: str) -> str:
@@ -257,7 +254,8 @@ def row(name: str, tries: list[Try]) -> dict:
 
 def main() -> None:
     """Make the project, kill, and print the table."""
-    from checkouts import TINY, Project, copy_repository
+    sys.path.append(str(Path(__file__).parents[1] / "workflow"))
+    from projects import TINY, Project, checkout
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=10, help="of each kind")
@@ -268,11 +266,7 @@ def main() -> None:
     top = given.folder or Path(tempfile.mkdtemp(prefix="frod-kills-"))
     project = Project(top / "project", top / "cache")
     if not project.folder.exists():
-        project.folder.mkdir(parents=True)
-        copy_repository(project.folder)
-        suite = TINY.replace("epochs: 1", "epochs: 3")
-        project.path("workflow/suites/tiny.yaml").write_text(suite)
-        project.edit("params.yaml", "suite: smoke", "suite: tiny")
+        checkout(project.folder, project.cache, TINY.replace("epochs: 1", "epochs: 3"))
         project.snakemake(f"{RUN}/record.json", **EAGER, PYTHONPATH=str(project.folder))
     draw, rows = random.Random(given.seed), []
     calm = {target: undisturbed(project, target) for target in (RUN, TRIAL)}

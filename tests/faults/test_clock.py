@@ -9,7 +9,7 @@ import os
 import time
 
 import pytest
-from checkouts import ToyProject
+from small_project import SmallProject
 
 from frod.pipeline.file_state import FileState
 
@@ -21,12 +21,12 @@ ALL = ["data/bases/vit", "data/models/vit/source.json", "data/tasks/digits/vit/m
 @pytest.fixture
 def ahead(tmp_path):
     """A project that was made, and its workflow ended, while the clock was a year ahead."""
-    project = ToyProject.create(tmp_path / "project")
+    project = SmallProject.create(tmp_path / "project")
     project.run("snakemake")
-    file_state = FileState.read(project.root)
+    file_state = FileState.read(project.folder)
     outputs = {path: file_state.signature(path) for path in file_state.ends}
     for folder in ("data", "results", "reports", ".snakemake/metadata"):
-        for path in (project.root / folder).rglob("*"):
+        for path in (project.folder / folder).rglob("*"):
             if path.parent.name == "metadata":
                 record = json.loads(path.read_text())
                 record |= {name: record[name] + YEAR for name in ("starttime", "endtime")}
@@ -40,7 +40,7 @@ def ahead(tmp_path):
 
 
 def test_the_clock_is_set_back_a_year(ahead):
-    assert (ahead.root / TRAIN[0]).stat().st_mtime > time.time() + YEAR / 2
+    assert (ahead.folder / TRAIN[0]).stat().st_mtime > time.time() + YEAR / 2
     ahead.set_params(lr=2)
     assert ahead.made("snakemake") == sorted([*TRAIN, "reports/smoke/index.html"])
     assert ahead.made("snakemake") == []

@@ -10,8 +10,8 @@ import shutil
 import subprocess
 
 import pytest
-from checkouts import Hold
 from closed_disks import small_disk
+from holds import Hold
 from kills import DEADLINE, RUN, TRIAL, environment, kill, log_of, remove, result_of, start
 
 OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet", "record.json")

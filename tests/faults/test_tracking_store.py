@@ -12,12 +12,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-import pandas as pd
+import forks
 import pytest
-from checkouts import Hold, forks
+from by_hand import write_run
 from closed_disks import small_disk, without_rights
+from holds import Hold
 
-from frod.files import write_json
 from frod.provenance import tracking
 
 RUNS = 3
@@ -28,25 +28,7 @@ TRACK = [sys.executable, "-m", "frod", "track", "results/tiny"]
 def folder(tmp_path):
     """Three finished runs, without a store."""
     for seed in range(RUNS):
-        run = tmp_path / f"results/tiny/digits/vit/frod/seed-{seed}"
-        run.mkdir(parents=True)
-        record = {
-            "run": {"suite": "tiny", "task": "digits", "backbone": "vit", "method": "frod", "seed": seed},
-            "spec": {"rates": {"lr": 0.1}},
-            "budget": {"steps": 2},
-            "tuning": None,
-            "undefined": None,
-            "code": {"hash": "c0de", "git_commit": None},
-            "parameters": {"trainable": {"adapter": 3, "head": 2, "total": 5}, "base": 100},
-            "resources": {"wall_seconds": 1.0},
-            "inputs": {"data/tasks/digits/vit/manifest.json": "ab" * 32},
-            "started": "2024-01-31T12:00:00+00:00",
-            "finished": "2024-01-31T12:00:02+00:00",
-        }
-        write_json(run / "record.json", record)
-        write_json(run / "metrics.json", {"metrics": {"test": {"accuracy": 0.75}}, "undefined": None})
-        history = {"step": [1, 2], "seconds": [0.5, 1.0], "loss": [2.0, 1.0]}
-        pd.DataFrame(history).to_parquet(run / "history.parquet")
+        write_run(tmp_path / "results", "frod", seed, suite="tiny")
     return tmp_path
 
 
@@ -76,7 +58,7 @@ def logged(uri):
     return states
 
 
-ALL = {f"tiny/digits/vit/frod/seed-{seed}": "FINISHED" for seed in range(RUNS)}
+ALL = {f"tiny/digits/digit_vit/frod/seed-{seed}": "FINISHED" for seed in range(RUNS)}
 
 
 @pytest.fixture
@@ -87,7 +69,7 @@ def log(folder, monkeypatch):
 
     def logs(uri):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        return tracking.log_or_say([Path(f"results/tiny/digits/vit/frod/seed-{seed}") for seed in range(RUNS)], "tiny")
+        return tracking.log_or_say([Path(f"results/{run}") for run in ALL], "tiny")
 
     return logs
 
@@ -166,7 +148,7 @@ def test_a_server_that_is_killed_in_the_middle(folder, new_store, log, tmp_path_
     assert logging.returncode == 1
     check_said(said)
     store = f"sqlite:///{folder / 'server.db'}"
-    assert logged(store) == {"tiny/digits/vit/frod/seed-0": "RUNNING"}
+    assert logged(store) == {"tiny/digits/digit_vit/frod/seed-0": "RUNNING"}
     assert log(store) and logged(store) == ALL
 
 

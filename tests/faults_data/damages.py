@@ -1,20 +1,10 @@
-"""Files of a finished project, how they are damaged, which command notices, and how one comes back to the same results.
+"""Files of a finished project, how they are damaged, which command notices, and the way back to the same results."""
 
-By itself it makes a small project, damages each file, does what the message says, and prints the table (about a minute
-a row on two idle cores):
-
-    python tests/faults_data/damages.py [--folder DIR] [--only WORD]
-"""
-
-import argparse
 import hashlib
 import json
 import re
 import shutil
-import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 MODEL, TASK = "data/models/digit_vit", "data/tasks/digits/digit_vit"
 BASIS, METHOD = "data/bases/digit_vit/ridge-0.001-float64", "results/tiny/digits/digit_vit/frod"
@@ -41,27 +31,24 @@ DAMAGES = {
 class Damaged:
     """A file, and a command that reads it.
 
-    `again` is what to ask Snakemake for, after deleting it, so that the command runs in a workflow that has finished:
-    what lies beside an output is looked at by none but its readers. `alone` says whether the command itself notices one
-    altered bit; of the outputs that it does not, the next workflow's start does.
+    `alone`: whether the command itself notices one altered bit; where it does not, the next workflow's start does.
     """
 
     file: str
     command: str
-    again: str | None = None
     alone: bool = True
 
 
 FILES = [
     Damaged(f"{MODEL}/source.json", "task"),
-    Damaged(f"{MODEL}/model.safetensors", "train", again=f"{RUN}/record.json"),
-    Damaged(f"{MODEL}/config.json", "train", again=f"{RUN}/record.json"),
+    Damaged(f"{MODEL}/model.safetensors", "train"),
+    Damaged(f"{MODEL}/config.json", "train"),
     Damaged(f"{TASK}/manifest.json", "train"),
-    Damaged(f"{TASK}/train.images.npy", "train", again=f"{RUN}/record.json"),
-    Damaged(f"{TASK}/train.labels.npy", "train", again=f"{RUN}/record.json"),
-    Damaged(f"{TASK}/test.ids.npy", "train", again=f"{RUN}/record.json"),
+    Damaged(f"{TASK}/train.images.npy", "train"),
+    Damaged(f"{TASK}/train.labels.npy", "train"),
+    Damaged(f"{TASK}/test.ids.npy", "train"),
     Damaged(f"{BASIS}/manifest.json", "train"),
-    Damaged(f"{BASIS}/basis.safetensors", "train", again=f"{RUN}/record.json"),
+    Damaged(f"{BASIS}/basis.safetensors", "train"),
     Damaged(f"{METHOD}/tune/trial-0.json", "tune", alone=False),
     Damaged(f"{METHOD}/tune/rates.json", "train", alone=False),
     Damaged(f"{RUN}/adapter.safetensors", "spectrum"),
@@ -74,24 +61,21 @@ FILES = [
 ]
 
 
-def commands(folder):
-    """Arguments of each command, as the workflow calls it in the project at `folder`, by the command's name."""
+def commands(project):
+    """Arguments of each command, as the workflow calls it in a project, by the command's name."""
     import yaml
 
-    from frod.pipeline.load import load_workflow
+    from frod.tasks import registry
 
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    workflow, _, tasks = load_workflow(params, folder)
-    run = next(run for run in workflow.runs if run.method == "frod")
-    spec = json.dumps({"name": "digits", "task": tasks["digits"].model_dump(mode="json", by_alias=True)})
+    params = yaml.safe_load(project.path("params.yaml").read_text())
+    spec = json.dumps({"name": "digits", "task": registry.load()["digits"].model_dump(mode="json", by_alias=True)})
     trials = [option for i in (0, 1) for option in ("--trial", f"{METHOD}/tune/trial-{i}.json")]
-    inputs = ["--backbone", MODEL, "--task", TASK, "--basis", BASIS, "--rates", f"{METHOD}/tune/rates.json"]
     given = ["--params", json.dumps(params)]
     made = ["--tasks", "data/tasks", "--summary", SUMMARY, "--out", "elsewhere/report"]
     return {
         "task": ["--spec", spec, "--backbone", MODEL, "--out", "elsewhere/task"],
         "tune": [*trials, "--out", "elsewhere/rates.json"],
-        "train": ["--spec", json.dumps(run.resolved()), *inputs, "--out", "elsewhere/run"],
+        "train": [*project.training(RUN), "--out", "elsewhere/run"],
         "evaluate": ["--run", RUN, "--task", TASK],
         "spectrum": ["--run", RUN, "--out", "elsewhere/spectrum.parquet"],
         "summarise": [*given, "--out", "elsewhere/summary.parquet"],
@@ -118,57 +102,3 @@ def result(folder):
     found = sorted(folder.glob("results/*/*/*/*/seed-*/*"))
     kept = [path for path in found if path.name in ("adapter.safetensors", "predictions.parquet", "metrics.json")]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
-
-
-def _row(project, damaged, name):
-    """Damage a file, call the workflow, do what it says and call it again; returns the row of the table."""
-    before = result(project.folder)
-    path = project.path(damaged.file)
-    path.write_bytes(DAMAGES[name](path.read_bytes()))
-    target = [damaged.again] if damaged.again else []
-    for name_of_target in target:
-        project.path(name_of_target).unlink()
-    done = project.run("snakemake", "--cores", "2", *target, check=False)
-    how = "made anew by the same command"
-    if done.returncode:
-        (line,) = {line.strip() for line in done.stdout.splitlines() if line.strip().startswith("error: ")}
-        assert "Traceback" not in done.stdout
-        how = f"delete {remedied(project.folder, line)}"
-        done = project.run("snakemake", "--cores", "2", *target, check=False)
-    if target and not done.returncode:
-        done = project.run("snakemake", "--cores", "2", check=False)
-    said = damaged.file in done.stdout or how.startswith("delete") or "count as out of date" in done.stdout
-    equal = done.returncode == 0 and result(project.folder) == before
-    return [f"{damaged.file}, {name}", "1", "yes" if equal else "NO", how + ("" if said else ", NOT SAID")]
-
-
-def main():
-    """Print the table."""
-    import conftest
-
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--folder", type=Path)
-    arguments.add_argument("--only", default="")
-    given = arguments.parse_args()
-    folder = given.folder or Path(tempfile.mkdtemp(prefix="frod-damages-"))
-    project = conftest.Project(folder / "project", folder / "cache")
-    if not project.folder.exists():
-        project.folder.mkdir(parents=True)
-        conftest.copy_repository(project.folder)
-        suite = re.sub(r"(?m)^ +(full_ft|linear_probe): .*\n", "", conftest.TINY)
-        project.path("workflow/suites/tiny.yaml").write_text(suite)
-        project.edit("params.yaml", "suite: smoke", "suite: tiny")
-        project.git("init", "--quiet")
-        project.git("add", "--all")
-        project.git("commit", "--quiet", "--message", "start")
-        project.snakemake()
-    print("| fault | tries | results equal | then |\n|---|---|---|---|", flush=True)
-    for place, damaged in enumerate(FILES):
-        if given.only in damaged.file:
-            name = list(DAMAGES)[place % len(DAMAGES)] if damaged.alone else "one bit"
-            print(f"| {' | '.join(_row(project, damaged, name))} |", flush=True)
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-    main()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damages import DAMAGES
 from own_data import CLASSES, encoded, noise, of_images, pictures, prepared
 from PIL import Image
 
@@ -17,12 +18,6 @@ from frod.tasks import arrays
 
 WHOLE = encoded(noise())
 JPEG = encoded(noise((64, 64)), "JPEG")
-
-
-def altered(content):
-    changed = bytearray(content)
-    changed[len(changed) // 2] ^= 1
-    return bytes(changed)
 
 
 def chunked(width, height, data=b""):
@@ -43,7 +38,7 @@ FAULTS = {
     "half a PNG": (WHOLE[: len(WHOLE) // 2], "image file is truncated"),
     "a PNG without its end": (WHOLE[:-60], "image file is truncated"),
     "half a JPEG": (JPEG[: len(JPEG) // 2], "image file is truncated"),
-    "a byte of a PNG": (altered(WHOLE), "broken"),
+    "a byte of a PNG": (DAMAGES["one bit"](WHOLE), "broken"),
     "no size": (chunked(0, 0), "it is of no known format"),
     "no height": (chunked(5, 0), "it is of no known format"),
     "gigapixels": (chunked(60_000, 60_000), "3600000000 pixels"),

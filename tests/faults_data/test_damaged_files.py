@@ -1,7 +1,7 @@
 """Whatever is damaged in a finished project, the command that reads it says so in one line, with file and remedy.
 
 What the commands say is asked in this process; that the remedy works, and that the workflow itself finds outputs that
-were altered, is tried with Snakemake on one project. `python tests/faults_data/damages.py` tries it for every file.
+were altered, is tried with Snakemake on one project.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def arguments(finished):
-    return commands(finished.folder)
+    return commands(finished)
 
 
 @pytest.fixture

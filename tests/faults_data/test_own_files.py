@@ -22,7 +22,7 @@ def state(tmp_path, monkeypatch):
 
     def look(*paths):
         read.clear()
-        local_inputs._state.cache_clear()
+        local_inputs.state.cache_clear()
         return local_inputs.state(paths), len(read)
 
     return look
@@ -95,4 +95,4 @@ def test_a_damaged_memory_costs_only_time(tmp_path, folder, state, content):
 def test_a_pretrained_backbone_changes_with_the_files_of_the_task_it_learns():
     hub, own = SimpleNamespace(source=SimpleNamespace(id="a/b")), SimpleNamespace(source=SimpleNamespace(path="rows"))
     learner = SimpleNamespace(source=SimpleNamespace(recipe="x"), pretrained_on="mine")
-    assert [own_paths(one, {"mine": own}) for one in (hub, own, learner)] == [[], ["rows"], ["rows"]]
+    assert [own_paths(one, {"mine": own}) for one in (hub, own, learner)] == [(), ("rows",), ("rows",)]

@@ -38,10 +38,10 @@ pytestmark = pytest.mark.skipif(
 def data(tmp_path_factory):
     """Folders of the backbone and the prepared task."""
     folder = tmp_path_factory.mktemp("data")
-    backbones.materialise("minilm", backbone_registry.get("minilm"), folder / "minilm")
+    backbones.materialise("minilm", backbone_registry.load()["minilm"], folder / "minilm")
     prepare.prepare(
         "sst2",
-        task_registry.get("sst2"),
+        task_registry.load()["sst2"],
         backbone="minilm",
         input_facts=backbones.input_facts(folder / "minilm"),
         tokenizer=backbones.tokenizer(folder / "minilm"),

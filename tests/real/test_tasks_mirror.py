@@ -28,7 +28,7 @@ def minilm(tmp_path_factory):
 def prepared(name, minilm, out, **arguments):
     return prepare(
         name,
-        registry.get(name),
+        registry.load()[name],
         backbone="minilm",
         input_facts=backbones.input_facts(minilm),
         tokenizer=backbones.tokenizer(minilm),
@@ -70,7 +70,7 @@ def test_images_are_those_of_the_files(tmp_path, classes):
     import pyarrow.parquet as pq
     from PIL import Image
 
-    entry = registry.get("mnist").model_dump(mode="json", exclude_unset=True)
+    entry = registry.load()["mnist"].model_dump(mode="json", exclude_unset=True)
     entry |= {
         "rows": {"test": {"rows": 10000}},
         "classes": classes,
@@ -105,7 +105,7 @@ def test_a_truncated_copy_is_refused(minilm, tmp_path):
     with pytest.raises(ValueError, match=r"1000 rows, the registry says (8551|1043)"):
         prepare(
             "cola",
-            registry.get("cola"),
+            registry.load()["cola"],
             backbone="minilm",
             input_facts=backbones.input_facts(minilm),
             tokenizer=backbones.tokenizer(minilm),

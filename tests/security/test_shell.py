@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checked_projects import Project
+from projects import checkout
 
 HERE = Path(__file__).parent
 EVIL = (
@@ -65,7 +65,7 @@ SUITE = {
 def words(tmp_path_factory):
     """(project's folder, arguments of each command) after a whole run of the workflow."""
     top = tmp_path_factory.mktemp("shell")
-    project = Project.fresh(top)
+    project = checkout(top / "project", top / "cache")
     project.path("workflow/suites/own.yaml").write_text(yaml.safe_dump(SUITE, allow_unicode=True))
     params = yaml.safe_load(project.path("params.yaml").read_text())
     params |= {"suite": "own", "paths": {"mirror": PATH}, "tracking": {"uri": f"sqlite:///{EVIL}"}}
@@ -129,12 +129,11 @@ def test_these_words_are_dangerous(tmp_path, quoted):
     assert (tmp_path / "owned").exists()
 
 
-def test_a_parameter_file_that_is_a_program_is_not_run(tmp_path):
+def test_a_parameter_file_that_is_a_program_is_not_run(fresh):
     """Snakemake takes a configfile of this kind for a template and runs its expressions, in a dry run too."""
-    project = Project.fresh(tmp_path)
-    with project.path("params.yaml").open("a") as file:
+    with fresh.path("params.yaml").open("a") as file:
         file.write('__use_yte__: true\n?(__import__("pathlib").Path("owned").touch()): 1\n')
-    said = project.run("snakemake", "--cores", "1", "--dry-run", check=False)
+    said = fresh.run("snakemake", "--cores", "1", "--dry-run", check=False)
     assert said.returncode == 1
     assert "params.yaml: __use_yte__: makes Snakemake run the file" in said.stdout
-    assert not project.path("owned").exists()
+    assert not fresh.path("owned").exists()

@@ -32,16 +32,8 @@ from bench.models import SHAPES
 from frod.method.plan import plan_model
 
 ROOT = Path(__file__).parents[2]
-SMALL = {
-    "roberta-large": {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "vocab_size": 20},
-    "llama-2-7b": {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "vocab_size": 20,
-    },
-}
+WIDTHS = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "vocab_size": 20}
+SMALL = {"roberta-large": WIDTHS, "llama-2-7b": WIDTHS | {"num_key_value_heads": 2}}
 # Published: parameters of the encoder (RoBERTa's 355,359,744 less the pooler, Llama's 6,738,415,616 less the output
 # layer), and of the adapter that the released scripts put on it.
 PUBLISHED = {
@@ -188,8 +180,7 @@ def test_setups_and_attaching_are_timed_for_every_way():
 
 
 def test_the_dearest_category_is_extracted_from_files(tmp_path):
-    setting = replace(settings.TINY, dtype="bfloat16")
-    record = category.measure(setting)
+    record = category.measure(replace(settings.TINY, dtype="bfloat16"))
     assert (record["category"], record["layers"], record["m"], record["n"]) == ("layers.*.mlp.fc2", 2, 16, 32)
     assert record["bytes"] > 2 * 16 * 32 * 2
     row = record["methods"]["float64"]
@@ -213,14 +204,8 @@ def test_every_goal_is_measured_by_a_suite():
         measured = [setting for setting, kinds in settings.SUITES[goal.where["device"]].values() if goal.kind in kinds]
         fitting = [one for one in measured if goal.fits({"setting": one.record()})]
         assert len(fitting) == 1 or (goal.kind == "basis" and fitting), goal
-        needed = {
-            "full_ft": "full_ft",
-            "peft_frod": "peft_frod",
-            "cold": "peft_frod",
-            "float32": "peft_frod",
-            "cached": "peft_frod",
-        }
-        assert goal.what not in needed or needed[goal.what] in fitting[0].methods
+        if goal.what in ("full_ft", "peft_frod", "cold", "float32", "cached"):
+            assert ("full_ft" if goal.what == "full_ft" else "peft_frod") in fitting[0].methods
 
 
 def results(setting, ratio):
@@ -265,9 +250,8 @@ def test_an_impossible_setting_names_what_is_possible(field, value, expected):
 
 
 def test_settings_survive_the_command_line():
-    for suite in settings.SUITES.values():
-        for setting, _ in suite.values():
-            assert settings.setting_of(settings.parser("").parse_args(setting.arguments())) == setting
+    for setting in (setting for suite in settings.SUITES.values() for setting, _ in suite.values()):
+        assert settings.setting_of(settings.parser("").parse_args(setting.arguments())) == setting
 
 
 def test_a_result_says_what_machine_it_is_of_and_not_whose(tmp_path):

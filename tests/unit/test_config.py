@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import by_hand
 import pytest
 import yaml
 
@@ -12,23 +13,15 @@ from frod import config
 from frod.config.schema import StrictModel
 
 ROOT = Path(__file__).parents[2]
-SUITE = {
-    "title": "t",
-    "description": "d",
+RATES = {
+    "full_ft": {"lr": 1e-3, "lr_head": 1e-3},
+    "frod": {"lr_scale": 1e-3, "lr_rotation": 1e-3, "lr_head": 1e-3},
+}
+SUITE = by_hand.SUITE | {
     "rates_chosen": "by hand",
     "seeds": [0, 1],
     "methods": {"full_ft": {"kind": "full_ft"}, "frod": {"kind": "frod", "sparse_rate": 0.01}},
-    "experiments": [
-        {
-            "tasks": ["digits"],
-            "backbone": "digit_vit",
-            "training": {"epochs": 2},
-            "rates": {
-                "full_ft": {"lr": 1e-3, "lr_head": 1e-3},
-                "frod": {"lr_scale": 1e-3, "lr_rotation": 1e-3, "lr_head": 1e-3},
-            },
-        }
-    ],
+    "experiments": [by_hand.SUITE["experiments"][0] | {"training": {"epochs": 2}, "rates": RATES}],
 }
 GRID = {
     "full_ft": [{"lr": rate, "lr_head": 1e-3} for rate in (1e-4, 1e-3)],
@@ -83,14 +76,8 @@ def test_every_method_of_a_seed_has_the_same_training(tmp_path):
         ({"basis": None}, "params.yaml: basis"),
         ({"cluster": {"account": "x"}}, "params.yaml: cluster: remove account: profiles/slurm/config.yaml has slurm"),
         ({"cluster": 3}, "params.yaml: cluster"),
-        (
-            {"paths": {"reports": "reports/published"}},
-            "params.yaml: paths.reports: is 'reports/published'; pub",
-        ),
-        (
-            {"paths": {"results": "published"}},
-            "paths.results: is 'published'; published holds the reports",
-        ),
+        ({"paths": {"reports": "reports/published"}}, "params.yaml: paths.reports: is 'reports/published'; pub"),
+        ({"paths": {"results": "published"}}, "paths.results: is 'published'; published holds the reports"),
     ],
 )
 def test_a_wrong_parameter_is_named(tmp_path, params, message):
@@ -166,10 +153,8 @@ def test_a_grid_is_tried_by_every_method_on_a_seed_of_its_own(tmp_path):
     for method, grid in GRID.items():
         trials = workflow.trials_of("digits", "digit_vit", method)
         assert [trial.run.rates.model_dump(exclude_none=True) for trial in trials] == grid
-        assert [(trial.index, trial.run.seed, trial.run.training.epochs) for trial in trials] == [
-            (0, 100, 1),
-            (1, 100, 1),
-        ]
+        tried = [(trial.index, trial.run.seed, trial.run.training.epochs) for trial in trials]
+        assert tried == [(0, 100, 1), (1, 100, 1)]
 
 
 def test_the_released_protocol_takes_the_suite_s_rates_and_a_folder_of_its_own(tmp_path):
@@ -209,7 +194,7 @@ def test_a_run_resolves_to_what_its_result_depends_on(tmp_path):
 
 def test_a_suite_includes_the_experiments_of_others(tmp_path):
     load(tmp_path)
-    (tmp_path / "workflow" / "suites" / "part.yaml").write_text(yaml.safe_dump(changed("training", {"epochs": 9})))
+    by_hand.write_suite("part", tmp_path, **changed("training", {"epochs": 9}))
     whole = {key: SUITE[key] for key in ("title", "description")} | {"methods": {"frod": {}}, "seeds": [7]}
     workflow = load(tmp_path, suite=whole | {"include": ["part"]})
     assert [run.key for run in workflow.runs] == ["small/digits/digit_vit/frod/seed-7"]

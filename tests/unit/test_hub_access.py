@@ -3,15 +3,18 @@
 The client reads its settings (endpoint, token, cache) when it is imported: each case has a process of its own.
 """
 
+import contextlib
 import errno
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 from fake_hub import Hub, Repository
+from huggingface_hub.errors import GatedRepoError
 
 from frod import hub as access
 
@@ -35,21 +38,18 @@ else:
 
 @pytest.fixture
 def hub():
-    server = Hub({"datasets/someone/texts": Repository(COMMIT, dict(FILES))})
-    yield server
-    server.close()
+    with contextlib.closing(Hub({"datasets/someone/texts": Repository(COMMIT, dict(FILES))})) as server:
+        yield server
 
 
 @pytest.fixture
 def snapshot(hub, tmp_path):
     def run(id="someone/texts", revision=COMMIT, mirror=None, gated=False, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "FROD_"))}
-        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+        environment = clean | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")} | environment
         arguments = json.dumps(["datasets", id, revision, ["plain/test-*"], mirror and str(mirror), gated])
         command = [sys.executable, "-c", SCRIPT, arguments]
-        done = subprocess.run(
-            command, check=False, env=clean | settings | environment, capture_output=True, text=True, timeout=600
-        )
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=600)
         return json.loads(done.stdout) if done.returncode == 0 else pytest.fail(done.stderr)
 
     return run
@@ -126,16 +126,25 @@ def test_a_gated_repository(snapshot, hub):
 
 
 def test_a_repository_or_commit_that_does_not_exist(snapshot):
-    assert snapshot("someone/nothing")["error"].startswith(
-        "data set someone/nothing at aaaaaaaaaaaa: the Hub has no such"
-    )
+    error = snapshot("someone/nothing")["error"]
+    assert error.startswith("data set someone/nothing at aaaaaaaaaaaa: the Hub has no such")
     assert "the Hub has no such commit of it; see https://" in snapshot(revision="c" * 40)["error"]
 
 
-def test_a_full_disk_is_told_as_such(monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+RAISED = {
+    "a full disk": (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free some of it"),
+    "a gated model": (
+        GatedRepoError("403", response=SimpleNamespace(headers={}, request=None)),
+        r"llama at .*: is gated. Accept its licence on https://\S+, then log in .* HF_TOKEN",
+    ),
+}
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
-    with pytest.raises(ValueError, match="the disk is full; free some of it"):
+
+@pytest.mark.parametrize(("error", "words"), RAISED.values(), ids=RAISED)
+def test_what_the_client_raises_is_told_with_the_remedy(monkeypatch, error, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ValueError, match=words):
         access.snapshot("models", "someone/llama", COMMIT, [], None)

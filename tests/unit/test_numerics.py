@@ -55,12 +55,6 @@ def test_a_command_refuses_it_in_one_line():
     assert (done.returncode, done.stderr) == (1, "error: FROD_NUMERICS: 'quick' is none of portable, native\n")
 
 
-def test_importing_it_loads_no_library():
-    code = "import sys; print(json.dumps([m for m in ('numpy', 'torch', 'threadpoolctl') if m in sys.modules]))"
-    assert python(code) == []
-    assert python(f"import frod.cli.main\n{code}") == []
-
-
 @pytest.mark.skipif(not numerics.has_avx2(), reason="portable numerics need AVX2, which this processor has not")
 def test_each_library_keeps_to_it():
     code = """

@@ -39,17 +39,10 @@ def test_jobs_of_a_workflow_are_warm_but_not_on_a_cluster(fresh):
     write(fresh, "state")
     assert said(fresh)[0] == 0 and (fresh.folder / "said").read_text().endswith("warm\n")
     (fresh.folder / "said").unlink()
-    cluster = [
-        "--executor",
-        "cluster-generic",
-        "--seconds-between-status-checks",
-        "1",
-        "--cluster-generic-submit-cmd",
-        "sh",
-        "--jobs",
-        "1",
-    ]
-    assert said(fresh, *cluster)[0] == 0 and (fresh.folder / "said").read_text().endswith("cold\n")
+    cluster = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", "sh", "--jobs", "1"]
+    assert said(fresh, *cluster, "--seconds-between-status-checks", "1")[0] == 0 and (
+        fresh.folder / "said"
+    ).read_text().endswith("cold\n")
 
 
 def test_a_workflow_that_does_nothing_starts_none(fresh):

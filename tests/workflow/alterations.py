@@ -21,11 +21,15 @@ REPORT = "reports/tiny"
 TASK = "data/tasks/task_0/digit_vit"
 
 
-def audited(folder):
-    """Lines of an audit, as printed."""
+def audit(folder, report=REPORT):
+    """What an audit finds and has looked at."""
     with contextlib.chdir(folder):
-        _, findings = walk.audit(Path(REPORT))
-    return [finding.line() for finding in findings.found]
+        return walk.audit(Path(report))[1]
+
+
+def audited(folder, report=REPORT):
+    """Its lines, as printed."""
+    return [finding.line() for finding in audit(folder, report).found]
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ LIBRARIES = {
     ],
 }
 PREFIXES = ("FROD_", "MLFLOW_", "PYTHONPATH")
+LATER = (*PREFIXES, "PATH", "BASH_ENV", "RECORDED", "AWS_", "GITHUB_", "HF_", "HTTPS_PROXY", "NO_PROXY")
 """Variables that are read when they are needed; others may count from an interpreter's start on."""
 
 # Two threads that wait for each other turn the processor, which the test beside this one needs: minutes for seconds.
@@ -54,7 +55,7 @@ def run(command, folder, environment, own=()):
     from frod import numerics  # not in the process that forks: its forks import their own project's
 
     name = command[2] if command[:2] == ["python", "-m"] else command[0]
-    if name in LIBRARIES and all(one.startswith(PREFIXES) and one != numerics.VARIABLE for one in own):
+    if name in LIBRARIES and all(one.startswith(LATER) and one != numerics.VARIABLE for one in own):
         _, place = _process()
         path = os.pathsep.join([str(PROGRAMS), str(Path(sys.executable).parent), environment["PATH"]])
         jobs = {} if "FROD_WARM" in own else {"PATH": path, "FROD_WARM": "off", "FORKS": place}

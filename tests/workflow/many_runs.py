@@ -1,7 +1,7 @@
 """A finished project made large: its runs again under more tasks and seeds, every file rewritten to fit its new place.
 
 By itself it measures an audit of many runs: python tests/workflow/many_runs.py PROJECT --tasks 25 --seeds 10, where
-PROJECT is a copy of a checkout in which the tiny suite of conftest.py has run.
+PROJECT is a copy of a checkout in which the tiny suite of projects.py has run.
 """
 
 import argparse

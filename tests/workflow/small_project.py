@@ -5,17 +5,13 @@ inputs. So a wrong result can be told from a right one by reading it (`Project.i
 """
 
 import json
-import os
 import shutil
-import sys
 from pathlib import Path
 
-import forks
-
-ROOT = Path(__file__).resolve().parents[2]
+from projects import ROOT, Project
 
 PARAMS = """\
-suite: {suite}
+suite: smoke
 paths: {{data: data, results: results, reports: reports}}
 model: {{width: 1}}
 split: {{seed: 0}}
@@ -64,90 +60,65 @@ def make(arguments, version):
 '''
 
 
-class Project:
+class SmallProject(Project):
     """One checkout of the small project."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, folder / "cache")
 
     @classmethod
-    def create(cls, root: Path) -> "Project":
+    def create(cls, folder: Path) -> "SmallProject":
         """A git repository with DVC, an initial commit and nothing made yet."""
-        project = cls(root)
-        root.mkdir()
+        project = cls(folder)
         for room in ("provenance", "pipeline"):
-            shutil.copytree(ROOT / "frod" / room, root / "frod" / room, ignore=shutil.ignore_patterns("__*__"))
-            (root / "frod" / room / "__init__.py").touch()
-        (root / "frod" / "cli").mkdir()
-        (root / "frod" / "__init__.py").touch()
-        (root / "frod" / "cli" / "__init__.py").touch()
-        (root / "frod" / "work.py").write_text(WORK)
+            shutil.copytree(ROOT / "frod" / room, folder / "frod" / room, ignore=shutil.ignore_patterns("__*__"))
+        for room in ("", "provenance", "pipeline", "cli"):
+            project.write(f"frod/{room}/__init__.py", "")
+        project.write("frod/work.py", WORK)
         for name in ("data", "basis", "train", "report"):
-            (root / "frod" / "cli" / f"{name}.py").write_text(COMMAND.format(name=name))
-            (root / "frod" / f"{name}_algorithm.py").write_text("VERSION = 1  # of the algorithm\n")
-        shutil.copy(Path(__file__).parent / "small_workflow.smk", root / "Snakefile")
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-            shutil.copy(ROOT / name, root / name)
-        with (root / ".gitignore").open("a") as ignored:
-            ignored.write("/made.log\n")
-        (root / "data" / "state").mkdir(parents=True)
-        shutil.copy(ROOT / "data" / "state" / ".gitignore", root / "data" / "state")
-        (root / "workflow" / "suites").mkdir(parents=True)
-        (root / "workflow" / "suites" / "smoke.yaml").write_text("seeds: [0, 1]\n")
-        (root / "workflow" / "suites" / "other.yaml").write_text("seeds: [5]\n")
-        (root / "profiles" / "default").mkdir(parents=True)
-        (root / "profiles" / "default" / "config.yaml").write_text(
-            "cores: 2\nrerun-incomplete: true\nkeep-going: true\n"
-        )
-        (root / "docs").mkdir()
-        (root / "docs" / "note.txt").write_text("one\n")
+            project.write(f"frod/cli/{name}.py", COMMAND.format(name=name))
+            project.write(f"frod/{name}_algorithm.py", "VERSION = 1  # of the algorithm\n")
+        for name in ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/state/.gitignore"):
+            project.write(name, (ROOT / name).read_text())
+        project.write(".gitignore", (ROOT / ".gitignore").read_text() + "/made.log\n")
+        project.write("Snakefile", Path(__file__).with_name("small_workflow.smk").read_text())
+        project.write("workflow/suites/smoke.yaml", "seeds: [0, 1]\n")
+        project.write("profiles/default/config.yaml", "cores: 2\nrerun-incomplete: true\nkeep-going: true\n")
+        project.write("docs/note.txt", "one\n")
         project.set_params()
         project.run("git", "init", "-b", "main")
-        project.run("git", "config", "user.name", "test")
+        project.run("git", "config", "user.name", "test")  # for DVC's experiments
         project.run("git", "config", "user.email", "test@example.org")
-        (root / ".dvc").mkdir()
-        for name in ("config", ".gitignore"):
-            shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
         project.commit("the project")
         return project
 
-    def clone(self, root: Path) -> "Project":
+    def clone(self, folder: Path) -> "SmallProject":
         """A git clone that shares nothing but the DVC remote."""
-        self.run("git", "clone", str(self.root), str(root))
-        other = Project(root)
-        other.run("git", "config", "user.name", "test")
-        other.run("git", "config", "user.email", "test@example.org")
-        return other
+        self.run("git", "clone", self.folder, folder)
+        return SmallProject(folder)
 
-    def set_params(self, suite: str = "smoke", lr: float = 1) -> None:
+    def write(self, name: str, text: str) -> None:
+        """Write a file, and the folders above it."""
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text)
+
+    def set_params(self, lr: float = 1) -> None:
         """Write params.yaml."""
-        (self.root / "params.yaml").write_text(PARAMS.format(suite=suite, lr=lr))
+        self.write("params.yaml", PARAMS.format(lr=lr))
 
-    def edit(self, name: str, old: str, new: str) -> None:
-        """Replace text in a file."""
-        text = (self.root / name).read_text()
-        assert old in text, (name, old, text)
-        (self.root / name).write_text(text.replace(old, new))
-
-    def run(self, *command: str, fails: bool = False) -> str:
+    def run(self, *command: object, fails: bool = False) -> str:
         """Run a command here, check whether it fails as expected, and return all it prints."""
-        environment = {
-            name: text for name, text in os.environ.items() if not name.startswith(("DVC_", "GIT_", "SNAKEMAKE_"))
-        }
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-        done = forks.run([*command], self.root, environment)
-        assert (done.returncode != 0) == fails, f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}"
+        done = super().run(*command, check=False)
+        assert (done.returncode != 0) == fails, f"{command}: exit status {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def commit(self, message: str) -> None:
-        """Commit everything in git."""
-        self.run("git", "add", "-A")
-        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+    def git(self, *arguments: str) -> str:
+        """Git's output."""
+        return self.run("git", *arguments)
 
     def made(self, *command: str) -> list[str]:
         """First outputs of the jobs that a command ran, sorted."""
-        log = self.root / "made.log"
+        log = self.folder / "made.log"
         log.unlink(missing_ok=True)
         self.run(*command)
         return sorted(log.read_text().splitlines()) if log.exists() else []
@@ -156,11 +127,11 @@ class Project:
         """Whether Snakemake finds all up to date."""
         return "Nothing to be done" in self.run("snakemake", "-n", *targets)
 
-    def lr_of(self, suite: str = "smoke", seed: int = 0) -> float:
+    def lr_of(self, seed: int = 0) -> float:
         """The rate that a run was really made with."""
-        path = self.root / "results" / suite / "digits" / "vit" / "frod" / f"seed-{seed}" / "record.json"
-        return json.loads(json.loads(path.read_text())["spec"])["lr"]
+        record = json.loads(self.path(f"results/smoke/digits/vit/frod/seed-{seed}/record.json").read_text())
+        return json.loads(record["spec"])["lr"]
 
     def version_of(self, path: str) -> int:
         """The version of the algorithm that an output was really made with."""
-        return json.loads((self.root / path).read_text().splitlines()[0])["version"]
+        return json.loads((self.folder / path).read_text().splitlines()[0])["version"]

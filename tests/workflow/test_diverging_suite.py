@@ -3,7 +3,6 @@
 A rate near the largest there may be, with weight decay, makes weights grow eightfold a step; no test's own trick.
 """
 
-import contextlib
 import json
 import re
 import zipfile
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from alterations import change, kept
-
-from frod.audit import walk
+from alterations import audit, audited, change, kept
 
 RESULTS, REPORT = Path("results/unstable/digits/digit_vit"), Path("reports/unstable")
 RUN, HELD = RESULTS / "frod/seed-0", RESULTS / "full_ft/seed-0"
@@ -41,16 +38,9 @@ def unstable(finished):
     """The tiny project with this suite run to its report; to fail here is to fail to go on."""
     finished.path("workflow/suites/unstable.yaml").write_text(SUITE)
     finished.edit("params.yaml", "suite: tiny", "suite: unstable")
-    finished.git("add", "--all")
-    finished.git("commit", "--quiet", "--message", "an unstable suite")
+    finished.commit("an unstable suite")
     finished.said = finished.snakemake()
     return finished
-
-
-def audited(project):
-    with contextlib.chdir(project.folder):
-        _, findings = walk.audit(REPORT)
-    return findings
 
 
 def test_the_report_names_the_run_and_the_others_have_their_figures(unstable):
@@ -82,38 +72,28 @@ def test_the_report_names_the_run_and_the_others_have_their_figures(unstable):
 
 
 def test_the_audit_agrees_with_mlflow_too(unstable):
-    findings = audited(unstable)
+    findings = audit(unstable.folder, REPORT)
     assert [finding.line() for finding in findings.found] == []
     assert findings.checked["divergences"] == 1 and findings.checked["MLflow runs"] == 3
 
 
-def test_a_divergence_that_was_none_and_one_that_is_not_named_are_found(unstable):
-    def lines():
-        return [finding.line() for finding in audited(unstable).found]
-
-    def starts(path, what):
-        return [line for line in lines() if line.startswith(f"{path}: {what}")]
-
+def test_a_divergence_that_was_none_is_found(unstable):
     said = json.loads(unstable.path(RUN / "record.json").read_text())["undefined"]
-    with kept(unstable.folder, str(RUN), str(HELD)):
-        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=None))
-        assert starts(RUN / "history.parquet", "loss and gradient norm of step")
+    with kept(unstable.folder, HELD):
         change(unstable.path(HELD / "record.json"), lambda record: record.update(undefined=said))
-        found = lines()
-        assert [line for line in found if line.startswith(f"{HELD}/record.json: undefined, by history.parquet, whose")]
-        assert [line for line in found if line.startswith(f"{HELD}/predictions.parquet: rows, as the record")]
-        assert [line for line in found if line.startswith(f"{HELD}/adapter.safetensors: tensor ")]
-    with kept(unstable.folder, str(RUN)):
-        other = f"diverged: step 1 of{said[19:]}"
-        change(unstable.path(RUN / "record.json"), lambda record: record.update(undefined=other))
-        assert starts(RUN / "record.json", "undefined, by history.parquet: expected diverged: step ")
+        lines = audited(unstable.folder, REPORT)
+    for start in (
+        f"{HELD}/record.json: undefined, by history.parquet, whose",
+        f"{HELD}/predictions.parquet: rows, as the record",
+        f"{HELD}/adapter.safetensors: tensor ",
+    ):
+        assert any(line.startswith(start) for line in lines), "\n".join(lines)
 
 
 def test_it_replays_to_the_bit_packs_and_compares(unstable):
-    assert "the same, bit for bit" in unstable.run("python", "-m", "frod", "replay", RUN).stdout
-    compared = unstable.run("python", "-m", "frod", "compare", "reports/tiny", REPORT).stdout
-    assert re.search(r"FRoD .* diverged ", compared)
-    unstable.run("python", "-m", "frod", "crate", REPORT, "--out", "unstable.zip")
+    assert "the same, bit for bit" in unstable.frod("replay", RUN)[1]
+    assert re.search(r"FRoD .* diverged ", unstable.frod("compare", "reports/tiny", REPORT)[1])
+    assert unstable.frod("crate", REPORT, "--out", "unstable.zip")[0] == 0
     with zipfile.ZipFile(unstable.path("unstable.zip")) as packed:
         (metadata,) = [json.loads(packed.read(name)) for name in packed.namelist() if name == "ro-crate-metadata.json"]
     told = [one["name"] for one in metadata["@graph"] if "; diverged: step" in str(one.get("description"))]

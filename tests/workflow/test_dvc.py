@@ -7,7 +7,7 @@ told by its content: every job writes what it was made from.
 import shutil
 
 import pytest
-from small_project import Project
+from small_project import SmallProject
 
 TRAIN = [f"results/smoke/digits/vit/frod/seed-{seed}/adapter.bin" for seed in (0, 1)]
 AFTER_TRAIN = ["reports/smoke/index.html"]  # the summary is made by `cat`, which keeps no log
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def origin(tmp_path_factory):
     """Made by `dvc repro`, committed, pushed to a folder as DVC remote."""
     top = tmp_path_factory.mktemp("dvc")
-    project = Project.create(top / "origin")
-    project.run("dvc", "remote", "add", "-d", "store", str(top / "store"))
+    project = SmallProject.create(top / "origin")
+    project.run("dvc", "remote", "add", "-d", "store", top / "store")
     made = project.made("dvc", "repro")
     assert made == sorted(EVERYTHING + TRAIN + AFTER_TRAIN)
     project.commit("results")
@@ -33,8 +33,8 @@ def origin(tmp_path_factory):
 @pytest.fixture
 def here(origin, tmp_path):
     """The checkout in which all was made, with Snakemake's records."""
-    shutil.copytree(origin.root, tmp_path / "here", symlinks=True)
-    return Project(tmp_path / "here")
+    shutil.copytree(origin.folder, tmp_path / "here", symlinks=True)
+    return SmallProject(tmp_path / "here")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_clone_and_pull_leave_nothing_to_do_and_an_edit_reruns_what_it_must(clon
 def test_an_edit_before_the_first_look_is_not_hidden_by_the_common_time(clone):
     clone.edit("docs/note.txt", "one", "another")
     assert clone.made("snakemake") == AFTER_TRAIN
-    shutil.rmtree(clone.root / ".snakemake")
+    shutil.rmtree(clone.folder / ".snakemake")
     clone.set_params(lr=2)
     clone.edit("frod/basis_algorithm.py", "VERSION = 1", "VERSION = 2")
     assert clone.made("snakemake") == sorted(["data/bases/vit", *TRAIN, *AFTER_TRAIN])
@@ -89,7 +89,7 @@ def test_edited_code_reruns_and_an_edited_comment_does_not(here):
 
 def test_settings_on_the_command_line_are_not_committed(here):
     # Fault 4: outputs made with settings that params.yaml does not have.
-    (here.root / "faster.yaml").write_text("training: {lr: 4}\n")
+    (here.folder / "faster.yaml").write_text("training: {lr: 4}\n")
     said = here.run("snakemake", "--configfile", "params.yaml", "faster.yaml")
     assert here.lr_of() == 4 and "make dvc-commit" in said
     said = here.run("python", "-m", "frod.pipeline.commit", fails=True)
@@ -123,19 +123,6 @@ def test_a_partial_pull_is_not_taken_for_results(origin, tmp_path):
     assert "Nothing to be done" not in said and "origin is unknown" in said
     project.run("dvc", "pull")  # the rest
     assert project.nothing_to_do(*ALL)
-
-
-def test_two_suites_share_data(here):
-    here.set_params(suite="other")
-    assert here.made("snakemake") == [
-        "reports/other/index.html",
-        "results/other/digits/vit/frod/seed-5/adapter.bin",
-    ]
-    shutil.rmtree(here.root / "data" / "bases")
-    here.run("dvc", "checkout", "data/bases")  # new times on what both suites use
-    assert here.nothing_to_do(*ALL)
-    here.set_params(suite="smoke")
-    assert here.nothing_to_do(*ALL)
 
 
 def test_touch_is_refused(here):

@@ -3,7 +3,6 @@
 What timm and transformers import themselves is theirs.
 """
 
-import json
 import sys
 
 import pytest
@@ -24,17 +23,12 @@ TASK = "data/tasks/digits/digit_vit"
 
 def commands(project):
     """Command lines of stages over finished results, and what they may load."""
-    record = json.loads(project.path(f"{RUN}/seed-0/record.json").read_text())
     trials = [word for i in (0, 1) for word in ("--trial", f"{RUN}/tune/trial-{i}.json")]
-    train = ["train", "--spec", json.dumps(record["spec"]), "--backbone", "data/models/digit_vit", "--task", TASK]
-    for name in record["inputs"]:
-        train += ["--basis", name.rpartition("/")[0]] if "bases" in name else []
-        train += ["--rates", name] if name.endswith("rates.json") else []
     trained = {"torch", "torch._dynamo", "timm", "accelerate", "pandas", "pyarrow", "PIL"}
     return {
         "tune": (["tune", *trials, "--out", "lean/rates.json"], set()),
         "evaluate": (["evaluate", "--run", f"{RUN}/seed-0", "--task", TASK], {"pandas", "pyarrow"}),
-        "train": ([*train, "--out", "lean/run"], trained),
+        "train": (["train", *project.training(f"{RUN}/seed-0"), "--out", "lean/run"], trained),
     }
 
 

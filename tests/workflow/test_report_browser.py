@@ -3,10 +3,10 @@
 import base64
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
+import browsers
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "reporting"))
@@ -14,13 +14,8 @@ import synthetic
 
 from frod.reporting import page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 RUNS = "runs/digits/digit_vit/frod.html"
-pytestmark = [
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH"),
-    pytest.mark.timeout(180),
-]
+pytestmark = [browsers.needed, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +33,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+    with browsers.browser() as driver:
+        yield driver
 
 
 def opened(browser, address, width):

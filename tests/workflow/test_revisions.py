@@ -5,14 +5,12 @@
 
 import json
 import re
-import shutil
 import time
 from pathlib import Path
 
+import browsers
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for two runs of the workflow
 BEFORE, AFTER = "HEAD~1:reports/published/tiny", "HEAD:reports/published/tiny"
 OLD, NEW = "full_ft: [{ lr: 1.0e-3, lr_head: 1.0e-3 }", "full_ft: [{ lr: 3.0e-3, lr_head: 1.0e-3 }"
@@ -32,8 +30,7 @@ def commit(project, message):
     """DVC records what was made, the report is published, git has both."""
     project.run("python", "-m", "frod.pipeline.commit")
     project.run("make", "publish", "SUITE=tiny")
-    project.git("add", "--all")
-    project.git("commit", "--quiet", "--message", message)
+    project.commit(message)
 
 
 def metric(project, revision):
@@ -46,9 +43,8 @@ def test_compare_shows_what_changed_and_only_that(changed, tmp_path):
     before, after = metric(changed, "HEAD~1"), metric(changed, "HEAD")
     assert before[0] != after[0] and before[1] == after[1]
     out = tmp_path / "compared.json"
-    command = ("python", "-m", "frod", "compare", BEFORE, "reports/tiny", "--json", out, "--exit-code")
-    done = changed.run(*command, check=False)
-    assert done.returncode == 1, done.stdout
+    status, said = changed.frod("compare", BEFORE, "reports/tiny", "--json", out, "--exit-code")
+    assert status == 1, said
     found = json.loads(out.read_text())
     by_method = {row["method"]: row for row in found["rows"]}
     assert by_method["full_ft"]["difference"] == pytest.approx(after[0] - before[0], abs=1e-6)
@@ -59,15 +55,14 @@ def test_compare_shows_what_changed_and_only_that(changed, tmp_path):
     assert found["files"]["differing"] == ["digits/digit_vit/full_ft/seed-0 (adapter, predictions)"]
     rate = {one["name"]: (one["a"], one["b"]) for one in found["settings"] if one["group"] == "suite file"}
     assert rate == {"experiments.0.grid.full_ft.0.lr": ("0.001", "0.003")}
-    assert f"{100 * before[0]:.1f}" in done.stdout and f"{100 * after[0]:.1f}" in done.stdout
+    assert f"{100 * before[0]:.1f}" in said and f"{100 * after[0]:.1f}" in said
 
 
 def test_a_revision_against_itself_does_not_differ(changed):
-    done = changed.run("python", "-m", "frod", "compare", AFTER, "reports/tiny", "--exit-code")
-    assert "Nothing differs." in done.stdout
-    assert "the same sha256 in all 3 runs" in done.stdout
-    wrong = changed.run("python", "-m", "frod", "compare", "HEAD:reports/none", "reports/tiny", check=False)
-    assert wrong.returncode == 1 and "it has reports/published/tiny" in wrong.stdout and "Traceback" not in wrong.stdout
+    status, said = changed.frod("compare", AFTER, "reports/tiny", "--exit-code")
+    assert status == 0 and "Nothing differs." in said and "the same sha256 in all 3 runs" in said
+    status, said = changed.frod("compare", "HEAD:reports/none", "reports/tiny")
+    assert status == 1 and "it has reports/published/tiny" in said and "Traceback" not in said
 
 
 def test_dvc_metrics_diff_has_the_change(changed):
@@ -105,18 +100,9 @@ def test_dvc_plots_diff_has_both_revisions_of_every_run(page):
     assert spec["facet"]["column"]["field"] == "method"
 
 
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH")
+@browsers.needed
 def test_the_picture_has_a_panel_for_each_method_and_a_colour_for_each_revision(page):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
+    with browsers.browser() as browser:
         browser.get(page.as_uri())
         view = "await vegaEmbed(document.createElement('div'), spec, {renderer: 'svg'})"
         script = f"const done = arguments[0]; (async () => {{ const v = {view}; done(await v.view.toSVG()); }})();"
@@ -124,8 +110,6 @@ def test_the_picture_has_a_panel_for_each_method_and_a_colour_for_each_revision(
         while not browser.find_elements("css selector", "canvas"):  # the page's own drawing
             time.sleep(0.2)
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    finally:
-        browser.quit()
     texts = re.findall(r"<text[^>]*>([^<]+)</text>", svg)
     for wanted in ("digits on digit_vit", "frod", "full_ft", "linear_probe", "HEAD", "HEAD~1"):
         assert wanted in texts

@@ -23,7 +23,7 @@ title: Cut
 description: One method, one seed, two trials.
 rates_chosen: by hand, for tests
 seeds: [0]
-training: { epochs: 3, batch_size: 32 }
+training: { epochs: 1, batch_size: 32 }
 methods: { full_ft: { kind: full_ft } }
 experiments:
   - tasks: [digits]

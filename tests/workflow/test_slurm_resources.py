@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -35,22 +34,13 @@ SLURM = {
 }
 
 
-def plan(folder, edits):
+def plan(project, edits):
     """Edit params.yaml and the profile; return a dry run's jobs by rule and the sizes of its groups by name."""
     for name, changes in {"params.yaml": edits, "profiles/slurm/config.yaml": SLURM}.items():
-        text = (folder / name).read_text()
         for old, new in changes.items():
-            assert text.count(old) == 1, old
-            text = text.replace(old, new)
-        (folder / name).write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-c", PLANNED, *PROFILE, "--forceall", *CORES],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+            assert project.path(name).read_text().count(old) == 1, old
+            project.edit(name, old, new)
+    done = project.run(sys.executable, "-c", PLANNED, *PROFILE, "--forceall", *CORES)
     jobs, groups = defaultdict(list), defaultdict(list)
     for line in done.stdout.splitlines():
         kind, _, told = line.partition(" ")
@@ -63,14 +53,14 @@ def plan(folder, edits):
     return jobs, groups
 
 
-def test_every_job_asks_for_what_the_parameters_say(clone):
-    suite = clone / "workflow/suites/smoke.yaml"
+def test_every_job_asks_for_what_the_parameters_say(fresh):
+    suite = fresh.path("workflow/suites/smoke.yaml")
     own = "    resources: { gpu: 0, mem_mb: 2222, runtime: 22, threads: 1 }\n"
     plain = re.sub(r" *resources: \{ runtime: \d+ \}\n", "", suite.read_text())
     suite.write_text(plain.replace("    backbone: micro_llama\n", "    backbone: micro_llama\n" + own))
     edits = {"  gpu: 0": "  gpu: 2", "  threads: 1": "  threads: 3", "mem_mb: 4000": "mem_mb: 5555"}
     edits |= {"runtime: 240": "runtime: 55", "  parts: 1": "  parts: 2"}
-    jobs, groups = plan(clone, edits | {"gres: gpu ": "gres: gpu:a100 "})
+    jobs, groups = plan(fresh, edits | {"gres: gpu ": "gres: gpu:a100 "})
     names = ("mem_mb", "runtime", "slurm_partition", "slurm_account", "gres", "gpu")
     asked = defaultdict(set)
     for rule, planned in jobs.items():
@@ -94,9 +84,9 @@ def test_every_job_asks_for_what_the_parameters_say(clone):
     assert not groups
 
 
-def test_trainings_of_one_task_and_method_share_a_gpu_as_many_as_there_are_slots(clone):
+def test_trainings_of_one_task_and_method_share_a_gpu_as_many_as_there_are_slots(fresh):
     """Full fine-tuning on digits has three trials and two seeds; on sums, two and two."""
-    _, groups = plan(clone, {"  gpu: 0": "  gpu: 1", "gpu_slots: 1": "gpu_slots: 2"})
+    _, groups = plan(fresh, {"  gpu: 0": "  gpu: 1", "gpu_slots: 1": "gpu_slots: 2"})
     assert sorted(groups["trial-digits-digit_vit-full_ft"]) == [1, 2]
     assert groups["train-digits-digit_vit-full_ft"] == groups["trial-sums-micro_llama-full_ft"] == [2]
 

@@ -24,12 +24,8 @@ for how, more in (("warm", {}), ("cold", {"FROD_WARM": "off"})):
 @pytest.mark.skipif(sys.platform != "linux", reason="warm processes are for Linux")
 def test_the_same_bytes(finished):
     folder = finished.path("results/tiny/digits/digit_vit/frod/seed-0")
-    record = json.loads((folder / "record.json").read_text())
-    basis = next(name for name in record["inputs"] if "bases" in name).rpartition("/")[0]
-    rates = [name for name in record["inputs"] if name.endswith("rates.json")]
-    arguments = ["train", "--spec", json.dumps(record["spec"]), "--backbone", "data/models/digit_vit", "--basis", basis]
-    arguments += ["--task", "data/tasks/digits/digit_vit", *(["--rates", rates[0]] if rates else [])]
-    said = finished.run(sys.executable, "-c", BOTH, *arguments, CUDA_VISIBLE_DEVICES="").stdout
+    arguments = finished.training(folder)
+    said = finished.run(sys.executable, "-c", BOTH, "train", *arguments, CUDA_VISIBLE_DEVICES="").stdout
     (_, ended, megabytes), (_, also, more) = (line.split() for line in said.splitlines())
     assert (ended, also) == ("0", "0"), finished.path("warm.log").read_text()
     assert int(megabytes) < 100 < int(more)  # the job itself imports nothing

@@ -67,9 +67,7 @@ localrules:
 
 
 # Files that DVC has brought are judged by content, not by their times; see frod/pipeline/bookkeeping.py.
-bookkeeping.keep(
-    workflow, suite=WORKFLOW.name.partition("/")[0], data=PATHS.data, results=PATHS.results, reports=PATHS.reports
-)
+bookkeeping.keep(workflow, suite=WORKFLOW.name.partition("/")[0], paths=PATHS)
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
 # Only modules that have changed are parsed again.

@@ -18,10 +18,7 @@ NAMES = ("digit_vit", "micro_llama")
 def find(spec: dict[str, Any]) -> Path | None:
     """Folder of the weights that a recipe gives; None where another recipe than the shipped one is asked for.
 
-    Parameters
-    ----------
-    spec : dict
-        What `frod backbone --spec` says: name, model, settings and seed of the pre-training, and the task it learns.
+    `spec` is what `frod backbone --spec` says: name, model, settings and seed of the pre-training, and its task.
     """
     if spec["name"] not in NAMES or spec != recipe(spec["name"])["spec"]:
         return None

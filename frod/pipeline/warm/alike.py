@@ -21,14 +21,15 @@ OWN = "FROD_"
 def of_this_process() -> dict[str, Any]:
     """Return all that has to be the same, as JSON has it; numerics are put in force first.
 
-    Raises
-    ------
-    ValueError
-        FROD_NUMERICS is wrong.
+    ValueError where FROD_NUMERICS is wrong.
     """
     numerics.apply()
     return {
-        "environment": {k: v for k, v in os.environ.items() if not _may_differ(k)},
+        "environment": {
+            name: value
+            for name, value in os.environ.items()
+            if name == numerics.VARIABLE or not (name in HARMLESS or name.startswith(OWN))
+        },
         "interpreter": [sys.executable, sys.version, str(sys.flags), repr(sys._xoptions), *sys.warnoptions],
         "folder": os.getcwd(),
         "user": [*os.getresuid(), *os.getresgid(), *os.getgroups()],
@@ -40,10 +41,6 @@ def of_this_process() -> dict[str, Any]:
         "ignored signals": [int(s) for s in signal.valid_signals() if signal.getsignal(s) == signal.SIG_IGN],
         "blocked signals": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     }
-
-
-def _may_differ(variable: str) -> bool:
-    return variable in HARMLESS or (variable.startswith(OWN) and variable != numerics.VARIABLE)
 
 
 def _umask() -> int:

@@ -30,7 +30,8 @@ class Imported:
     def __init__(self) -> None:
         self._package = _states_of_package()
         self.said = _said_by(_import_all)
-        self._modules = _states_of_modules(_files_of_modules())
+        files = {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+        self._modules = _states_of_modules(files)
 
     def fault(self) -> str:
         """Why no job may be forked from this process; empty if one may."""
@@ -92,10 +93,6 @@ def _states_of_package() -> dict[str, State]:
 def _states_of_modules(files: Iterable[str]) -> dict[str, State]:
     """Without the last number: an installation beside this one may link a library's file, which changes that time."""
     return {file: _state(file)[:-1] for file in files if not file.startswith(f"{code.PACKAGE_DIRECTORY}/")}
-
-
-def _files_of_modules() -> set[str]:
-    return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
 
 
 def _state(file: str) -> State:

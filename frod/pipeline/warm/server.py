@@ -28,12 +28,7 @@ LONGEST = 1 << 21  # bytes of a request
 def serve(descriptor: str, folder: str) -> None:
     """Serve until the workflow ends; return in the children only, which are to carry out the command in sys.argv.
 
-    Parameters
-    ----------
-    descriptor
-        Of the socket, which listens already.
-    folder
-        The socket's; it goes with this process.
+    The descriptor is that of the socket, which listens already; the folder, the socket's, goes with this process.
     """
     mine = json.loads(json.dumps(alike.of_this_process()))
     imported = Imported()

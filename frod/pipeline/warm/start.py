@@ -27,13 +27,7 @@ TEMPORARY = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 
 
 def start(jobs: int) -> subprocess.Popen[bytes] | None:
-    """Start the warm process of this workflow, and have its jobs find it.
-
-    Parameters
-    ----------
-    jobs
-        How many are due on this machine.
-    """
+    """Start the warm process of this workflow, if so many jobs are due on this machine, and have them find it."""
     if jobs < FEWEST or sys.platform != "linux" or os.environ.get(VARIABLE) == OFF or devices.visible():
         return None
     folder = Path(tempfile.mkdtemp(prefix="frod-warm-"))  # no other user may enter it

@@ -206,9 +206,8 @@ def _verdicts(a: list[dict[str, Any]] | None, b: list[dict[str, Any]] | None) ->
     """Claims side by side, where both reports have claims."""
     if a is None or b is None:
         return []
-    sides = [{claim["id"]: claim for claim in side} for side in (a, b)]
-    titles = {identifier: claim["title"] for side in sides for identifier, claim in side.items()}
-    verdicts = [{identifier: claim["verdict"] for identifier, claim in side.items()} for side in sides]
+    titles = {claim["id"]: claim["title"] for claim in (*a, *b)}
+    verdicts = [{claim["id"]: claim["verdict"] for claim in side} for side in (a, b)]
     return [Verdict(id=i, title=title, a=verdicts[0].get(i), b=verdicts[1].get(i)) for i, title in titles.items()]
 
 

@@ -116,14 +116,6 @@ def _readers(given: str) -> tuple[Reader, Reader]:
             f"{given}: there is no such folder; give that of a report, such as reports/smoke, or "
             "REVISION:reports/published/smoke"
         )
-    return _git_readers(given, revision, path.strip("/"))
-
-
-def _folder_reader(folder: Path) -> Reader:
-    return lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
-
-
-def _git_readers(given: str, revision: str, path: str) -> tuple[Reader, Reader]:
     if shutil.which("git") is None:
         raise ValueError(f"{given}: a revision is read by git, which is not installed")
     if git("rev-parse", "--is-inside-work-tree") is None:
@@ -132,6 +124,7 @@ def _git_readers(given: str, revision: str, path: str) -> tuple[Reader, Reader]:
     of = git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if of is None:
         raise ValueError(f"{given}: there is no revision {revision!r}; `git log -- reports` lists those with reports")
+    path = path.strip("/")
     if git_text("cat-file", "-t", f"{of}:{path}") != "tree":
         listed = (git_text("ls-tree", "-r", "--name-only", "--full-tree", of) or "").splitlines()
         reports = [name.removesuffix(f"/{RESULTS}") for name in listed if name.endswith(f"/{RESULTS}")]
@@ -142,3 +135,7 @@ def _git_readers(given: str, revision: str, path: str) -> tuple[Reader, Reader]:
         return git("cat-file", "blob", f"{of}:{name}")
 
     return lambda name: project(f"{path}/{name}"), project
+
+
+def _folder_reader(folder: Path) -> Reader:
+    return lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None

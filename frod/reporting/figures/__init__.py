@@ -6,26 +6,21 @@ from frod.provenance.run_keys import pair_label, stopped
 from frod.reporting.comparison import Comparison
 from frod.reporting.figures import difference, lines, pareto, seed_markers, singular_values
 from frod.reporting.figures.axes import Drawing
-from frod.reporting.naming import file_name, metric_axis
+from frod.reporting.naming import FIGURES, file_name, metric_axis
 from frod.reporting.report_data import Report
 from frod.reporting.thinned_curves import by_method, measured, thin
-
-KINDS = ("seeds", "pareto", "loss", "validation", "spectrum")
-"""Of the figures of one task."""
-DIFFERENCE = "difference"
-"""Name of the figure over all tasks."""
 
 
 def names_of(task: str, backbone: str) -> dict[str, str]:
     """Names of the figures of one task by kind, without suffix; not every task has all of them."""
-    return {kind: file_name(kind, task, backbone) for kind in KINDS}
+    return {kind: file_name(kind, task, backbone) for kind in FIGURES}
 
 
 def draw(report: Report) -> dict[str, Drawing]:
     """All figures by name."""
     drawn: dict[str, Drawing | None] = {}
     if report.headline is not None:
-        drawn[DIFFERENCE] = difference.draw(report.headline, report.looks, report.claims["margin_points"])
+        drawn["difference"] = difference.draw(report.headline, report.looks, report.claims["margin_points"])
     for comparison in report.comparisons:
         names = names_of(comparison.task, comparison.backbone)
         runs = report.by_task[comparison.task, comparison.backbone].drop_duplicates("method")
@@ -68,12 +63,8 @@ def _over_steps(report: Report, comparison: Comparison, names: dict[str, str]) -
 
 def _spectrum(report: Report, comparison: Comparison) -> Drawing | None:
     pair = (comparison.task, comparison.backbone)
-    found = {
-        method: singular_values.median_spectrum(report.spectra[*pair, method])
-        for method in report.methods
-        if (*pair, method) in report.spectra
-    }
+    there = [method for method in report.methods if (*pair, method) in report.spectra]
+    found = {method: singular_values.median_spectrum(report.spectra[*pair, method]) for method in there}
     curves = {method: curve for method, curve in found.items() if curve}
-    return (
-        singular_values.draw(curves, report.looks, title=f"Spectrum of W' - W, {pair_label(*pair)}") if curves else None
-    )
+    title = f"Spectrum of W' - W, {pair_label(*pair)}"
+    return singular_values.draw(curves, report.looks, title=title) if curves else None

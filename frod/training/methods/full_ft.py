@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from frod.training.methods.trained import body_and_head
 
+groups = body_and_head
+
 
 def apply(model, adapter, *, targets, head, basis, seed) -> None:
     """Train everything."""
     model.requires_grad_(True)
-
-
-def groups(model, rates, head, weight_decay) -> list[dict]:
-    """Two groups: the pretrained body and the new head."""
-    return body_and_head(model, rates.lr, rates.lr_head, head, weight_decay)

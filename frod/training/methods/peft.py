@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import peft
     from torch import nn
 
+groups = body_and_head
+
 # Arguments that some classes draw fixed projections or places by: from the run's seed, unless the suite gives them.
 SEEDS = ("projection_prng_key", "projection_seed", "proj_seed", "random_loc_seed", "random_seed")
 
@@ -32,10 +34,7 @@ UNFIT = {
 def apply(model: nn.Module, adapter: Method, *, targets, head, basis, seed) -> None:
     """Put the adapters in place, their numbers in float32 whatever the model's dtype, as FRoD's.
 
-    Raises
-    ------
-    ValueError
-        The class is unknown to peft, does not adapt layers, or does not take an argument or a layer.
+    ValueError where the class is unknown to peft, does not adapt layers, or does not take an argument or a layer.
     """
     from frod.method import targets as target_layers
 
@@ -43,11 +42,6 @@ def apply(model: nn.Module, adapter: Method, *, targets, head, basis, seed) -> N
     inject(model, configuration(adapter, layers, seed), seed)
     adapters = {name for name, p in model.named_parameters() if p.requires_grad and not within(name, *head)}
     train_only_head(model, head, also=adapters)
-
-
-def groups(model, rates, head, weight_decay) -> list[dict]:
-    """Two groups: the adapters and the head."""
-    return body_and_head(model, rates.lr, rates.lr_head, head, weight_decay)
 
 
 def configuration_class(name: str | None) -> type[peft.PeftConfig]:

@@ -43,27 +43,12 @@ class Match:
 def match(model: nn.Module, adapter: Method, like: Method, targets) -> Match:
     """Choose the value of `adapter.size_argument` by the number of trained parameters outside the head.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Without adapters; only the shapes of its target layers are read.
-    adapter : Method
-        Of kind peft. What else its `arguments` say stays, LoRA's alpha for one.
-    like : Method
-        Of kind frod: n + int(sparse_rate n^2) numbers a layer.
-    targets
-        As for `apply`.
+    The model is without adapters; only the shapes of its target layers are read. `adapter` is of kind peft: what else
+    its `arguments` say stays, LoRA's alpha for one. `like` is of kind frod: n + int(sparse_rate n^2) numbers a layer.
 
-    Returns
-    -------
-    Match
-        The nearest that there is, be it far: of two as near, the smaller. A rank goes up to the narrowest side of all
-        layers; OFT's block sizes are those that divide the width of every layer.
-
-    Raises
-    ------
-    ValueError
-        The class has no such argument, as IA3's has none, or takes none of its values.
+    Returns the nearest that there is, be it far: of two as near, the smaller. A rank goes up to the narrowest side of
+    all layers; OFT's block sizes are those that divide the width of every layer. ValueError where the class has no such
+    argument, as IA3's has none, or takes none of its values.
     """
     from frod.method.counting import predict_parameters
     from frod.training.methods.peft import configuration_class, fields

@@ -11,6 +11,8 @@ from frod.method.heads import within
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from frod.config import Rates
+
 
 def train_only_head(model: nn.Module, head: list[str], also: Set[str] = frozenset()) -> None:
     """Freeze everything but the head's modules and the parameters named."""
@@ -18,14 +20,12 @@ def train_only_head(model: nn.Module, head: list[str], also: Set[str] = frozense
         parameter.requires_grad_(within(name, *head) or name in also)
 
 
-def body_and_head(
-    model: nn.Module, lr: float | None, lr_head: float, head: list[str], weight_decay: float
-) -> list[dict[str, Any]]:
+def body_and_head(model: nn.Module, rates: Rates, head: list[str], weight_decay: float) -> list[dict[str, Any]]:
     """Return AdamW's groups `body` and `head` of the parameters that are trained; an empty group is left out."""
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"name": "body", "lr": lr, "params": [p for name, p in trained if not within(name, *head)]},
-        {"name": "head", "lr": lr_head, "params": [p for name, p in trained if within(name, *head)]},
+        {"name": "body", "lr": rates.lr, "params": [p for name, p in trained if not within(name, *head)]},
+        {"name": "head", "lr": rates.lr_head, "params": [p for name, p in trained if within(name, *head)]},
     ]
     return [group | {"weight_decay": weight_decay} for group in groups if group["params"]]
 

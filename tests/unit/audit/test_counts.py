@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from by_hand import write_source
 
 import frod
 from frod import backbones
@@ -16,7 +17,6 @@ from frod.audit.findings import Findings
 from frod.backbones.loading import create_timm, library_class
 from frod.config import Method
 from frod.config.workflow import known_methods
-from frod.provenance import artefacts
 from frod.provenance.artefacts import read_header
 from frod.training import methods
 from frod.training.methods import trained
@@ -32,24 +32,22 @@ BERT = {
 }
 
 
+def folder_of(folder, config, library="timm", kind="images"):
+    (folder / "config.json").write_text(json.dumps(config))
+    write_source(folder, library, kind=kind)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bert")
-    (folder / "config.json").write_text(json.dumps(BERT))
-    source = {"name": "bert", "library": "transformers", "inputs": {"kind": "text"}, "files": {}}
-    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
-    return folder
+    return folder_of(tmp_path_factory.mktemp("bert"), BERT, "transformers", "text")
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory):
     """A model whose norms keep running means: saved with what is trained, and not trained."""
-    folder = tmp_path_factory.mktemp("resnet")
     config = {"architecture": "resnet10t", "pretrained_cfg": {"classifier": "fc"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    source = {"name": "resnet", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
-    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
-    return folder
+    return folder_of(tmp_path_factory.mktemp("resnet"), config)
 
 
 def adapted(model, method):
@@ -94,9 +92,7 @@ def test_running_means_are_in_the_file_and_not_counted(resnet, tmp_path, kind):
 
 def test_of_frod_they_are_there_where_training_changed_them(tmp_path):
     config = {"architecture": "levit_128s", "pretrained_cfg": {"classifier": ["head.linear", "head_dist.linear"]}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    source = {"name": "levit", "library": "timm", "inputs": {"kind": "images"}, "files": {}}
-    (tmp_path / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
+    folder_of(tmp_path, config)
     model, method, targets = create_timm(tmp_path, num_classes=4), Method(kind="frod", sparse_rate=0.01), ["ln1.linear"]
     torch.nn.init.zeros_(model.stages[0].blocks[0].mlp.ln1.linear.weight)
     head = backbones.head_modules(model)

@@ -16,6 +16,7 @@ from frod.provenance.run_keys import RunKey
 
 KEY = RunKey("t", "b", "linear_probe", 0)
 NAN, INF = math.nan, math.inf
+BY = "record.json: undefined, by history.parquet"
 AT_STEP = "diverged: step 13 of 40: loss nan, gradient norm inf, rates lr_head 9. Lower this method's rates"
 AT_SCORES = "diverged: scores on validation are not finite; lower this method's rates in the suite"
 
@@ -64,20 +65,12 @@ def test_what_agrees_is_no_finding(tmp_path, said, table):
     [
         (None, history(40, last=(NAN, 1.0)), "history.parquet: loss and gradient norm of step 40; the record names no"),
         (None, history(40, last=(1.0, INF)), "history.parquet: loss and gradient norm of step 40; the record names no"),
-        (AT_STEP, history(13), "record.json: undefined, by history.parquet, whose 13 losses are all finite: "),
-        (
-            AT_STEP,
-            history(12, last=(NAN, INF)),
-            "record.json: undefined, by history.parquet: expected diverged: step 12 of 40",
-        ),
-        (
-            AT_STEP,
-            history(13, last=(NAN, NAN)),
-            "record.json: undefined, by history.parquet: expected diverged: step 13 of 40",
-        ),
-        (AT_SCORES, history(13), "record.json: undefined, by history.parquet, whose 13 losses are all finite: "),
+        (AT_STEP, history(13), f"{BY}, whose 13 losses are all finite: "),
+        (AT_STEP, history(12, last=(NAN, INF)), f"{BY}: expected diverged: step 12 of 40"),
+        (AT_STEP, history(13, last=(NAN, NAN)), f"{BY}: expected diverged: step 13 of 40"),
+        (AT_SCORES, history(13), f"{BY}, whose 13 losses are all finite: "),
         (AT_SCORES, history(20), "record.json: undefined, by validation_accuracy in history.parquet: "),
-        ("bad luck", history(20, validation=NAN), "record.json: undefined, by history.parquet, whose 20 losses"),
+        ("bad luck", history(20, validation=NAN), f"{BY}, whose 20 losses"),
     ],
 )
 def test_what_does_not_agree_is_named(tmp_path, said, table, line):

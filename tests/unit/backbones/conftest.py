@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_hub import WRITERS, entry
+from tiny_hub import WRITERS, entry, tiny_vit
 
 from frod import backbones
 from frod.backbones.registry import BackboneSpec
@@ -35,30 +35,7 @@ def vit(tmp_path_factory):
     """A tiny timm model, hardly pre-trained."""
     import numpy as np
 
-    spec = BackboneSpec.model_validate(
-        {
-            "title": "vit",
-            "library": "timm",
-            "licence": "none",
-            "source": {
-                "pretraining": "rotation",
-                "data": "digits",
-                "architecture": {
-                    "name": "vit_tiny_patch16_224",
-                    "arguments": {
-                        "img_size": 8,
-                        "patch_size": 4,
-                        "in_chans": 1,
-                        "embed_dim": 8,
-                        "depth": 1,
-                        "num_heads": 2,
-                    },
-                },
-                "settings": {"steps": 1, "batch_size": 4, "lr": 0.001, "weight_decay": 0.0},
-            },
-        }
-    )
     out = tmp_path_factory.mktemp("vit") / "vit"
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8), dtype=np.uint8)
-    backbones.materialise("vit", spec, out, pretraining_data=images)
+    backbones.materialise("vit", BackboneSpec.model_validate(tiny_vit()), out, pretraining_data=images)
     return out

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from tiny_hub import WRITERS
 
 import frod
 from frod import backbones
-from frod.backbones import loading
+from frod.backbones import folder, loading, registry
+from frod.backbones.registry import BackboneSpec
 from frod.method import targets
 from frod.provenance import artefacts
 
@@ -91,9 +93,8 @@ def test_a_skeleton_and_its_files_give_the_weights_of_the_loaded_model(folders, 
     folder = vit if kind == "pretrained_vit" else folders[kind]
     model, empty = backbones.load(folder, num_classes=2, seed=0), backbones.skeleton(folder)
     assert all(parameter.is_meta for parameter in empty.parameters())
-    assert {n: (p.shape, p.dtype) for n, p in empty.named_parameters()} == {
-        n: (p.shape, p.dtype) for n, p in model.named_parameters()
-    }
+    of_empty, of_model = ({n: (p.shape, p.dtype) for n, p in one.named_parameters()} for one in (empty, model))
+    assert of_empty == of_model
     names = [name for layers in targets.find(model, TARGETS.get(kind)).values() for name in layers]
     assert frod.model_hash(empty, names, checkpoint=folder) == frod.model_hash(model, names)
 
@@ -184,38 +185,31 @@ def test_weights_of_other_names_are_renamed_and_both_files_recorded(folders, mir
     assert "fetched" not in backbones.describe(folders["bert"])
 
 
-def test_a_tied_language_model_serves_as_well(tmp_path):
+@pytest.fixture
+def materialised(tmp_path):
+    """A model of text of another class than usual, from a folder of one's own: the model and its backbone's folder."""
+
+    def make(kind, model, **changes):
+        whole = tiny_hub.write_text(kind, tmp_path / "mine", model, **changes)
+        spec = BackboneSpec.model_validate(tiny_hub.entry(kind, source={"path": str(tmp_path / "mine")}))
+        backbones.materialise(kind, spec, tmp_path / "out")
+        return whole, tmp_path / "out"
+
+    return make
+
+
+def test_a_tied_language_model_serves_as_well(materialised):
     """GPT-2's output weight is its embedding: neither is lost where the files hold it once."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    from frod.backbones.registry import BackboneSpec
-
-    torch.manual_seed(0)
-    whole = GPT2LMHeadModel(
-        GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=16, vocab_size=6, bos_token_id=5, eos_token_id=5)
-    )
-    (tmp_path / "gpt2").mkdir()
-    whole.save_pretrained(tmp_path / "gpt2")
-    tiny_hub.write_tokenizer(tmp_path / "gpt2")
-    spec = BackboneSpec.model_validate(tiny_hub.entry("gpt2", source={"path": str(tmp_path / "gpt2")}))
-    backbones.materialise("gpt2", spec, tmp_path / "out")
-    model = backbones.load(tmp_path / "out", num_classes=2, seed=0)
+    whole, folder = materialised("gpt2", "GPT2LMHeadModel", n_layer=1)
+    model = backbones.load(folder, num_classes=2, seed=0)
     assert torch.equal(model.transformer.wte.weight, whole.lm_head.weight)
 
 
-def test_a_body_without_its_pooler_is_refused(tmp_path):
+def test_a_body_without_its_pooler_is_refused(materialised):
     """BERT's classifier reads the pooler; drawn again and frozen it would be noise."""
-    from transformers import BertConfig
-
-    from frod.backbones.registry import BackboneSpec
-
-    (tmp_path / "bert").mkdir()
-    config = BertConfig(**tiny_hub.SMALL, **tiny_hub.PADDED)
-    tiny_hub.write_body(tmp_path / "bert", "BertForMaskedLM", config, pad_token="<pad>")
-    spec = BackboneSpec.model_validate(tiny_hub.entry("bert", source={"path": str(tmp_path / "bert")}))
-    backbones.materialise("bert", spec, tmp_path / "out")
+    _, folder = materialised("bert", "BertForMaskedLM")
     with pytest.raises(ValueError, match=r"2 weights outside the head are missing .* bert\.pooler"):
-        backbones.load(tmp_path / "out", num_classes=2, seed=0)
+        backbones.load(folder, num_classes=2, seed=0)
 
 
 def test_a_model_that_is_no_classifier_of_its_kind_is_named(tmp_path):
@@ -234,8 +228,6 @@ def test_a_model_that_is_no_classifier_of_its_kind_is_named(tmp_path):
     ],
 )
 def test_how_timm_crops(config, resize):
-    from frod.backbones import folder
-
     inputs = {"input_size": [3, 224, 224], "interpolation": "bicubic", "mean": [0.5], "std": [0.5]}
     assert folder._timm_inputs(inputs | config)["resize"] == resize
     with pytest.raises(ValueError, match=r"crop_mode border with crop_pct 0.9 is not supported"):
@@ -256,19 +248,16 @@ def test_arguments_out_of_range_are_named(folders, arguments, words):
         backbones.load(folders["roberta"], seed=0, **arguments)
 
 
-def rewrite(folder, weights):
-    """Other weights, with a source.json that fits them."""
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    source = json.loads((folder / "source.json").read_text())
-    source["files"]["model.safetensors"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
+@pytest.fixture
+def llama(folders, tmp_path):
+    """A copy of the folder, to be damaged."""
+    return Path(shutil.copytree(folders["llama"], tmp_path / "broken"))
 
 
 @pytest.mark.parametrize("fault", ["altered", "truncated", "missing"])
-def test_weights_other_than_source_json_s_are_refused(folders, tmp_path, fault):
+def test_weights_other_than_source_json_s_are_refused(llama, fault):
     """A run's record names source.json alone: what it lists must be what was loaded."""
-    shutil.copytree(folders["llama"], tmp_path / "broken")
-    path = tmp_path / "broken" / "model.safetensors"
+    path = llama / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.unlink()
@@ -276,25 +265,23 @@ def test_weights_other_than_source_json_s_are_refused(folders, tmp_path, fault):
         path.write_bytes(content if fault == "altered" else content[:-100])
     told = "is missing, source.json names it" if fault == "missing" else "sha256 is .*, source.json says [0-9a-f]{64}"
     with pytest.raises(ValueError, match=rf"model\.safetensors: {told}"):
-        backbones.load(tmp_path / "broken", num_classes=3, seed=0)
+        backbones.load(llama, num_classes=3, seed=0)
 
 
-def test_a_missing_weight_outside_the_head_is_an_error(folders, tmp_path):
-    shutil.copytree(folders["llama"], tmp_path / "broken")
-    weights = load_file(tmp_path / "broken" / "model.safetensors")
-    del weights["model.layers.1.mlp.up_proj.weight"]
-    rewrite(tmp_path / "broken", weights)
-    with pytest.raises(ValueError, match=r"1 weights outside the head are missing .* model\.layers\.1\.mlp\.up_proj"):
-        backbones.load(tmp_path / "broken", num_classes=3, seed=0)
-
-
-def test_a_misshapen_weight_outside_the_head_is_an_error(folders, tmp_path):
-    shutil.copytree(folders["llama"], tmp_path / "broken")
-    weights = load_file(tmp_path / "broken" / "model.safetensors")
-    weights["model.layers.1.mlp.up_proj.weight"] = weights["model.layers.1.mlp.up_proj.weight"][:5].clone()
-    rewrite(tmp_path / "broken", weights)
-    with pytest.raises(ValueError, match=r"missing or misshapen, such as model\.layers\.1\.mlp\.up_proj"):
-        backbones.load(tmp_path / "broken", num_classes=3, seed=0)
+@pytest.mark.parametrize("fault", ["missing", "misshapen"])
+def test_a_missing_or_misshapen_weight_outside_the_head_is_an_error(llama, fault):
+    """Though source.json fits the file."""
+    path, name = llama / "model.safetensors", "model.layers.1.mlp.up_proj.weight"
+    weights = load_file(path)
+    lost = weights.pop(name)
+    weights |= {name: lost[:5].clone()} if fault == "misshapen" else {}
+    save_file(weights, path, metadata={"format": "pt"})
+    source = json.loads((llama / "source.json").read_text())
+    source["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (llama / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
+    told = r"1 weights outside the head are missing or misshapen, such as model\.layers\.1\.mlp\.up_proj"
+    with pytest.raises(ValueError, match=told):
+        backbones.load(llama, num_classes=3, seed=0)
 
 
 def test_a_folder_without_source_json_is_no_backbone(tmp_path):
@@ -311,12 +298,10 @@ def test_input_facts_of_clip_are_its_preprocessors(folders):
 
 
 def test_input_facts_of_a_later_preprocessor_file_are_the_same(folders, tmp_path):
-    from frod.backbones import folder, registry
-
     config = json.loads((folders["clip"] / "preprocessor_config.json").read_text())
     later = config | {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(later))
-    facts = folder._image_inputs(tmp_path, registry.get("clip_vit_b32"))
+    facts = folder._image_inputs(tmp_path, registry.load()["clip_vit_b32"])
     assert facts == backbones.input_facts(folders["clip"])
 
 

@@ -5,57 +5,19 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from tiny_hub import SMALL, pretrained, tiny_vit
 
 from frod import backbones
 from frod.backbones import pretrain, registry
 from frod.backbones.registry import BackboneSpec
 
-VIT = {
-    "title": "tiny",
-    "library": "timm",
-    "licence": "none",
-    "source": {
-        "pretraining": "rotation",
-        "data": "digits",
-        "architecture": {
-            "name": "vit_tiny_patch16_224",
-            "arguments": {
-                "img_size": 8,
-                "patch_size": 2,
-                "in_chans": 1,
-                "embed_dim": 16,
-                "depth": 2,
-                "num_heads": 2,
-                "global_pool": "avg",
-            },
-        },
-        "settings": {"steps": 120, "batch_size": 32, "lr": 0.003, "weight_decay": 0.0},
-    },
-}
-LLAMA = {
-    "title": "tiny",
-    "library": "transformers",
-    "licence": "none",
-    "max_length": 12,
-    "source": {
-        "pretraining": "next_word",
-        "data": "sums",
-        "lines": 50,
-        "architecture": {
-            "name": "llama",
-            "arguments": {
-                "hidden_size": 16,
-                "intermediate_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "num_key_value_heads": 2,
-                "max_position_embeddings": 32,
-                "tie_word_embeddings": True,
-            },
-        },
-        "settings": {"steps": 120, "batch_size": 16, "lr": 0.01, "weight_decay": 0.0},
-    },
-}
+STEPS = 120
+SIZES = {"patch_size": 2, "embed_dim": 16, "depth": 2, "global_pool": "avg"}
+VIT = tiny_vit(**SIZES, steps=STEPS, batch_size=32, lr=0.003)
+SIZES = SMALL | {"intermediate_size": 32, "num_key_value_heads": 2}
+SIZES |= {"max_position_embeddings": 32, "tie_word_embeddings": True}
+SETTINGS = {"steps": STEPS, "batch_size": 16, "lr": 0.01}
+LLAMA = pretrained("transformers", "next_word", "llama", SIZES, data="sums", more={"lines": 50}, **SETTINGS)
 
 
 def arrows(examples=300):
@@ -84,7 +46,7 @@ def make(kind, out, seed=0):
         out,
         seed=seed,
         pretraining_data=data(),
-        progress=lambda step, steps, loss: losses.append((step, steps, loss)),
+        progress=lambda *said: losses.append(said),
     )
     return facts, losses
 
@@ -99,7 +61,7 @@ def made(tmp_path_factory):
 @BOTH
 def test_it_learns_and_shows_its_progress(made, kind):
     _, _, losses = made[kind]
-    assert [step for step, *_ in losses] == list(range(1, 121)) and {steps for _, steps, _ in losses} == {120}
+    assert [step for step, *_ in losses] == list(range(1, STEPS + 1)) and {steps for _, steps, _ in losses} == {STEPS}
     assert losses[-1][2] < 0.5 * losses[0][2]
 
 
@@ -171,5 +133,5 @@ def test_images_are_turned_by_quarters():
 @pytest.mark.parametrize("data", [None, []])
 def test_a_pretraining_without_data_is_refused(tmp_path, data):
     with pytest.raises(ValueError, match="digit_vit is pre-trained on the task digits, but no data"):
-        backbones.materialise("digit_vit", registry.get("digit_vit"), tmp_path / "vit", pretraining_data=data)
+        backbones.materialise("digit_vit", registry.load()["digit_vit"], tmp_path / "vit", pretraining_data=data)
     assert list(tmp_path.iterdir()) == []

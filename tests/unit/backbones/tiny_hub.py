@@ -1,10 +1,15 @@
 """Models of the paper's kinds and of others in a few thousand weights, laid out as on the Hub, and their entries."""
 
+import functools
+import json
 from pathlib import Path
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 WORDS = ["[UNK]", "a", "bb", "ccc", "dddd", "</s>"]
 TEXT_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+PADDED = {"vocab_size": len(WORDS) + 1, "pad_token_id": 6}
+UNPADDED = {"vocab_size": len(WORDS), "eos_token_id": 5}
 
 
 def write_tokenizer(folder: Path, **special) -> None:
@@ -13,110 +18,48 @@ def write_tokenizer(folder: Path, **special) -> None:
     from transformers import PreTrainedTokenizerFast
 
     words = WORDS + [word for word in special.values() if word not in WORDS]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="</s>", **special).save_pretrained(
-        folder
-    )
+    model = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, unk_token="[UNK]", eos_token="</s>", **special)
+    tokenizer.save_pretrained(folder)
 
 
-def write_llama(folder: Path) -> None:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        pad_token_id=None,
-        bos_token_id=None,
-        eos_token_id=5,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    write_tokenizer(folder)
+DISTIL = {"dim": 16, "hidden_dim": 24, "n_layers": 2, "n_heads": 2}
+GPT2 = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, "bos_token_id": 5}
+# Models of text: class and configuration, of transformers. GPT-2 is the body alone, as the Hub's gpt2: names begin with
+# the block list.
+TEXTS = {
+    "llama": ("LlamaForCausalLM", "LlamaConfig", SMALL | UNPADDED | {"bos_token_id": None, "num_key_value_heads": 2}),
+    "roberta": ("RobertaForMaskedLM", "RobertaConfig", SMALL | PADDED | {"max_position_embeddings": 40}),
+    "bert": ("BertModel", "BertConfig", SMALL | PADDED),
+    "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", DISTIL | PADDED),
+    "deberta": ("DebertaV2ForMaskedLM", "DebertaV2Config", SMALL | PADDED),
+    "gpt2": ("GPT2Model", "GPT2Config", GPT2 | UNPADDED),
+}
 
 
-def write_roberta(folder: Path) -> None:
-    import torch
-    from transformers import RobertaConfig, RobertaForMaskedLM
-
-    torch.manual_seed(1)
-    config = RobertaConfig(
-        vocab_size=len(WORDS) + 1,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=40,
-        pad_token_id=6,
-    )
-    RobertaForMaskedLM(config).save_pretrained(folder)
-    write_tokenizer(folder, pad_token="<pad>")
-
-
-def write_body(folder: Path, name: str, config, **special) -> None:
-    """A transformers model of the class of this name, and a tokenizer."""
+def write_text(kind: str, folder: Path, model: str | None = None, **changes):
+    """A model of text, of another class where it is named, and its tokenizer."""
     import torch
     import transformers
 
     torch.manual_seed(1)
-    getattr(transformers, name)(config).save_pretrained(folder)
-    write_tokenizer(folder, **special)
-
-
-SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
-PADDED = {"vocab_size": len(WORDS) + 1, "pad_token_id": 6}
-
-
-def write_bert(folder: Path) -> None:
-    from transformers import BertConfig
-
-    write_body(folder, "BertModel", BertConfig(**SMALL, **PADDED), pad_token="<pad>")
-
-
-def write_distilbert(folder: Path) -> None:
-    from transformers import DistilBertConfig
-
-    config = DistilBertConfig(dim=16, hidden_dim=24, n_layers=2, n_heads=2, **PADDED)
-    write_body(folder, "DistilBertForMaskedLM", config, pad_token="<pad>")
-
-
-def write_deberta(folder: Path) -> None:
-    from transformers import DebertaV2Config
-
-    write_body(folder, "DebertaV2ForMaskedLM", DebertaV2Config(**SMALL, **PADDED), pad_token="<pad>")
-
-
-def write_gpt2(folder: Path) -> None:
-    """The body alone, as the Hub's gpt2: names begin with the block list."""
-    from transformers import GPT2Config
-
-    config = GPT2Config(
-        n_embd=16, n_layer=2, n_head=2, n_positions=16, vocab_size=len(WORDS), bos_token_id=5, eos_token_id=5
-    )
-    write_body(folder, "GPT2Model", config)
+    usual, config, sizes = TEXTS[kind]
+    made = getattr(transformers, model or usual)(getattr(transformers, config)(**(sizes | changes)))
+    made.save_pretrained(folder)
+    write_tokenizer(folder, **({"pad_token": "<pad>"} if "pad_token_id" in sizes else {}))
+    return made
 
 
 def write_vit(folder: Path) -> None:
     """transformers writes it under the names of its older versions, as the Hub's files have them."""
-    import json
-
     import torch
     from transformers import ViTConfig, ViTModel
 
     torch.manual_seed(1)
     ViTModel(ViTConfig(image_size=16, patch_size=8, **SMALL)).save_pretrained(folder)
-    preprocessor = {
-        "do_resize": True,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "resample": 2,
-        "size": {"height": 16, "width": 16},
-    }
+    preprocessor = {"do_resize": True, "resample": 2, "size": {"height": 16, "width": 16}}
+    preprocessor |= {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
 
 
@@ -126,64 +69,31 @@ def clip():
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(1)
-    config = CLIPConfig(
-        vision_config=SMALL | {"image_size": 16, "patch_size": 8},
-        text_config=SMALL | {"vocab_size": 10, "max_position_embeddings": 8},
-        projection_dim=8,
-    )
-    return CLIPModel(config).eval()
+    vision, text = {"image_size": 16, "patch_size": 8}, {"vocab_size": 10, "max_position_embeddings": 8}
+    return CLIPModel(CLIPConfig(vision_config=SMALL | vision, text_config=SMALL | text, projection_dim=8)).eval()
 
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
 def write_clip(folder: Path) -> None:
-    import json
-
     clip().save_pretrained(folder)
-    preprocessor = {
-        "crop_size": 16,
-        "do_center_crop": True,
-        "do_resize": True,
-        "image_mean": CLIP_MEAN,
-        "image_std": CLIP_STD,
-        "resample": 3,
-        "size": 20,
-    }
+    preprocessor = {"do_resize": True, "resample": 3, "size": 20, "do_center_crop": True, "crop_size": 16}
+    preprocessor |= {"image_mean": CLIP_MEAN, "image_std": CLIP_STD}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
 
 
 def write_timm_clip(folder: Path) -> None:
     """The same CLIP under OpenAI's names, with the config that timm's repository has: GELU, and nine tenths."""
-    import json
-
     from safetensors.torch import save_file
 
     weights = openai_names(clip().state_dict())
     save_file({k: v.contiguous().clone() for k, v in weights.items()}, folder / "open_clip_model.safetensors")
-    config = {
-        "architecture": "vit_base_patch32_clip_224",
-        "num_classes": 8,
-        "num_features": 16,
-        "global_pool": "token",
-        "model_args": {
-            "img_size": 16,
-            "patch_size": 8,
-            "embed_dim": 16,
-            "depth": 2,
-            "num_heads": 2,
-            "mlp_ratio": 1.5,
-        },
-        "pretrained_cfg": {
-            "input_size": [3, 16, 16],
-            "interpolation": "bicubic",
-            "crop_pct": 0.9,
-            "crop_mode": "center",
-            "mean": CLIP_MEAN,
-            "std": CLIP_STD,
-            "classifier": "head",
-        },
-    }
+    inputs = {"input_size": [3, 16, 16], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center"}
+    sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_ratio": 1.5}
+    config = {"architecture": "vit_base_patch32_clip_224", "num_classes": 8, "num_features": 16}
+    config |= {"global_pool": "token", "model_args": sizes}
+    config["pretrained_cfg"] = inputs | {"mean": CLIP_MEAN, "std": CLIP_STD, "classifier": "head"}
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -221,17 +131,8 @@ def openai_names(weights: dict) -> dict:
     return out
 
 
-WRITERS = {
-    "llama": write_llama,
-    "roberta": write_roberta,
-    "bert": write_bert,
-    "distilbert": write_distilbert,
-    "deberta": write_deberta,
-    "gpt2": write_gpt2,
-    "clip": write_clip,
-    "timm_clip": write_timm_clip,
-    "vit": write_vit,
-}
+WRITERS = {kind: functools.partial(write_text, kind) for kind in TEXTS}
+WRITERS |= {"clip": write_clip, "timm_clip": write_timm_clip, "vit": write_vit}
 IMAGES = {"clip", "timm_clip", "vit"}
 
 
@@ -242,10 +143,7 @@ def entry(kind: str, **changes) -> dict:
         source["files"] = TEXT_FILES
     if kind == "timm_clip":
         source["files"] = ["config.json", "open_clip_model.safetensors"]
-        source["config"] = {
-            "architecture": "vit_base_patch32_clip_quickgelu_224",
-            "pretrained_cfg": {"crop_pct": 0.8},
-        }
+        source["config"] = {"architecture": "vit_base_patch32_clip_quickgelu_224", "pretrained_cfg": {"crop_pct": 0.8}}
     return {
         "title": kind,
         "library": "timm" if kind == "timm_clip" else "transformers",
@@ -253,3 +151,18 @@ def entry(kind: str, **changes) -> dict:
         **({} if kind in IMAGES else {"max_length": 12}),
         "source": source,
     } | changes
+
+
+def pretrained(library: str, how: str, architecture: str, arguments: dict, *, data: str, more=None, **settings) -> dict:
+    """The registry's entry of a model that is pre-trained here."""
+    source = {"pretraining": how, "data": data, "settings": {"weight_decay": 0.0} | settings}
+    source |= {"architecture": {"name": architecture, "arguments": arguments}} | (more or {})
+    entry = {"title": "tiny", "library": library, "licence": "none", "source": source}
+    return entry | ({"max_length": 12} if library == "transformers" else {})
+
+
+def tiny_vit(*, steps=1, batch_size=4, lr=0.001, **arguments) -> dict:
+    """The entry of a vision transformer of timm's for images of 8 x 8 pixels."""
+    sizes = {"img_size": 8, "patch_size": 4, "in_chans": 1, "embed_dim": 8, "depth": 1, "num_heads": 2} | arguments
+    settings = {"steps": steps, "batch_size": batch_size, "lr": lr}
+    return pretrained("timm", "rotation", "vit_tiny_patch16_224", sizes, data="digits", **settings)

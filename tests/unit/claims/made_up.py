@@ -16,6 +16,8 @@ KINDS = {"full_ft": "full_ft", "frod": "frod", "lora": "peft", "vera": "peft", "
 STEPS = 100
 CLASSES = 10
 START = math.log(CLASSES)
+SHOWN, LOST, OPEN = ("supported", "shown"), ("not_supported", "contradicted"), ("not_supported", "undecided")
+UNTESTED = ("cannot_be_tested", None)
 
 
 def falling(pace, *, floor=0.0, start=START, steps=STEPS):
@@ -40,13 +42,8 @@ def record(key, *, seconds=10.0):
         "protocol": "audited",
         "inputs": inputs,
         "spec": {"training": {"epochs": 2.0, "schedule": "cosine", "clip": 1.0}},
-        "budget": {
-            "steps": STEPS,
-            "batch_size": 32,
-            "accumulation": 1,
-            "examples": 32 * STEPS,
-            "order_sha256": f"{key.seed:064}",
-        },
+        "budget": {"steps": STEPS, "batch_size": 32, "accumulation": 1, "examples": 32 * STEPS}
+        | {"order_sha256": f"{key.seed:064}"},
         "tuning": {"trials": 2, "seed": 100, "chosen": 0},
         "evaluations": {"validation": 2, "test": 1},
         "resources": {"train_seconds": seconds},
@@ -112,14 +109,10 @@ def diverged(found, *keys, steps=7):
         key = RunKey(task, "small", method, seed)
         rows = (summary["task"] == task) & (summary["method"] == method) & (summary["seed"] == seed)
         assert rows.sum() == 1, key
-        summary.loc[rows, "test"] = math.nan
-        summary.loc[rows, "undefined"] = f"diverged: step {steps} of {STEPS}: loss nan"
+        why = f"diverged: step {steps} of {STEPS}: loss nan"
+        summary.loc[rows, ["test", "undefined"]] = math.nan, why
         histories[key] = histories[key].iloc[:steps].assign(loss=[*histories[key]["loss"][: steps - 1], math.nan])
-        lost = {
-            "undefined": f"diverged: step {steps} of {STEPS}: loss nan",
-            "evaluations": {"validation": 0, "test": 0},
-        }
-        records[key] = records[key] | lost
+        records[key] = records[key] | {"undefined": why, "evaluations": {"validation": 0, "test": 0}}
     return replace(found, summary=summary, histories=histories, records=records)
 
 
@@ -130,6 +123,11 @@ def noisy(means, *, tasks=8, seeds=3, spread=0.3, seed=0):
         f"task_{t}": {method: rng.normal(mean, spread, seeds).tolist() for method, mean in means.items()}
         for t in range(tasks)
     }
+
+
+def said(claim):
+    """Verdict and finding: one of the four above."""
+    return claim["verdict"], claim["finding"]
 
 
 def table(claim, title):

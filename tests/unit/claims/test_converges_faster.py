@@ -6,12 +6,11 @@ from dataclasses import replace
 import made_up
 import numpy as np
 import pytest
-from made_up import evidence, falling, figures, history, noisy, table
+from made_up import LOST, OPEN, SHOWN, UNTESTED, evidence, falling, figures, history, noisy, said, table
 from scipy import stats
 
 from frod.claims.converges_faster import converges_faster
 
-FOUR = dict.fromkeys(["full_ft", "frod", "lora", "vera"], 90.0)
 AREAS = "Area under the training loss"
 AGAINST = "Area under the training loss, FRoD and each other method"
 
@@ -24,27 +23,28 @@ def suite(paces, *, tasks=6, seeds=2, noise=0.03, **more):
     return replace(found, histories={key: history(of) for key, of in losses.items()})
 
 
-def verdict(found):
-    claim = converges_faster(found)
-    return claim["verdict"], claim["finding"]
-
-
 def test_faster_than_all_its_kin_is_supported_though_full_fine_tuning_is_faster_yet():
-    found = suite({"full_ft": 8, "frod": 12, "lora": 25, "vera": 20})
-    assert verdict(found) == ("supported", "shown")
-    rows = {row["FRoD against"]: row["difference in area"]["value"] for row in table(converges_faster(found), AGAINST)}
+    claim = converges_faster(suite({"full_ft": 8, "frod": 12, "lora": 25, "vera": 20}))
+    assert said(claim) == SHOWN
+    rows = {row["FRoD against"]: row["difference in area"]["value"] for row in table(claim, AGAINST)}
     assert rows["full fine-tuning"] > 0 > max(rows["LoRA"], rows["VeRA"])
-    names = list(figures(converges_faster(found)))
-    assert names == [f"area less that of {method}" for method in ("LoRA", "VeRA", "full fine-tuning")]
+    assert list(figures(claim)) == [f"area less that of {method}" for method in ("LoRA", "VeRA", "full fine-tuning")]
 
 
-def test_faster_than_some_of_them_is_undecided_and_slower_than_one_contradicted():
-    assert verdict(suite({"frod": 12, "lora": 25, "vera": 12})) == ("not_supported", "undecided")
-    assert verdict(suite({"frod": 20, "lora": 25, "vera": 12})) == ("not_supported", "contradicted")
+CASES = {
+    "faster than some of them": (suite({"frod": 12, "lora": 25, "vera": 12}), OPEN),
+    "slower than one": (suite({"frod": 20, "lora": 25, "vera": 12}), LOST),
+    "alike within noise": (suite({"frod": 20, "lora": 20.2}, noise=0.2), OPEN),
+    "no other of peft's": (suite({"full_ft": 8, "frod": 12}), UNTESTED),
+    "no FRoD": (suite({"full_ft": 8, "lora": 12}), UNTESTED),
+    "one task with one seed": (suite({"frod": 8, "lora": 12}, tasks=1, seeds=1), UNTESTED),
+    "no shared seed": (evidence({"a": {"frod": [90, None], "lora": [None, 90]}}), UNTESTED),
+}
 
 
-def test_alike_within_noise_is_undecided():
-    assert verdict(suite({"frod": 20, "lora": 20.2}, noise=0.2)) == ("not_supported", "undecided")
+@pytest.mark.parametrize(("found", "expected"), CASES.values(), ids=CASES)
+def test_the_verdict(found, expected):
+    assert said(converges_faster(found)) == expected
 
 
 @pytest.mark.parametrize(("peft_baselines", "finding"), [(["lora"], "shown"), (["lora", "vera"], "undecided")])
@@ -97,18 +97,23 @@ def test_ratios_of_steps_are_geometric_means():
     assert steps["to 0.25"]["value"] == pytest.approx(at["FRoD"] / at["LoRA"])
 
 
-def test_a_loss_that_broke_is_left_out_by_name_and_does_not_help():
-    found = suite({"frod": 12, "lora": 25})
-    broken = found.histories[("task_2", "small", "frod", 1)].assign(loss=math.nan)
-    claim = converges_faster(replace(found, histories={**found.histories, ("task_2", "small", "frod", 1): broken}))
-    assert claim["finding"] == "undecided" and "task_2 on small, seed 1" in claim["reason"]
-    absent = {key: of for key, of in found.histories.items() if key != ("task_2", "small", "frod", 1)}
-    claim = converges_faster(replace(found, histories=absent))
-    assert claim["finding"] == "undecided" and "task_2 on small, seed 1" in claim["reason"]
-    slower = suite({"frod": 25, "lora": 12})
-    broken = slower.histories[("task_2", "small", "lora", 1)].assign(loss=math.nan)
-    claim = converges_faster(replace(slower, histories={**slower.histories, ("task_2", "small", "lora", 1): broken}))
+@pytest.mark.parametrize(
+    ("paces", "method", "kept"),
+    [
+        ({"frod": 12, "lora": 25}, "frod", True),
+        ({"frod": 12, "lora": 25}, "frod", False),
+        ({"frod": 25, "lora": 12}, "lora", True),
+    ],
+    ids=["not finite", "not there", "not finite, of a faster one"],
+)
+def test_a_loss_that_broke_is_left_out_by_name_and_does_not_help(paces, method, kept):
+    found = suite(paces)
+    key = ("task_2", "small", method, 1)
+    histories = dict(found.histories)
+    broken = histories.pop(key).assign(loss=math.nan)
+    claim = converges_faster(replace(found, histories=histories | ({key: broken} if kept else {})))
     assert claim["finding"] == "undecided"
+    assert method == "lora" or "task_2 on small, seed 1" in claim["reason"]
 
 
 def test_a_regression_starts_where_its_runs_start():
@@ -117,12 +122,7 @@ def test_a_regression_starts_where_its_runs_start():
     assert table(converges_faster(found), AREAS)[0]["start level"]["value"] == pytest.approx(np.mean(firsts))
 
 
-def test_what_is_missing_is_said():
-    assert verdict(suite({"full_ft": 8, "frod": 12})) == ("cannot_be_tested", None)
-    assert verdict(suite({"full_ft": 8, "lora": 12})) == ("cannot_be_tested", None)
-    assert verdict(suite({"frod": 8, "lora": 12}, tasks=1, seeds=1)) == ("cannot_be_tested", None)
-    apart = evidence({"a": {"frod": [90, None], "lora": [None, 90]}})
-    assert verdict(apart) == ("cannot_be_tested", None)
+def test_a_missing_manifest_is_named():
     with pytest.raises(ValueError, match="manifests: has none of task_0 on small"):
         converges_faster(replace(suite({"frod": 8, "lora": 12}), manifests={}))
 

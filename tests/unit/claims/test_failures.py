@@ -6,10 +6,23 @@ Verdicts are held against those of the same suite without the divergence; p valu
 from dataclasses import replace
 
 import pytest
-from made_up import diverged, evidence, falling, figures, history, noisy, rates, table
+from made_up import (
+    LOST,
+    OPEN,
+    SHOWN,
+    UNTESTED,
+    diverged,
+    evidence,
+    falling,
+    figures,
+    history,
+    noisy,
+    rates,
+    said,
+    table,
+)
 from scipy import stats
 
-from frod.claims import assess
 from frod.claims.converges_faster import converges_faster
 from frod.claims.failures import Failures
 from frod.claims.full_rank import full_rank
@@ -30,59 +43,55 @@ def suite(means=ALIKE, *, lora=20.0, **more):
     return replace(found, histories={key: history(of) for key, of in losses.items()})
 
 
-def said(claim):
-    return claim["verdict"], claim["finding"]
+def all_of(method):
+    return [(f"task_{t}", method, seed) for t in range(8) for seed in range(3)]
 
 
 def test_a_match_is_not_supported_where_a_run_of_frod_diverged_and_full_fine_tuning_did_not():
-    assert said(matches_full_ft(suite())) == ("supported", "shown")
+    assert said(matches_full_ft(suite())) == SHOWN
     claim = matches_full_ft(diverged(suite(), ONE))
-    assert said(claim) == ("not_supported", "undecided")
+    assert said(claim) == OPEN
     assert "FRoD has no figure in 1 run (1 diverged), which is no match" in claim["reason"]
     assert "task_1 on small, seed 2 (diverged)" in claim["reason"]
     row = table(claim, "FRoD and full fine-tuning by task")[1]
     assert row["FRoD"]["text"].endswith("(1 diverged of 3)") and row["seeds"] == 2
-    others = {
-        row["method"]: row["pairs left out: no figure"] for row in table(claim, "All methods and full fine-tuning")
-    }
-    assert others == {"FRoD": 1, "LoRA": None}
+    others = table(claim, "All methods and full fine-tuning")
+    assert {row["method"]: row["pairs left out: no figure"] for row in others} == {"FRoD": 1, "LoRA": None}
 
 
 def test_a_divergence_of_full_fine_tuning_does_not_stand_in_the_way_of_a_match_but_of_a_loss():
     reference = ("task_1", "full_ft", 0)
     claim = matches_full_ft(diverged(suite(), reference))
-    assert said(claim) == ("supported", "shown")
-    assert (
-        "Left out, as full fine-tuning has no run or no defined metric there: task_1 on small, seed 0 (diverged)"
-        in (claim["reason"])
-    )
+    assert said(claim) == SHOWN
+    left_out = "Left out, as full fine-tuning has no run or no defined metric there: task_1 on small, seed 0 (diverged)"
+    assert left_out in claim["reason"]
     worse = suite({"full_ft": 90.0, "frod": 80.0})
-    assert said(matches_full_ft(worse)) == ("not_supported", "contradicted")
-    assert said(matches_full_ft(diverged(worse, reference))) == ("not_supported", "undecided")
-    assert said(matches_full_ft(diverged(worse, ONE))) == ("not_supported", "contradicted")
+    assert said(matches_full_ft(worse)) == LOST
+    assert said(matches_full_ft(diverged(worse, reference))) == OPEN
+    assert said(matches_full_ft(diverged(worse, ONE))) == LOST
 
 
-def test_frod_diverged_everywhere_is_no_lack_of_a_test():
-    every = [(f"task_{t}", "frod", seed) for t in range(8) for seed in range(3)]
-    for judge in (matches_full_ft, converges_faster, more_robust, full_rank):
-        claim = judge(diverged(suite(), *every))
-        assert claim["verdict"] == "not_supported", claim["id"]
-        assert "diverge" in claim["reason"], claim["id"]
+@pytest.mark.parametrize("judge", [matches_full_ft, converges_faster, more_robust, full_rank])
+def test_frod_diverged_everywhere_is_no_lack_of_a_test(judge):
+    claim = judge(diverged(suite(), *all_of("frod")))
+    assert claim["verdict"] == "not_supported" and "diverge" in claim["reason"]
+
+
+def test_one_pair_that_is_left_is_no_lack_of_a_test():
     alone = evidence({"a": {"full_ft": [90.0, 91.0], "frod": [90.0, 91.0], "lora": [90.0, 91.0]}})
     one = matches_full_ft(diverged(alone, ("a", "frod", 1)))
     assert one["finding"] == "undecided" and "nothing to judge chance by" in one["reason"]
 
 
 def test_full_fine_tuning_diverged_everywhere_leaves_nothing_to_test():
-    every = [(f"task_{t}", "full_ft", seed) for t in range(8) for seed in range(3)]
-    claim = matches_full_ft(diverged(suite(), *every))
-    assert said(claim) == ("cannot_be_tested", None) and "(diverged)" in claim["reason"]
+    claim = matches_full_ft(diverged(suite(), *all_of("full_ft")))
+    assert said(claim) == UNTESTED and "(diverged)" in claim["reason"]
 
 
 def test_a_run_that_diverged_is_not_fast_however_fast_it_fell_before():
-    assert said(converges_faster(suite())) == ("supported", "shown")
+    assert said(converges_faster(suite())) == SHOWN
     claim = converges_faster(diverged(suite(), ONE, steps=90))
-    assert said(claim) == ("not_supported", "undecided")
+    assert said(claim) == OPEN
     assert "no run of FRoD, or no finite loss, on task_1 on small, seed 2 (diverged)" in claim["reason"]
     steps = table(claim, "Steps to levels of the training loss")
     row = next(row for row in steps if row["task"] == "task_1 on small" and row["method"] == "FRoD")
@@ -93,11 +102,9 @@ def test_a_run_that_diverged_is_not_fast_however_fast_it_fell_before():
 
 def test_other_methods_that_diverged_do_not_make_frod_the_faster_nor_the_slower():
     slow = suite(lora=5.0)
-    assert said(converges_faster(slow)) == ("not_supported", "contradicted")
-    assert said(converges_faster(diverged(slow, ("task_1", "lora", 0)))) == ("not_supported", "undecided")
-    every = [(f"task_{t}", "lora", seed) for t in range(8) for seed in range(3)]
-    claim = converges_faster(diverged(suite(), *every))
-    assert claim["verdict"] != "supported"
+    assert said(converges_faster(slow)) == LOST
+    assert said(converges_faster(diverged(slow, ("task_1", "lora", 0)))) == OPEN
+    assert converges_faster(diverged(suite(), *all_of("lora")))["verdict"] != "supported"
 
 
 def trials(methods, *, tasks=8, lost=()):
@@ -122,12 +129,12 @@ def robust(runs=(), *, tried=()):
 
 
 def test_a_divergence_counts_against_the_method_that_is_more_robust_else():
-    assert said(more_robust(robust())) == ("supported", "shown")
+    assert said(more_robust(robust())) == SHOWN
     claim = more_robust(robust([ONE]))
-    assert said(claim) == ("not_supported", "undecided")
+    assert said(claim) == OPEN
     assert "FRoD has no figure on task_1 on small" in claim["reason"]
     assert "Without a figure, runs and trials together: FRoD 1 of 56 trainings (1 diverged)" in claim["reason"]
-    assert said(more_robust(robust([("task_1", "lora", 2)]))) == ("supported", "shown")
+    assert said(more_robust(robust([("task_1", "lora", 2)]))) == SHOWN
     counted = figures(more_robust(robust([ONE])))
     assert (counted["without a figure, FRoD"]["value"], counted["without a figure, FRoD"]["n"]) == (1, 56)
     assert counted["without a figure, LoRA"]["value"] == 0
@@ -165,17 +172,7 @@ def test_a_rank_is_supported_without_the_run_that_diverged_and_names_it():
     layer = {"layer": "a", "out_features": 3, "in_features": 3, "singular_values": [3.0, 2.0, 1.0], "weight_norm": 9.0}
     spectra = {("task_0", "small", "frod"): pd.DataFrame([layer | {"seed": 0}])}
     found = evidence({"task_0": {"frod": [90.0, 90.0], "full_ft": [90.0, 90.0]}}, spectra=spectra)
-    assert said(full_rank(found)) == ("supported", "shown")
+    assert said(full_rank(found)) == SHOWN
     claim = full_rank(diverged(found, ("task_0", "frod", 1)))
-    assert said(claim) == ("supported", "shown")
+    assert said(claim) == SHOWN
     assert "Without the runs that diverged: task_0 on small, seed 1." in claim["reason"]
-
-
-def test_all_claims_are_judged_whatever_diverged_and_json_can_hold_them():
-    import json
-
-    every = [(f"task_{t}", method, seed) for t in range(8) for method in ALIKE for seed in range(3)]
-    for lost in ([], [ONE], every[:9], every):
-        found = assess(diverged(suite(tuning=trials(dict.fromkeys(ALIKE, 1.0))), *lost))
-        assert len(found["claims"]) == 4
-        json.dumps(found, allow_nan=False)

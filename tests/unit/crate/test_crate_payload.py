@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from by_hand import write_suite
 
 from frod.backbones import registry as backbones
 from frod.config import load
@@ -15,21 +16,12 @@ from frod.crate.jobs import Jobs
 from frod.pipeline.metadata import Metadata
 from frod.tasks import registry as tasks
 
-SUITE = {
-    "title": "One",
-    "description": "One task.",
-    "seeds": [0],
-    "methods": {"full_ft": {}},
-    "experiments": [{"tasks": ["digits"], "backbone": "digit_vit", "rates": {"full_ft": {"lr": 0.1, "lr_head": 0.1}}}],
-}
-
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with a suite, in which nothing has run; as working directory."""
     monkeypatch.chdir(tmp_path)
-    Path("workflow/suites").mkdir(parents=True)
-    Path("workflow/suites/one.yaml").write_text(yaml.safe_dump(SUITE))
+    write_suite()
     return tmp_path
 
 

@@ -51,25 +51,10 @@ def test_as_printed(function, value, text):
     assert function(value) == text
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "points",
-        "gain",
-        "fixed",
-        "signed",
-        "significant",
-        "p_value",
-        "per_cent",
-        "count",
-        "share",
-        "seconds",
-        "size",
-        "ratio",
-        "rate",
-        "plain",
-    ],
-)
+NUMBERS = "points gain fixed signed significant p_value per_cent count share seconds size ratio rate plain"
+
+
+@pytest.mark.parametrize("name", NUMBERS.split())
 def test_nan_is_a_dash(name):
     assert getattr(show, name)(math.nan) == "–"
 

@@ -37,10 +37,13 @@ def test_non_inferiority_agrees_with_the_interval(seed):
     assert (inference.non_inferiority_p(differences, MARGIN) < ONE_SIDED) == (over.deciding.low > -MARGIN)
 
 
-def test_one_value_or_no_spread_gives_no_p_value():
-    for differences in ([0.5], [0.5, 0.5, 0.5]):
-        assert math.isnan(inference.non_inferiority_p(differences, MARGIN))
-        assert math.isnan(inference.difference_p(differences))
+@pytest.mark.parametrize("differences", [[0.5], [0.5, 0.5, 0.5]], ids=["one value", "no spread"])
+def test_one_value_or_no_spread_gives_no_p_value(differences):
+    assert math.isnan(inference.non_inferiority_p(differences, MARGIN))
+    assert math.isnan(inference.difference_p(differences))
+
+
+def test_a_margin_of_zero_is_refused():
     with pytest.raises(ValueError, match="margin is 0"):
         inference.non_inferiority_p([0.1, 0.2], 0)
 

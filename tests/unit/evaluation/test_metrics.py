@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -28,9 +26,17 @@ def classified(rows, *, classes=2, splits=("validation", "test"), seed=0):
     return pd.concat(parts, ignore_index=True)
 
 
-def path_of(predictions, path):
-    predictions.to_parquet(path)
-    return path
+@pytest.fixture
+def evaluate(tmp_path):
+    """Evaluate predictions once they are written to a file, path.parquet; None: the file as it is."""
+    path = tmp_path / "path.parquet"
+
+    def of(predictions, manifest, *more):
+        if predictions is not None:
+            predictions.to_parquet(path)
+        return metrics.evaluate(path, manifest, *more)
+
+    return of
 
 
 def manifest(rows, *, classes=2, names=("accuracy", "matthews_correlation")):
@@ -119,77 +125,54 @@ def test_predictions_that_are_of_no_run_are_named(change, message):
         metrics.validate(change(classified(10)), num_classes=2)
 
 
-def test_evaluate_gives_what_metrics_json_holds(tmp_path):
-    path = tmp_path / "predictions.parquet"
+def test_evaluate_gives_what_metrics_json_holds(evaluate, tmp_path):
     predictions = classified(50)
-    predictions.to_parquet(path)
-    found = metrics.evaluate(path, manifest(50))
+    found = evaluate(predictions, manifest(50))
     test = predictions[predictions["split"] == "test"]
     assert found["metrics"]["test"]["accuracy"] == pytest.approx((test["label"] == test["prediction"]).mean())
     assert set(found["metrics"]) == {"validation", "test"}
     assert found["examples"] == {"validation": 50, "test": 50}
     assert (found["task"], found["primary"]) == ("t", "accuracy")
-    assert found["predictions_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found["predictions_sha256"] == hashlib.sha256((tmp_path / "path.parquet").read_bytes()).hexdigest()
 
 
-def test_further_tests_and_the_best_epoch_are_evaluated_and_wanted_whole(tmp_path):
-    path = tmp_path / "predictions.parquet"
+def test_further_tests_and_the_best_epoch_are_evaluated_and_wanted_whole(evaluate):
     base = classified(20)
     test = base[base["split"] == "test"]
     more = [test.assign(split="test_mismatched"), test.assign(split="test_best_epoch")]
     splits = {"validation": {"rows": 20}, "test": {"rows": 20}, "test_mismatched": {"rows": 20}, "train": {"rows": 9}}
-    pd.concat([test, *more]).to_parquet(path)
-    found = metrics.evaluate(path, manifest(20) | {"splits": splits})
+    found = evaluate(pd.concat([test, *more]), manifest(20) | {"splits": splits})
     assert found["examples"] == {"test": 20, "test_mismatched": 20, "test_best_epoch": 20}
     assert len({json.dumps(of_split) for of_split in found["metrics"].values()}) == 1
     for lacking in ([test, more[1]], [test, more[0], more[1].iloc[1:]], [*more]):
-        pd.concat(lacking).to_parquet(path)
         with pytest.raises(ValueError, match="each test is predicted whole"):
-            metrics.evaluate(path, manifest(20) | {"splits": splits})
+            evaluate(pd.concat(lacking), manifest(20) | {"splits": splits})
 
 
-def test_evaluate_wants_all_of_test_and_tells_how_much_of_validation(tmp_path):
-    path = tmp_path / "predictions.parquet"
-    classified(50).iloc[:-1].to_parquet(path)
+def test_evaluate_wants_all_of_test_and_tells_how_much_of_validation(evaluate):
     with pytest.raises(ValueError, match="'test': 49"):
-        metrics.evaluate(path, manifest(50))
-    classified(50).iloc[20:].to_parquet(path)
-    assert metrics.evaluate(path, manifest(50))["examples"] == {"validation": 30, "test": 50}
+        evaluate(classified(50).iloc[:-1], manifest(50))
+    assert evaluate(classified(50).iloc[20:], manifest(50))["examples"] == {"validation": 30, "test": 50}
     with pytest.raises(ValueError, match=r"'validation': 50.*'validation': 40"):
-        metrics.evaluate(
-            path_of(classified(50), path), manifest(50) | {"splits": {"validation": {"rows": 40}, "test": {"rows": 50}}}
-        )
+        evaluate(classified(50), manifest(50) | {"splits": {"validation": {"rows": 40}, "test": {"rows": 50}}})
     with pytest.raises(ValueError, match="num_classes"):
-        metrics.evaluate(path, {"task": "t", "metrics": ["accuracy"], "splits": {}})
+        evaluate(None, {"task": "t", "metrics": ["accuracy"], "splits": {}})
 
 
-def test_an_undefined_metric_is_null_in_json(tmp_path):
-    path = tmp_path / "predictions.parquet"
-    predictions = classified(5).astype({"label": float})
-    predictions.assign(prediction=1.5, scores=[[1.5]] * 10).to_parquet(path)
-    found = metrics.evaluate(path, manifest(5, classes=1, names=["pearson"]))
+def test_an_undefined_metric_is_null_in_json(evaluate):
+    constant = classified(5).astype({"label": float}).assign(prediction=1.5, scores=[[1.5]] * 10)
+    found = evaluate(constant, manifest(5, classes=1, names=["pearson"]))
     assert json.loads(json.dumps(found, allow_nan=False))["metrics"]["test"] == {"pearson": None}
 
 
-def test_a_run_that_diverged_has_neither_predictions_nor_metrics(tmp_path):
-    path = path_of(classified(5).iloc[:0], tmp_path / "predictions.parquet")
-    found = metrics.evaluate(path, manifest(5), "step 3 of 9: loss nan")
-    assert (found["metrics"], found["examples"], found["undefined"]) == ({}, {}, "step 3 of 9: loss nan")
+def test_a_run_that_diverged_has_neither_predictions_nor_metrics(evaluate):
+    empty, said = classified(5).iloc[:0], "step 3 of 9: loss nan"
+    found = evaluate(empty, manifest(5), said)
+    assert (found["metrics"], found["examples"], found["undefined"]) == ({}, {}, said)
     assert (found["task"], found["primary"]) == ("t", "accuracy")
     with pytest.raises(ValueError, match="no rows"):  # emptied, of a run that ended
-        metrics.evaluate(path, manifest(5))
+        evaluate(empty, manifest(5))
     with pytest.raises(ValueError, match="hold 10 rows, and the record says that the run has no figure"):
-        metrics.evaluate(path_of(classified(5), path), manifest(5), "step 3 of 9: loss nan")
+        evaluate(classified(5), manifest(5), said)
     with pytest.raises(ValueError, match=r"lack the columns \['scores'\]"):
-        bare = classified(5).iloc[:0].drop(columns="scores")
-        metrics.evaluate(path_of(bare, path), manifest(5), "step 3 of 9: loss nan")
-
-
-def test_no_torch_is_imported():
-    """Metrics are recomputed where torch may not be installed, and a report should not wait for it."""
-    code = (
-        "import sys, pandas, frod.evaluation.metrics as m, frod.evaluation.summary, frod.evaluation.statistics\n"
-        "m.compute(pandas.DataFrame({'label': [0, 1], 'prediction': [0, 1]}), list(m.METRICS))\n"
-        "assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+        evaluate(empty.drop(columns="scores"), manifest(5), said)

@@ -1,54 +1,19 @@
 """One row per run, and no comparison of runs that had different budgets, data or predictions."""
 
 import hashlib
-import json
 import math
 
 import pandas as pd
 import pytest
+from by_hand import write_run
 
 from frod.evaluation.summary import summarise
-
-SHA = "ab" * 32
-
-
-def write_run(root, method="frod", seed=1, *, task="digits", change=None, metrics_change=None):
-    record = {
-        "run": {"suite": "smoke", "task": task, "backbone": "digit_vit", "method": method, "seed": seed},
-        "inputs": {"data/tasks/digits/digit_vit/manifest.json": "cd" * 32},
-        "protocol": "audited",
-        "tuning": {"trials": 3, "seed": 100, "chosen": 1},
-        "code": {"hash": "c0de", "git_commit": "0123", "git_dirty": False},
-        "budget": {"steps": 40, "batch_size": 32, "accumulation": 1, "examples": 1280, "order_sha256": f"o{seed}"},
-        "parameters": {"trainable": {"adapter": 100, "head": 50, "total": 150}, "base": 10_000},
-        "resources": {"train_seconds": 3.5, "step_seconds_median": 0.07, "peak_rss_bytes": 5e8, "peak_gpu_bytes": None},
-        "undefined": None,
-        "outputs": {"predictions.parquet": SHA},
-        "started": "2026-01-01T00:00:00+00:00",
-        "finished": "2026-01-01T00:01:00+00:00",
-    }
-    metrics = {
-        "task": task,
-        "metrics": {"validation": {"accuracy": None, "f1": 0.5}, "test": {"accuracy": 0.9, "f1": 0.8}},
-        "primary": "accuracy",
-        "examples": {"validation": 100, "test": 200},
-        "undefined": None,
-        "predictions_sha256": SHA,
-    }
-    for edit, what in ((change, record), (metrics_change, metrics)):
-        if edit:
-            edit(what)
-    directory = root / task / method / f"seed-{seed}"
-    directory.mkdir(parents=True)
-    (directory / "record.json").write_text(json.dumps(record))
-    (directory / "metrics.json").write_text(json.dumps(metrics))
-    return directory
 
 
 def test_a_row_holds_what_the_files_say(tmp_path):
     directory = write_run(tmp_path)
     (row,) = summarise([directory]).to_dict("records")
-    assert (row["task"], row["method"], row["seed"], row["primary"]) == ("digits", "frod", 1, "accuracy")
+    assert (row["task"], row["method"], row["seed"], row["primary"]) == ("digits", "frod", 0, "accuracy")
     assert (row["test"], row["test_accuracy"], row["test_f1"], row["validation_f1"]) == (0.9, 0.9, 0.8, 0.5)
     assert math.isnan(row["validation"]) and math.isnan(row["peak_gpu_bytes"])
     assert (row["protocol"], row["trials"]) == ("audited", 3)
@@ -71,7 +36,7 @@ def test_methods_with_another_budget_are_refused_by_name(tmp_path, field, value)
         write_run(tmp_path, "full_ft"),
         write_run(tmp_path, change=lambda record: record["budget"].update({field: value})),
     ]
-    with pytest.raises(ValueError, match=rf"digits/digit_vit/full_ft/seed-1 and .*frod/seed-1 .*{field} is .*{value}"):
+    with pytest.raises(ValueError, match=rf"digits/digit_vit/full_ft/seed-0 and .*frod/seed-0 .*{field} is .*{value}"):
         summarise(runs)
 
 
@@ -79,18 +44,12 @@ def test_seeds_and_tasks_may_have_budgets_of_their_own(tmp_path):
     def longer(record):
         record["budget"]["steps"] = 80
 
-    assert (
-        len(
-            summarise(
-                [
-                    write_run(tmp_path),
-                    write_run(tmp_path, task="sst2", change=longer),
-                    write_run(tmp_path, seed=2, change=longer),
-                ]
-            )
-        )
-        == 3
-    )
+    runs = [
+        write_run(tmp_path),
+        write_run(tmp_path, task="sst2", change=longer),
+        write_run(tmp_path, "frod", 2, change=longer),
+    ]
+    assert len(summarise(runs)) == 3
 
 
 def test_methods_that_read_other_data_are_refused(tmp_path):
@@ -114,7 +73,7 @@ def test_incomplete_runs_are_named(tmp_path):
     with pytest.raises(ValueError, match="given twice"):
         summarise([directory, directory])
     with pytest.raises(ValueError, match="lacks 'base'"):
-        summarise([write_run(tmp_path, seed=3, change=lambda record: record["parameters"].pop("base"))])
+        summarise([write_run(tmp_path, "frod", 3, change=lambda record: record["parameters"].pop("base"))])
     (directory / "metrics.json").unlink()
     with pytest.raises(ValueError, match=r"metrics.json is not there"):
         summarise([directory])

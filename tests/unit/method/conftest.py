@@ -3,9 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from toy import TARGETS, Toy, count_calls, disturb
-
-import frod
+from toy import TARGETS, Toy, adapt, count_calls, disturb
 
 SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = SMALL | {"vocab_size": 10, "pad_token_id": 0}
@@ -57,11 +55,9 @@ def make_model():
 
 @pytest.fixture
 def make_adapted(make_model):
-    def make(dtype=torch.float32, *, sparse_rate=0.1, plan="auto", by=0.0, train=("head",), **sizes):
-        model = make_model(dtype, **sizes)
-        basis = frod.extract_basis(model, TARGETS, progress=False)
-        frod.attach(model, basis, sparse_rate=sparse_rate, plan=plan, train=train)
-        return disturb(model, by, seed=7), basis
+    def make(dtype=torch.float32, *, targets=TARGETS, plan="auto", sparse_rate=0.1, by=0.0, train=("head",), **sizes):
+        model = adapt(make_model(dtype, **sizes), targets, sparse_rate=sparse_rate, plan=plan, train=train)
+        return disturb(model, by, seed=7), model._frod.basis
 
     return make
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from toy import PLANS, TARGETS, Toy, adapt, count_calls, disturb
+from toy import PLANS, TARGETS, Toy, adapt, count_calls, disturb, gradients
 
 import frod
 from frod.method.linear import FrodLinear
@@ -54,9 +54,8 @@ def skipping(plan):
     return model
 
 
-def gradients(model):
-    found = {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
-    return {name: full_tensor(grad).clone() for name, grad in found.items()}
+def whole_gradients(model):
+    return {name: full_tensor(gradient).clone() for name, gradient in gradients(model).items()}
 
 
 class Worker:
@@ -90,11 +89,14 @@ class Worker:
         if self.first:
             save_file(tensors, self.folder / f"{case}.safetensors")
 
+    def note(self, case, model):
+        """How often the weights were formed and gradients projected, of so many layers."""
+        self.notes[case] = {"layers": sum(isinstance(m, FrodLinear) for m in model.modules()), **self.counts}
+
     def step(self, case, model, x):
         """Gradients of a step in one go, and in micro-batches; how often weights were formed for the latter."""
         self.accelerator.backward(loss(model, x))
-        self.write(f"{case}-whole", gradients(model))
-        model.zero_grad()
+        self.write(f"{case}-whole", whole_gradients(model))
         self.counts.clear()
         for i in range(len(x)):
             with ExitStack() as stack:
@@ -102,9 +104,8 @@ class Worker:
                     stack.enter_context(self.accelerator.no_sync(model))
                     stack.enter_context(frod.accumulating(model, len(x)))
                 self.accelerator.backward(loss(model, x[i : i + 1]) / len(x))
-        self.notes[case] = {"layers": sum(isinstance(m, FrodLinear) for m in model.modules()), **self.counts}
-        self.write(f"{case}-accumulated", gradients(model))
-        model.zero_grad()
+        self.write(f"{case}-accumulated", whole_gradients(model))
+        self.note(case, model)
 
     def refused(self, case, model, basis):
         """What cannot be done to a wrapped model says so."""
@@ -163,8 +164,8 @@ class Worker:
                     stack.enter_context(frod.accumulating(wrapped, len(x)))
                 self.accelerator.backward(loss(wrapped, x[i : i + 1]))
         self.accelerator.gradient_accumulation_steps = 1
-        self.notes["accumulate"] = {"layers": sum(isinstance(m, FrodLinear) for m in model.modules()), **self.counts}
-        self.write("accumulate", gradients(wrapped))
+        self.note("accumulate", model)
+        self.write("accumulate", whole_gradients(wrapped))
         self.accelerator.free_memory()
 
     def fsdp(self, plan):
@@ -232,7 +233,7 @@ class Worker:
     def skipped_under_ddp(self, plan):
         wrapped = torch.nn.parallel.DistributedDataParallel(skipping(plan), find_unused_parameters=True)
         self.skipped(wrapped, wrapped.no_sync)
-        self.write(f"skipped-{plan}", gradients(wrapped))
+        self.write(f"skipped-{plan}", whole_gradients(wrapped))
 
     def skipped_under_fsdp(self):
         from torch.distributed.fsdp import fully_shard

@@ -2,13 +2,12 @@
 
 import gc
 import weakref
-from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from toy import PLANS, adapt, assert_equal, disturb, gradients
+from toy import PLANS, accumulated, adapt, assert_equal, disturb, gradients, loss_of
 
 import frod
 
@@ -44,13 +43,11 @@ def make(plan):
 
 
 def accumulate(model, x, uses):
-    for i, use in enumerate(uses):
-        with frod.accumulating(model, len(uses)) if i < len(uses) - 1 else nullcontext():
-            model(x[i], **use).square().sum().backward()
-    return gradients(model)
+    return accumulated(model, *({"x": x[i]} | use for i, use in enumerate(uses)))
 
 
 ALL, FIRST, NONE = (0, 1, 2), (0,), ()
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 STEPS = [
     [{"use": ALL}, {"use": ALL}, {"use": FIRST}],
     [{"use": ALL}, {"use": FIRST}, {"use": (0, 2)}],
@@ -64,30 +61,28 @@ STEPS = [
 @pytest.mark.parametrize("plan", [*PLANS, "auto"])
 def test_the_gradients_are_those_of_the_joined_batch_and_nothing_is_left_for_the_next_step(x, plan, uses):
     model = make(plan)
-    sum(model(x[i], **use).square().sum() for i, use in enumerate(uses)).backward()
-    expected = gradients(model)
-    model(x[0]).square().sum().backward()
-    of_the_next = gradients(model)
-    assert_equal(accumulate(model, x, uses), expected, rtol=1e-4, atol=1e-5)
-    model(x[0]).square().sum().backward()
-    assert_equal(gradients(model), of_the_next, rtol=1e-4, atol=1e-5)
-    assert_equal(accumulate(model, x, uses), expected, rtol=1e-4, atol=1e-5)
+    sum(loss_of(model, x[i], **use) for i, use in enumerate(uses)).backward()
+    expected, of_the_next = gradients(model), gradients(model, x[0])
+    assert_equal(accumulate(model, x, uses), expected, **CLOSE)
+    assert_equal(gradients(model, x[0]), of_the_next, **CLOSE)
+    assert_equal(accumulate(model, x, uses), expected, **CLOSE)
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointing_loses_nothing(x, reentrant):
     model = make("materialised")
-    uses = [{"use": ALL, "reentrant": reentrant}, {"use": FIRST, "reentrant": reentrant}]
-    expected = accumulate(make("factored"), x, [{"use": ALL}, {"use": FIRST}])
-    assert_equal(accumulate(model, x.requires_grad_(), uses), expected, rtol=1e-4, atol=1e-5)
+    uses = [{"use": ALL}, {"use": FIRST}]
+    expected = accumulate(make("factored"), x, uses)
+    uses = [use | {"reentrant": reentrant} for use in uses]
+    assert_equal(accumulate(model, x.requires_grad_(), uses), expected, **CLOSE)
 
 
 def test_reentrant_checkpointing_is_refused_where_it_would_lose_a_gradient(x):
     """Its graphs are within the backward: no node of them comes behind all others, and here nothing else is seen."""
     model, x = make("materialised"), x.requires_grad_()
     with frod.accumulating(model):
-        model(x[0]).square().sum().backward()
-    model.forward(x[1], use=FIRST, reentrant=True).square().sum().backward()
+        loss_of(model, x[0]).backward()
+    loss_of(model.forward, x[1], use=FIRST, reentrant=True).backward()
     with pytest.raises(ValueError, match=r"'blocks\.1' .* use_reentrant=False"), frod.accumulating(model):
         pass
 
@@ -97,9 +92,9 @@ def test_a_model_can_be_freed_after_a_step_and_in_the_middle_of_one(x, whole_ste
     """Graphs and modules that hold each other through torch would stay for good."""
     model = make("materialised")
     with frod.accumulating(model):
-        model(x[0]).square().sum().backward()
+        loss_of(model, x[0]).backward()
     if whole_step:
-        model(x[1], use=FIRST).square().sum().backward()
+        loss_of(model, x[1], use=FIRST).backward()
     freed = weakref.ref(model)
     del model
     gc.collect()
@@ -108,11 +103,9 @@ def test_a_model_can_be_freed_after_a_step_and_in_the_middle_of_one(x, whole_ste
 
 def test_a_failing_micro_batch_leaves_nothing_behind(x):
     model = make("materialised")
-    model(x[0]).square().sum().backward()
-    expected = gradients(model)
+    expected = gradients(model, x[0])
     with pytest.raises(RuntimeError, match="no such batch"), frod.accumulating(model):
-        model(x[0]).square().sum().backward()
+        loss_of(model, x[0]).backward()
         raise RuntimeError("no such batch")
     model.zero_grad()
-    model(x[0]).square().sum().backward()
-    assert_equal(gradients(model), expected, rtol=1e-4, atol=1e-5)
+    assert_equal(gradients(model, x[0]), expected, **CLOSE)

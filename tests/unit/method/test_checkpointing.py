@@ -2,16 +2,15 @@
 gradient accumulation a weight is still formed, and its gradient projected, once per optimiser step."""
 
 import warnings
-from contextlib import nullcontext
 
 import pytest
 import torch
-from toy import PLANS, adapt, assert_equal, disturb, gradients
+from toy import PLANS, accumulated, adapt, assert_equal, disturb, gradients, loss_of
 
-import frod
-from frod.method.linear import FrodLinear
+from frod.method.state import frod_layers
 
 BATCH = 4
+TEXT = {"input_ids": torch.arange(BATCH * 5).view(BATCH, 5) % 10, "labels": torch.tensor([0, 1, 1, 0])}
 
 
 @pytest.fixture
@@ -31,10 +30,6 @@ def enable(model, use_reentrant):
     model.enable_input_require_grads()  # reentrant checkpointing stops at inputs that need no gradient
 
 
-def text():
-    return {"input_ids": torch.arange(BATCH * 5).view(BATCH, 5) % 10, "labels": torch.tensor([0, 1, 1, 0])}
-
-
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
@@ -46,8 +41,7 @@ def test_the_gradients_are_those_without_checkpointing(adapted, name, plan, use_
         if checkpointing:
             enable(model, use_reentrant)
         torch.manual_seed(1)
-        model(**text()).loss.backward()
-        results.append(gradients(model))
+        results.append(gradients(model, **TEXT))
     assert_equal(results[1], results[0])
 
 
@@ -56,11 +50,9 @@ def test_vision_models(adapted, plan):
     """Through timm's own switch; its q, k and v are fused."""
     model = adapted("timm", plan)
     x = torch.randn(2, 3, 8, 8)
-    model(x).square().mean().backward()
-    expected = gradients(model)
+    expected = gradients(model, x)
     model.set_grad_checkpointing(True)
-    model(x).square().mean().backward()
-    assert_equal(gradients(model), expected)
+    assert_equal(gradients(model, x), expected)
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
@@ -68,11 +60,10 @@ def test_vision_models(adapted, plan):
 def test_it_costs_one_more_forming_of_the_weight(adapted, calls, plan, formed, projected, use_reentrant):
     """And none where the plan forms none: the reentrant variant's forward without gradients keeps to the plan."""
     model = adapted("bert", plan)
-    layers = sum(isinstance(module, FrodLinear) for module in model.modules())
+    layers = len(list(frod_layers(model)))
     enable(model, use_reentrant)
-    model(**text()).loss.backward()
-    assert calls["form_weight"] == formed * layers
-    assert calls["project"] == projected * layers
+    loss_of(model, **TEXT).backward()
+    assert (calls["form_weight"], calls["project"]) == (formed * layers, projected * layers)
 
 
 @pytest.mark.parametrize("use_reentrant", [None, False, True])
@@ -82,15 +73,12 @@ def test_accumulation_forms_and_projects_once(adapted, calls, use_reentrant):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # micro-batches would draw other masks than the batch
-    model(**text()).loss.backward()
-    expected = gradients(model)
+    expected = gradients(model, **TEXT)
     if use_reentrant is not None:
         enable(model, use_reentrant)
-    layers = sum(isinstance(module, FrodLinear) for module in model.modules())
+    layers = len(list(frod_layers(model)))
+    batches = [{name: t[i : i + 1] for name, t in TEXT.items()} for i in range(BATCH)]
     for _ in range(2):
         calls.clear()
-        for i in range(BATCH):
-            with frod.accumulating(model, BATCH) if i < BATCH - 1 else nullcontext():
-                (model(**{name: t[i : i + 1] for name, t in text().items()}).loss / BATCH).backward()
+        assert_equal(accumulated(model, *batches, parts=BATCH), expected)
         assert calls == {"form_weight": layers, "project": layers}
-        assert_equal(gradients(model), expected)

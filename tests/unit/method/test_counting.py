@@ -50,7 +50,7 @@ def test_stanford_cars_with_its_head_is_a_round_number():
 def test_prediction_is_what_attaching_gives(make_model, make_adapted):
     targets = ["attention", "up", "down", "conv"]
     predicted = frod.predict_parameters(make_model(), targets, sparse_rate=0.1, train=["head"])
-    model, _ = make_adapted(sparse_rate=0.1)
+    model, _ = make_adapted()
     counts = frod.count_parameters(model)
     assert counts == predicted
     assert counts["trainable"] == sum(p.numel() for p in model.parameters() if p.requires_grad)

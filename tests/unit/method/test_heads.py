@@ -13,17 +13,16 @@ from toy import disturb, outputs
 import frod
 from frod.method import heads
 
-SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 10}
+BERT = t.BertConfig(hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, vocab_size=10)
 TIED = ["lm_head", "transformer.wte"]
 IDS = torch.arange(1, 9).view(2, 4)
 
 
 @pytest.fixture
 def gpt2():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = t.GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
-        return t.GPT2LMHeadModel(config).eval()
+    torch.manual_seed(0)
+    config = t.GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    return t.GPT2LMHeadModel(config).eval()
 
 
 def logits(model):
@@ -44,7 +43,7 @@ def vit(num_classes):
 
 
 def test_what_transformers_drew_anew_is_found(tmp_path):
-    t.BertModel(t.BertConfig(**SMALL)).save_pretrained(tmp_path)
+    t.BertModel(BERT).save_pretrained(tmp_path)
     model = t.BertForSequenceClassification.from_pretrained(tmp_path)
     with pytest.warns(UserWarning, match=r"\['classifier'\] is taken for the head and trains in full"):
         attached(model)
@@ -55,7 +54,7 @@ def test_what_transformers_drew_anew_is_found(tmp_path):
 
 
 def test_a_head_that_was_loaded_is_none_of_them(tmp_path):
-    t.BertForSequenceClassification(t.BertConfig(**SMALL)).save_pretrained(tmp_path)
+    t.BertForSequenceClassification(BERT).save_pretrained(tmp_path)
     model = t.BertForSequenceClassification.from_pretrained(tmp_path)
     assert heads.find(model) == ()
     model.classifier = nn.Linear(8, 5)
@@ -63,19 +62,19 @@ def test_a_head_that_was_loaded_is_none_of_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "build, expected",
+    "model, expected",
     [
-        (lambda: t.BertForSequenceClassification(t.BertConfig(**SMALL)), ("classifier",)),
-        (lambda: t.LlamaForSequenceClassification(t.LlamaConfig(**SMALL)), ("score",)),
-        (lambda: t.BertForQuestionAnswering(t.BertConfig(**SMALL)), ("qa_outputs",)),
-        (lambda: t.LlamaForCausalLM(t.LlamaConfig(**SMALL)), ()),
-        (lambda: t.BertModel(t.BertConfig(**SMALL)), ()),
-        (lambda: vit(3), ("head",)),
-        (lambda: vit(0), ()),
+        (lambda build: build("bert"), ("classifier",)),
+        (lambda build: build("llama"), ("score",)),
+        (lambda build: t.BertForQuestionAnswering(BERT), ("qa_outputs",)),
+        (lambda build: build("causal"), ()),
+        (lambda build: t.BertModel(BERT), ()),
+        (lambda build: vit(3), ("head",)),
+        (lambda build: vit(0), ()),
     ],
 )
-def test_otherwise_names_tell(build, expected):
-    assert heads.find(build()) == expected
+def test_otherwise_names_tell(build, model, expected):
+    assert heads.find(model(build)) == expected
 
 
 def test_a_target_is_no_head():
@@ -86,10 +85,9 @@ def test_a_target_is_no_head():
 
 def test_an_empty_list_means_none_and_is_not_spoken_of():
     model = vit(3)
-    basis = frod.extract_basis(model, progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        frod.attach(model, basis, train=[])
+        attached(model, train=[])
     assert frod.count_parameters(model)["head"] == 0
     assert groups(model) == ["scale", "rotation"]
 
@@ -148,22 +146,18 @@ def test_both_train_as_one_and_come_back_from_disk(gpt2, tmp_path):
 def test_a_second_adapter_starts_at_the_base_and_stays_tied(gpt2):
     base, basis = logits(gpt2), frod.extract_basis(gpt2, progress=False)
     frod.attach(gpt2, basis, train=TIED, name="a")
-    disturb(gpt2)
-    first = logits(gpt2)
-    frod.attach(gpt2, basis, train=TIED, name="b")
-    assert torch.equal(logits(gpt2), base)
-    assert gpt2.lm_head.weight is gpt2.transformer.wte.weight
-    frod.attach(gpt2, basis, train=[], name="c")
-    assert torch.equal(logits(gpt2), base)
-    assert gpt2.lm_head.weight is gpt2.transformer.wte.weight
+    first = logits(disturb(gpt2))
+    for name, head in (("b", TIED), ("c", [])):
+        frod.attach(gpt2, basis, train=head, name=name)
+        assert torch.equal(logits(gpt2), base)
+        assert gpt2.lm_head.weight is gpt2.transformer.wte.weight
     assert torch.equal(logits(frod.set_adapter(gpt2, "a")), first)
     assert gpt2.lm_head.weight is gpt2.transformer.wte.weight
 
 
 def test_tied_modules_go_to_peft_and_back(gpt2, tmp_path):
     plain = copy.deepcopy(gpt2)
-    model = attached(gpt2, train=TIED, sparse_rate=0.1)
-    disturb(model)
+    model = disturb(attached(gpt2, train=TIED, sparse_rate=0.1))
     frod.to_peft(model, tmp_path)
     torch.testing.assert_close(logits(frod.from_peft(plain, tmp_path)), logits(model), atol=1e-4, rtol=1e-4)
 

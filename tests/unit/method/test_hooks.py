@@ -45,11 +45,15 @@ def step(model):
     model(torch.ones(2, N, requires_grad=True)).sum().backward()
 
 
+@pytest.mark.parametrize("adapted_first", [False, True])
 @pytest.mark.parametrize("kind", REGISTER)
-def test_a_hook_is_called_once_before_and_after_merging_until_it_is_removed(kind):
+def test_a_hook_is_called_once_before_and_after_merging_until_it_is_removed(kind, adapted_first):
     model, seen = plain(), []
+    if adapted_first:
+        attach(model)
     handle = register(kind, model[1], seen)
-    attach(model)
+    if not adapted_first:
+        attach(model)
     step(model)
     assert seen == [((2, N), (2, N))]
     frod.merge(model)
@@ -59,18 +63,6 @@ def test_a_hook_is_called_once_before_and_after_merging_until_it_is_removed(kind
     handle.remove()
     step(model)
     assert len(seen) == 2
-
-
-@pytest.mark.parametrize("kind", REGISTER)
-def test_a_hook_on_the_adapted_layer_stays_with_merging(kind):
-    model, seen = attach(plain()), []
-    handle = register(kind, model[0], seen)
-    frod.merge(model)
-    step(model)
-    assert len(seen) == 1
-    handle.remove()
-    step(model)
-    assert len(seen) == 1
 
 
 def test_what_a_hook_changes_is_what_the_layer_gets():

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from toy import PLANS, outputs
+from toy import PLANS, gradients, outputs
 from transformers.pytorch_utils import Conv1D
 
 from frod.method.linear import FrodLinear
@@ -71,12 +71,11 @@ def test_the_model_does_not_change_by_a_bit(make_model, make_adapted, dtype, pla
     x = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(1)).to(dtype)
     frozen = make_model(dtype)
     model, _ = make_adapted(dtype, plan=plan)
-    with torch.no_grad():
-        expected = frozen(x)
-        assert torch.equal(model(x), expected)
-        assert torch.equal(model.train()(x), expected)
-    assert torch.equal(model(x), expected)
-    assert torch.equal(model.eval()(x), expected)
+    expected = outputs(frozen, x)
+    for training in (False, True):
+        assert torch.equal(model.train(training)(x), expected)
+        with torch.no_grad():
+            assert torch.equal(model(x), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -94,17 +93,14 @@ def test_autocast_does_what_it_does_to_a_frozen_layer(make_model, make_adapted, 
         with torch.no_grad():
             assert torch.equal(model(x), expected)
     model, _ = make_adapted(plan=plan, by=0.05)
-    model(x).square().sum().backward()
-    exact = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
-    model.zero_grad()
+    exact = gradients(model, x)
     with torch.autocast("cpu", dtype=dtype):
         loss = model(x).float().square().sum()
     loss.backward()
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            assert parameter.grad.dtype == torch.float32
-            # Eight bits of a mantissa; processors that multiply in them (AMX) have been seen 0.29 away.
-            assert (parameter.grad - exact[name]).norm() < 0.4 * exact[name].norm(), name
+    for name, gradient in gradients(model).items():
+        assert gradient.dtype == torch.float32
+        # Eight bits of a mantissa; processors that multiply in them (AMX) have been seen 0.29 away.
+        assert (gradient - exact[name]).norm() < 0.4 * exact[name].norm(), name
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -183,20 +179,17 @@ def test_a_step_behind_the_version_counters_is_seen_after_a_forward_with_gradien
 def test_copies_and_pickles_are_whole_and_share_the_basis(make_adapted):
     model, _ = make_adapted(by=0.1)
     x = torch.randn(3, 8)
-    with torch.no_grad():
-        y = model(x)
+    y = outputs(model, x)
     buffer = io.BytesIO()
     torch.save(model, buffer)
     buffer.seek(0)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), torch.load(buffer, weights_only=False)):
-        with torch.no_grad():
-            assert torch.equal(other(x), y)
+        assert torch.equal(outputs(other, x), y)
         assert other.blocks[0].up.shared is other.blocks[1].up.shared
         assert other.blocks[0].up._formed is not model.blocks[0].up._formed
         assert other.blocks[0].up.shared is not model.blocks[0].up.shared
-        with torch.no_grad():
-            other.blocks[0].up.scale.add_(1)
-            assert torch.equal(model(x), y)
+        other.blocks[0].up.scale.data.add_(1)
+        assert torch.equal(outputs(model, x), y)
 
 
 def test_the_state_dict_holds_weights_and_trained_numbers_but_no_basis(make_adapted):
@@ -211,8 +204,7 @@ def test_the_state_dict_holds_weights_and_trained_numbers_but_no_basis(make_adap
     other, _ = make_adapted()
     other.load_state_dict(state)
     x = torch.randn(3, 8)
-    with torch.no_grad():
-        assert torch.equal(other(x), model(x))
+    assert torch.equal(outputs(other, x), outputs(model, x))
 
 
 def test_casting_the_model_leaves_the_adapter_in_float32(make_adapted):
@@ -243,13 +235,8 @@ def test_the_input_side_is_left_out_where_it_would_be_less_accurate():
         layer.add_adapter("default", SparsePattern(5, torch.tensor([0]), torch.tensor([1])))
         return layer.strategy(1000, itemsize)
 
-    assert (
-        strategy()
-        == strategy(itemsize=2)
-        == strategy(smallest=1e-4)
-        == strategy(itemsize=2, smallest=0)
-        == "input_side"
-    )
+    for given in ({}, {"itemsize": 2}, {"smallest": 1e-4}, {"itemsize": 2, "smallest": 0}):
+        assert strategy(**given) == "input_side"
     assert strategy(itemsize=2, smallest=1e-4) != "input_side"
     assert strategy(solve=True) != "input_side"
 
@@ -260,3 +247,17 @@ def test_no_tokens_give_no_outputs_and_gradients_of_zero(make_adapted, plan):
     model.train()(torch.zeros(0, 3, 8)).sum().backward()
     layer = model.blocks[0].up
     assert layer.scale.grad.eq(0).all() and layer.rotation.grad.eq(0).all()
+
+
+def test_what_inference_mode_formed_serves_training_too(make_adapted):
+    """In evaluation mode, as for saliency or a frozen dropout: torch refuses tensors of inference mode there."""
+    model, _ = make_adapted(plan="materialised", by=0.1)
+    x = torch.randn(3, 8)
+    with torch.inference_mode():
+        expected = model(x)
+    y = model(x)
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    with torch.inference_mode():
+        assert torch.equal(model(x), expected)
+        assert torch.equal(model.train()(x), expected)

@@ -7,10 +7,12 @@ import warnings
 
 import pytest
 import torch
+from toy import assert_equal, gradients, loss_of, outputs
 
 import frod
 from frod.method.linear import FrodLinear
 
+ROOM_FOR_NEITHER = "plan='input_side', which needs neither"
 X = torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -29,37 +31,27 @@ def prefer_materialised(plan, **_):
     return "materialised" if plan == "auto" else plan
 
 
-def gradients(model):
-    model.zero_grad()
-    model(X).square().mean().backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
-
-
 @pytest.mark.parametrize("method", ["form_weight", "formed_Ut"])
 def test_training_goes_on_with_the_lighter_plan_and_a_warning(make_adapted, without_room, monkeypatch, method):
     model, _ = make_adapted(by=0.1, layers=1)
     monkeypatch.setattr("frod.method.linear.choose", prefer_materialised)
-    expected = gradients(model.train())
+    expected = gradients(model.train(), X)
     other, _ = make_adapted(by=0.1, layers=1)
     without_room(method)
-    with pytest.warns(ResourceWarning, match="no room on cpu .* plan='input_side', which needs neither"):
-        found = gradients(other.train())
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    with pytest.warns(ResourceWarning, match=f"no room on cpu .* {ROOM_FOR_NEITHER}"):
+        assert_equal(gradients(other.train(), X), expected, rtol=1e-4, atol=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is said once, and not tried again
-        gradients(other)
+        gradients(other, X)
 
 
 def test_evaluation_goes_on_too(make_adapted, without_room):
     model, _ = make_adapted(by=0.1, layers=1)
-    with torch.no_grad():
-        expected = model(X)
-        model.train().eval()
-        without_room("form_weight")
-        with pytest.warns(ResourceWarning, match="goes on with"):
-            found = model(X)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    expected = outputs(model, X)
+    model.train()
+    without_room("form_weight")
+    with pytest.warns(ResourceWarning, match="goes on with"):
+        torch.testing.assert_close(outputs(model, X), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["form_weight", "project"])
@@ -68,10 +60,8 @@ def test_where_a_plan_was_asked_for_the_error_says_which_would_fit(make_adapted,
     model, _ = make_adapted(plan="materialised", layers=1)
     without_room(method)
     with pytest.raises(torch.OutOfMemoryError) as error:
-        gradients(model.train())
-    assert error.value.__notes__ == [
-        "FRoD: plan='materialised' keeps U or forms W'; attach with plan='input_side', which needs neither."
-    ]
+        gradients(model.train(), X)
+    assert error.value.__notes__ == [f"FRoD: plan='materialised' keeps U or forms W'; attach with {ROOM_FOR_NEITHER}."]
 
 
 def test_no_micro_batch_is_lost_on_the_way(make_adapted, without_room, monkeypatch):
@@ -79,7 +69,7 @@ def test_no_micro_batch_is_lost_on_the_way(make_adapted, without_room, monkeypat
     model, _ = make_adapted(layers=1)
     monkeypatch.setattr("frod.method.linear.choose", prefer_materialised)
     with frod.accumulating(model.train()):
-        model(X).square().mean().backward()
+        loss_of(model, X).backward()
     without_room("apply_base")
     with pytest.raises(torch.OutOfMemoryError) as error:
         model(X)

@@ -15,11 +15,12 @@ import parallel_worker as worker
 import pytest
 import torch
 from safetensors.torch import load_file
-from toy import PLANS, assert_equal
+from toy import PLANS, assert_equal, gradients, outputs
 
 import frod
 
 SECONDS = 300
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
@@ -57,21 +58,18 @@ def notes(folder):
 
 
 def joined(plan, dtype=torch.float32):
-    """Gradients of a single process: the mean over what the processes have, which is that of the joined batch."""
+    """The model of a single process with its gradients: of the whole batch, whose loss is the processes' mean."""
     model, _ = worker.adapted(plan, dtype)
-    for rank in range(worker.PROCESSES):
-        (worker.loss(model, worker.examples(dtype)[rank :: worker.PROCESSES]) / worker.PROCESSES).backward()
-    return worker.gradients(model)
+    worker.loss(model, worker.examples(dtype)).backward()
+    return model
 
 
 @pytest.mark.parametrize("how", ["whole", "accumulated"])
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("case", ["ddp", "fsdp"])
 def test_gradients_are_those_of_the_joined_batch(folder, case, plan, how):
-    model, _ = worker.adapted(plan)
-    worker.loss(model, worker.examples()).backward()
     found = load_file(folder / f"{case}-{plan}-{how}.safetensors")
-    assert_equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
+    assert_equal(found, gradients(joined(plan)), **CLOSE)
 
 
 @pytest.mark.parametrize("case", ["ddp-materialised", "fsdp-materialised", "accumulate"])
@@ -82,7 +80,7 @@ def test_accumulation_forms_and_projects_once_a_step(notes, case):
 
 
 def test_accelerates_own_accumulation(folder):
-    assert_equal(load_file(folder / "accumulate.safetensors"), joined("materialised"), rtol=1e-4, atol=1e-5)
+    assert_equal(load_file(folder / "accumulate.safetensors"), gradients(joined("materialised")), **CLOSE)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -92,8 +90,7 @@ def test_a_layer_that_the_last_micro_batch_skips_keeps_its_gradient_under_ddp(fo
     for rank in range(worker.PROCESSES):
         x = worker.examples()[rank :: worker.PROCESSES]
         ((worker.loss(model, x[1:]) + worker.loss(model, x[:1])) / worker.PROCESSES).backward()
-    found = load_file(folder / f"skipped-{plan}.safetensors")
-    assert_equal(found, worker.gradients(model), rtol=1e-4, atol=1e-5)
+    assert_equal(load_file(folder / f"skipped-{plan}.safetensors"), gradients(model), **CLOSE)
 
 
 def test_under_fsdp_it_is_refused(notes):
@@ -109,26 +106,22 @@ def test_ddp_leaves_the_basis_where_it_is(notes, plan):
 
 def test_float32_adapters_on_a_sharded_bfloat16_model(folder):
     found = load_file(folder / "half-whole.safetensors")
-    expected = joined("materialised", torch.bfloat16)
     assert {t.dtype for name, t in found.items() if "head" not in name} == {torch.float32}
-    assert_equal(found, expected, rtol=2e-2, atol=2e-2)
+    assert_equal(found, gradients(joined("materialised", torch.bfloat16)), rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_an_adapter_saved_from_a_sharded_model_is_whole(folder, plan):
     """It is the one that a single process gets by the same step, and loads into a plain model."""
-    model, basis = worker.adapted(plan)
-    optimiser = torch.optim.SGD(frod.parameter_groups(model, **worker.RATES))
-    worker.loss(model, worker.examples()).backward()
-    optimiser.step()
+    model = joined(plan)
+    torch.optim.SGD(frod.parameter_groups(model, **worker.RATES)).step()
     path = folder / f"fsdp-{plan}-adapter.safetensors"
     frod.save_adapter(model, folder / "single.safetensors")
-    assert_equal(load_file(path), load_file(folder / "single.safetensors"), rtol=1e-4, atol=1e-5)
-    outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
-    other, _ = worker.adapted(plan)
+    assert_equal(load_file(path), load_file(folder / "single.safetensors"), **CLOSE)
+    trained = load_file(folder / f"fsdp-{plan}-outputs.safetensors")["trained"]
+    other, basis = worker.adapted(plan)
     frod.load_adapter(other, path, basis)
-    with torch.no_grad():
-        torch.testing.assert_close(other.eval()(worker.examples()), outputs["trained"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(outputs(other, worker.examples()), trained, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -145,12 +138,11 @@ def test_the_weights_of_a_sharded_model_are_folded_as_merging_folds_them(folder,
 @pytest.mark.parametrize("plan", PLANS)
 def test_an_adapter_loads_into_a_sharded_model(folder, plan):
     """In evaluation, where the weight of the adapter before must not be kept."""
-    outputs = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
-    model, _ = worker.adapted(plan)
-    with torch.no_grad():
-        torch.testing.assert_close(outputs["start"], model.eval()(worker.examples()), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(outputs["again"], outputs["trained"])
-    assert (outputs["start"] - outputs["trained"]).abs().max() > 1e-2
+    found = load_file(folder / f"fsdp-{plan}-outputs.safetensors")
+    expected = outputs(worker.adapted(plan)[0], worker.examples())
+    torch.testing.assert_close(found["start"], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found["again"], found["trained"])
+    assert (found["start"] - found["trained"]).abs().max() > 1e-2
 
 
 def test_a_lambda_rounded_by_the_wrapper_is_refused(notes):

@@ -8,11 +8,12 @@ import sys
 import pytest
 import torch
 from torch import nn
-from toy import adapt, assert_equal, gradients, outputs
+from toy import adapt, assert_equal, gradients, outputs, train
 
 import frod
 from frod.method import quantised, strategies
 from frod.method.linear import FrodLinear
+from frod.method.state import frod_layers
 
 bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install -e '.[quantised]'")
 
@@ -66,18 +67,14 @@ def net(kind, dtype=torch.float32):
 def dense_twin(model):
     """The same model with plain float32 layers of the de-quantised weights."""
 
-    def plain(layer):
-        linear = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-        linear.weight.data = quantised.dequantised(layer)
-        if layer.bias is not None:
-            linear.bias.data = layer.bias.detach().float()
-        return linear
-
-    twin = Net(lambda m, n, seed: nn.Identity())
-    for here, there in zip(model.blocks, twin.blocks):
-        for name, layer in here.items():
-            there[name] = plain(layer)
-    return twin.eval()
+    twin = copy.deepcopy(model)
+    for block in twin.blocks:
+        for name, layer in list(block.items()):
+            block[name] = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+            block[name].weight.data = quantised.dequantised(layer)
+            if layer.bias is not None:
+                block[name].bias.data = layer.bias.detach().float()
+    return twin
 
 
 def attached(model, by=0.0):
@@ -88,11 +85,10 @@ def shift(model, by):
     """Change lambda and S, in proportion to the lambda_0 of their row: in bfloat16 x' would else lose x beside it."""
     g = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, FrodLinear):
-                rows, _ = layer.pattern_places()
-                layer.scale.add_(by * layer.lambda_0 * torch.randn(layer.scale.shape, generator=g))
-                layer.rotation.add_(by * layer.lambda_0[rows] * torch.randn(rows.shape, generator=g))
+        for _, layer in frod_layers(model):
+            rows, _ = layer.pattern_places()
+            layer.scale.add_(by * layer.lambda_0 * torch.randn(layer.scale.shape, generator=g))
+            layer.rotation.add_(by * layer.lambda_0[rows] * torch.randn(rows.shape, generator=g))
     return model
 
 
@@ -208,14 +204,12 @@ def test_autocast_takes_the_products_beside_the_layer_to_its_dtype(monkeypatch):
     monkeypatch.setattr(strategies, "changed_input", lambda *a: dtypes.append(a[2]) or changed_input(*a))
     layer = attached(net("nf4"), 0.5).blocks[0]["tall"]
     x = torch.randn(5, N, generator=torch.Generator().manual_seed(2)).requires_grad_()
-
-    def gradients():
-        y = layer(x)
-        return y, *torch.autograd.grad(y.square().sum(), [x, layer.scale, layer.rotation])
-
-    in_full = gradients()
-    with torch.autocast("cpu", torch.bfloat16):
-        coarse = gradients()
+    results = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = layer(x)
+            results.append([y, *torch.autograd.grad(y.square().sum(), [x, layer.scale, layer.rotation])])
+    in_full, coarse = results
     assert dtypes == [torch.float32, torch.bfloat16] and coarse[0].dtype == torch.float32
     for ours, theirs in zip(coarse, in_full):
         assert ours.dtype == theirs.dtype and 1e-4 < relative(ours, theirs) < 0.03
@@ -228,10 +222,8 @@ def test_plans_that_need_the_weight_are_refused_and_nothing_is_attached(plan):
     with pytest.raises(ValueError, match=f"plan='{plan}' needs the weight itself"):
         frod.attach(model, basis, plan=plan)
     assert not any(isinstance(module, FrodLinear) for module in model.modules())
-    frod.attach(model, basis, plan="auto")
-    for module in model.modules():
-        if isinstance(module, FrodLinear):
-            assert module.plan == module.strategy(10**6) == module.strategy(1) == "input_side"
+    for _, layer in frod_layers(frod.attach(model, basis, plan="auto")):
+        assert layer.plan == layer.strategy(10**6) == layer.strategy(1) == "input_side"
 
 
 # What identifies it
@@ -387,13 +379,11 @@ def test_an_adapted_model_moves_between_devices(kind):
 def folder(tmp_path_factory):
     import transformers
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        sizes = {"hidden_size": N, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-        config = transformers.LlamaConfig(**sizes, vocab_size=50, pad_token_id=0, num_labels=2, initializer_range=0.1)
-        model = transformers.LlamaForSequenceClassification(config)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": N, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.LlamaConfig(**sizes, vocab_size=50, pad_token_id=0, num_labels=2, initializer_range=0.1)
     path = tmp_path_factory.mktemp("llama")
-    model.save_pretrained(path)
+    transformers.LlamaForSequenceClassification(config).save_pretrained(path)
     return path
 
 
@@ -422,23 +412,11 @@ def load(request, folder):
     return make
 
 
-IDS = torch.tensor([[5, 7, 11, 13, 2], [3, 1, 4, 1, 0]])
+IDS, LABELS = torch.tensor([[5, 7, 11, 13, 2], [3, 1, 4, 1, 0]]), torch.tensor([0, 1])
 
 
 def logits(model):
     return outputs(model, IDS, IDS != 0).logits
-
-
-def train(model, steps=8):
-    """The losses."""
-    groups = frod.parameter_groups(model, lr_scale=1e-2, lr_rotation=1e-2, lr_head=1e-2)
-    optimiser, losses = torch.optim.AdamW(groups), []
-    for _ in range(steps):
-        optimiser.zero_grad()
-        losses.append(model.train()(IDS, attention_mask=IDS != 0, labels=torch.tensor([0, 1])).loss)
-        losses[-1].backward()
-        optimiser.step()
-    return losses
 
 
 def test_a_llama_is_the_same_at_the_start_learns_and_comes_back_from_disk(load, tmp_path):
@@ -447,7 +425,7 @@ def test_a_llama_is_the_same_at_the_start_learns_and_comes_back_from_disk(load, 
     before = logits(model)
     basis = adapt(model, sparse_rate=0.05, train=["score"])._frod.basis
     assert torch.equal(logits(model), before)
-    losses = train(model)
+    losses = train(model, IDS, attention_mask=IDS != 0, labels=LABELS, steps=8)
     assert losses[-1] < 0.5 * losses[0]
     trained = logits(model)
     assert not torch.equal(trained, before)
@@ -471,13 +449,10 @@ def test_a_quantised_folder_has_the_hash_of_the_model_it_was_written_from(load, 
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(load):
-    model, found = shift(adapt(load(), sparse_rate=0.05, train=["score"]), 0.1).train(), []
-    for checkpointing in (False, True):
-        if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        model(IDS, labels=torch.tensor([0, 1])).loss.backward()
-        found.append(gradients(model))
-    assert_equal(found[1], found[0], rtol=0, atol=0)
+    model = shift(adapt(load(), sparse_rate=0.05, train=["score"]), 0.1).train()
+    expected = gradients(model, IDS, labels=LABELS)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    assert_equal(gradients(model, IDS, labels=LABELS), expected, rtol=0, atol=0)
 
 
 def test_frod_is_imported_without_the_library():

@@ -2,16 +2,17 @@
 
 import copy
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import timm
 import torch
-import torchvision
 from test_linear import KINDS, PLANS, adapted, dense
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from toy import adapt, assert_equal, disturb, gradients
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
+from toy import accumulated, adapt, assert_equal, disturb, gradients, loss_of, outputs
 
 import frod
 from frod.method.linear import FrodLinear
@@ -19,37 +20,26 @@ from frod.method.linear import FrodLinear
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_classes": 5}
 SWIN = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 12, "depths": (2, 2), "num_heads": (2, 4)}
 IMAGE, SENTENCE = (2, 3, 32, 32), (2, 5, 16)
+swin = partial(SwinTransformer, [4, 4], 12, [2, 2], [2, 2], [4, 4], num_classes=5)
+
+
+def encoder():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+
 # Each reads the weights of these targets itself: of some in every forward, of torch's encoder in evaluation only.
 LIBRARIES = {
-    "torchvision Swin": (
-        lambda: torchvision.models.SwinTransformer([4, 4], 12, [2, 2], [2, 2], [4, 4], num_classes=5),
-        ["attn.qkv", "attn.proj"],
-        IMAGE,
-    ),
+    "torchvision Swin": (swin, ["attn.qkv", "attn.proj"], IMAGE),
     "torchvision Swin V2": (
-        lambda: torchvision.models.SwinTransformer(
-            [4, 4],
-            12,
-            [2, 2],
-            [2, 2],
-            [4, 4],
-            num_classes=5,
-            block=torchvision.models.swin_transformer.SwinTransformerBlockV2,
-            downsample_layer=torchvision.models.swin_transformer.PatchMergingV2,
-        ),
+        partial(swin, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2),
         ["attn.qkv", "attn.proj"],
         IMAGE,
     ),
-    "timm BEiT": (lambda: timm.create_model("beit_base_patch16_224", **VIT), ["attn.qkv"], IMAGE),
-    "timm EVA": (lambda: timm.create_model("eva_giant_patch14_224", **VIT), ["attn.qkv"], IMAGE),
-    "timm Swin V2": (lambda: timm.create_model("swinv2_tiny_window8_256", **SWIN), ["attn.qkv"], IMAGE),
-    "torch's encoder": (
-        lambda: nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True), 2, enable_nested_tensor=False
-        ),
-        ["linear1", "linear2"],
-        SENTENCE,
-    ),
+    "timm BEiT": (partial(timm.create_model, "beit_base_patch16_224", **VIT), ["attn.qkv"], IMAGE),
+    "timm EVA": (partial(timm.create_model, "eva_giant_patch14_224", **VIT), ["attn.qkv"], IMAGE),
+    "timm Swin V2": (partial(timm.create_model, "swinv2_tiny_window8_256", **SWIN), ["attn.qkv"], IMAGE),
+    "torch's encoder": (encoder, ["linear1", "linear2"], SENTENCE),
 }
 
 
@@ -87,10 +77,8 @@ def test_what_is_read_is_the_dense_formula_s_weight_and_so_are_its_gradients(kin
     torch.testing.assert_close(y, reference, rtol=1e-12, atol=1e-12)
     dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(9), dtype=y.dtype)
     trained = [layer.scale, layer.rotation]
-    for ours, theirs in zip(
-        torch.autograd.grad(y, trained, dy), torch.autograd.grad(reference, trained, dy), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    ours, theirs = (torch.autograd.grad(tensor, trained, dy) for tensor in (y, reference))
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -101,21 +89,15 @@ def test_models_that_read_weights_train_evaluate_and_merge_alike(name):
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)  # as timm starts them, branches hide what their layers do
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    basis = frod.extract_basis(model, targets, progress=False)
-    with torch.no_grad():
-        expected = model(x)
-        frod.attach(model, basis, sparse_rate=0.1)
-        torch.testing.assert_close(model(x), expected)  # torch's encoder takes its other path with gradients
-    trained = model(x)
-    trained.square().sum().backward()
-    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    expected = outputs(model, x)
+    adapt(model, targets, train=None)
+    torch.testing.assert_close(outputs(model, x), expected)  # torch's encoder takes its other path with gradients
+    assert all(gradient is not None for gradient in gradients(model, x).values())
     disturb(model, 0.3)
-    trained = model(x).detach()
-    with torch.no_grad():
-        evaluated = model(x)
-        assert (evaluated - expected).abs().max() > 1e-2
-        torch.testing.assert_close(evaluated, trained, rtol=1e-4, atol=1e-4)
-        assert torch.equal(frod.merge(model)(x), evaluated)
+    trained, evaluated = model(x).detach(), outputs(model, x)
+    assert (evaluated - expected).abs().max() > 1e-2
+    torch.testing.assert_close(evaluated, trained, rtol=1e-4, atol=1e-4)
+    assert torch.equal(outputs(frod.merge(model), x), evaluated)
 
 
 def test_asking_for_dtype_device_or_shape_forms_nothing(monkeypatch):
@@ -135,9 +117,7 @@ def test_a_layer_that_is_both_asked_and_called_keeps_to_its_plan(calls):
 
     config = transformers.T5Config(vocab_size=30, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
     torch.manual_seed(0)
-    model = transformers.T5EncoderModel(config).eval()
-    basis = frod.extract_basis(model, ["wi", "wo"], progress=False)
-    frod.attach(model, basis, sparse_rate=0.1, plan="input_side")
+    model = adapt(transformers.T5EncoderModel(config).eval(), ["wi", "wo"], plan="input_side")
     model(torch.arange(10).view(2, 5)).last_hidden_state.square().sum().backward()
     assert not calls
 
@@ -156,33 +136,26 @@ def test_evaluation_forms_once_what_it_reads(calls, x):
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_checkpointing_gives_the_same_gradients(x, use_reentrant):
     model = make()
-    x.requires_grad_()
-    model(x).square().sum().backward()
-    expected = gradients(model)
-    checkpoint(model, x, use_reentrant=use_reentrant).square().sum().backward()
+    expected = gradients(model, x.requires_grad_())
+    loss_of(partial(checkpoint, model), x, use_reentrant=use_reentrant).backward()
     assert_equal(gradients(model), expected)
 
 
 def test_accumulation_forms_and_projects_once(calls, x):
     model = make("materialised")
-    model(x).square().sum().backward()
-    expected = gradients(model)
+    expected = gradients(model, x)
     calls.clear()
-    for i in range(3):
-        with frod.accumulating(model, 3) if i < 2 else nullcontext():
-            model(x[2 * i : 2 * i + 2]).square().sum().backward()
-    assert_equal(gradients(model), expected, rtol=1e-4, atol=1e-5)
+    assert_equal(accumulated(model, *({"x": part} for part in x.split(2))), expected, rtol=1e-4, atol=1e-5)
     assert calls == {"form_weight": 4, "project": 4}
 
 
 def test_autocast_rounds_it_as_any_weight(x):
-    model = make().eval()
-    with torch.no_grad():
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            y = model(x)
-        frod.merge(model)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert torch.equal(model(x), y)
+    model = make()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = outputs(model, x)
+    frod.merge(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(outputs(model, x), y)
     assert y.dtype == torch.bfloat16
 
 
@@ -191,15 +164,9 @@ def test_compiled_models_read_it_too(x):
     eager = make()
     compiled = torch.compile(copy.deepcopy(eager), backend="aot_eager")
     for _ in range(2):
-        results = []
-        for model in (eager, compiled):
-            y = model.train()(x)
-            y.square().sum().backward()
-            with torch.no_grad():
-                results.append([y.detach(), model.eval()(x)])
-        for ours, theirs in zip(*results, strict=True):
-            torch.testing.assert_close(ours, theirs)
-        assert_equal(gradients(compiled), gradients(eager))
+        torch.testing.assert_close(compiled.train()(x), eager.train()(x))
+        assert_equal(gradients(compiled, x), gradients(eager, x))
+        torch.testing.assert_close(outputs(compiled, x), outputs(eager, x))
         disturb(eager, 0.3)
         disturb(compiled, 0.3)
     torch._dynamo.reset()

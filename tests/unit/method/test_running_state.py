@@ -47,9 +47,8 @@ class Model(nn.Module):
 
 @pytest.fixture
 def start():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Model()
+    torch.manual_seed(0)
+    return Model()
 
 
 @pytest.fixture
@@ -62,12 +61,7 @@ def attached(model, basis, **settings):
 
 
 def train(model, steps=5):
-    rates = {"lr_scale": 1e-2, "lr_rotation": 1e-2, "lr_head": 1e-2}
-    optimiser = torch.optim.AdamW(frod.parameter_groups(model, **rates))
-    for _ in range(steps):
-        optimiser.zero_grad()
-        model.train()(X).square().mean().backward()
-        optimiser.step()
+    toy.train(model, X, steps=steps)
     return outputs(model)
 
 
@@ -80,8 +74,12 @@ def keys(path):
         return {key for key in file.keys() if key.startswith("buffer.")}  # noqa: SIM118
 
 
-def test_a_loaded_adapter_gives_the_outputs_of_the_saved_one(start, basis, tmp_path):
-    model = attached(copy.deepcopy(start), basis)
+@pytest.fixture
+def model(start, basis):
+    return attached(copy.deepcopy(start), basis)
+
+
+def test_a_loaded_adapter_gives_the_outputs_of_the_saved_one(start, model, basis, tmp_path):
     trained = train(model)
     torch.testing.assert_close(model.first.running_mean, (1 - 0.9**5) * X.mean(0))
     frod.save_adapter(model, tmp_path / "a")
@@ -96,8 +94,7 @@ def test_a_loaded_adapter_gives_the_outputs_of_the_saved_one(start, basis, tmp_p
     assert keys(tmp_path / "a") == {f"buffer.{name}" for name in expected}  # the head's are saved with the head
 
 
-def test_what_training_left_alone_is_not_in_the_file(start, basis, tmp_path):
-    model = attached(copy.deepcopy(start), basis)
+def test_what_training_left_alone_is_not_in_the_file(model, tmp_path):
     model.eval()(X)
     frod.save_adapter(model, tmp_path / "a")
     assert keys(tmp_path / "a") == set()
@@ -137,8 +134,7 @@ def test_a_state_of_the_whole_model_has_those_of_the_adapters_that_are_not_in_us
     assert torch.equal(outputs(frod.set_adapter(again, "b")), second)
 
 
-def test_loading_over_an_adapter_takes_the_file_s_and_else_the_base_s(start, basis, tmp_path):
-    model = attached(copy.deepcopy(start), basis)
+def test_loading_over_an_adapter_takes_the_file_s_and_else_the_base_s(start, model, basis, tmp_path):
     frod.save_adapter(model, tmp_path / "fresh")
     trained = train(model)
     frod.save_adapter(model, tmp_path / "trained")
@@ -146,19 +142,16 @@ def test_loading_over_an_adapter_takes_the_file_s_and_else_the_base_s(start, bas
     assert torch.equal(outputs(frod.load_adapter(model, tmp_path / "trained", basis)), trained)
 
 
-def test_buffers_that_the_model_does_not_have_are_refused(start, basis, tmp_path):
-    model = attached(copy.deepcopy(start), basis)
+def test_buffers_that_the_model_does_not_have_are_refused(start, model, basis, tmp_path):
     train(model)
     frod.save_adapter(model, tmp_path / "a")
-    other = copy.deepcopy(start)
-    other.first = nn.LayerNorm(8)
+    start.first = nn.LayerNorm(8)
     with pytest.raises(ValueError, match=r"values for 'first\.\w+', a buffer that the model does not have"):
-        frod.load_adapter(other, tmp_path / "a", basis)
-    assert not hasattr(other, "_frod")
+        frod.load_adapter(start, tmp_path / "a", basis)
+    assert not hasattr(start, "_frod")
 
 
-def test_peft_has_no_place_for_them(start, basis, tmp_path):
-    model = attached(copy.deepcopy(start), basis)
+def test_peft_has_no_place_for_them(model, tmp_path):
     train(model)
     with pytest.raises(ValueError, match=r"training changed 'first\.\w+', which is no parameter"):
         frod.to_peft(model, tmp_path)

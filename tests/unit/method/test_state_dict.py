@@ -1,9 +1,13 @@
 """Saved by transformers' own means, an adapted model is the fine-tuned one to `from_pretrained`, and itself again, bit
-for bit, to a model with the same adapter: the Trainer goes on from its checkpoints, and ends with its best one."""
+for bit, to a model with the same adapter: the Trainer goes on from its checkpoints, and ends with its best one. Merged,
+it needs this package no longer; generation forms each weight once."""
 
 import copy
 import io
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +16,7 @@ from torch import nn
 from toy import adapt, disturb, outputs
 
 import frod
-from frod.method.linear import FrodLinear
+from frod.method.state import frod_layers
 
 IDS = torch.arange(1, 9).view(2, 4)
 PIXELS = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -46,9 +50,19 @@ def logits(model):
     return outputs(model, PIXELS.to(model.dtype) if vision else IDS).logits
 
 
-def frozen(model):
-    """The weights below the adapters."""
-    return {name: module.base.weight for name, module in model.named_modules() if isinstance(module, FrodLinear)}
+def tuned(make, name="bert", dtype=torch.float32, **arguments):
+    """A model with an adapter that is no longer at its start."""
+    return disturb(attach(make(name, dtype), name, **arguments))
+
+
+def reloaded(model, folder, **options):
+    """The outputs of what transformers makes of the folder."""
+    model.save_pretrained(folder)
+    return logits(type(model).from_pretrained(folder, **options))
+
+
+def stored(folder):
+    return load_file(folder / "model.safetensors")
 
 
 def same(one, other):
@@ -60,7 +74,7 @@ def same(one, other):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", list(HEADS))
 def test_from_pretrained_gives_the_fine_tuned_model(make, tmp_path, name, dtype):
-    model = disturb(attach(make(name, dtype), name))
+    model = tuned(make, name, dtype)
     expected = logits(model)
     assert not torch.equal(expected, logits(make(name, dtype)))
     model.save_pretrained(tmp_path)
@@ -73,11 +87,11 @@ def test_from_pretrained_gives_the_fine_tuned_model(make, tmp_path, name, dtype)
 
 @pytest.mark.parametrize("name", list(HEADS))
 def test_the_folder_is_no_larger_than_model_and_adapter(make, tmp_path, name):
-    model = disturb(attach(make(name), name))
+    model = tuned(make, name)
     model.save_pretrained(tmp_path / "adapted")
     frod.save_adapter(model, tmp_path / "adapter.safetensors")
     frod.merge(model).save_pretrained(tmp_path / "merged")
-    adapted, merged = (load_file(tmp_path / kind / "model.safetensors") for kind in ("adapted", "merged"))
+    adapted, merged = (stored(tmp_path / kind) for kind in ("adapted", "merged"))
     assert merged.keys() <= adapted.keys()
     assert all(torch.equal(adapted[key], tensor) for key, tensor in merged.items())
     numbers = {k: t for k, t in load_file(tmp_path / "adapter.safetensors").items() if k.startswith("adapter.")}
@@ -86,22 +100,22 @@ def test_the_folder_is_no_larger_than_model_and_adapter(make, tmp_path, name):
     assert adapted["frod.settings"].numel() < 1000
 
 
-@pytest.mark.parametrize("size", ["50GB", "1KB"])
+@pytest.mark.parametrize("size", ["50GB", "3KB"])
 @pytest.mark.parametrize("name", list(HEADS))
 def test_the_adapted_model_takes_back_its_exact_state(make, tmp_path, name, size):
     """From one file, and from several, in which a weight may lie apart from its adapter."""
     from transformers.trainer_utils import load_sharded_checkpoint
 
-    model = disturb(attach(make(name), name))
+    model = tuned(make, name)
     model.save_pretrained(tmp_path, max_shard_size=size)
     again = attach(make(name), name)
-    before = {key: weight.clone() for key, weight in frozen(again).items()}
-    if size == "1KB":
+    before = [layer.base.weight.clone() for _, layer in frod_layers(again)]
+    if size == "3KB":
         assert len(list(tmp_path.glob("*.safetensors"))) > 2
         load_sharded_checkpoint(again, tmp_path, strict=False)
     else:
-        again.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    assert all(torch.equal(weight, before[key]) for key, weight in frozen(again).items())
+        again.load_state_dict(stored(tmp_path))
+    assert all(torch.equal(layer.base.weight, weight) for (_, layer), weight in zip(frod_layers(again), before))
     assert same(again, model)
     assert torch.equal(logits(again), logits(model))
 
@@ -110,10 +124,8 @@ def trainer(model, folder, **arguments):
     """The real Trainer over random tokens and labels."""
     from transformers import Trainer, TrainingArguments
 
-    generator = torch.Generator().manual_seed(2)
-    data = [
-        {"input_ids": torch.randint(0, 10, (5,), generator=generator), "labels": torch.tensor(i % 2)} for i in range(24)
-    ]
+    tokens = torch.randint(0, 10, (24, 5), generator=torch.Generator().manual_seed(2))
+    data = [{"input_ids": row, "labels": torch.tensor(i % 2)} for i, row in enumerate(tokens)]
     options = {"max_steps": 6, "save_steps": 2, "eval_steps": 2, "per_device_train_batch_size": 4, "use_cpu": True}
     options |= {"report_to": [], "disable_tqdm": True, "logging_strategy": "no", "learning_rate": 5e-2}
     return Trainer(
@@ -140,7 +152,7 @@ def test_a_trainer_ends_with_its_best_checkpoint_and_saves_the_fine_tuned_model(
     best = run.state.best_model_checkpoint
     assert not best.endswith("checkpoint-6")
     expected = attach(make())
-    expected.load_state_dict(load_file(f"{best}/model.safetensors"))
+    expected.load_state_dict(stored(Path(best)))
     assert same(model, expected)
     assert run.evaluate()["eval_loss"] == pytest.approx(run.state.best_metric, abs=0)
     run.save_model(str(tmp_path / "saved"))
@@ -163,9 +175,8 @@ def test_several_adapters_and_their_heads_come_back_on_fresh_ones_of_the_same_na
         torch.save(model.state_dict(), tmp_path / "state")
         again.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     else:
-        model.save_pretrained(tmp_path)
-        assert torch.equal(logits(type(model).from_pretrained(tmp_path)), expected)
-        again.load_state_dict(load_file(tmp_path / "model.safetensors"))
+        assert torch.equal(reloaded(model, tmp_path), expected)
+        again.load_state_dict(stored(tmp_path))
     assert same(again, model)
     assert torch.equal(logits(again), expected)
     assert torch.equal(logits(frod.set_adapter(again, "first")), first)
@@ -174,25 +185,23 @@ def test_several_adapters_and_their_heads_come_back_on_fresh_ones_of_the_same_na
 
 
 def test_layers_that_are_switched_off_are_saved_as_they_compute(make, tmp_path):
-    model = disturb(attach(make()))
-    for module in model.modules():
-        if isinstance(module, FrodLinear):
-            module.use(None)
-    model.save_pretrained(tmp_path)
-    assert torch.equal(logits(type(model).from_pretrained(tmp_path)), logits(model))
+    model = tuned(make)
+    for _, layer in frod_layers(model):
+        layer.use(None)
+    assert torch.equal(reloaded(model, tmp_path), logits(model))
 
 
 def test_saving_keeps_no_further_tensors(make, tmp_path):
     """U of a layer that never needed it would take as much room as the weight."""
-    model = disturb(attach(make(), plan="input_side"))
-    model.save_pretrained(tmp_path)
-    assert all(m.Ut is None and m._formed is None for m in model.modules() if isinstance(m, FrodLinear))
-    torch.testing.assert_close(logits(type(model).from_pretrained(tmp_path)), logits(model))
+    model = tuned(make, plan="input_side")
+    found = reloaded(model, tmp_path)
+    assert all(layer.Ut is None and layer._formed is None for _, layer in frod_layers(model))
+    torch.testing.assert_close(found, logits(model))
 
 
 def test_with_the_tensors_themselves_a_state_is_what_it_was(make):
     """As the workflow's checkpoints ask for it."""
-    model = disturb(attach(make()))
+    model = tuned(make)
     state, parameters = model.state_dict(keep_vars=True), dict(model.named_parameters())
     assert state.keys() == parameters.keys() | dict(make().named_buffers(remove_duplicate=False)).keys() & state.keys()
     assert all(state[name] is parameter for name, parameter in parameters.items())
@@ -203,17 +212,15 @@ def test_a_part_of_a_larger_model(make, tmp_path):
     model = make()
     frod.attach(model.bert, frod.extract_basis(model.bert, progress=False), sparse_rate=0.1)
     disturb(model)
-    model.save_pretrained(tmp_path / "whole")
-    assert torch.equal(logits(type(model).from_pretrained(tmp_path / "whole")), logits(model))
+    assert torch.equal(reloaded(model, tmp_path / "whole"), logits(model))
     model.bert.save_pretrained(tmp_path / "part")
-    part = type(model.bert).from_pretrained(tmp_path / "part").eval()
-    with torch.no_grad():
-        assert torch.equal(part(IDS).last_hidden_state, model.bert(IDS).last_hidden_state)
+    part = type(model.bert).from_pretrained(tmp_path / "part")
+    assert torch.equal(outputs(part, IDS).last_hidden_state, outputs(model.bert, IDS).last_hidden_state)
 
 
 def test_through_the_wrapper_of_a_compiled_model(make, tmp_path):
     """Its state has names of its own."""
-    model = disturb(attach(make()))
+    model = tuned(make)
     compiled, again = torch.compile(model, backend="eager"), attach(make())
     torch.compile(again, backend="eager").load_state_dict(compiled.state_dict())
     assert same(again, model)
@@ -222,14 +229,13 @@ def test_through_the_wrapper_of_a_compiled_model(make, tmp_path):
 
 
 def test_copies_are_saved_as_they_are(make, tmp_path):
-    model = disturb(attach(make()))
+    model = tuned(make)
     file = io.BytesIO()
     torch.save(model, file)
     file.seek(0)
     for i, other in enumerate((copy.deepcopy(model), torch.load(file, weights_only=False))):
         disturb(other, seed=8)
-        other.save_pretrained(tmp_path / str(i))
-        assert torch.equal(logits(type(model).from_pretrained(tmp_path / str(i))), logits(other))
+        assert torch.equal(reloaded(other, tmp_path / str(i)), logits(other))
         assert not torch.equal(logits(other), logits(model))
         frod.merge(other)
         assert not other._state_dict_hooks and not other._load_state_dict_pre_hooks
@@ -249,17 +255,17 @@ def test_copies_are_saved_as_they_are(make, tmp_path):
     ],
 )
 def test_a_state_of_another_adapter_is_refused(make, tmp_path, arguments, message):
-    disturb(attach(make())).save_pretrained(tmp_path)
+    tuned(make).save_pretrained(tmp_path)
     other = disturb(attach(make(), **arguments))
     before = copy.deepcopy(other)
     with pytest.raises(ValueError, match=message):
-        other.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=False)
+        other.load_state_dict(stored(tmp_path), strict=False)
     assert same(other, before)
 
 
 def test_a_state_over_other_weights_is_refused(make, tmp_path):
     """With and without an adapter in it, and by load_state_dict's own metadata or the file's."""
-    model = disturb(attach(make()))
+    model = tuned(make)
     before = copy.deepcopy(model)
     other = make()
     with torch.no_grad():
@@ -274,15 +280,68 @@ def test_a_state_over_other_weights_is_refused(make, tmp_path):
         model.load_state_dict(dict(other.state_dict()))  # which leaves the metadata behind
     other.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="with basis_digest="):
-        model.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=False)
+        model.load_state_dict(stored(tmp_path), strict=False)
     assert same(model, before)
     with pytest.raises(RuntimeError, match=r"Missing key\(s\).*adapters\.default\.scale"):
         model.load_state_dict(make().state_dict())
 
 
 def test_a_weight_that_follows_from_others_is_refused(make, tmp_path):
-    model = disturb(attach(make()))
+    model = tuned(make)
     nn.utils.parametrizations.orthogonal(model.bert.encoder.layer[0].attention.self.query.base)
     with pytest.raises(ValueError, match=r"'bert\.encoder\.layer\.0\.attention\.self\.query' is quantised, or its wei"):
         model.save_pretrained(tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+WITHOUT = """
+import sys
+import torch
+from transformers import AutoModelForSequenceClassification
+for folder in map(str.strip, sys.stdin):
+    model = AutoModelForSequenceClassification.from_pretrained(f"{folder}/merged").eval()
+    with torch.no_grad():
+        torch.save(model(torch.arange(1, 9).view(2, 4)).logits, f"{folder}/logits")
+    assert not [name for name in sys.modules if name.split(".")[0] == "frod"]
+    print("saved", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def load_without():
+    """Loads what was saved in a folder in a process without this package, one for all; the logits that it saves."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", WITHOUT], **pipes) as process:
+
+        def load(folder):
+            print(folder, file=process.stdin, flush=True)
+            assert process.stdout.readline() == "saved\n"
+            return torch.load(folder / "logits")
+
+        yield load
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_a_merged_model_is_saved_and_loaded_without_this_package(make, load_without, tmp_path, name):
+    model = tuned(make, name)
+    expected = logits(model)
+    frod.merge(model).save_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(load_without(tmp_path), expected)
+
+
+def test_generation_forms_each_weight_once_and_again_after_a_change(build, calls):
+    torch.manual_seed(0)
+    model = disturb(adapt(build("causal", "cpu"))).eval()
+    prompt = torch.tensor([[1, 5, 7]])
+
+    def generate():
+        return model.generate(prompt, max_new_tokens=8, min_new_tokens=8, do_sample=False)
+
+    first = generate()
+    assert torch.equal(generate(), first)
+    layers = [layer for _, layer in frod_layers(model)]
+    assert calls["form_weight"] == len(layers)
+    with torch.no_grad():
+        layers[0].scale.mul_(1.5)
+    generate()
+    assert calls["form_weight"] == len(layers) + 1

@@ -51,13 +51,16 @@ def test_the_default_is_found_inside_a_wrapper(build):
     assert set(targets.find(wrapper)) == set(targets.find(build("bert")))
 
 
+def grouped(model, given):
+    """Names of the layers by category."""
+    return {category: list(layers) for category, layers in targets.find(model, given).items()}
+
+
 def test_suffixes_and_regular_expressions_match_as_in_peft(build):
-    model = build("llama")
-    assert set(targets.find(model, ["q_proj", "v_proj"])) == {"layers.*.self_attn.q_proj", "layers.*.self_attn.v_proj"}
-    assert list(targets.find(model, r".*\.0\.self_attn\.[qk]_proj")) == [
-        "layers.*.self_attn.q_proj",
-        "layers.*.self_attn.k_proj",
-    ]
+    model, attention = build("llama"), "layers.*.self_attn."
+    assert set(targets.find(model, ["q_proj", "v_proj"])) == {f"{attention}q_proj", f"{attention}v_proj"}
+    found = list(targets.find(model, r".*\.0\.self_attn\.[qk]_proj"))
+    assert found == [f"{attention}q_proj", f"{attention}k_proj"]
     with pytest.raises(ValueError, match="match no linear layer"):
         targets.find(model, r"self_attn\.q_proj")  # a regular expression has to match the full name
 
@@ -79,10 +82,8 @@ def test_canonical_names_do_not_depend_on_what_wraps_the_blocks():
 
 def test_places_in_a_sequential_are_roles_of_their_own():
     blocks = nn.ModuleList(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)) for _ in "ab")
-    found = targets.find(nn.ModuleDict({"blocks": blocks}), r"blocks\.\d\.[02]")
-    assert {k: list(v) for k, v in found.items()} == {
-        f"blocks.*.{at}": [f"blocks.0.{at}", f"blocks.1.{at}"] for at in (0, 2)
-    }
+    found = grouped(nn.ModuleDict({"blocks": blocks}), r"blocks\.\d\.[02]")
+    assert found == {f"blocks.*.{at}": [f"blocks.0.{at}", f"blocks.1.{at}"] for at in (0, 2)}
 
 
 def test_stages_of_different_width_do_not_share_a_basis():
@@ -100,11 +101,9 @@ def of(*shapes, **children):
 def test_an_index_may_stand_within_a_name():
     for name in ("encoder_layer_{}", "h_{}", "layer{}", "block{}_gpu"):
         blocks = {name.format(i): of((4, 4), (4, 4)) for i in (0, 1, 10)}
-        found = targets.find(nn.ModuleDict({"encoder": nn.ModuleDict(blocks)}), ["w1", "w3"])
+        found = grouped(nn.ModuleDict({"encoder": nn.ModuleDict(blocks)}), ["w1", "w3"])
         star = name.format("*")
-        assert {k: list(v) for k, v in found.items()} == {
-            f"{star}.{w}": [f"encoder.{name.format(i)}.{w}" for i in (0, 1, 10)] for w in ("w1", "w3")
-        }
+        assert found == {f"{star}.{w}": [f"encoder.{name.format(i)}.{w}" for i in (0, 1, 10)] for w in ("w1", "w3")}
 
 
 def test_a_number_in_a_name_is_a_role_where_the_layers_below_are_others():
@@ -167,17 +166,21 @@ def test_an_unknown_architecture_is_named():
         targets.find(nn.Sequential(nn.Linear(2, 2)))
 
 
-def test_a_target_that_matches_nothing_is_named(build):
-    with pytest.raises(ValueError, match=r"\['nonsense'\] match no linear layer"):
-        targets.find(build("llama"), ["q_proj", "nonsense"])
-    with pytest.raises(ValueError, match="names no layer"):
-        targets.find(build("llama"), [])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["q_proj", "nonsense"], r"\['nonsense'\] match no linear layer"),
+        ([], "names no layer"),
+        (["embed_tokens"], r"a Embedding; only nn\.Linear"),
+    ],
+)
+def test_a_target_that_is_no_layer_to_adapt_is_named(build, given, message):
+    with pytest.raises(ValueError, match=message):
+        targets.find(build("llama"), given)
 
 
-def test_what_cannot_be_adapted_is_refused(build):
-    with pytest.raises(ValueError, match=r"a Embedding; only nn\.Linear"):
-        targets.find(build("llama"), ["embed_tokens"])
-    # Its weight is read, its forward never called: an adapter there would do nothing.
+def test_a_layer_whose_forward_is_never_called_is_refused():
+    """Its weight is read: an adapter there would do nothing."""
     with pytest.raises(ValueError, match="NonDynamicallyQuantizableLinear"):
         targets.find(nn.ModuleDict({"attention": nn.MultiheadAttention(4, 2)}), ["out_proj"])
 

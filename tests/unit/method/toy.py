@@ -4,6 +4,7 @@ Not in conftest.py: several folders have one, and pickle looks a class up by its
 """
 
 from collections import Counter
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -68,11 +69,38 @@ def outputs(model, *inputs):
         return model.eval()(*inputs)
 
 
-def gradients(model):
-    """Those of what trains, by names of the plain model; they are taken off it."""
+def loss_of(model, *inputs, **named):
+    """The sum of squares, or what a model of transformers takes for its loss."""
+    y = model(*inputs, **named)
+    return y.square().sum() if isinstance(y, torch.Tensor) else y.loss
+
+
+def gradients(model, *inputs, **named):
+    """Those of what trains, by names of the plain model, after a backward pass of inputs; they are taken off it."""
+    if inputs or named:
+        loss_of(model, *inputs, **named).backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     model.zero_grad()
     return {name.removeprefix("module.").removeprefix("_orig_mod."): gradient for name, gradient in found.items()}
+
+
+def accumulated(model, *batches, parts=1):
+    """Gradients of a step in micro-batches, each given as its inputs by name; of the loss divided by `parts`."""
+    for i, batch in enumerate(batches):
+        with frod.accumulating(model, len(batches)) if i < len(batches) - 1 else nullcontext():
+            (loss_of(model, **batch) / parts).backward()
+    return gradients(model)
+
+
+def train(model, *inputs, steps=3, lr=0.01, loss=loss_of, **named):
+    """Steps of AdamW; the loss before each."""
+    optimiser, losses = torch.optim.AdamW(frod.parameter_groups(model, lr_scale=lr, lr_rotation=lr, lr_head=lr)), []
+    for _ in range(steps):
+        optimiser.zero_grad()
+        losses.append(loss(model.train(), *inputs, **named))
+        losses[-1].backward()
+        optimiser.step()
+    return torch.stack(losses)
 
 
 def assert_equal(ours, theirs, **tolerance):

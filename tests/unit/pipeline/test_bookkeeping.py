@@ -56,6 +56,12 @@ class Place:
         self.job(BASIS, f"basis {text}", inputs=(DATA,), params=params)
         self.job(RUN, f"run {text}", inputs=(DATA, BASIS), params=params)
 
+    def made(self, text: str = "a", params: str = "1") -> dict[str, bytes]:
+        """All made and saved; what DVC keeps of it."""
+        self.make_all(text, params)
+        self.save()
+        return self.snapshot()
+
     def stages(self) -> list[outputs.Stage]:
         return bookkeeping.stages(bookkeeping.suites_here(self.root, "smoke"))
 
@@ -71,6 +77,9 @@ class Place:
         if record is None:
             return "none"
         return "unknown" if metadata.is_unknown(record) else record["params"][0]
+
+    def all_params(self) -> list[str]:
+        return [self.params(path) for path in (DATA, BASIS, RUN)]
 
     def snapshot(self) -> dict[str, bytes]:
         """What DVC keeps."""
@@ -122,11 +131,9 @@ def test_own_work_is_left_alone(here):
 
 
 def test_a_pull_brings_records_and_one_time(here, empty):
-    here.make_all(params="7")
-    here.save()
-    empty.checkout(here.snapshot())
+    empty.checkout(here.made(params="7"))
     assert empty.restore()
-    assert [empty.params(path) for path in (DATA, BASIS, RUN)] == ["7", "7", "7"]
+    assert empty.all_params() == ["7", "7", "7"]
     assert len(empty.times()) == 1
     assert not empty.restore()
     before = empty.snapshot()
@@ -135,57 +142,41 @@ def test_a_pull_brings_records_and_one_time(here, empty):
 
 
 def test_equal_work_gives_equal_stashes(here, empty):
-    for place in (here, empty):
-        place.make_all()
-        place.save()
-    assert here.snapshot() == empty.snapshot()
+    assert here.made() == empty.made()
 
 
 def test_a_checkout_of_another_state_and_back(here):
-    here.make_all("a", params="1")
-    here.save()
-    one = here.snapshot()
-    here.make_all("b", params="2")
-    here.save()
-    two = here.snapshot()
+    one = here.made("a", params="1")
+    two = here.made("b", params="2")
     for snapshot, params in ((one, "1"), (two, "2"), (one, "1")):
         here.checkout(snapshot)
         assert here.restore()
-        assert [here.params(path) for path in (DATA, BASIS, RUN)] == [params] * 3
+        assert here.all_params() == [params] * 3
 
 
 def test_equal_content_by_other_parameters_takes_the_record_that_dvc_brings(here):
-    here.make_all("a", params="1")
-    here.save()
-    one = here.snapshot()
-    here.make_all("a", params="2")
-    here.save()
+    one = here.made("a", params="1")
+    here.made("a", params="2")
     here.checkout(one)  # only the backups differ
     assert here.restore() and here.params(RUN) == "1"
 
 
 def test_data_of_another_state_make_what_came_of_it_stale_and_back(here):
-    here.make_all("a")
-    here.save()
-    one = here.snapshot()
-    here.make_all("b")
-    here.save()
-    two = here.snapshot()
+    one = here.made("a")
+    two = here.made("b")
     here.checkout(one, only="data/models")
     here.checkout(one, only="data/state/data.json")
     here.restore()
-    assert [here.params(path) for path in (DATA, BASIS, RUN)] == ["1", "unknown", "unknown"]
+    assert here.all_params() == ["1", "unknown", "unknown"]
     here.save()
     assert read_backup(here.root / "data/state/runs-smoke.json").keys() == {RUN}  # true of its content all the same
     here.checkout(two)
     here.restore()
-    assert [here.params(path) for path in (DATA, BASIS, RUN)] == ["1", "1", "1"]
+    assert here.all_params() == ["1", "1", "1"]
 
 
 def test_outputs_without_their_stash_are_unknown_until_it_comes(here, empty):
-    here.make_all()
-    here.save()
-    snapshot = here.snapshot()
+    snapshot = here.made()
     empty.checkout(snapshot, only="results")
     empty.checkout(snapshot, only="data/bases")
     empty.restore()
@@ -197,12 +188,11 @@ def test_outputs_without_their_stash_are_unknown_until_it_comes(here, empty):
     (empty.root / "data/state/runs-smoke.json").unlink(missing_ok=True)
     empty.checkout(snapshot)
     empty.restore()
-    assert [empty.params(path) for path in (DATA, BASIS, RUN)] == ["1", "1", "1"]
+    assert empty.all_params() == ["1", "1", "1"]
 
 
 def test_a_stash_older_than_local_work_does_not_undo_it(here):
-    here.make_all("a", params="1")
-    here.save()
+    here.made("a", params="1")
     here.job(RUN, "run b", inputs=(DATA, BASIS), params="2")  # killed before it could save
     assert not here.restore() and here.params(RUN) == "2"
     # DVC brings other data's backup with equal content meanwhile: the new run is judged by what it was made from.
@@ -214,9 +204,7 @@ def test_a_stash_older_than_local_work_does_not_undo_it(here):
 
 
 def test_local_work_on_data_that_dvc_has_replaced_is_stale(here):
-    here.make_all("a")
-    here.save()
-    one = here.snapshot()
+    one = here.made("a")
     here.make_all("b")
     here.job(RUN, "run c", inputs=(DATA, BASIS))
     here.checkout(one, only="data")
@@ -226,8 +214,7 @@ def test_local_work_on_data_that_dvc_has_replaced_is_stale(here):
 
 @pytest.mark.parametrize("path", [DATA, RUN, BASIS])
 def test_an_output_changed_by_hand_is_noticed(here, path):
-    here.make_all()
-    here.save()
+    here.made()
     here.put(path, "forged")
     past = time.time() - 1e6
     os.utime(here.root / path, (past, past))
@@ -240,16 +227,14 @@ def test_an_output_changed_by_hand_is_noticed(here, path):
 
 
 def test_a_copy_of_the_folder_with_new_times_stays_valid(here):
-    here.make_all()
-    here.save()
+    here.made()
     for path in here.root.rglob("*"):
         os.utime(path, (2e9, 2e9))
     assert here.restore() and here.params(RUN) == "1" and len(here.times()) == 1
 
 
 def test_what_a_killed_job_left_is_neither_stashed_nor_blessed(here):
-    here.make_all()
-    here.save()
+    here.made()
     here.job(RUN, "half", leave=True)
     here.restore()
     assert here.records.is_incomplete(RUN)
@@ -258,9 +243,7 @@ def test_what_a_killed_job_left_is_neither_stashed_nor_blessed(here):
 
 
 def test_a_whole_file_from_dvc_clears_the_mark_of_a_killed_job(here):
-    here.make_all()
-    here.save()
-    snapshot = here.snapshot()
+    snapshot = here.made()
     here.job(RUN, "half", leave=True)
     here.checkout(snapshot)
     assert not here.restore() and here.records.is_incomplete(RUN)  # by itself it is left to Snakemake, which reruns it
@@ -271,8 +254,7 @@ def test_a_whole_file_from_dvc_clears_the_mark_of_a_killed_job(here):
 
 
 def test_nothing_is_touched_while_another_snakemake_works(here, capsys):
-    here.make_all()
-    here.save()
+    here.made()
     (here.root / ".snakemake" / "locks").mkdir()
     lock = here.root / ".snakemake" / "locks" / "0.output.lock"
     lock.touch()
@@ -325,7 +307,7 @@ def test_what_is_made_after_the_clock_was_set_back_is_not_made_again(here):
     here.job(RUN, "run b", inputs=(DATA, BASIS), params="2")
     here.save()
     assert here.restore() and len(here.times()) == 1
-    assert [here.params(path) for path in (DATA, BASIS, RUN)] == ["1", "1", "2"]
+    assert here.all_params() == ["1", "1", "2"]
     assert not here.restore()
 
 
@@ -334,7 +316,7 @@ def test_what_came_of_an_input_that_was_made_anew_under_an_earlier_clock_is_stal
     all_ahead(here)
     here.job(DATA, "data b")  # killed before anything came of it
     here.restore()
-    assert [here.params(path) for path in (DATA, BASIS, RUN)] == ["1", "unknown", "unknown"]
+    assert here.all_params() == ["1", "unknown", "unknown"]
 
 
 def test_two_suites_keep_in_step(here):
@@ -369,29 +351,26 @@ def test_required_stages_exist_even_if_empty(here):
     assert not (here.root / "data/models").exists() and not (here.root / "data/state/data.json").exists()
 
 
-def test_a_lost_or_damaged_file_state_costs_only_time(here):
-    here.make_all()
-    here.save()
-    for content in ("{", "{}", None):
-        if content is None:
-            (here.root / FILE).unlink()
-        else:
-            (here.root / FILE).write_text(content)
-        assert here.restore() and here.params(RUN) == "1"
+@pytest.mark.parametrize("content", ["{", "{}", None])
+def test_a_lost_or_damaged_file_state_costs_only_time(here, content):
+    here.made()
+    if content is None:
+        (here.root / FILE).unlink()
+    else:
+        (here.root / FILE).write_text(content)
+    assert here.restore() and here.params(RUN) == "1"
 
 
 @pytest.mark.parametrize("content", ["<<<<<<< HEAD", '{"layout": 99}', "[]"])
 def test_a_damaged_stash_is_an_error_with_a_remedy(here, content):
-    here.make_all()
-    here.save()
+    here.made()
     (here.root / "data/state/data.json").write_text(content)
     with pytest.raises(ValueError, match="dvc checkout"):
         here.restore()
 
 
 def test_records_of_another_snakemake_are_not_trusted(here, empty):
-    here.make_all()
-    here.save()
+    here.made()
     path = here.root / "data/state/data.json"
     path.write_text(path.read_text().replace('"record_format_version":6', '"record_format_version":5'))
     empty.checkout(here.snapshot())

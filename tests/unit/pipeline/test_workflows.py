@@ -46,8 +46,12 @@ def start(tmp_path):
 
     yield begin
     for process in started:
-        process.kill()
-        process.wait()
+        end(process)
+
+
+def end(process):
+    process.kill()
+    process.wait()
 
 
 def enter(folder):
@@ -64,16 +68,14 @@ def test_a_living_workflows_lock_stays_and_a_killed_ones_goes(tmp_path, start):
     one = start()
     said = enter(tmp_path)
     assert f"another Snakemake works in this folder (process {one.pid} on" in said and locked(tmp_path)
-    one.kill()
-    one.wait()
+    end(one)
     assert "a Snakemake was killed here" in enter(tmp_path) and not locked(tmp_path)
     assert enter(tmp_path) == ""
 
 
 def test_of_two_the_last_counts(tmp_path, start):
     one, two = start(), start()
-    one.kill()
-    one.wait()
+    end(one)
     said = enter(tmp_path)
     assert f"(process {two.pid} on" in said and str(one.pid) not in said and locked(tmp_path)
 
@@ -81,8 +83,7 @@ def test_of_two_the_last_counts(tmp_path, start):
 def test_the_jobs_of_a_cluster_may_live_on(tmp_path, start):
     """Also if a workflow on this machine, a dry run say, looks in between."""
     one = start(local=False)
-    one.kill()
-    one.wait()
+    end(one)
     for _ in range(2):
         assert "snakemake --unlock" in enter(tmp_path) and locked(tmp_path)
 
@@ -97,8 +98,7 @@ def test_a_job_ends_with_its_workflow_and_the_next_one_waits_for_it(tmp_path, st
     one = start(job=True)
     job = int(one.stdout.readline())
     os.kill(job, signal.SIGSTOP)  # it cannot end yet
-    one.kill()
-    one.wait()
+    end(one)
     command = [sys.executable, "-c", ENTER]
     following = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert "waiting for the jobs of a killed Snakemake" in following.stderr.readline()

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_round_trip(made, tmp_path):
     key = cache.key_of(INPUTS)
     assert not cache.fetch(key, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert cache.store(key, made)
+    assert cache.store(key, made) and cache.store(key, made), "a second time it is there"
     assert cache.fetch(key, tmp_path / "out")
     assert hashes.tree_hashes(tmp_path / "out") == hashes.tree_hashes(made)
 
@@ -67,55 +68,32 @@ def test_the_copy_is_no_link(entry, tmp_path):
     assert (tmp_path / "two" / "basis.safetensors").stat().st_size == 3000
 
 
-def _flip_a_byte(entry):
-    path = entry / "content" / "basis.safetensors"
+def flip_a_byte(path):
     content = bytearray(path.read_bytes())
     content[1500] ^= 1
     path.write_bytes(content)
 
 
-def _truncate(entry):
-    path = entry / "content" / "basis.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
+def change(path, **values):
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"files": manifest["files"] | values.pop("files", {})} | values))
 
 
-def _lose_a_file(entry):
-    (entry / "content" / "basis.safetensors").unlink()
+BASIS, MANIFEST = "content/basis.safetensors", "manifest.json"
+DAMAGES = {
+    "a flipped byte": (BASIS, flip_a_byte),
+    "cut short": (BASIS, lambda path: path.write_bytes(path.read_bytes()[:100])),
+    "a lost file": (BASIS, Path.unlink),
+    "a lost manifest": (MANIFEST, Path.unlink),
+    "a broken manifest": (MANIFEST, lambda path: path.write_text('{"files": {')),
+    "another's manifest": (MANIFEST, lambda path: change(path, key="b" * 64)),
+    "a file outside": (MANIFEST, lambda path: change(path, files={"../../escaped": "c" * 64})),
+}
 
 
-def _lose_the_manifest(entry):
-    (entry / "manifest.json").unlink()
-
-
-def _break_the_manifest(entry):
-    (entry / "manifest.json").write_text('{"files": {')
-
-
-def _take_anothers_manifest(entry):
-    manifest = json.loads((entry / "manifest.json").read_text())
-    (entry / "manifest.json").write_text(json.dumps({**manifest, "key": "b" * 64}))
-
-
-def _point_outside(entry):
-    manifest = json.loads((entry / "manifest.json").read_text())
-    manifest["files"]["../../escaped"] = "c" * 64
-    (entry / "manifest.json").write_text(json.dumps(manifest))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        _flip_a_byte,
-        _truncate,
-        _lose_a_file,
-        _lose_the_manifest,
-        _break_the_manifest,
-        _take_anothers_manifest,
-        _point_outside,
-    ],
-)
-def test_damage_is_noticed_reported_and_made_anew(damage, made, entry, tmp_path, capsys):
-    damage(entry)
+@pytest.mark.parametrize(("name", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_noticed_reported_and_made_anew(name, damage, made, entry, tmp_path, capsys):
+    damage(entry / name)
     assert not cache.fetch(entry.name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     said = capsys.readouterr().err
@@ -167,21 +145,16 @@ def test_location_follows_the_environment(monkeypatch, tmp_path):
     assert cache.location() == tmp_path / "home" / ".cache" / "frod"
 
 
-def test_an_entry_whose_files_are_removed_while_it_is_stored_is_none(tmp_path, monkeypatch, capsys):
+def test_an_entry_whose_files_are_removed_while_it_is_stored_is_none(made, tmp_path, monkeypatch, capsys):
     """As when a person empties the cache: what is left would be taken for the whole."""
-    monkeypatch.setenv("FROD_CACHE", str(tmp_path / "cache"))
-    out = tmp_path / "out"
-    out.mkdir()
-    for name in ("basis", "manifest"):
-        (out / name).write_text(name)
-    copy = cache._copy
+    key, copy = cache.key_of(INPUTS), cache._copy
 
     def copy_and_lose(source, target):
         copy(source, target)
-        if source.name == "basis":
+        if source.name == "basis.safetensors":
             target.unlink()
 
     monkeypatch.setattr(cache, "_copy", copy_and_lose)
-    assert not cache.store("ab" * 32, out)
+    assert not cache.store(key, made)
     assert "were removed" in capsys.readouterr().err
-    assert not cache.fetch("ab" * 32, tmp_path / "fetched")
+    assert not cache.fetch(key, tmp_path / "fetched")

@@ -38,17 +38,18 @@ TUNERS = {
 STEPS = 180
 
 
-def results(*, rename: dict[str, str] | None = None) -> Report:
-    """All of it; `rename` gives tasks, methods or backbones other names."""
+def results(*, rename: dict[str, str] | None = None, tasks: tuple[str, ...] | None = None) -> Report:
+    """All of it, or of some tasks alone; `rename` gives tasks, methods or backbones other names."""
     called = rename or {}
+    chosen = {pair: of for pair, of in TASKS.items() if tasks is None or pair[0] in tasks}
     planned = [
         RunKey(*(called.get(name, name) for name in (task, backbone, method)), seed)
-        for (task, backbone), (_, _, seeds, _) in TASKS.items()
+        for (task, backbone), (_, _, seeds, _) in chosen.items()
         for method in METHODS
         for seed in seeds
     ]
     rows, histories, records = [], {}, {}
-    for (task, backbone), (primary, level, seeds, examples) in TASKS.items():
+    for (task, backbone), (primary, level, seeds, examples) in chosen.items():
         for method in METHODS:
             for seed in seeds:
                 key = RunKey(*(called.get(name, name) for name in (task, backbone, method)), seed)

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, StrictUndefined
 
-from frod.reporting.figures import DIFFERENCE, KINDS, names_of
-from frod.reporting.naming import labels_of_figure
+from frod.reporting.figures import names_of
+from frod.reporting.naming import FIGURES, labels_of_figure
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 
 
-@pytest.mark.parametrize("kind", [DIFFERENCE, *KINDS])
+@pytest.mark.parametrize("kind", FIGURES)
 def test_a_kind_of_figure_has_a_caption_and_a_label(kind):
     template = Environment(undefined=StrictUndefined).from_string((WORKFLOW / "report" / "figure.rst").read_text())
     caption = template.render(snakemake={"wildcards": {"figure": f"{kind}-digits-digit_vit"}}).strip()
     assert len(caption) > 40 and caption.endswith(".")
-    name = DIFFERENCE if kind == DIFFERENCE else names_of("digits", "digit_vit")[kind]
-    assert labels_of_figure(name)["task"] == ("all" if kind == DIFFERENCE else "digits")
+    name = kind if kind == "difference" else names_of("digits", "digit_vit")[kind]
+    assert labels_of_figure(name)["task"] == ("all" if kind == "difference" else "digits")
 
 
 def test_captions_that_the_rule_names_are_there():

@@ -4,16 +4,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from test_page import build, read
+import synthetic
+from pages import page, read, words
 
 from frod.reporting import verdicts
-
-
-@pytest.fixture(scope="module")
-def html(results, tmp_path_factory):
-    out = tmp_path_factory.mktemp("reports")
-    build(results, out)
-    return (out / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -34,14 +28,10 @@ def test_a_verdict_in_words(verdict, finding, words):
 def test_every_claim_has_a_line_with_its_verdict_and_unfolds_why(results, html):
     claims = re.search(r'<ul class="verdicts".*?\n</ul>', html, re.DOTALL).group()
     lines = [re.sub(r"<.*?>", "", line) for line in re.findall(r"<summary>.*?</summary>", claims)]
-    assert [line.partition(" The claim")[0] for line in lines] == [
-        "~ undecided",
-        "✓ supported",
-        "✗ contradicted",
-        "? cannot be tested",
-    ]
+    shown = [line.partition(" The claim")[0] for line in lines]
+    assert shown == ["~ undecided", "✓ supported", "✗ contradicted", "? cannot be tested"]
     assert all(claim["title"] in line for claim, line in zip(results.claims["claims"], lines, strict=True))
-    text = "".join(read(claims).words)
+    text = words(claims)
     assert all(claim["reason"] in text for claim in results.claims["claims"])
     assert "mean difference: −1.71 [−4.66,\u00a01.24]\u00a0points, n\u00a0=\u00a04" in text
     links = {link[1:] for link in read(claims).links}
@@ -64,24 +54,22 @@ def test_the_picture_comes_first_with_its_figures_in_a_table_behind(results, htm
 
 def test_the_limits_stand_right_below_the_verdicts(results, html):
     limits = re.search(r'</ul>\n<p>[^\n]*\n(<div id="limits".*?</div>)', html, re.DOTALL).group(1)
-    text = "".join(read(limits).words)
+    text = words(limits)
     assert "A verdict is on this suite alone" in text
     assert all(line in text for line in results.suite["cannot_show"])
 
 
 def test_a_claim_s_tables_link_to_runs_where_there_are_any(html):
     section = re.search(r'<section id="claim-matches-full-ft".*?</section>', html, re.DOTALL).group()
-    assert (
-        '<td class="n" data-value="-0.6"><a href="runs/digits/digit_vit/frod.html">−0.600 [−5.30,\u00a04.10]</a></td>'
-        in section
-    )
+    link = '<a href="runs/digits/digit_vit/frod.html">−0.600 [−5.30,\u00a04.10]</a>'
+    assert f'<td class="n" data-value="-0.6">{link}</td>' in section
     assert '<td class="n">undefined</td>' in section, "its run is not in the report"
     assert "Paired by seed." in section and "What the abstract says" in section
 
 
-def test_without_claims_the_page_says_so(results, tmp_path):
-    build(replace(results, claims=results.claims | {"claims": []}), tmp_path)
-    assert "No claim was tested." in (tmp_path / "index.html").read_text()
+def test_without_claims_the_page_says_so(tmp_path):
+    small = synthetic.results(tasks=("digits",))
+    assert "No claim was tested." in page(replace(small, claims=small.claims | {"claims": []}), tmp_path)
 
 
 def test_whether_compared_runs_had_the_same_budget_is_said_once_with_what_was_held(html):

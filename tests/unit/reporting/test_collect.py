@@ -3,24 +3,15 @@
 from pathlib import Path
 
 import pytest
-import yaml
+from by_hand import write_suite
 
 from frod.config import load
 from frod.reporting import collect
 
-SUITE = {
-    "title": "Two",
-    "description": "Two seeds.",
-    "seeds": [0, 1],
-    "methods": {"full_ft": {}},
-    "experiments": [{"tasks": ["digits"], "backbone": "digit_vit", "rates": {"full_ft": {"lr": 0.1, "lr_head": 0.1}}}],
-}
-
 
 def test_missing_files_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("workflow/suites").mkdir(parents=True)
-    Path("workflow/suites/two.yaml").write_text(yaml.safe_dump(SUITE))
+    write_suite("two", seeds=[0, 1])
     Path("summary.parquet").touch()
     where = {"tasks": Path("tasks"), "summary": Path("summary.parquet"), "out": Path("out")}
     with pytest.raises(ValueError, match=r"^tasks/digits/digit_vit/manifest\.json, .* and 3 more: not there"):

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 import synthetic
-from test_figures import SVG, hints
-from test_page import build, read
+from pages import page, read, words
+from test_figures import SVG, hints, texts
 from test_terminal_summary import printed
 from test_text_tables import plain, rendered
 
@@ -41,13 +41,8 @@ def broken(results):
 @pytest.fixture(scope="module")
 def folder(broken, tmp_path_factory):
     out = tmp_path_factory.mktemp("diverged")
-    build(broken, out)
+    page(broken, out)
     return out
-
-
-@pytest.fixture(scope="module")
-def words(folder):
-    return re.sub(r"\s+", " ", "".join(read((folder / "index.html").read_text()).words))
 
 
 def of_frod(results):
@@ -55,18 +50,19 @@ def of_frod(results):
     return f"{points.mean():.1f} ± {points.std(ddof=1):.1f}"
 
 
-def test_the_page_says_it_before_anything_else_and_leads_to_each_run(folder, words):
+def test_the_page_says_it_before_anything_else_and_leads_to_each_run(folder):
     html = (folder / "index.html").read_text()
+    text = re.sub(r"\s+", " ", words(html))
     said = "6 of 39 runs have no figure: 5 diverged, 1 constant"
-    assert words.index(said) < words.index("What the paper claims")
-    assert words.count(said) == 2  # and in the sentence of what ran
+    assert text.index(said) < text.index("What the paper claims")
+    assert text.count(said) == 2  # and in the sentence of what ran
     links = read(html).links
     for key in LOST:
         assert f"runs/{key.task}/{key.backbone}/{key.method}.html#seed-{key.seed}" in links
-        assert key.path in words
-    assert "diverged: step 12 of 180: loss inf, gradient norm nan" in words
-    assert "per task, without 1 run of FRoD (1 diverged) and 1 run of full fine-tuning (1 diverged)." in words
-    assert not re.search(r"\bnan\b", re.sub("gradient norm nan", "", words))
+        assert key.path in text
+    assert "diverged: step 12 of 180: loss inf, gradient norm nan" in text
+    assert "per task, without 1 run of FRoD (1 diverged) and 1 run of full fine-tuning (1 diverged)." in text
+    assert not re.search(r"\bnan\b", re.sub("gradient norm nan", "", text))
 
 
 def test_tables_have_the_word_in_place_of_a_figure_and_mark_the_means_of_the_others(folder, results):
@@ -74,7 +70,7 @@ def test_tables_have_the_word_in_place_of_a_figure_and_mark_the_means_of_the_oth
     assert html.count(f">{of_frod(results)} (1 of 3 diverged)</a>") == 2  # the overview, and the task's own table
     assert len(re.findall(r'cola/minilm/lora\.html">diverged</a>', html)) == 2
     assert len(re.findall(r'lora\.html#seed-\d">diverged</a>', html)) == 3  # the table of all runs
-    text = "".join(read(html).words)
+    text = words(html)
     assert "FRoD seed 2 diverged: step 12" in text and "left out of mean and difference" in text
     assert "full fine-tuning seed 1 diverged: step 40" in text
     assert "linear probe seed 2 constant: pearson is not defined. It has no figure" in text
@@ -84,11 +80,9 @@ def test_tables_have_the_word_in_place_of_a_figure_and_mark_the_means_of_the_oth
 def test_other_forms_of_the_table_say_the_same(folder, results):
     mean = of_frod(results)
     summary = plain(rendered((folder / "summary.md").read_text()))
-    assert (
-        f"{mean} (1 of 3 diverged)" in summary
-        and "6 of 39 runs have no figure: 5 diverged, 1 constant: " in summary
-        and "digits/digit_vit/frod/seed-2 (diverged: step" in summary
-    )
+    assert f"{mean} (1 of 3 diverged)" in summary
+    assert "6 of 39 runs have no figure: 5 diverged, 1 constant: " in summary
+    assert "digits/digit_vit/frod/seed-2 (diverged: step" in summary
     latex = (folder / "results.tex").read_text()
     assert rf"FRoD & {mean.replace('±', '$' + chr(92) + 'pm$')} (1 of 3 diverged) & " in latex
     assert r"\quad LoRA & diverged & " in latex and "% 6 of 39 runs have no figure: 5 diverged" in latex
@@ -118,7 +112,7 @@ def test_the_terminal_marks_and_names_them_within_its_width(broken, results):
 
 
 def test_the_runs_page_has_the_message_and_no_figure(folder):
-    text = "".join(read((folder / "runs/digits/digit_vit/frod.html").read_text()).words)
+    text = words((folder / "runs/digits/digit_vit/frod.html").read_text())
     assert "This run has no figure: diverged: step 12 of 180: loss inf" in text
     assert re.search(r"test, seed 1\s*[\d.]+\s*test, seed 2\s*diverged\s*test, seed 3", text)
     assert text.count("This run has no figure") == 1
@@ -164,29 +158,24 @@ def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
 def test_a_method_without_any_figure_keeps_its_row_among_the_seeds(broken):
     comparison = next(c for c in compare(broken.summary, METHODS) if c.task == "cola")
     drawing = seed_markers.draw(comparison, looks(METHODS))
-    texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
-    assert texts.count("diverged") == 1 and "LoRA" in texts
+    assert texts(drawing).count("diverged") == 1 and "LoRA" in texts(drawing)
     assert "LoRA: diverged, diverged, diverged" in drawing.description
 
 
 def test_a_suite_of_which_every_run_diverged_has_a_report(results, tmp_path):
     every = {RunKey(*row[:3], int(row[3])): 3 for row in results.summary[list(RunKey._fields)].itertuples(index=False)}
-    build(synthetic.diverged(results, every), tmp_path)
-    words = "".join(read((tmp_path / "index.html").read_text()).words)
-    assert (
-        "39 of 39 runs have no figure: 39 diverged" in words
-        and "and 27 more" in words
-        and "no difference to report" in words
-    )
+    text = words(page(synthetic.diverged(results, every), tmp_path))
+    assert "39 of 39 runs have no figure: 39 diverged" in text and "and 27 more" in text
+    assert "no difference to report" in text
     for path in tmp_path.rglob("*.svg"):
         ElementTree.fromstring(path.read_text())
     assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["runs_undefined"] == 39
 
 
-def test_where_no_trial_has_a_figure_the_first_was_taken_and_the_page_says_so(results, tmp_path):
+def test_where_no_trial_has_a_figure_the_first_was_taken_and_the_page_says_so(tmp_path):
     trials = [{"rates": {"lr_head": rate}, "validation": None, "undefined": "diverged: step 3"} for rate in (1.0, 9.0)]
     chosen = {"index": 0, "seed": 9, "metric": "accuracy", "trials": trials}
-    lost = synthetic.diverged(results, {FROD: 3})
-    build(replace(lost, tuning={("digits", "digit_vit", "frod"): chosen}), tmp_path)
-    assert "<strong>lr_head 1e0: diverged ✓</strong>" in (tmp_path / "index.html").read_text()
+    lost = synthetic.diverged(synthetic.results(tasks=("digits",)), {FROD: 3})
+    html = page(replace(lost, tuning={("digits", "digit_vit", "frod"): chosen}), tmp_path)
+    assert "<strong>lr_head 1e0: diverged ✓</strong>" in html
     assert "None has a figure: the first one’s rates" in (tmp_path / "runs/digits/digit_vit/frod.html").read_text()

@@ -22,8 +22,20 @@ def comparisons(results):
     return compare(results.summary, METHODS)
 
 
+def root(drawing):
+    return ElementTree.fromstring(drawing.render())
+
+
 def hints(drawing):
-    return [title.text for title in ElementTree.fromstring(drawing.render()).iterfind(f"{SVG}path/{SVG}title")]
+    return [title.text for title in root(drawing).iterfind(f"{SVG}path/{SVG}title")]
+
+
+def texts(drawing):
+    return [text.text for text in root(drawing).iter(f"{SVG}text")]
+
+
+def corners(path):
+    return [float(x) for x in re.findall(r"[ML](-?[\d.]+)", path.get("d"))]
 
 
 def test_every_seed_is_a_marker(comparisons):
@@ -38,8 +50,7 @@ def test_the_forest_has_every_pair_and_one_row_more_for_the_mean(comparisons):
     drawing = difference.draw(headline(comparisons), looks(METHODS), 1.0)
     assert len([hint for hint in hints(drawing) if ", seed " in hint]) == 3 + 3 + 3 + 1
     assert len({hint for hint in hints(drawing) if ", mean of " in hint}) == 4 + 1
-    texts = [text.text for text in ElementTree.fromstring(drawing.render()).iter(f"{SVG}text")]
-    assert "mean over 4 tasks" in texts and "sums on micro_llama" in texts
+    assert {"mean over 4 tasks", "sums on micro_llama"} <= set(texts(drawing))
 
 
 def test_an_interval_that_leaves_the_axis_is_cut_not_hidden():
@@ -51,11 +62,11 @@ def test_an_interval_that_leaves_the_axis_is_cut_not_hidden():
 
 def test_the_margin_is_a_band_and_the_mean_a_diamond_as_wide_as_its_interval(comparisons):
     top = headline(comparisons)
-    root = ElementTree.fromstring(difference.draw(top, looks(METHODS), 1.0).render())
-    (band,) = (rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "band")
+    drawn = root(difference.draw(top, looks(METHODS), 1.0))
+    (band,) = (rect for rect in drawn.iter(f"{SVG}rect") if rect.get("class") == "band")
     ticks = {
         float(text.text.replace("−", "-")): float(text.get("x"))
-        for text in root.iter(f"{SVG}text")
+        for text in drawn.iter(f"{SVG}text")
         if re.fullmatch(r"−?\d+", text.text)
     }
     (a, at), (b, bt) = sorted(ticks.items())[0], sorted(ticks.items())[-1]
@@ -64,24 +75,23 @@ def test_the_margin_is_a_band_and_the_mean_a_diamond_as_wide_as_its_interval(com
         return at + (points - a) / (b - a) * (bt - at)
 
     assert float(band.get("x")) == pytest.approx(place(-1), abs=0.1)
-    (diamond,) = (path for path in root.iter(f"{SVG}path") if "mean of 4" in (path.findtext(f"{SVG}title") or ""))
-    corners = [float(x) for x in re.findall(r"[ML](-?[\d.]+)", diamond.get("d"))]
-    mean = top.over_tasks
-    assert corners[0] == pytest.approx(place(100 * mean.low), abs=0.2)
-    assert corners[1:3] == pytest.approx([place(100 * mean.mean), place(100 * mean.high)], abs=0.2)
+    (diamond,) = (path for path in drawn.iter(f"{SVG}path") if "mean of 4" in (path.findtext(f"{SVG}title") or ""))
+    mean, (left, *rest) = top.over_tasks, corners(diamond)
+    assert left == pytest.approx(place(100 * mean.low), abs=0.2)
+    assert rest[:2] == pytest.approx([place(100 * mean.mean), place(100 * mean.high)], abs=0.2)
 
 
 def test_lines_break_where_a_loss_is_nan():
     curve = [(1, 1.0), (2, 1.5), (3, math.nan), (4, 2.0), (5, 2.5)]
     drawing = lines.draw({"frod": {0: curve}}, looks(["frod"]), title="t", axis="loss")
-    paths = [path.get("d") for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path")]
+    paths = [path.get("d") for path in root(drawing).iter(f"{SVG}path")]
     assert sum(re.fullmatch(r"M[^MLZ]+L[^MLZ]+M[^MLZ]+L[^MLZ]+", d) is not None for d in paths) == 1
     assert not [d for d in paths if "nan" in d], "nor is there a marker where there is no value"
 
 
 @pytest.mark.parametrize("curves", [{}, {"frod": {0: []}}, {"frod": {0: [(1, math.nan)]}}, {"frod": {0: [(1, 0.5)]}}])
 def test_lines_with_little_or_nothing_to_draw(curves):
-    ElementTree.fromstring(lines.draw(curves, looks(["frod"]), title="t", axis="loss").render())
+    root(lines.draw(curves, looks(["frod"]), title="t", axis="loss"))
 
 
 def test_every_mark_of_every_figure_says_what_it_is(comparisons):
@@ -96,7 +106,7 @@ def test_every_mark_of_every_figure_says_what_it_is(comparisons):
     ]
     legends = [0, 0, 2, 1, 4]  # markers beside the names they mean
     for drawing, in_legend in zip(drawings, legends):
-        marks = [p for p in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path") if p.get("class")[0] == "f"]
+        marks = [p for p in root(drawing).iter(f"{SVG}path") if p.get("class")[0] == "f"]
         assert len(marks) > len([p for p in marks if p.find(f"{SVG}title") is None]) == in_legend
     assert "FRoD, step 2: 1.5" in hints(drawings[2]) and "FRoD, seed 2" in hints(drawings[2])
 
@@ -119,11 +129,10 @@ def test_accuracy_stands_over_the_logarithm_of_trained_parameters(comparisons):
     trained = {"full_ft": 1_000_000, "frod": 10_000, "lora": 1_000, "linear_probe": 100}
     drawing = pareto.draw(comparisons[0], trained, looks(METHODS))
     at = {}
-    for path in ElementTree.fromstring(drawing.render()).iter(f"{SVG}path"):
+    for path in root(drawing).iter(f"{SVG}path"):
         title = path.find(f"{SVG}title")
         if title is not None and path.get("class").startswith("f"):
-            corners = [float(x) for x in re.findall(r"[ML](-?[\d.]+)", path.get("d"))]
-            at[title.text.split(":")[0]] = (min(corners) + max(corners)) / 2
+            at[title.text.split(":")[0]] = (min(corners(path)) + max(corners(path))) / 2
     gap = at["LoRA"] - at["linear probe"]
     assert at["full fine-tuning"] - at["LoRA"] == pytest.approx(3 * gap, abs=1)
     assert pareto.draw(comparisons[0], {**dict.fromkeys(METHODS, 0), "frod": 5}, looks(METHODS)) is None
@@ -166,7 +175,7 @@ def test_text_and_attributes_are_escaped():
     drawing = Drawing(10, 10, '"><script>', "&")
     drawing.text(0, 0, "<b>&")
     drawing.add("g", id='" onload="x')
-    root = ElementTree.fromstring(drawing.render())
-    assert root.get("aria-label") == '"><script>'
-    assert root.find(f"{SVG}text").text == "<b>&"
-    assert root.find(f"{SVG}g").get("id") == '" onload="x'
+    drawn = root(drawing)
+    assert drawn.get("aria-label") == '"><script>'
+    assert drawn.find(f"{SVG}text").text == "<b>&"
+    assert drawn.find(f"{SVG}g").get("id") == '" onload="x'

@@ -5,66 +5,44 @@ import io
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 import synthetic
 import synthetic_claims
+from pages import page, read, words
 
 from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import file_name
-from frod.reporting.page import write as build
+from frod.reporting.page import write
 from frod.reporting.report_data import Report
 
-
-@pytest.fixture(scope="module")
-def built(results, tmp_path_factory):
-    out = tmp_path_factory.mktemp("reports") / "smoke"
-    build(results, out)
-    return out
+TRIALS = [(5e-4, 0.5, None), (2e-3, 0.61, None), (2e-1, None, "diverged: step 3: loss nan")]
 
 
 @pytest.fixture(scope="module")
-def html(built):
-    return (built / "index.html").read_text()
-
-
-class Reader(HTMLParser):
-    """Collects tags in order, checks that they nest, and keeps links, ids and the text."""
-
-    VOID = ("meta", "link", "br")
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.tags, self.links, self.ids, self.words, self.scripts = [], set(), [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.links += [value for name, value in attrs if name in ("href", "src")]
-        self.ids += [value for name, value in attrs if name == "id"]
-        assert not [name for name, _ in attrs if name.startswith("on")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        elif not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-
-def read(html):
-    reader = Reader()
-    reader.feed(html)
-    assert not reader.open
-    return reader
+def rich(results, tmp_path_factory):
+    """A page with what the other lacks: trials of rates, a matched size, the released protocol, further metrics."""
+    trials = [
+        {"rates": {"lr_scale": rate, "lr_head": 1e-3}, "validation": value, "undefined": why}
+        for rate, value, why in TRIALS
+    ]
+    facts = {"to": "frod", "argument": "r", "value": 13, "target": 12345, "reached": 12480}
+    matched = {"parameters": {"matched": facts}}
+    summary = results.summary.sort_values(["task", "method", "seed"])
+    digits = summary["task"] == "digits"
+    summary.loc[digits, ["test_best_epoch_accuracy", "test_best_epoch_examples"]] = 0.99, 450
+    summary.loc[summary["task"] == "cola", "test_accuracy"] = 0.77
+    report = replace(
+        results,
+        summary=summary,
+        suite=results.suite | {"skipped": ["mrpc", "qqp"], "protocol": "released"},
+        tuning={("digits", "digit_vit", "frod"): {"index": 1, "seed": 100, "metric": "accuracy", "trials": trials}},
+        records={key: of | (matched if key.method == "lora" else {}) for key, of in results.records.items()},
+        manifests={pair: of | {"problem": "regression"} for pair, of in results.manifests.items()},
+    )
+    return page(report, tmp_path_factory.mktemp("rich"))
 
 
 def test_files_are_all_there(results, built):
@@ -79,12 +57,12 @@ def test_files_are_all_there(results, built):
 
 
 def test_the_hashes_of_every_run_are_there_with_what_made_it(tmp_path):
-    results = synthetic.results()
+    results = synthetic.results(tasks=("digits", "sums"))
     for key, record in results.records.items():
         for name, digit in (("adapter.safetensors", "a"), ("history.parquet", "c"), ("predictions.parquet", "b")):
             record["outputs"][f"results/smoke/{key.path}/{name}"] = digit * 64
         record["environment"]["numerics"] = "portable, AVX2"
-    build(results, tmp_path)
+    write(results, tmp_path)
     written = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert list(written) == [key.path for key in sorted(results.records)]
     for key, record in results.records.items():
@@ -116,14 +94,14 @@ def test_the_opening_states_the_computed_difference(results, html):
     """Computed here again, from the summary, with pandas."""
     wide = results.summary.pivot_table(index=["task", "seed"], columns="method", values="test")
     mean = (wide["frod"] - wide["full_ft"]).groupby("task").mean().mean()
-    text = "".join(read(html).words)
+    text = words(html)
     assert f"mean difference −{100 * abs(mean):.1f} points over 4 tasks" in text
     assert "FRoD trains 2.06\u00a0% of the base parameters" in text
-    assert "Figures are on the test split" in text
+    assert "Figures are on the test split" in text and "Audited protocol" in html
 
 
 def test_gaps_are_named(html):
-    text = "".join(read(html).words)
+    text = words(html)
     assert re.search(r"1 of 40 planned runs is missing.*\s*territory_language/minilm/lora/seed-3", text)
     assert "linear probe seed 2 constant: pearson is not defined. It has no figure" in text
     assert "LoRA seed 1: loss not finite in 7 steps" in text
@@ -135,8 +113,7 @@ def test_seeds_without_spread_are_not_called_one_seed(tmp_path):
     """Differences that are all the same have no interval either, and the page says which of the two it is."""
     flat = synthetic.results()
     flat.summary["test"] = flat.summary["method"].map({"full_ft": 0.9, "frod": 0.8, "lora": 0.7, "linear_probe": 0.6})
-    build(flat, tmp_path)
-    text = "".join(read((tmp_path / "index.html").read_text()).words)
+    text = words(page(flat, tmp_path))
     rows = flat.summary.query("method != 'full_ft'").groupby(["task", "method"])["seed"].nunique()
     compared = text[text.index("Comparison with full fine-tuning\n") :]
     assert compared.count("one seed: none") == (rows == 1).sum() > 0
@@ -145,17 +122,14 @@ def test_seeds_without_spread_are_not_called_one_seed(tmp_path):
     assert "With one seed" not in text
 
 
-def test_runs_stand_in_the_order_of_the_methods(results, tmp_path):
-    build(replace(results, summary=results.summary.sort_values(["task", "method", "seed"])), tmp_path)
-    text = (tmp_path / "index.html").read_text()
-    rows = re.findall(
-        r'data-group="digits on digit_vit" data-method="([^"]+)"', text[text.index('<section id="runs">') :]
-    )
+def test_runs_stand_in_the_order_of_the_methods(rich):
+    section = rich[rich.index('<section id="runs">') :]
+    rows = re.findall(r'data-group="digits on digit_vit" data-method="([^"]+)"', section)
     assert list(dict.fromkeys(rows)) == ["full fine-tuning", "FRoD", "LoRA", "linear probe"] and len(rows) == 12
 
 
 def test_what_was_planned_and_what_cannot_be_shown(results, html):
-    text = "".join(read(html).words)
+    text = words(html)
     assert all(line in text for line in results.suite["cannot_show"])
     assert results.suite["rates_chosen"] in text
     assert "scale 2e-3, rotation 5e-4, head 1e-3" in text
@@ -193,28 +167,27 @@ def test_tables_for_machines(results, built):
 
 
 def test_the_same_results_give_the_same_bytes(results, built, tmp_path):
-    build(results, tmp_path)
+    write(results, tmp_path)
     for path in built.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / path.relative_to(built)).read_bytes(), path.name
 
 
-def test_a_second_report_removes_its_own_stale_figures_and_nothing_else(results, tmp_path):
-    build(results, tmp_path)
-    (tmp_path / "figures" / "seeds-gone.svg").write_text("old")
-    (tmp_path / "runs" / "digits" / "digit_vit" / "gone.html").write_text("old")
-    (tmp_path / "audit.json").write_text("{}")
-    build(results, tmp_path)
-    assert not (tmp_path / "figures" / "seeds-gone.svg").exists()
-    assert not (tmp_path / "runs" / "digits" / "digit_vit" / "gone.html").exists()
-    assert (tmp_path / "audit.json").exists()
+def test_a_second_report_removes_its_own_stale_figures_and_nothing_else(results, built, tmp_path):
+    out = tmp_path / "again"
+    shutil.copytree(built, out)
+    stale = [out / "figures" / "seeds-gone.svg", out / "runs" / "digits" / "digit_vit" / "gone.html"]
+    for path in (*stale, out / "audit.json"):
+        path.write_text("old")
+    write(results, out)
+    assert [path.exists() for path in (*stale, out / "audit.json")] == [False, False, True]
 
 
 def test_hostile_names_stay_text(tmp_path):
     evil = "</title><script>alert(1)</script>"
     hostile = synthetic.results(rename={"digits": evil, "lora": '" onmouseover="x', "minilm": "../../etc"})
     texts = {"title": evil, "description": evil, "cannot_show": [evil], "rates_chosen": evil}
-    written = build(replace(hostile, suite=hostile.suite | texts), tmp_path)
+    written = write(replace(hostile, suite=hostile.suite | texts), tmp_path)
     text = (tmp_path / "index.html").read_text()
     reader = read(text)
     assert len(reader.scripts) == text.count("<script") == 1
@@ -242,19 +215,17 @@ def test_a_suite_of_one_run_has_a_page(results, tmp_path):
         suite={"name": "smoke"},
         claims=synthetic_claims.around([]),
     )
-    build(report, tmp_path)
-    text = "".join(read((tmp_path / "index.html").read_text()).words)
+    text = words(page(report, tmp_path))
     assert "1 run: 1 task, 1 method (FRoD), 1 seed each" in text
     assert "no difference to report" in text
     assert not (tmp_path / "figures" / "difference.svg").exists()
 
 
 @pytest.mark.parametrize("column", ["validation", "peak_rss_bytes", "epochs", "step_seconds_median", "train_seconds"])
-def test_an_unknown_figure_is_a_dash_not_an_error(results, tmp_path, column):
-    changed = synthetic.results()
+def test_an_unknown_figure_is_a_dash_not_an_error(tmp_path, column):
+    changed = synthetic.results(tasks=("digits", "sums"))
     changed.summary[column] = math.nan
-    build(changed, tmp_path)
-    assert not re.search(r"\bnan\b", "".join(read((tmp_path / "index.html").read_text()).words))
+    assert not re.search(r"\bnan\b", words(page(changed, tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -271,59 +242,27 @@ def test_what_cannot_be_reported_is_refused(results, change, message):
         replace(results, **change(results))
 
 
-def test_trials_of_rates_are_shown_with_the_chosen_one_marked(results, tmp_path):
-    tuned = replace(results, suite=results.suite | {"skipped": ["mrpc", "qqp"]})
-    tuned.tuning["digits", "digit_vit", "frod"] = {
-        "index": 1,
-        "seed": 100,
-        "metric": "accuracy",
-        "trials": [
-            {"rates": {"lr_scale": 5e-4, "lr_head": 1e-3}, "validation": 0.5, "undefined": None},
-            {"rates": {"lr_scale": 2e-3, "lr_head": 1e-3}, "validation": 0.61, "undefined": None},
-            {
-                "rates": {"lr_scale": 2e-1, "lr_head": 1e-3},
-                "validation": None,
-                "undefined": "diverged: step 3: loss nan",
-            },
-        ],
-    }
-    build(tuned, tmp_path)
-    text = (tmp_path / "index.html").read_text()
-    assert "<strong>lr_scale 2e-3, lr_head 1e-3: 61.0 ✓</strong>" in text
-    assert "lr_scale 2e-1, lr_head 1e-3: diverged" in text
-    assert "By trials, 3 a task, as many for every method, each a training on seed 100" in text
-    assert results.suite["rates_chosen"] in text  # of the tasks that were not tuned
-    assert "not in the mirror: mrpc, qqp" in text
-    assert "Audited protocol" in text
+def test_trials_of_rates_are_shown_with_the_chosen_one_marked(results, rich):
+    assert "<strong>lr_scale 2e-3, lr_head 1e-3: 61.0 ✓</strong>" in rich
+    assert "lr_scale 2e-1, lr_head 1e-3: diverged" in rich
+    assert "By trials, 3 a task, as many for every method, each a training on seed 100" in rich
+    assert results.suite["rates_chosen"] in rich  # of the tasks that were not tuned
+    assert "not in the mirror: mrpc, qqp" in rich
 
 
-def test_the_best_epoch_of_the_released_protocol_and_further_metrics_are_labelled(results, tmp_path):
-    summary = results.summary.copy()
-    digits = summary["task"] == "digits"
-    summary.loc[digits, "test_best_epoch_accuracy"] = 0.99
-    summary.loc[digits, "test_best_epoch_examples"] = 450
-    summary.loc[summary["task"] == "cola", "test_accuracy"] = 0.77
-    build(replace(results, summary=summary, suite=results.suite | {"protocol": "released"}), tmp_path)
-    text = (tmp_path / "index.html").read_text()
-    assert "Released protocol" in text
-    assert text.count("accuracy, best epoch on test</th>") == 1
-    assert re.search(r'<td class="n" data-value="0.99"><a href="runs/digits/[^"]*">99.0 ± 0.0</a></td>', text)
-    assert '<th>also on test</th><th class="n">accuracy</th>' in text  # of CoLA, whose first is Matthews correlation
+def test_the_best_epoch_of_the_released_protocol_and_further_metrics_are_labelled(rich):
+    assert "Released protocol" in rich
+    assert rich.count("accuracy, best epoch on test</th>") == 1
+    assert re.search(r'<td class="n" data-value="0.99"><a href="runs/digits/[^"]*">99.0 ± 0.0</a></td>', rich)
+    assert '<th>also on test</th><th class="n">accuracy</th>' in rich  # of CoLA, whose first is Matthews correlation
 
 
-def test_what_an_example_is_worth_is_said_of_accuracy_alone(results, html, tmp_path):
+def test_what_an_example_is_worth_is_said_of_accuracy_alone(results, html, rich):
     pairs = results.summary.drop_duplicates(["task", "backbone"])
     assert 0 < html.count("one example is") == (pairs["primary"] == "accuracy").sum() < len(pairs)
-    classes = html.count("; 10 classes</p>")
-    manifests = {pair: facts | {"problem": "regression"} for pair, facts in results.manifests.items()}
-    build(replace(results, manifests=manifests), tmp_path)
-    assert classes == len(pairs)
-    assert "classes</p>" not in (tmp_path / "index.html").read_text()
+    assert html.count("; 10 classes</p>") == len(pairs)
+    assert "classes</p>" not in rich, "its tasks are regressions"
 
 
-def test_a_matched_size_is_stated_with_what_it_reached(results, tmp_path):
-    facts = {"to": "frod", "argument": "r", "value": 13, "target": 12345, "reached": 12480}
-    matched = {"parameters": {"matched": facts}}
-    records = {key: record | (matched if key.method == "lora" else {}) for key, record in results.records.items()}
-    build(replace(results, records=records), tmp_path)
-    assert "r 13 matches frod (12\u202f480 for 12\u202f345 adapter parameters)" in (tmp_path / "index.html").read_text()
+def test_a_matched_size_is_stated_with_what_it_reached(rich):
+    assert "r 13 matches frod (12\u202f480 for 12\u202f345 adapter parameters)" in rich

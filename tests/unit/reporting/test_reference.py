@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_page import build, read
+from pages import page, read
 
 from frod.backbones import registry as backbones
 from frod.reporting import reference
@@ -34,25 +34,20 @@ def test_published_tables_are_whole_and_name_known_tasks_and_models():
     assert all(table["source"] and table["setting"] for table in [*known["general"], *known["tasks"]])
 
 
-def test_they_stand_last_and_only_for_the_suite_s_own_tasks(results, tmp_path):
-    build(results, tmp_path / "small")
-    text = (tmp_path / "small" / "index.html").read_text()
-    apart = text.index('id="published"')
-    assert apart > max(text.index(f'id="{name}"') for name in ("runs", "known_issues", "comparison"))
-    assert "Llama-3.2-3B" in text[apart:] and "RoBERTa-large" not in text
+def test_they_stand_last_and_only_for_the_suite_s_own_tasks(results, html, tmp_path):
+    apart = html.index('id="published"')
+    assert apart > max(html.index(f'id="{name}"') for name in ("runs", "known_issues", "comparison"))
+    assert "Llama-3.2-3B" in html[apart:] and "RoBERTa-large" not in html
 
-    summary = results.summary.replace({"minilm": "roberta_large"})
-    suite = results.suite | {"runs": []}
     moved = {key._replace(backbone=key.backbone.replace("minilm", "roberta_large")): key for key in results.records}
     large = replace(
         results,
-        summary=summary,
-        suite=suite,
+        summary=results.summary.replace({"minilm": "roberta_large"}),
+        suite=results.suite | {"runs": []},
         histories={key: results.histories[old] for key, old in moved.items()},
         records={key: results.records[old] for key, old in moved.items()},
     )
-    build(large, tmp_path / "large")
-    text = (tmp_path / "large" / "index.html").read_text()
+    text = page(large, tmp_path)
     tables = re.findall(r"<table.*?</table>", text[text.index('id="published"') :], re.DOTALL)
     assert len(tables) == 1 + 2
     assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", tables[1]) == ["method", "cola"]

@@ -7,58 +7,48 @@ from dataclasses import replace
 
 import pytest
 import synthetic
-from test_page import build, read
+from pages import page, read, words
 
 from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import run_page
 
 KEY = RunKey("digits", "digit_vit", "frod", 2)
-
-
 CHOICE = {"tuning": {"trials": 2, "seed": 100, "chosen": 1}}
-TRIALS = {
-    "index": 1,
-    "seed": 100,
-    "metric": "accuracy",
-    "trials": [
-        {"rates": {"lr_scale": 5e-4}, "validation": 0.5, "undefined": None},
-        {"rates": {"lr_scale": 2e-3}, "validation": 0.61, "undefined": None},
-    ],
-}
+TRIALS = [
+    {"rates": {"lr_scale": 5e-4}, "validation": 0.5, "undefined": None},
+    {"rates": {"lr_scale": 2e-3}, "validation": 0.61, "undefined": None},
+]
 
 
 @pytest.fixture(scope="module")
-def folder(results, tmp_path_factory):
+def runs(results, tmp_path_factory):
+    """The page of FRoD's runs, whose rates were chosen by trials."""
     out = tmp_path_factory.mktemp("reports") / "smoke"
     records = {key: record | CHOICE for key, record in results.records.items()}
-    build(replace(results, tuning={KEY[:3]: TRIALS}, records=records), out)
-    return out
+    tuning = {KEY[:3]: {"index": 1, "seed": 100, "metric": "accuracy", "trials": TRIALS}}
+    page(replace(results, tuning=tuning, records=records), out)
+    return (out / run_page(*KEY[:3])).read_text()
 
 
-@pytest.fixture(scope="module")
-def page(folder):
-    return (folder / run_page(*KEY[:3])).read_text()
+def section(html, seed):
+    return re.search(rf'<section id="seed-{seed}".*?</section>', html, re.DOTALL).group()
 
 
-def section(page, seed):
-    return re.search(rf'<section id="seed-{seed}".*?</section>', page, re.DOTALL).group()
-
-
-def test_it_has_a_place_for_each_seed_and_leads_back(page):
-    reader = read(page)
+def test_it_has_a_place_for_each_seed_and_leads_back(runs):
+    reader = read(runs)
     assert {"seed-1", "seed-2", "seed-3"} <= set(reader.ids)
     assert "../../../index.html" in reader.links
     assert "../../../../../results/smoke/digits/digit_vit/frod/seed-2/record.json" in reader.links
 
 
-def test_the_whole_record_is_there(results, page):
-    shown = html.unescape(re.search(r"<pre[^>]*>(.*?)</pre>", section(page, 2), re.DOTALL).group(1))
+def test_the_whole_record_is_there(results, runs):
+    shown = html.unescape(re.search(r"<pre[^>]*>(.*?)</pre>", section(runs, 2), re.DOTALL).group(1))
     assert json.loads(shown) == results.records[KEY] | CHOICE
 
 
-def test_what_a_reviewer_asks_for_is_laid_out(results, page):
+def test_what_a_reviewer_asks_for_is_laid_out(results, runs):
     row = results.summary.query("task == 'digits' and method == 'frod' and seed == 2").iloc[0]
-    text = "".join(read(section(page, 2)).words)
+    text = words(section(runs, 2))
     asked = {
         "metrics": f"{row['test']:.6g}",
         "record": row["record_sha256"],
@@ -77,35 +67,37 @@ def test_what_a_reviewer_asks_for_is_laid_out(results, page):
         "memory": "584\u00a0MiB",
     }
     assert not {name: value for name, value in asked.items() if value not in text}
-    assert re.search(r'<th scope="row">test</th><td>1</td>', section(page, 2)), "test was read once"
-    assert "lr_scale 2e-3: 61.0 ✓" in "".join(read(page).words)
+    assert re.search(r'<th scope="row">test</th><td>1</td>', section(runs, 2)), "test was read once"
+    assert "lr_scale 2e-3: 61.0 ✓" in words(runs)
 
 
-def test_another_seed_s_values_are_not_here(results, page):
+def test_another_seed_s_values_are_not_here(results, runs):
     other = results.summary.query("task == 'digits' and method == 'frod' and seed == 3").iloc[0]
-    assert other["record_sha256"] not in section(page, 2)
+    assert other["record_sha256"] not in section(runs, 2)
 
 
-def test_an_undefined_metric_is_named(folder):
-    text = (folder / run_page("cola", "minilm", "linear_probe")).read_text()
-    assert (
-        "This run has no figure:</strong> constant: pearson is not defined." in text and "Its history ends" not in text
-    )
+def test_an_undefined_metric_is_named(built):
+    text = (built / run_page("cola", "minilm", "linear_probe")).read_text()
+    assert "This run has no figure:</strong> constant: pearson is not defined." in text
+    assert "Its history ends" not in text
 
 
-def test_names_of_any_kind_stay_within_the_folder():
-    for name in ("../../etc", "..", ".", "a/b", "<b>"):
-        parts = run_page(name, "b", name).split("/")
-        assert len(parts) == 4 and not {".", "..", ""} & set(parts) and not parts[1].startswith(".")
+@pytest.mark.parametrize("name", ["../../etc", "..", ".", "a/b", "<b>"])
+def test_names_of_any_kind_stay_within_the_folder(name):
+    parts = run_page(name, "b", name).split("/")
+    assert len(parts) == 4 and not {".", "..", ""} & set(parts) and not parts[1].startswith(".")
+
+
+def test_names_are_distinct_and_plain_ones_kept():
     assert run_page("a/b", "c", "d") != run_page("a:b", "c", "d")
     assert run_page("digits", "digit_vit", "frod") == "runs/digits/digit_vit/frod.html"
 
 
-def test_hostile_values_in_a_record_stay_text(results, tmp_path):
+def test_hostile_values_in_a_record_stay_text(tmp_path):
     evil = "</pre></details><script>alert(1)</script>"
-    hostile = synthetic.results()
+    hostile = synthetic.results(tasks=("digits",))
     hostile.records[KEY]["environment"]["processor"] = evil
-    build(hostile, tmp_path)
+    page(hostile, tmp_path)
     text = (tmp_path / run_page(*KEY[:3])).read_text()
     assert text.count("<script") == 1 and "alert(1)" in text
     read(text)

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 import synthetic
 from markdown_it import MarkdownIt
-from test_page import build
+from pages import page
 
 from frod.reporting.text_tables import latex, markdown
 
@@ -40,15 +40,8 @@ def test_latex_escapes_all_that_is_special_in_it():
     assert not set(bare) & set('\\#$%&_{}~^<>|"')
 
 
-@pytest.fixture(scope="module")
-def folder(results, tmp_path_factory):
-    out = tmp_path_factory.mktemp("reports")
-    build(results, out)
-    return out
-
-
-def test_the_latex_table_has_a_row_per_task_and_method(results, folder):
-    text = (folder / "results.tex").read_text()
+def test_the_latex_table_has_a_row_per_task_and_method(results, built):
+    text = (built / "results.tex").read_text()
     rows = [line for line in text.splitlines() if line.startswith(r"\quad")]
     assert len(rows) == 4 * 4
     assert all(row.count("&") + row.count("multicolumn{2}") == 4 and row.endswith(r" \\") for row in rows)
@@ -58,8 +51,8 @@ def test_the_latex_table_has_a_row_per_task_and_method(results, folder):
     assert r"territory\_language on minilm, accuracy" in text
 
 
-def test_the_summary_has_verdicts_results_and_where_they_come_from(results, folder):
-    html = rendered((folder / "summary.md").read_text())
+def test_the_summary_has_verdicts_results_and_where_they_come_from(results, built):
+    html = rendered((built / "summary.md").read_text())
     assert html.count("<table>") == 2
     text = plain(html)
     assert "not supported here (undecided)" in text and "cannot be tested here" in text
@@ -69,7 +62,7 @@ def test_the_summary_has_verdicts_results_and_where_they_come_from(results, fold
 
 def test_hostile_names_do_not_break_a_table(tmp_path):
     hostile = synthetic.results(rename={"digits": EVIL})
-    build(replace(hostile, suite=hostile.suite | {"title": EVIL}), tmp_path)
+    page(replace(hostile, suite=hostile.suite | {"title": EVIL}), tmp_path)
     html = rendered((tmp_path / "summary.md").read_text())
     assert plain(re.search("<h3>(.*?)</h3>", html).group(1)) == EVIL
     assert html.count("<table>") == 2 and all(row.count("<td") in (3, 6) for row in html.split("</tr>") if "<td" in row)

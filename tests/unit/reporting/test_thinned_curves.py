@@ -27,11 +27,14 @@ def test_thinning_covers_every_step_once():
     assert np.dot([value for _, value in thinned], sizes) == pytest.approx(losses.sum())
 
 
-def test_a_loss_that_is_not_finite_stays_visible():
-    for bad in (math.nan, math.inf):
-        thinned = thinned_curves.thin(history([1.0, bad, 1.0, 1.0]), bins=2)
-        assert math.isnan(thinned[0][1]) and thinned[1][1] == 1.0
-        assert thinned_curves.broken(history([1.0, bad])) == 1
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stays_visible(bad):
+    thinned = thinned_curves.thin(history([1.0, bad, 1.0, 1.0]), bins=2)
+    assert math.isnan(thinned[0][1]) and thinned[1][1] == 1.0
+    assert thinned_curves.broken(history([1.0, bad])) == 1
+
+
+def test_a_gap_in_one_curve_is_one_in_their_mean():
     assert math.isnan(thinned_curves.mean_curve([[(1, math.nan)], [(1, 2.0)]])[0][1])
 
 

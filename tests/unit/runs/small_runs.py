@@ -1,14 +1,14 @@
 """Small backbones as folders, and runs on them: widths of 32 and 64 suit every method's defaults."""
 
-import hashlib
 import json
 
 import torch
+from by_hand import write_source
 from safetensors.torch import save_file
 
 from frod.config import Method, Rates, Run, Training
 from frod.config.workflow import known_methods
-from frod.provenance import artefacts
+from frod.files import sha256
 
 METHODS = {name: Method(**settings) for name, settings in known_methods().items()}
 METHODS["frod"] = Method(kind="frod", sparse_rate=0.05)
@@ -28,38 +28,25 @@ def write(architecture, folder):
             save_file(model.state_dict(), folder / "model.safetensors")
             config = {"architecture": "vit_tiny_patch16_224", "model_args": SIZES}
             (folder / "config.json").write_text(json.dumps(config))
-        elif architecture == "bert":
-            import transformers as t
-
-            t.BertModel(t.BertConfig(**TEXT)).save_pretrained(folder)
         else:
             import transformers as t
 
             sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 50, "pad_token_id": 0}
-            t.GPT2Model(t.GPT2Config(**sizes)).save_pretrained(folder)
-    inputs = {"kind": "images"} if architecture == "timm" else {"kind": "text", "max_length": 6, "pad_token_id": 0}
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    library = "timm" if architecture == "timm" else "transformers"
-    source = {"library": library, "inputs": inputs, "files": files}
-    (folder / "source.json").write_text(json.dumps(artefacts.with_digest(source)))
+            bert = architecture == "bert"
+            model = t.BertModel(t.BertConfig(**TEXT)) if bert else t.GPT2Model(t.GPT2Config(**sizes))
+            model.save_pretrained(folder)
+    files = {path.name: sha256(path) for path in folder.iterdir()}
+    if architecture == "timm":
+        write_source(folder, "timm", files, kind="images")
+    else:
+        write_source(folder, "transformers", files, kind="text", max_length=6, pad_token_id=0)
 
 
 def run(adapter, seed=3, matched=None):
     """A run of a method, of which only what restoring asks for matters."""
-    return Run(
-        suite="s",
-        task="t",
-        backbone="b",
-        method="m",
-        seed=seed,
-        protocol="audited",
-        adapter=adapter,
-        matched=matched,
-        rates=Rates(lr_head=1e-3),
-        targets=None,
-        training=Training(),
-        split_seed=0,
-    )
+    names = {"suite": "s", "task": "t", "backbone": "b", "method": "m", "seed": seed, "protocol": "audited"}
+    given = {"adapter": adapter, "matched": matched, "rates": Rates(lr_head=1e-3), "training": Training()}
+    return Run(**names, **given, targets=None, split_seed=0)
 
 
 def logits(model):

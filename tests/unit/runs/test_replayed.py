@@ -14,13 +14,12 @@ from safetensors.numpy import save_file
 from frod.runs import deviations, replay
 from frod.runs.deviations import Compared
 
-ENVIRONMENT = {
-    "python": "3.11.2",
-    "packages": {"torch": "2.9.0", "mlflow": "3.1.0"},
-    "processor": "a processor",
-    "accelerator": None,
-    "threads": 1,
-}
+ENVIRONMENT = {"python": "3.11.2", "packages": {"torch": "2.9.0", "mlflow": "3.1.0"}, "processor": "a processor"}
+ENVIRONMENT |= {"accelerator": None, "threads": 1}
+
+
+def by_name(found):
+    return {one.what.partition(": ")[2]: one for one in found}
 
 
 def adapters(tmp_path, old, new, start=None, metadata=None):
@@ -75,17 +74,17 @@ def predictions():
 def test_scores_are_held_against_their_spread():
     new = predictions()
     new.at[2, "scores"] = np.float32([1.0, 3.5])
-    found = {one.what: one for one in deviations.predictions(predictions(), new)}
-    scores = found["predictions: scores"]
+    found = by_name(deviations.predictions(predictions(), new))
+    scores = found["scores"]
     assert (scores.values, scores.differing, scores.largest, scores.where) == (8, 1, 0.5, "row 2")
     assert scores.share == pytest.approx(math.sqrt(0.25 / 8) / 1.0)  # each column is 2 plus or minus 1
-    assert found["predictions: classes"].exact and found["predictions: examples"].exact
+    assert found["classes"].exact and found["examples"].exact
 
 
 def test_a_class_that_differs_is_found():
     new = predictions()
     new.loc[1, "prediction"] = 1
-    found = {one.what: one for one in deviations.predictions(predictions(), new)}["predictions: classes"]
+    found = by_name(deviations.predictions(predictions(), new))["classes"]
     assert (found.differing, found.share, found.where) == (1, 0.25, "example 1")
 
 
@@ -94,10 +93,10 @@ def test_predicted_values_of_a_regression_are_held_against_the_scores():
         table = pd.DataFrame({"split": "test", "example_id": range(2), "label": 0.0, "prediction": np.float32(values)})
         return table.assign(scores=[np.float32([1]), np.float32([3])])
 
-    found = {one.what: one for one in deviations.predictions(of([1, 3]), of([1, 4]))}
-    assert found["predictions: values"].differing == 1
-    assert found["predictions: values"].share == pytest.approx(math.sqrt(1 / 2) / 1.0)
-    assert found["predictions: scores"].exact
+    found = by_name(deviations.predictions(of([1, 3]), of([1, 4])))
+    assert found["values"].differing == 1
+    assert found["values"].share == pytest.approx(math.sqrt(1 / 2) / 1.0)
+    assert found["scores"].exact
 
 
 @pytest.mark.parametrize(
@@ -122,11 +121,11 @@ def history(**columns):
 def test_of_a_history_times_and_memory_do_not_count():
     old, new = history(seconds=[1.0, 2.0], rss_bytes=[1.0, 2.0]), history(seconds=[3.0, 4.0], rss_bytes=[5.0, 6.0])
     assert all(one.exact for one in deviations.histories(old, new))
-    assert [one.what.partition(": ")[2] for one in deviations.histories(old, new)] == list(history())
+    assert list(by_name(deviations.histories(old, new))) == list(history())
 
 
 def test_a_loss_is_held_against_the_losses():
-    found = {one.what: one for one in deviations.histories(history(), history(loss=[3.0, 5.0]))}["history: loss"]
+    found = by_name(deviations.histories(history(), history(loss=[3.0, 5.0])))["loss"]
     assert (found.differing, found.where) == (1, "row 1")
     assert found.share == pytest.approx(1 / 5)  # rms of (0, 1) over that of (3, 4)
 
@@ -139,13 +138,12 @@ def test_a_history_that_lacks_a_value_is_never_the_same(new):
 def test_metrics_are_compared_by_split_and_name():
     old = {"task": "t", "metrics": {"test": {"accuracy": 0.5, "f1": None}}, "predictions_sha256": "a"}
     new = {"task": "t", "metrics": {"test": {"accuracy": 0.75, "f1": None}}, "predictions_sha256": "b"}
-    found = {one.what: one for one in deviations.metrics(old, new)}
-    assert found["metrics: test accuracy"].share == 0.25
-    assert found["metrics: test accuracy"].where == "0.5 there, 0.75 in the replay"
-    assert found["metrics: test f1"].exact
-    assert found["metrics: examples"].exact
-    lost = {one.what: one for one in deviations.metrics(old, new | {"metrics": {}})}
-    assert lost["metrics: test accuracy"].share == math.inf
+    found = by_name(deviations.metrics(old, new))
+    assert found["test accuracy"].share == 0.25
+    assert found["test accuracy"].where == "0.5 there, 0.75 in the replay"
+    assert found["test f1"].exact and found["examples"].exact
+    lost = by_name(deviations.metrics(old, new | {"metrics": {}}))
+    assert lost["test accuracy"].share == math.inf
 
 
 def test_what_a_diverged_run_leaves_is_compared_to_the_bit(tmp_path):
@@ -155,8 +153,8 @@ def test_what_a_diverged_run_leaves_is_compared_to_the_bit(tmp_path):
     assert deviations.predictions(empty, predictions())[0].share == math.inf
     lost = history(loss=[3.0, np.inf], grad_norm=[1.0, np.nan])
     assert all(one.exact for one in deviations.histories(lost, lost.copy()))
-    other = {one.what: one for one in deviations.histories(lost, history(loss=[3.0, 9e30], grad_norm=[1.0, np.nan]))}
-    assert not other["history: loss"].share <= 0.05
+    other = by_name(deviations.histories(lost, history(loss=[3.0, 9e30], grad_norm=[1.0, np.nan])))
+    assert not other["loss"].share <= 0.05
     gone = {"a": np.full(3, np.nan, np.float32)}
     assert adapters(tmp_path, gone, gone).exact
     old = {"task": "t", "metrics": {}, "examples": {}, "undefined": "diverged: step 2: loss inf"}

@@ -1,14 +1,10 @@
-"""Fixtures of the tasks' tests: a mirror laid out like the Hub, and the inputs of two kinds of backbone."""
+"""Fixtures of the tasks' tests: a mirror laid out like the Hub, the inputs of two kinds of backbone, tasks prepared."""
 
 import pytest
 from small_sources import WordTokenizer, entry, sentences, write
 
+from frod.tasks.prepare import prepare
 from frod.tasks.registry import TaskSpec
-
-
-@pytest.fixture
-def tokenizer():
-    return WordTokenizer()
 
 
 @pytest.fixture
@@ -18,15 +14,8 @@ def text_facts():
 
 @pytest.fixture
 def image_facts():
-    return {
-        "kind": "images",
-        "size": [8, 8],
-        "channels": 1,
-        "resize": None,
-        "interpolation": "bilinear",
-        "mean": [0.3],
-        "std": [0.4],
-    }
+    sizes = {"size": [8, 8], "channels": 1, "resize": None, "interpolation": "bilinear"}
+    return {"kind": "images", "mean": [0.3], "std": [0.4]} | sizes
 
 
 @pytest.fixture
@@ -41,3 +30,15 @@ def mirror(tmp_path):
 @pytest.fixture
 def spec():
     return TaskSpec.model_validate(entry())
+
+
+@pytest.fixture
+def prepared(tmp_path, text_facts, image_facts):
+    """Prepare a task for a backbone that takes its inputs; the folder."""
+
+    def make(task, out="out", **arguments):
+        facts = {"input_facts": image_facts if task.kind == "images" else text_facts, "tokenizer": WordTokenizer()}
+        prepare("mine", task, backbone="b", out=tmp_path / out, **(facts | {"seed": 0} | arguments))
+        return tmp_path / out
+
+    return make

@@ -5,27 +5,24 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_sources import WordTokenizer, entry
 
 from frod.tasks import arrays, packages, registry
-from frod.tasks.prepare import prepare
-from frod.tasks.registry import TaskSpec
 
 
 @pytest.fixture
-def digits(tmp_path, image_facts):
-    prepare("digits", registry.get("digits"), backbone="vit", input_facts=image_facts, out=tmp_path / "digits", seed=0)
-    return tmp_path / "digits"
+def digits(prepared):
+    return prepared(registry.load()["digits"])
 
 
 @pytest.fixture
-def texts(tmp_path, mirror, text_facts):
-    out = tmp_path / "texts"
-    task = TaskSpec.model_validate(entry())
-    prepare(
-        "mine", task, backbone="b", input_facts=text_facts, tokenizer=WordTokenizer(), out=out, seed=0, mirror=mirror
-    )
-    return out
+def texts(prepared, spec, mirror):
+    return prepared(spec, mirror=mirror)
+
+
+def split_of(labels, tokens, offsets, pad=9):
+    tokens = {"tokens": np.array(tokens, np.int32), "offsets": np.array(offsets)}
+    inputs = {"pad_token_id": pad}
+    return arrays.Split(name="train", labels=labels, ids=np.arange(len(labels)), arrays=tokens, inputs=inputs)
 
 
 def test_a_batch_of_images_is_the_normalised_source(digits):
@@ -46,15 +43,8 @@ def test_images_are_mapped_not_read(digits):
     assert set(split.lengths) == {1}
 
 
-def test_a_batch_of_texts_is_padded_on_the_right_to_its_longest(tmp_path):
-    tokens, offsets = np.array([5, 6, 5, 6, 8, 5], np.int32), np.array([0, 2, 5, 6])
-    split = arrays.Split(
-        name="train",
-        labels=np.array([0, 1, 0]),
-        ids=np.arange(3),
-        arrays={"tokens": tokens, "offsets": offsets},
-        inputs={"pad_token_id": 9},
-    )
+def test_a_batch_of_texts_is_padded_on_the_right_to_its_longest():
+    split = split_of(np.array([0, 1, 0]), [5, 6, 5, 6, 8, 5], [0, 2, 5, 6])
     batch = split.batch(np.array([1, 2]))
     assert batch["input_ids"].tolist() == [[5, 6, 8], [5, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
@@ -64,13 +54,7 @@ def test_a_batch_of_texts_is_padded_on_the_right_to_its_longest(tmp_path):
 
 
 def test_labels_of_a_regression_stay_floats():
-    split = arrays.Split(
-        name="train",
-        labels=np.array([0.5, 1.5], np.float32),
-        ids=np.arange(2),
-        arrays={"tokens": np.array([1, 2], np.int32), "offsets": np.array([0, 1, 2])},
-        inputs={"pad_token_id": 0},
-    )
+    split = split_of(np.array([0.5, 1.5], np.float32), [1, 2], [0, 1, 2])
     assert split.batch(np.array([1]))["labels"].tolist() == [1.5]
 
 
@@ -86,24 +70,19 @@ def test_batches_of_texts_are_the_rows_one_by_one(texts):
 
 
 def test_three_splits_of_the_right_sizes(texts):
-    assert {name: len(arrays.load_split(texts, name)) for name in arrays.SPLITS} == {
-        "train": 51,
-        "validation": 9,
-        "test": 12,
-    }
+    rows = {name: len(arrays.load_split(texts, name)) for name in arrays.SPLITS}
+    assert rows == {"train": 51, "validation": 9, "test": 12}
 
 
-def test_a_changed_byte_is_an_error_with_both_hashes(texts):
+@pytest.mark.parametrize("load", [arrays.load_manifest, lambda folder: arrays.load_split(folder, "train")])
+def test_a_changed_byte_is_an_error_with_both_hashes(texts, load):
     path = texts / "train.labels.npy"
-    manifest = arrays.load_manifest(texts)
+    digest = arrays.load_manifest(texts)["splits"]["train"]["files"][path.name]
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)
-    for load in (arrays.load_manifest, lambda folder: arrays.load_split(folder, "train")):
-        with pytest.raises(
-            ValueError, match=f"train.labels.npy: sha256 is .*{manifest['splits']['train']['files'][path.name]}"
-        ):
-            load(texts)
+    with pytest.raises(ValueError, match=f"train.labels.npy: sha256 is .*{digest}"):
+        load(texts)
     assert len(arrays.load_split(texts, "test")) == 12  # another split is not touched
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from test_own_tasks import of_images, pictures, spec, table
 
-from frod.tasks import images
-from frod.tasks.prepare import opened, prepare
+from frod.tasks import arrays, images
+from frod.tasks.prepare import opened
 
 NAMES = ["bête", "café"]
 
@@ -122,18 +122,6 @@ def test_a_regression_reads_decimals(tmp_path):
     np.testing.assert_allclose(read(task)[1], np.arange(20) / 10, rtol=1e-6)
 
 
-def prepared(tmp_path, text_facts, tokenizer, **changes):
-    return prepare(
-        "mine",
-        spec(tmp_path / "mine", **changes),
-        backbone="b",
-        input_facts=text_facts,
-        tokenizer=tokenizer,
-        out=tmp_path / "out",
-        seed=0,
-    )
-
-
 @pytest.fixture
 def repeated(tmp_path):
     """Two files: all.csv has its rows twice, test.csv has the first ten of them."""
@@ -158,10 +146,8 @@ OWN = {"validation": {"from": "all", "rows": 10}, "test": {"from": "test"}}
         (OWN, "keep", {"left_out": 0, "test in train": 10}),
     ],
 )
-def test_an_example_in_two_splits_is_left_out_of_train_or_counted(
-    tmp_path, text_facts, tokenizer, capsys, splits, rule, expected
-):
-    manifest = prepared(tmp_path, text_facts, tokenizer, duplicates=rule, **splits)
+def test_an_example_in_two_splits_is_left_out_of_train_or_counted(tmp_path, prepared, capsys, splits, rule, expected):
+    manifest = arrays.load_manifest(prepared(spec(tmp_path / "mine", duplicates=rule, **splits)))
     left_out = manifest["duplicates"]["left_out"]
     found = {"left_out": left_out, "test in train": 0, "validation in train": 0} | manifest["duplicates"]["shared"]
     assert expected.items() <= found.items()
@@ -175,9 +161,9 @@ def test_an_example_in_two_splits_is_left_out_of_train_or_counted(
 
 
 @pytest.mark.usefixtures("repeated")
-def test_duplicates_may_be_an_error(tmp_path, text_facts, tokenizer):
+def test_duplicates_may_be_an_error(tmp_path, prepared):
     with pytest.raises(ValueError, match=r"task mine: .*\d+ of test in train.* \(duplicates: error\)"):
-        prepared(tmp_path, text_facts, tokenizer, duplicates="error", **DRAWN)
+        prepared(spec(tmp_path / "mine", duplicates="error", **DRAWN))
     with pytest.raises(ValueError, match="every example of train stands in test or validation"):
         (tmp_path / "mine" / "all.csv").write_text("text,label\n" + "same 0,bad\nsame 1,good\n" * 20)
-        prepared(tmp_path, text_facts, tokenizer, **DRAWN)
+        prepared(spec(tmp_path / "mine", **DRAWN))

@@ -10,28 +10,36 @@ from PIL import Image
 
 from frod.tasks import arrays, pretraining
 from frod.tasks.choices import texts
-from frod.tasks.prepare import divide, opened, prepare
+from frod.tasks.prepare import divide, opened
 from frod.tasks.registry import TaskSpec
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "your-data.md"
 
 
 def spec(path, **changes):
-    return TaskSpec.model_validate(
-        {
-            "title": "Mine",
-            "kind": "sentences",
-            "source": {"path": str(path)},
-            "licence": "mine",
-            "columns": {"text": ["text"], "label": "label"},
-            "classes": ["bad", "good"],
-            "train": {"from": "all"},
-            "validation": {"from": "all", "rows": 4},
-            "test": {"from": "all", "rows": 6},
-            "metrics": ["accuracy"],
-        }
-        | changes
-    )
+    mine = {
+        "title": "Mine",
+        "kind": "sentences",
+        "source": {"path": str(path)},
+        "licence": "mine",
+        "columns": {"text": ["text"], "label": "label"},
+        "classes": ["bad", "good"],
+        "train": {"from": "all"},
+        "validation": {"from": "all", "rows": 4},
+        "test": {"from": "all", "rows": 6},
+        "metrics": ["accuracy"],
+    }
+    return TaskSpec.model_validate(mine | changes)
+
+
+def source_of(path, **changes):
+    """Open the source of a task."""
+    return opened(spec(path, **changes), seed=0)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return tmp_path / "mine.csv"
 
 
 def table(path, rows=20, separator=",", labels=("bad", "good"), texts=None):
@@ -52,8 +60,11 @@ def pictures(folder, count=6, sizes=((5, 4),), classes=("cat", "dog")):
             Image.fromarray(pixels).save(folder / name / f"{i}.{'png' if i % 2 else 'PNG'}", "png")
 
 
+IMAGES = {"kind": "images", "columns": {}, "classes": ["cat", "dog"]}
+
+
 def of_images(path, **changes):
-    return spec(path, **({"kind": "images", "columns": {}, "classes": ["cat", "dog"]} | changes))
+    return spec(path, **(IMAGES | changes))
 
 
 def test_the_examples_of_the_documentation_are_tasks(tmp_path, monkeypatch):
@@ -78,78 +89,59 @@ def test_the_examples_of_the_documentation_are_tasks(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "separator"), [("mine.csv", ","), ("mine.tsv", "\t")])
 def test_a_table_in_one_file_is_the_split_all(tmp_path, name, separator):
     table(tmp_path / name, separator=separator)
-    with opened(spec(tmp_path / name), seed=0) as source:
+    with source_of(tmp_path / name) as source:
         part = source.splits["all"]
         assert part.labels.tolist() == [0, 1] * 10 and part.inputs[3] == "text 3"
         assert list(source.facts["files"]) == [name] and source.facts["what"] == f"path {name}"
         assert str(tmp_path) not in str(source.facts)  # no machine's paths in a manifest
 
 
-def test_splits_of_a_table_are_files_of_a_folder(tmp_path, text_facts, tokenizer):
+def test_splits_of_a_table_are_files_of_a_folder(tmp_path, prepared):
     table(tmp_path / "mine" / "train.csv")
     table(tmp_path / "mine" / "test.csv", rows=8)
-    task = spec(
-        tmp_path / "mine", train={"from": "train"}, validation={"from": "train", "rows": 4}, test={"from": "test"}
-    )
-    manifest = prepare(
-        "mine", task, backbone="b", input_facts=text_facts, tokenizer=tokenizer, out=tmp_path / "out", seed=0
-    )
-    assert {name: split["rows"] for name, split in manifest["splits"].items()} == {
-        "train": 16,
-        "validation": 4,
-        "test": 8,
-    }
+    parts = {"train": {"from": "train"}, "validation": {"from": "train", "rows": 4}, "test": {"from": "test"}}
+    splits = arrays.load_manifest(prepared(spec(tmp_path / "mine", **parts)))["splits"]
+    assert {name: split["rows"] for name, split in splits.items()} == {"train": 16, "validation": 4, "test": 8}
 
 
-@pytest.mark.parametrize(
-    ("labels", "changes"),
-    [
-        (("0", "1"), {}),
-        (("no", "YES"), {"answers": ["no", "YES"]}),
-        (("False", "True"), {"answers": ["False", "True"]}),
-    ],
-    ids=["numbers", "answers", "truth values"],
-)
-def test_labels_of_a_csv_are_names_numbers_or_answers(tmp_path, labels, changes):
-    table(tmp_path / "mine.csv", labels=labels)
-    with opened(spec(tmp_path / "mine.csv", **changes), seed=0) as source:
-        assert source.splits["all"].labels.tolist() == [0, 1] * 10
+REGRESSION = {"problem": "regression", "classes": None, "range": [-1, 1], "metrics": ["pearson"]}
+LABELS = {
+    "numbers": (("0", "1"), {}, [0, 1]),
+    "answers": (("no", "YES"), {"answers": ["no", "YES"]}, [0, 1]),
+    "truth values": (("False", "True"), {"answers": ["False", "True"]}, [0, 1]),
+    "real numbers": (("0.25", "1", "-0.5"), REGRESSION, [0.25, 1, -0.5]),
+}
 
 
-def test_a_regression_of_a_csv(tmp_path):
-    table(tmp_path / "mine.csv", labels=("0.25", "1", "-0.5"))
-    task = spec(tmp_path / "mine.csv", problem="regression", classes=None, range=[-1, 1], metrics=["pearson"])
-    with opened(task, seed=0) as source:
-        assert source.splits["all"].labels[:3].tolist() == [0.25, 1, -0.5]
+@pytest.mark.parametrize(("labels", "changes", "expected"), LABELS.values(), ids=LABELS)
+def test_labels_of_a_csv_are_names_numbers_or_answers(mine, labels, changes, expected):
+    table(mine, rows=18, labels=labels)
+    with source_of(mine, **changes) as source:
+        assert source.splits["all"].labels.tolist() == expected * (18 // len(labels))
 
 
 @pytest.mark.parametrize("text", ["NA", "null", "007", '"a, ""b"""', "été"])
-def test_words_of_a_csv_stay_as_they_are(tmp_path, text):
-    table(tmp_path / "mine.csv", texts=text)
-    with opened(spec(tmp_path / "mine.csv"), seed=0) as source:
+def test_words_of_a_csv_stay_as_they_are(mine, text):
+    table(mine, texts=text)
+    with source_of(mine) as source:
         assert source.splits["all"].inputs[0] == {'"a, ""b"""': 'a, "b"'}.get(text, text)
 
 
-def test_a_mark_of_the_byte_order_is_no_part_of_a_column(tmp_path):
-    table(tmp_path / "mine.csv")
-    (tmp_path / "mine.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "mine.csv").read_bytes())
-    with opened(spec(tmp_path / "mine.csv"), seed=0) as source:
+def test_a_mark_of_the_byte_order_is_no_part_of_a_column(mine):
+    table(mine)
+    mine.write_bytes(b"\xef\xbb\xbf" + mine.read_bytes())
+    with source_of(mine) as source:
         assert source.splits["all"].inputs[0] == "text 0"
 
 
+TWO = "text,label\na,bad\nb,good\n"
+NUMBERED = {"columns": {"text": ["text"], "label": "label", "id": "n"}}
+OF_A_TABLE = {"kind": "images", "columns": {"image": "image", "label": "label"}}
 SLIPS = {
     "another class": ("text,label\na,bad\nb,god\n", {}, r"'label' is none of \['bad', 'good'\] in 1 of 2 .*\['god'\]"),
     "spaces": ("text,label\na, bad\nb, good\n", {}, r"'label' is none of \['bad', 'good'\] in 2 of 2 .*' bad'"),
-    "classes without names": (
-        "text,label\na,bad\nb,good\n",
-        {"classes": 2},
-        "is no integer .*`classes` by name",
-    ),
-    "no label": (
-        "text,label\na,bad\nb,\n",
-        {},
-        r"'label' is none of .* in 1 of 2 rows, such as \[None\] at rows \[1\]",
-    ),
+    "classes without names": (TWO, {"classes": 2}, "is no integer .*`classes` by name"),
+    "no label": ("text,label\na,bad\nb,\n", {}, r"'label' is none .* in 1 of 2 rows, such as \[None\] at rows \[1\]"),
     "no text": ("text,label\n,bad\nb,good\n", {}, r"'text' is empty in 1 of 2 rows, such as .* at rows \[0\]"),
     "no column": ("words,label\na,bad\n", {}, "no column 'text'; it has 'words', 'label'"),
     "no rows": ("text,label\n", {}, "the split is empty"),
@@ -157,85 +149,62 @@ SLIPS = {
     "a line too long": ("text,label\na,bad\nb,good,x,y\n", {}, "line 3 has 4 cells, the first line 2; .* quotes"),
     "a line too short": ("text,label\na,bad\n\nb\n", {}, "line 4 has 1 cells"),
     "an open quote": ('text,label\na,bad\n"b,good\n', {}, "cannot be read"),
-    "another split": (
-        "text,label\na,bad\n",
-        {"test": {"from": "test"}},
-        "its only split is 'all'; 'test' is asked for",
-    ),
-    "images": (
-        "image,label\nx.png,bad\n",
-        {"kind": "images", "columns": {"image": "image", "label": "label"}},
-        "mine.csv: holds no images; lay them in folders",
-    ),
-    "repeated ids": (
-        "text,label,n\na,bad,1\nb,good,1\n",
-        {"columns": {"text": ["text"], "label": "label", "id": "n"}},
-        "ids repeat",
-    ),
+    "another split": (TWO, {"test": {"from": "test"}}, "its only split is 'all'; 'test' is asked for"),
+    "images": ("image,label\nx.png,bad\n", OF_A_TABLE, "mine.csv: holds no images; lay them in folders"),
+    "repeated ids": ("text,label,n\na,bad,1\nb,good,1\n", NUMBERED, "ids repeat"),
+    "another encoding": ("text,label\nété,bad\n".encode("latin-1"), {}, "is not text in UTF-8"),
 }
 
 
 @pytest.mark.parametrize(("content", "changes", "words"), SLIPS.values(), ids=SLIPS)
-def test_a_slip_in_a_csv_is_named(tmp_path, content, changes, words):
-    (tmp_path / "mine.csv").write_text(content)
-    with pytest.raises(ValueError, match=words), opened(spec(tmp_path / "mine.csv", **changes), seed=0):
+def test_a_slip_in_a_csv_is_named(mine, content, changes, words):
+    mine.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=words), source_of(mine, **changes):
         pass
 
 
 @pytest.mark.parametrize("validation", [{"from": "all"}, {"from": "all", "rows": 14}])
-def test_splits_that_leave_nothing_to_train_on_are_named(tmp_path, validation):
-    table(tmp_path / "mine.csv")
-    task = spec(tmp_path / "mine.csv", validation=validation)
+def test_splits_that_leave_nothing_to_train_on_are_named(mine, validation):
+    table(mine)
+    task = spec(mine, validation=validation)
     with opened(task, seed=0) as source, pytest.raises(ValueError, match=r"train: nothing is left of .* all; "):
         divide(task, source, seed=0)
 
 
-def test_a_csv_in_another_encoding_is_named(tmp_path):
-    (tmp_path / "mine.csv").write_bytes("text,label\nété,bad\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not text in UTF-8"), opened(spec(tmp_path / "mine.csv"), seed=0):
+@pytest.mark.parametrize(("name", "changes"), [("none.csv", {}), ("none", IMAGES)])
+def test_a_path_that_does_not_exist_is_named(tmp_path, name, changes):
+    with pytest.raises(ValueError, match=r"source.path: .*none"), source_of(tmp_path / name, **changes):
         pass
-
-
-def test_a_path_that_does_not_exist_is_named(tmp_path):
-    for task in (spec(tmp_path / "none.csv"), of_images(tmp_path / "none")):
-        with pytest.raises(ValueError, match=r"source.path: .*none"), opened(task, seed=0):
-            pass
 
 
 def test_a_split_in_two_forms_is_an_error(tmp_path):
     table(tmp_path / "all.csv")
     table(tmp_path / "all.tsv", separator="\t")
-    with (
-        pytest.raises(ValueError, match=r"split all is there twice, as all.csv and all.tsv"),
-        opened(spec(tmp_path), seed=0),
-    ):
+    with pytest.raises(ValueError, match=r"split all is there twice, as all.csv and all.tsv"), source_of(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("classes", [["dog", "cat"], 2])
-def test_a_folder_of_images_names_its_classes(tmp_path, image_facts, classes):
+def test_a_folder_of_images_names_its_classes(tmp_path, image_facts, prepared, classes):
     pictures(tmp_path / "mine", count=20)
     (tmp_path / "mine" / "cat" / ".hidden").touch()
-    task = of_images(tmp_path / "mine", classes=classes)
     facts = image_facts | {"size": [4, 5], "interpolation": "nearest"}
-    manifest = prepare("mine", task, backbone="b", input_facts=facts, out=tmp_path / "out", seed=0)
-    assert manifest["class_names"] == (classes if isinstance(classes, list) else ["cat", "dog"])
+    folder = prepared(of_images(tmp_path / "mine", classes=classes), input_facts=facts)
+    names = arrays.load_manifest(folder)["class_names"]
+    assert names == (classes if isinstance(classes, list) else ["cat", "dog"])
     for name, rows in (("train", 30), ("validation", 4), ("test", 6)):
-        split = arrays.load_split(tmp_path / "out", name)
+        split = arrays.load_split(folder, name)
         assert len(split) == rows
         shown = split.arrays["images"][:, 0, 1, 0]  # 0 for a cat, 1 for a dog
-        named = [manifest["class_names"][label] for label in split.labels]
-        assert named == [("cat", "dog")[c] for c in shown]
+        assert [names[label] for label in split.labels] == [("cat", "dog")[c] for c in shown]
 
 
-def test_a_broken_image_is_named_by_its_path(tmp_path, image_facts):
+def test_a_broken_image_is_named_by_its_path(tmp_path, prepared):
     pictures(tmp_path / "mine", count=20)
     broken = tmp_path / "mine" / "dog" / "7.png"
     broken.write_bytes(b"no image")
     with pytest.raises(ValueError, match=re.escape(f"image {broken} cannot be read: it is of no known format")):
-        prepare(
-            "mine", of_images(tmp_path / "mine"), backbone="b", input_facts=image_facts, out=tmp_path / "out", seed=0
-        )
+        prepared(of_images(tmp_path / "mine"))
 
 
 def test_splits_of_images_are_folders(tmp_path):
@@ -248,18 +217,20 @@ def test_splits_of_images_are_folders(tmp_path):
         assert set(source.facts["files"]) == {"train/*/*", "test/*/*"}
 
 
-def test_a_slip_in_a_folder_of_images_is_named(tmp_path):
+SLIPS_OF_IMAGES = {
+    "another class": ({"classes": ["cat", "cow"]}, r"folders \['dog'\] are none of the classes"),
+    "another number of classes": ({"classes": 3}, "has 2 folders, .*classes says 3"),
+    "another split": ({"test": {"from": "test"}}, "all is missing|test is missing"),
+    "a file that is no image": ({}, r"notes\.txt: is no image"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), SLIPS_OF_IMAGES.values(), ids=SLIPS_OF_IMAGES)
+def test_a_slip_in_a_folder_of_images_is_named(tmp_path, changes, words):
     pictures(tmp_path / "mine")
-    cases = [
-        (of_images(tmp_path / "mine", classes=["cat", "cow"]), r"folders \['dog'\] are none of the classes"),
-        (of_images(tmp_path / "mine", classes=3), "has 2 folders, .*classes says 3"),
-        (of_images(tmp_path / "mine", test={"from": "test"}), "all is missing|test is missing"),
-    ]
-    for task, words in cases:
-        with pytest.raises(ValueError, match=words), opened(task, seed=0):
-            pass
-    (tmp_path / "mine" / "cat" / "notes.txt").touch()
-    with pytest.raises(ValueError, match=r"notes\.txt: is no image"), opened(of_images(tmp_path / "mine"), seed=0):
+    if not changes:
+        (tmp_path / "mine" / "cat" / "notes.txt").touch()
+    with pytest.raises(ValueError, match=words), opened(of_images(tmp_path / "mine", **changes), seed=0):
         pass
 
 

@@ -20,13 +20,13 @@ def test_digits_are_scikit_learns_pixels():
 
 @pytest.fixture(scope="module")
 def names():
-    return packages.read(registry.get("territory_language").source).splits["all"]
+    return packages.read(registry.load()["territory_language"].source).splits["all"]
 
 
 def test_every_name_is_its_languages_own(names):
     from babel import Locale
 
-    languages = registry.get("territory_language").source.options["languages"]
+    languages = registry.load()["territory_language"].source.options["languages"]
     for text, label in zip(names.inputs, names.labels, strict=True):
         assert text in Locale.parse(languages[label]).territories.values()
 
@@ -46,7 +46,7 @@ def test_all_names_are_in_latin_letters(names):
 
 
 def test_every_language_has_its_class(names):
-    task = registry.get("territory_language")
+    task = registry.load()["territory_language"]
     assert len(task.classes) == len(task.source.options["languages"])
     assert np.bincount(names.labels, minlength=task.num_classes).min() >= 90
 

@@ -15,24 +15,9 @@ def content(folder):
 
 
 @pytest.fixture
-def make(tmp_path, tokenizer, text_facts, image_facts, mirror, spec):
+def make(prepared, mirror, spec):
     """Prepare a task of the registry, or the mirror's, into a folder of that name."""
-
-    def make(out, name=None, **arguments):
-        task = registry.get(name) if name else spec
-        prepare(
-            name or "mine",
-            task,
-            backbone="b",
-            input_facts=image_facts if task.kind == "images" else text_facts,
-            tokenizer=tokenizer,
-            out=tmp_path / out,
-            mirror=mirror,
-            **{"seed": 0, **arguments},
-        )
-        return tmp_path / out
-
-    return make
+    return lambda out, name=None, **how: prepared(registry.load()[name] if name else spec, out, mirror=mirror, **how)
 
 
 @pytest.mark.parametrize("name", [None, "digits", "territory_language", "sums"])
@@ -72,7 +57,7 @@ def test_parity_has_the_digits_members_and_their_parity(make):
 
 def test_digits_for_pretraining_are_those_of_train(make):
     train = arrays.load_split(make("out", "digits", seed=4), "train")
-    images = pretraining.data(registry.get("digits"), seed=4)
+    images = pretraining.data(registry.load()["digits"], seed=4)
     np.testing.assert_array_equal(images, train.arrays["images"][..., 0])
 
 

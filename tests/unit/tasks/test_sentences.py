@@ -4,10 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
+from small_sources import WordTokenizer
 
 from frod.backbones.pretrain import word_tokenizer
 from frod.tasks import sentences
 from frod.tasks.choices import Question, texts
+
+
+@pytest.fixture
+def tokenizer():
+    return WordTokenizer()
 
 
 def rows_of(tokens, offsets):

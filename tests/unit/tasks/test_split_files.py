@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import socket
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -15,6 +16,8 @@ from small_sources import REVISION, entry, sentences, write
 
 from frod.tasks.prepare import opened
 from frod.tasks.registry import TaskSpec
+
+TRAIN, TEST = "train-00000-of-00001.parquet", "validation-00000-of-00001.parquet"
 
 
 @pytest.fixture
@@ -41,15 +44,12 @@ def test_the_mirror_gives_the_rows(mirror, spec, read):
     assert train.labels.tolist() == sentences(60)["label"]
     assert train.ids.tolist() == list(range(60))
     assert source.facts["revision"] is None  # this mirror does not say which commit it holds
-    assert list(source.facts["files"]) == [
-        "plain/train-00000-of-00001.parquet",
-        "plain/validation-00000-of-00001.parquet",
-    ]
+    assert list(source.facts["files"]) == [f"plain/{TRAIN}", f"plain/{TEST}"]
 
 
 def test_shards_are_joined_in_order(mirror, spec, read):
     folder = folder_of(mirror)
-    (folder / "train-00000-of-00001.parquet").unlink()
+    (folder / TRAIN).unlink()
     write(folder, sentences(25, 35), "train-00001-of-00002.parquet")
     write(folder, sentences(35), "train-00000-of-00002.parquet")
     assert read(spec, mirror).splits["train"].ids.tolist() == list(range(60))
@@ -72,32 +72,27 @@ def test_without_the_mirror_the_hub_is_asked_for_just_these_files(monkeypatch, m
     }
 
 
-def test_a_mirror_that_is_no_folder_is_named(tmp_path, spec, read):
-    with pytest.raises(ValueError, match="nowhere is not a folder"):
-        read(spec, tmp_path / "nowhere")
+def first(column, value):
+    """The training rows with another value in the first of them."""
+    return {column: [value, *sentences(60)[column][1:]]}
 
 
-def change(columns, **values):
-    return columns | values
-
-
-BROKEN = {
+COLUMNS = {
+    "altered labels": ({"label": [0] * 30 + [1] * 30}, r"\[30, 30\].*\[20, 40\]"),
+    "words for labels": ({"label": ["cat"] * 60}, r"'label' is none of .* in 60 of 60 .*'cat'"),
+    "text for ids": ({"idx": ["1"] * 60}, "column 'idx' should be integer, is string"),
+    "lists for labels": ({"label": [[1]] * 60}, "'label' should be integer, truth value or text"),
+    "numbers for text": ({"sentence": list(range(60))}, "'sentence' should be text, is int64"),
+    "a label missing": (first("label", None), r"no integer in 1 of 60.*\[0\]"),
+    "nan": (first("label", float("nan")), "no integer in 1 of 60"),
+    "no labels at all": ({"label": [None] * 60}, "empty in all 60 rows"),
+    "a fraction": (first("label", 0.5), r"\[0.5\] at rows \[0\]"),
+    "a sentence missing": (first("sentence", None), "'sentence' is empty in 1 of 60 rows"),
+    "repeated ids": ({"idx": [0] * 60}, "ids repeat"),
+}
+BROKEN = {name: (sentences(60) | columns, words) for name, (columns, words) in COLUMNS.items()} | {
     "truncated": (sentences(59), "59 rows, the registry says 60"),
-    "altered labels": (change(sentences(60), label=[0] * 30 + [1] * 30), r"\[30, 30\].*\[20, 40\]"),
     "a column missing": ({k: v for k, v in sentences(60).items() if k != "label"}, "no column 'label'; it has"),
-    "words for labels": (change(sentences(60), label=["cat"] * 60), r"'label' is none of .* in 60 of 60 .*'cat'"),
-    "text for ids": (change(sentences(60), idx=["1"] * 60), "column 'idx' should be integer, is string"),
-    "lists for labels": (change(sentences(60), label=[[1]] * 60), "'label' should be integer, truth value or text"),
-    "numbers for text": (change(sentences(60), sentence=list(range(60))), "'sentence' should be text, is int64"),
-    "a label missing": (
-        change(sentences(60), label=[None, *sentences(60)["label"][1:]]),
-        r"no integer in 1 of 60.*\[0\]",
-    ),
-    "nan": (change(sentences(60), label=[float("nan"), *sentences(60)["label"][1:]]), "no integer in 1 of 60"),
-    "no labels at all": (change(sentences(60), label=[None] * 60), "empty in all 60 rows"),
-    "a fraction": (change(sentences(60), label=[0.5, *sentences(60)["label"][1:]]), r"\[0.5\] at rows \[0\]"),
-    "a sentence missing": (change(sentences(60), sentence=[None, *["x"] * 59]), "'sentence' is empty in 1 of 60 rows"),
-    "repeated ids": (change(sentences(60), idx=[0] * 60), "ids repeat"),
 }
 
 
@@ -117,35 +112,40 @@ UNUSABLE = {
 
 @pytest.mark.parametrize(("labels", "words"), UNUSABLE.values(), ids=UNUSABLE)
 def test_unusable_labels_of_test_are_an_error(mirror, labels, words, read):
-    write(folder_of(mirror), change(sentences(12), label=labels), "validation-00000-of-00001.parquet")
+    write(folder_of(mirror), sentences(12) | {"label": labels}, TEST)
     with pytest.raises(ValueError, match=f"split validation .*{words}"):
         read(task(rows={"train": {"rows": 60}, "validation": {"rows": 12}}), mirror)
 
 
 def test_an_empty_split_is_an_error(mirror, read):
-    columns = {
-        "sentence": pa.array([], pa.string()),
-        "label": pa.array([], pa.int64()),
-        "idx": pa.array([], pa.int32()),
-    }
-    write(folder_of(mirror), columns, "validation-00000-of-00001.parquet")
+    kinds = {"sentence": pa.string(), "label": pa.int64(), "idx": pa.int32()}
+    write(folder_of(mirror), {name: pa.array([], kind) for name, kind in kinds.items()}, TEST)
     with pytest.raises(ValueError, match=r"validation-00000-of-00001.parquet: the split is empty"):
         read(task(rows={"train": {"rows": 60}, "validation": {"rows": 12}}), mirror)
 
 
-def test_a_file_cut_short_is_an_error(mirror, spec, read):
-    path = folder_of(mirror) / "train-00000-of-00001.parquet"
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="not a whole parquet file"):
-        read(spec, mirror)
-
-
-def test_a_file_broken_in_its_middle_is_an_error(mirror, read, spec):
-    path = folder_of(mirror) / "train-00000-of-00001.parquet"
+def broken_in_the_middle(path):
     content = bytearray(path.read_bytes())
     content[4:400] = b"x" * 396  # the first pages; the footer is whole
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="cannot be read to its end"):
+
+
+DAMAGES = {
+    "cut short": (TRAIN, lambda path: path.write_bytes(path.read_bytes()[:-40]), "not a whole parquet file"),
+    "broken in its middle": (TRAIN, broken_in_the_middle, "cannot be read to its end"),
+    "a missing shard": (
+        TRAIN,
+        lambda path: path.rename(path.with_name(TRAIN.replace("00001", "00002"))),
+        "has 1 files, their names promise 2",
+    ),
+    "a missing split": (TEST, Path.unlink, "no file plain/validation"),
+}
+
+
+@pytest.mark.parametrize(("name", "damage", "words"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_an_error(mirror, spec, read, name, damage, words):
+    damage(folder_of(mirror) / name)
+    with pytest.raises(ValueError, match=words):
         read(spec, mirror)
 
 
@@ -153,19 +153,6 @@ def test_a_mirror_that_names_its_commit_is_taken_at_its_word(mirror, read, spec)
     record = {"repositories": {"datasets/someone/texts": {"revision": REVISION}}}
     (mirror / "mirror.json").write_text(json.dumps(record))
     assert read(spec, mirror).facts["revision"] == REVISION
-
-
-def test_a_missing_shard_is_an_error_with_both_figures(mirror, spec, read):
-    folder = folder_of(mirror)
-    (folder / "train-00000-of-00001.parquet").rename(folder / "train-00000-of-00002.parquet")
-    with pytest.raises(ValueError, match="has 1 files, their names promise 2"):
-        read(spec, mirror)
-
-
-def test_a_missing_split_is_an_error(mirror, spec, read):
-    (folder_of(mirror) / "validation-00000-of-00001.parquet").unlink()
-    with pytest.raises(ValueError, match="no file plain/validation"):
-        read(spec, mirror)
 
 
 def test_a_local_folder_serves_as_well(tmp_path, read):
@@ -179,7 +166,7 @@ def test_a_local_folder_serves_as_well(tmp_path, read):
 def test_pairs_of_sentences_are_read(mirror, read):
     pairs = {"a": ["x"] * 60, "b": ["y"] * 60, "label": sentences(60)["label"]}
     write(folder_of(mirror), pairs)
-    write(folder_of(mirror), {n: v[:12] for n, v in pairs.items()}, "validation-00000-of-00001.parquet")
+    write(folder_of(mirror), {n: v[:12] for n, v in pairs.items()}, TEST)
     train = read(task(columns={"text": ["a", "b"]}), mirror).splits["train"]
     assert train.inputs[0] == ("x", "y") and train.ids[-1] == 59  # no column of ids: the row
 
@@ -222,7 +209,7 @@ CARD = b'{"info": {"features": {"label": {"names": %s, "_type": "ClassLabel"}}}}
 def carded(mirror, names):
     """Have the training file name its classes as the Hub's files do."""
     table = pa.table(sentences(60)).replace_schema_metadata({b"huggingface": CARD % names})
-    pq.write_table(table, folder_of(mirror) / "train-00000-of-00001.parquet")
+    pq.write_table(table, folder_of(mirror) / TRAIN)
 
 
 def test_the_sources_names_serve_where_the_registry_only_counts(mirror, read):

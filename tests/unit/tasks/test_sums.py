@@ -9,7 +9,7 @@ from frod.tasks import pretraining, registry, sums
 from frod.tasks.choices import LETTERS
 from frod.tasks.registry import Generator
 
-SOURCE = registry.get("sums").source
+SOURCE = registry.load()["sums"].source
 
 
 def numbers_of(question):
@@ -24,7 +24,7 @@ def splits():
 
 @pytest.fixture(scope="module")
 def text():
-    return pretraining.data(registry.get("sums"), seed=0, lines=3000)
+    return pretraining.data(registry.load()["sums"], seed=0, lines=3000)
 
 
 def test_the_labelled_choice_is_the_sum(splits):
@@ -81,6 +81,6 @@ def test_an_unknown_option_is_named():
 
 def test_lines_belong_to_generated_text_only():
     with pytest.raises(ValueError, match="lines is missing"):
-        pretraining.data(registry.get("sums"), seed=0)
+        pretraining.data(registry.load()["sums"], seed=0)
     with pytest.raises(ValueError, match="lines is 5"):
-        pretraining.data(registry.get("digits"), seed=0, lines=5)
+        pretraining.data(registry.load()["digits"], seed=0, lines=5)

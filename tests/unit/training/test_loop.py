@@ -1,16 +1,20 @@
 """The loop: a resumed training equals an undisturbed one bit for bit; a loss that is not finite stops it."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import frod
 from frod.config import Method, Rates, Run, Training
+from frod.method.linear import FrodLinear
 from frod.training.run import train
 
 FROZEN_SEED = 7
+RATES = {"full_ft": ("lr", "lr_head"), "linear_probe": ("lr_head",), "frod": ("lr_scale", "lr_rotation", "lr_head")}
 
 
 class Examples:
@@ -33,17 +37,21 @@ class Examples:
         }
 
 
-def model():
-    torch.manual_seed(FROZEN_SEED)
-    layers = {"body": torch.nn.Linear(8, 16), "drop": torch.nn.Dropout(0.2), "head": torch.nn.Linear(16, 2)}
+def named(*layers):
     net = torch.nn.Sequential()
-    for name, layer in layers.items():
+    for name, layer in layers:
         net.add_module(name, layer)
     return net
 
 
+def model(dropout=0.2):
+    torch.manual_seed(FROZEN_SEED)
+    return named(
+        ("body", torch.nn.Linear(8, 16)), ("drop", torch.nn.Dropout(dropout)), ("head", torch.nn.Linear(16, 2))
+    )
+
+
 def run(kind="full_ft", lr=1e-2, protocol="audited", **training):
-    rates = {"lr_head": lr} if kind == "linear_probe" else {"lr": lr, "lr_head": lr}
     return Run(
         suite="s",
         task="t",
@@ -51,16 +59,17 @@ def run(kind="full_ft", lr=1e-2, protocol="audited", **training):
         method="m",
         seed=3,
         protocol=protocol,
-        adapter=Method(kind=kind),
+        adapter=Method(kind=kind, sparse_rate=0.1 if kind == "frod" else None),
         matched=None,
-        rates=Rates(**rates),
+        rates=Rates(**dict.fromkeys(RATES[kind], lr)),
         targets=None,
         training=Training(**({"epochs": 4, "batch_size": 16} | training)),
         split_seed=0,
     )
 
 
-def go(tmp_path, one, net=None, on_step=lambda step: None, seconds=1e-9, fingerprint="f", tests=("test",)):
+def go(folder, one, net=None, on_step=lambda step: None, seconds=1e-9, fingerprint="f", tests=("test",)):
+    folder.mkdir(exist_ok=True)
     net = net or model()
     splits = {name: Examples(rows, seed) for seed, (name, rows) in enumerate([("train", 100), ("validation", 40)])}
     outcome = train(
@@ -68,10 +77,10 @@ def go(tmp_path, one, net=None, on_step=lambda step: None, seconds=1e-9, fingerp
         net,
         splits | {name: Examples(60, 9) for name in tests},
         head=["head"],
-        basis=None,
+        basis=frod.extract_basis(net, ["body"], progress=False) if one.adapter.kind == "frod" else None,
         metric_names=["accuracy"],
         regression=False,
-        checkpoint=tmp_path / "checkpoint.pt",
+        checkpoint=folder / "checkpoint.pt",
         checkpoint_seconds=seconds,
         fingerprint=fingerprint,
         on_step=on_step,
@@ -102,8 +111,6 @@ def test_it_learns(tmp_path):
 @pytest.mark.parametrize("step", [1, 9, 17])
 def test_a_killed_training_goes_on_to_the_same_result(tmp_path, step):
     """Dropout is on: the generators' states must come back too."""
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
     whole, undisturbed = go(tmp_path / "whole", run(), seconds=1e9)
     with pytest.raises(Killed):
         go(tmp_path / "cut", run(), on_step=stop_after(step))
@@ -117,22 +124,17 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path, step):
     pd.testing.assert_frame_equal(undisturbed.predictions, outcome.predictions, check_exact=True)
 
 
-def test_a_checkpoint_of_other_parameters_is_not_used(tmp_path, capsys):
-    with pytest.raises(Killed):
-        go(tmp_path, run(), on_step=stop_after(5))
-    _, outcome = go(tmp_path, run(), fingerprint="another")
-    assert outcome.resumed_from == 0
-    assert "other parameters" in capsys.readouterr().err
-
-
-def test_a_damaged_checkpoint_is_noticed(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("fingerprint", "cut", "said"), [("another", None, "other parameters"), ("f", -200, "damaged checkpoint")]
+)
+def test_a_checkpoint_that_does_not_serve_is_not_used(tmp_path, capsys, fingerprint, cut, said):
     with pytest.raises(Killed):
         go(tmp_path, run(), on_step=stop_after(5))
     path = tmp_path / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:-200])
-    _, outcome = go(tmp_path, run())
+    path.write_bytes(path.read_bytes()[:cut])
+    _, outcome = go(tmp_path, run(), fingerprint=fingerprint)
     assert outcome.resumed_from == 0
-    assert "damaged checkpoint" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_names_step_and_rates(tmp_path):
@@ -175,10 +177,7 @@ class TurnsBad(torch.nn.Module):
 
 
 def bad_from_step_13(seen=0):
-    net = torch.nn.Sequential()
-    for name, layer in [("bad", TurnsBad(seen)), *model().named_children()]:
-        net.add_module(name, layer)
-    return net
+    return named(("bad", TurnsBad(seen)), *model().named_children())
 
 
 class Overflow(torch.nn.Module):
@@ -197,16 +196,30 @@ def test_scores_that_are_not_finite_after_finite_losses_are_a_divergence(tmp_pat
     assert outcome.history["loss"].notna().all()
 
 
-def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path):
+@pytest.mark.parametrize(("kind", "accumulation"), [("full_ft", 4), ("frod", 8)])
+def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, kind, accumulation):
     """Also where micro-batches are of unlike size: the last batch of an epoch has 4 examples, the others 16."""
-    results = []
-    for accumulation in (1, 4):
-        (folder := tmp_path / str(accumulation)).mkdir()
-        net = model()
-        net.drop.p = 0.0
-        results.append(go(folder, run(accumulation=accumulation), net=net, seconds=1e9)[0])
-    for name, value in results[0].state_dict().items():
-        torch.testing.assert_close(value, results[1].state_dict()[name], rtol=1e-3, atol=1e-5)
+    at_once, bit_by_bit = (
+        go(tmp_path / str(parts), run(kind, accumulation=parts), net=model(dropout=0.0), seconds=1e9)[0]
+        for parts in (1, accumulation)
+    )
+    for name, value in at_once.state_dict().items():
+        torch.testing.assert_close(bit_by_bit.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+    if kind == "frod":
+        assert torch.equal(at_once.body.base.weight, model().body.weight)
+        assert at_once.body.rotation.all() and not torch.equal(at_once.body.scale, at_once.body.lambda_0)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 8])
+def test_a_step_of_frod_forms_and_projects_once(tmp_path, monkeypatch, accumulation):
+    calls = Counter()
+    for name in ("form_weight", "project"):
+        method = getattr(FrodLinear, name)
+        monkeypatch.setattr(FrodLinear, name, lambda *args, n=name, method=method: calls.update([n]) or method(*args))
+    monkeypatch.setattr(FrodLinear, "strategy", lambda self, *size: "materialised")
+    _, outcome = go(tmp_path, run("frod", accumulation=accumulation), seconds=1e9, tests=())
+    assert calls == {"form_weight": 28 + 4, "project": 28}  # and in four epochs' evaluation
+    assert len(outcome.history) == 28
 
 
 def test_the_linear_probe_leaves_the_body_as_it_was(tmp_path):
@@ -223,16 +236,11 @@ def test_test_is_read_once(tmp_path):
 
 
 def test_methods_of_one_seed_see_the_same_examples(tmp_path):
-    digests = set()
-    for kind in ("full_ft", "linear_probe"):
-        (tmp_path / kind).mkdir()
-        digests.add(go(tmp_path / kind, run(kind))[1].budget["order_sha256"])
+    digests = {go(tmp_path / kind, run(kind))[1].budget["order_sha256"] for kind in RATES}
     assert len(digests) == 1
 
 
 def test_the_released_protocol_keeps_the_epoch_that_is_best_on_test_also_when_killed(tmp_path):
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
     one = run(protocol="released", epochs=6, lr=0.3)
     _, outcome = go(tmp_path / "whole", one, seconds=1e9)
     values = outcome.history["test_accuracy"].dropna().tolist()

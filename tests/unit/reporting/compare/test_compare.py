@@ -12,17 +12,16 @@ from frod.reporting.compare import differences, revisions, showing
 
 COLUMNS = {"suite": "smoke", "task": "digits", "backbone": "vit", "primary": "accuracy", "protocol": "audited"}
 COLUMNS |= {"trainable_parameters": 100, "train_seconds": 2.0, "steps": 10}
+NAN = float("nan")
 
 
 def results(tests, *, method="frod", order="order", **changed):
     """One row per seed of a method on one task."""
     rows = [
-        COLUMNS
-        | {"suite": "smoke", "task": "digits", "backbone": "vit", "method": method, "seed": seed, "test": test}
-        | changed
+        COLUMNS | {"method": method, "seed": seed, "test": test, "order_sha256": f"{order} {seed}"} | changed
         for seed, test in tests.items()
     ]
-    return pd.DataFrame([row | {"order_sha256": f"{order} {row['seed']}"} for row in rows])
+    return pd.DataFrame(rows)
 
 
 def report(folder, table, *, claims=None, params=None, inputs=None, runs=None):
@@ -72,9 +71,8 @@ LOST = "diverged: step 3 of 10: loss nan"
 
 
 def test_a_run_that_diverged_has_no_figure_and_makes_a_difference(tmp_path):
-    nan = float("nan")
     whole = results({0: 0.80, 1: 0.70, 2: 0.75}, test_examples=90).assign(undefined=None)
-    one = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(undefined=[None, None, LOST])
+    one = results({0: 0.80, 1: 0.70, 2: NAN}, test_examples=90).assign(undefined=[None, None, LOST])
     one.loc[2, ["test_examples", "train_seconds"]] = [0, 0.1]
     found = compared(tmp_path / "1", whole, one)
     (row,) = found.rows
@@ -83,9 +81,9 @@ def test_a_run_that_diverged_has_no_figure_and_makes_a_difference(tmp_path):
     assert not found.settings, "no test example of a run that diverged is no other budget"
     assert "75.0 ± 7.1 (1 diverged)" in showing.markdown(found)
     constant = [None, None, "constant: predictions do not vary"]
-    undefined = results({0: 0.80, 1: 0.70, 2: nan}, test_examples=90).assign(undefined=constant)
+    undefined = results({0: 0.80, 1: 0.70, 2: NAN}, test_examples=90).assign(undefined=constant)
     assert not compared(tmp_path / "2", undefined, one).rows[0].same, "constant is not diverged"
-    every = results(dict.fromkeys(range(3), nan), test_examples=0).assign(undefined=LOST)
+    every = results(dict.fromkeys(range(3), NAN), test_examples=0).assign(undefined=LOST)
     gone = compared(tmp_path / "3", whole, every)
     assert "diverged" in showing.markdown(gone) and gone.rows[0].difference is None and gone.rows[0].b.seconds is None
     json.dumps(gone.as_dict(), allow_nan=False)
@@ -99,24 +97,34 @@ def test_without_an_order_of_examples_nothing_is_paired(tmp_path):
     assert compared(tmp_path, *tables).rows[0].how == "welch"
 
 
-def test_one_seed_or_no_spread_has_no_interval(tmp_path):
-    one = compared(tmp_path / "1", results({0: 0.5}), results({1: 0.75})).rows[0]
-    flat = compared(tmp_path / "2", results({0: 0.5, 1: 0.5}), results({2: 0.75, 3: 0.75})).rows[0]
-    for row in (one, flat):
-        assert (row.difference, row.low, row.high) == (0.25, None, None)
+@pytest.mark.parametrize(("a", "b"), [((0.5,), (0.75,)), ((0.5, 0.5), (0.75, 0.75))], ids=["one seed", "no spread"])
+def test_one_seed_or_no_spread_has_no_interval(tmp_path, a, b):
+    (row,) = compared(tmp_path, results(dict(enumerate(a))), results(dict(enumerate(b, 2)))).rows
+    assert (row.difference, row.low, row.high) == (0.25, None, None)
 
 
-def test_an_undefined_metric_is_left_out_and_shown(tmp_path):
-    found = compared(tmp_path, results({0: float("nan"), 1: float("nan")}), results({0: 0.5, 1: 0.6}))
-    assert found.rows[0].difference is None and found.differ
-    assert "undefined" in showing.markdown(found)
+SHOWN = {
+    "an undefined metric": ({0: NAN, 1: NAN}, {0: 0.5, 1: 0.6}, {}, None, "undefined"),
+    "another metric, which is not subtracted": (
+        {0: 0.5},
+        {0: 0.6},
+        {"primary": "matthews_correlation"},
+        None,
+        "accuracy / Matthews correlation",
+    ),
+    "parameters alone": ({0: 0.5}, {0: 0.5}, {"trainable_parameters": 99}, 0, "100 → 99"),
+    "seconds alone, which are none": ({0: 0.5}, {0: 0.5}, {"train_seconds": 9.0}, 0, "Nothing differs."),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "changed", "difference", "text"), SHOWN.values(), ids=SHOWN)
+def test_a_difference_is_shown_for_what_it_is(tmp_path, a, b, changed, difference, text):
+    found = compared(tmp_path, results(a), results(b, **changed))
+    assert found.rows[0].difference == difference
+    assert found.differ == (text != "Nothing differs.")
+    assert [one.name for one in found.settings] == (["primary"] if "primary" in changed else [])
+    assert text in showing.markdown(found)
     json.dumps(found.as_dict(), allow_nan=False)
-
-
-def test_other_metrics_are_not_subtracted(tmp_path):
-    found = compared(tmp_path, results({0: 0.5}), results({0: 0.6}, primary="matthews_correlation"))
-    assert found.rows[0].difference is None
-    assert "accuracy / Matthews correlation" in showing.markdown(found)
 
 
 def test_runs_that_one_side_lacks_are_named(tmp_path):
@@ -127,18 +135,6 @@ def test_runs_that_one_side_lacks_are_named(tmp_path):
     text = showing.markdown(found).replace("\\", "")
     assert "Only in A: digits/vit/frod (seed 1), digits/vit/lora (seed 0)" in text
     assert found.differ
-
-
-def test_a_difference_in_parameters_alone_is_a_difference(tmp_path):
-    found = compared(tmp_path, results({0: 0.5}), results({0: 0.5}, trainable_parameters=99))
-    assert found.differ and found.rows[0].difference == 0
-    assert "100 → 99" in showing.markdown(found)
-
-
-def test_seconds_alone_are_none(tmp_path):
-    found = compared(tmp_path, results({0: 0.5}), results({0: 0.5}, train_seconds=9.0))
-    assert not found.differ and not found.settings
-    assert "Nothing differs." in showing.markdown(found)
 
 
 MACHINE = {"processor": "p", "accelerator": None, "threads": 1, "torch": "2.9"}
@@ -180,14 +176,11 @@ def test_another_machine_alone_is_no_difference_and_is_named(tmp_path):
 
 
 def test_where_the_same_bytes_are_not_to_be_expected_the_reason_is_said(tmp_path):
-    numerics = "portable, DEFAULT"
-    found = of_files(tmp_path, adapter="b", numerics=numerics)
+    found = of_files(tmp_path, adapter="b", numerics="portable, DEFAULT")
     assert not found.differ and found.files.differing == ["digits/vit/frod/seed-0 (adapter)"]
     said = "\n".join(showing.sentences(found))
-    assert (
-        "not to be expected (numerics: portable, DEFAULT here, portable, AVX2 recorded)" in said
-        and "Nothing differs." not in said
-    )
+    assert "not to be expected (numerics: portable, DEFAULT here, portable, AVX2 recorded)" in said
+    assert "Nothing differs." not in said
 
 
 def test_without_hashes_files_are_not_compared_and_it_is_said(tmp_path):

@@ -1,7 +1,17 @@
-"""Small random models of each architecture: the widths (32, feed-forward 64) suit every method's defaults."""
+"""Small random models of each architecture, and the known methods on them: the widths (32, feed-forward 64) suit every
+method's defaults."""
+
+import copy
+import functools
 
 import torch
 
+import frod
+from frod.config import Method
+from frod.config.workflow import known_methods
+from frod.training import methods
+
+METHODS = {name: Method(**settings) for name, settings in known_methods().items()}
 CLASSES = 3
 TEXT = {
     "hidden_size": 32,
@@ -35,6 +45,24 @@ SHAPES = {
 
 def build(name):
     """A model in evaluation mode, the same every time."""
+    return copy.deepcopy(_built(name))
+
+
+def applied(architecture, method, seed=0, targets=None, model=None):
+    """The model of an architecture, or another one, with a method, or one of the known ones by name."""
+    model, method = model or build(architecture), METHODS[method] if isinstance(method, str) else method
+    basis = _basis(architecture) if method.kind == "frod" else None
+    methods.of_kind(method.kind).apply(model, method, targets=targets, head=HEADS[architecture], basis=basis, seed=seed)
+    return model
+
+
+@functools.cache
+def _basis(architecture):
+    return frod.extract_basis(build(architecture), progress=False)
+
+
+@functools.cache
+def _built(name):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return _build(name).eval()
@@ -62,6 +90,14 @@ def _build(name):
         case "gpt2":
             sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 50, "pad_token_id": 0}
             return t.GPT2ForSequenceClassification(t.GPT2Config(num_labels=CLASSES, **sizes))
+
+
+def clip_vit_b32():
+    """The paper's image encoder, by transformers' defaults, without weights."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    with torch.device("meta"):
+        return CLIPVisionModel(CLIPVisionConfig())
 
 
 def logits(model, name):

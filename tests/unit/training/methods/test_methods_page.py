@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from small_models import METHODS, clip_vit_b32
 
-from frod.config import Method
-from frod.config.workflow import known_methods
 from frod.method.counting import predict_parameters
 from frod.training import methods
 from frod.training.methods import trained
@@ -19,19 +17,13 @@ ROWS = {
 }
 
 
-def vision():
-    """CLIP ViT-B/32's image encoder, by transformers' defaults, without weights."""
-    with torch.device("meta"):
-        return CLIPVisionModel(CLIPVisionConfig())
-
-
 def test_the_page_has_every_method():
-    assert list(ROWS) == list(known_methods())
+    assert list(ROWS) == list(METHODS)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_its_figures_are_those_of_the_model(name):
-    adapter, model = Method(**known_methods()[name]), vision()
+    adapter, model = METHODS[name], clip_vit_b32()
     if adapter.kind == "frod":
         found = predict_parameters(model, sparse_rate=adapter.sparse_rate)["adapter"]
     else:
@@ -45,5 +37,5 @@ def test_its_figures_are_those_of_the_model(name):
 def test_frod_s_default_is_peft_s_and_gives_the_released_figure():
     from peft import FrodConfig
 
-    assert known_methods()["frod"]["sparse_rate"] == FrodConfig().sparse_rate == 0.01
+    assert METHODS["frod"].sparse_rate == FrodConfig().sparse_rate == 0.01
     assert ROWS["frod"][-1].strip() == "1,569,276"

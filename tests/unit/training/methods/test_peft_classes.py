@@ -2,19 +2,16 @@
 reason, lest a run train something else than its name says."""
 
 import pytest
+import small_models
 import torch
-from small_models import build, logits
+from small_models import logits
 
 from frod.config import Method
-from frod.training import methods
 from frod.training.methods import trained
 
 
 def applied(config, seed=0, **arguments):
-    model = build("bert")
-    adapter = Method(kind="peft", config=config, arguments=arguments)
-    methods.of_kind("peft").apply(model, adapter, targets=None, head=["classifier"], basis=None, seed=seed)
-    return model
+    return small_models.applied("bert", Method(kind="peft", config=config, arguments=arguments), seed)
 
 
 @pytest.mark.parametrize(

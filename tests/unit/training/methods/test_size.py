@@ -4,15 +4,11 @@ and choosing it reads no weight: it happens before every run, of models of any s
 import math
 
 import pytest
-import torch
-from small_models import HEADS, SHAPES, build
+from small_models import HEADS, METHODS, SHAPES, applied, build, clip_vit_b32
 
 from frod.config import Method
-from frod.config.workflow import known_methods
-from frod.training import methods
 from frod.training.methods import size, trained
 
-METHODS = {name: Method(**settings) for name, settings in known_methods().items()}
 FROD = Method(kind="frod", sparse_rate=0.2)
 SIZED = ["lora", "dora", "rslora", "pissa", "vera", "randlora", "oft"]
 
@@ -20,12 +16,6 @@ SIZED = ["lora", "dora", "rslora", "pissa", "vera", "randlora", "oft"]
 def to_match(method, **arguments):
     adapter = METHODS[method]
     return adapter.model_copy(update={"match_parameters": "frod", "arguments": adapter.arguments | arguments})
-
-
-def counted(adapter, architecture):
-    model = build(architecture)
-    methods.of_kind("peft").apply(model, adapter, targets=None, head=HEADS[architecture], basis=None, seed=0)
-    return trained.count(model, HEADS[architecture])["adapter"]
 
 
 @pytest.mark.parametrize("architecture", ["timm", "llama"])  # a fused layer; three shapes of layers
@@ -36,17 +26,10 @@ def test_no_other_size_is_nearer_on_the_real_model(architecture, method):
     sizes = [2, 4, 8, 16, 32] if method == "oft" else range(1, min(min(shape) for shape in SHAPES[architecture]) + 1)
 
     def distance(value):
-        adapter = METHODS[method]
-        return abs(
-            counted(adapter.model_copy(update={"arguments": adapter.arguments | {argument: value}}), architecture)
-            - match.target
-        )
+        model = applied(architecture, to_match(method, **{argument: value}))
+        return abs(trained.count(model, HEADS[architecture])["adapter"] - match.target)
 
-    assert match.adapter.arguments[argument] == min(sizes, key=distance)
-    others = METHODS[method].arguments
-    assert {k: v for k, v in match.adapter.arguments.items() if k != argument} == {
-        k: v for k, v in others.items() if k != argument
-    }
+    assert match.adapter.arguments == METHODS[method].arguments | {argument: min(sizes, key=distance)}
 
 
 def test_the_target_is_what_frod_trains():
@@ -54,28 +37,18 @@ def test_the_target_is_what_frod_trains():
     assert match.target == 2 * (5 * (32 + int(0.2 * 32**2)) + 64 + int(0.2 * 64**2))
 
 
-@pytest.fixture(scope="module")
-def vision():
-    """CLIP ViT-B/32's image encoder, by transformers' defaults, without weights."""
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-
-    with torch.device("meta"):
-        return CLIPVisionModel(CLIPVisionConfig())
+VISION = [(768, 768)] * 4 + [(3072, 768), (768, 3072)]
+CLOSED_FORMS = {
+    "lora": lambda r: 12 * sum(r * (m + n) for m, n in VISION),
+    "randlora": lambda r: 12 * sum(math.ceil(768 / r) * (r + 768) for _ in VISION),
+}
 
 
-def test_sizes_of_the_paper_s_vision_model_are_the_nearest_by_the_closed_forms(vision):
-    rate = 0.01
-    shapes = [(768, 768)] * 4 + [(3072, 768), (768, 3072)]
-    target = 12 * sum(n + int(rate * n * n) for _, n in shapes)
-    forms = {
-        "lora": lambda r: 12 * sum(r * (m + n) for m, n in shapes),
-        "randlora": lambda r: 12 * sum(math.ceil(768 / r) * (r + 768) for _ in shapes),
-    }
-    like = Method(kind="frod", sparse_rate=rate)
-    for method, form in forms.items():
-        match = size.match(vision, to_match(method), like, None)
-        assert match.target == target
-        assert match.adapter.arguments["r"] == min(range(1, 769), key=lambda r: abs(form(r) - target))
+@pytest.mark.parametrize("method", CLOSED_FORMS)
+def test_sizes_of_the_paper_s_vision_model_are_the_nearest_by_the_closed_forms(method):
+    match = size.match(clip_vit_b32(), to_match(method), METHODS["frod"], None)
+    assert match.target == 12 * sum(n + int(0.01 * n * n) for _, n in VISION)
+    assert match.adapter.arguments["r"] == min(range(1, 769), key=lambda r: abs(CLOSED_FORMS[method](r) - match.target))
 
 
 def test_sizes_that_a_method_refuses_do_not_count():

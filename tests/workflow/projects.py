@@ -1,17 +1,15 @@
-"""A project of its own for each test module: the repository's files with a suite small enough to run whole."""
+"""Projects for tests: the repository's files, fresh or with a suite small enough to run whole that has done so."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 from filelock import FileLock
-
-sys.path.append(str(Path(__file__).parent))  # tests of other folders load this file, too
-import forks
-from holds import Hold  # noqa: F401 - for them
 
 ROOT = Path(__file__).parents[2]
 TINY = """\
@@ -48,7 +46,7 @@ class Project:
 
     def environment(self, **extra):
         # Byte code is kept: each job would else compile the project's own modules.
-        dropped = ("FROD_", "MLFLOW_", "DVC_", "GIT_", "PYTHONDONTWRITEBYTECODE")
+        dropped = ("FROD_", "MLFLOW_", "DVC_", "GIT_", "SNAKEMAKE_", "PYTHONDONTWRITEBYTECODE")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         kept |= {"FROD_CACHE": str(self.cache), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
         return kept | {"GIT_CONFIG_GLOBAL": "/dev/null"} | extra
@@ -66,6 +64,30 @@ class Project:
         author = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
         return self.run("git", *author, *arguments).stdout
 
+    def start(self):
+        """Make it a repository with one commit."""
+        self.git("init", "--quiet")
+        self.commit("start")
+
+    def commit(self, message):
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def frod(self, *arguments, **options):
+        """The exit status of one of our commands, and all it prints."""
+        done = self.run("python", "-m", "frod", *arguments, check=False, **options)
+        return done.returncode, done.stdout
+
+    def training(self, run):
+        """Arguments of the `frod train` that made a run, but for --out."""
+        record = json.loads(self.path(f"{run}/record.json").read_text())
+        options, found = {"models": "--backbone", "tasks": "--task", "bases": "--basis"}, []
+        for name in record["inputs"]:
+            is_rates = name.endswith("rates.json")
+            found += ["--rates", name] if is_rates else [options[name.split("/")[1]], name.rpartition("/")[0]]
+        spec = record["spec"] | ({"rates": None} if "--rates" in found else {})  # which the file of rates fills
+        return ["--spec", json.dumps(spec), *found]
+
     def path(self, name):
         return self.folder / name
 
@@ -75,44 +97,35 @@ class Project:
         self.path(name).write_text(text.replace(old, new))
 
 
-def copy_repository(folder):
-    """Copy what git tracks or would track, without reports."""
+def checkout(folder, cache, suite=None):
+    """What git tracks or would track, without reports, in which nothing has run; with a suite called tiny to run."""
     listing = ["git", "ls-files", "-co", "--exclude-standard"]
     files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in files.splitlines():
         if (ROOT / name).is_file() and not name.startswith("reports/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
+    project = Project(folder, cache)
+    if suite:
+        project.path("workflow/suites/tiny.yaml").write_text(suite)
+        project.edit("params.yaml", "suite: smoke", "suite: tiny")
+    return project
 
 
 @pytest.fixture
-def clone(tmp_path):
-    """A fresh checkout in which nothing has run."""
-    copy_repository(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def fresh(clone, tmp_path_factory):
-    """The same with an empty cache, and the commands that a user would type."""
-    return Project(clone, tmp_path_factory.mktemp("cache"))
+def fresh(tmp_path):
+    """A fresh checkout with an empty cache."""
+    return checkout(tmp_path / "project", tmp_path / "cache")
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory, worker_id):
     """A project in which the tiny suite has run to its report: once for all test processes, and never altered."""
     shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-    project = Project(shared / "original", shared / "original-cache")
-    said = shared / "original.txt"
+    project, said = Project(shared / "original", shared / "original-cache"), shared / "original.txt"
     with FileLock(shared / "original.lock"):
         if not said.exists():
-            project.folder.mkdir()
-            copy_repository(project.folder)
-            project.path("workflow/suites/tiny.yaml").write_text(TINY)
-            project.edit("params.yaml", "suite: smoke", "suite: tiny")
-            project.git("init", "--quiet")
-            project.git("add", "--all")
-            project.git("commit", "--quiet", "--message", "start")
+            checkout(project.folder, project.cache, TINY).start()
             said.write_text(project.snakemake())
     project.first_output = said.read_text()
     return project
