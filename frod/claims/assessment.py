@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from frod.claims.budget import same_budget
+from frod.claims.chance import uninformative
 from frod.claims.claim import plain, untestable
 from frod.claims.converges_faster import converges_faster
 from frod.claims.evidence import CONFIDENCE, Evidence
 from frod.claims.full_rank import full_rank
 from frod.claims.matches_full_ft import matches_full_ft
 from frod.claims.more_robust import more_robust
+from frod.provenance.run_keys import pair_label
 
 LAYOUT = 2
 COMPARING = (matches_full_ft, converges_faster, more_robust)
@@ -23,7 +25,8 @@ def assess(evidence: Evidence) -> dict[str, Any]:
     Returns
     -------
     dict
-        layout, suite, margin_points, confidence, budget (of `same_budget`), and claims: a list of dicts with id, title,
+        layout, suite, margin_points, confidence, budget (of `same_budget`), uninformative (tasks on which full
+        fine-tuning is not above chance: task, backbone, why), and claims: a list of dicts with id, title,
         claim (what the abstract says), test (how it is tested), verdict (supported, not_supported or cannot_be_tested),
         finding (shown, contradicted, undecided, or None), reason, figures and tables. JSON can hold it, and the same
         evidence gives the same.
@@ -33,6 +36,15 @@ def assess(evidence: Evidence) -> dict[str, Any]:
     if not budget["same"]:
         unlike = untestable(f"Compared runs are not known to have had the same budget. {budget['reason']}")._asdict()
         found = [claim | (unlike if judge in COMPARING else {}) for judge, claim in zip(CLAIMS, found)]
+    by_chance = uninformative(evidence)
+    said = "".join(
+        f" On {pair_label(*pair)}, which counts here, full fine-tuning is not above chance ({why})."
+        for pair, why in by_chance.items()
+    )
+    found = [
+        claim | ({"reason": claim["reason"] + said} if judge in COMPARING else {})
+        for judge, claim in zip(CLAIMS, found)
+    ]
     return plain(
         {
             "layout": LAYOUT,
@@ -40,6 +52,7 @@ def assess(evidence: Evidence) -> dict[str, Any]:
             "margin_points": evidence.margin,
             "confidence": CONFIDENCE,
             "budget": budget,
+            "uninformative": [{"task": t, "backbone": b, "why": why} for (t, b), why in by_chance.items()],
             "claims": found,
         }
     )

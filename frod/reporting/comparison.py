@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -120,8 +120,11 @@ def compare(summary: pd.DataFrame, methods: Sequence[str]) -> list[Comparison]:
     return found
 
 
-def headline(comparisons: Sequence[Comparison]) -> Headline | None:
-    """The method under test against the reference over tasks; None where no task has both on a shared seed."""
+def headline(comparisons: Sequence[Comparison], *, without: Collection[tuple[str, str]] = ()) -> Headline | None:
+    """The method under test against the reference over tasks; None where no task has both on a shared seed.
+
+    Tasks of `without` are no part of the mean, unless there is no other.
+    """
     by_task = {}
     for comparison in comparisons:
         result = comparison.of(SUBJECT)
@@ -129,10 +132,11 @@ def headline(comparisons: Sequence[Comparison]) -> Headline | None:
             by_task[comparison.task, comparison.backbone] = result.difference
     if not by_task:
         return None
+    informative = [pair for pair in by_task if pair not in without]
     with_interval = [difference for difference in by_task.values() if difference.has_interval]
     pairs = [difference.n for difference in by_task.values()]
     return Headline(
-        over_tasks=mean_interval({"/".join(pair): difference.mean for pair, difference in by_task.items()}),
+        over_tasks=mean_interval({"/".join(pair): by_task[pair].mean for pair in informative or by_task}),
         by_task=by_task,
         seeds=(min(pairs), max(pairs)),
         with_interval=len(with_interval),

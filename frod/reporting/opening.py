@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frod.evaluation import formatting as show
-from frod.evaluation.formatting import number
-from frod.provenance.run_keys import REFERENCE, SUBJECT, words
+from frod.evaluation.formatting import listed, number
+from frod.provenance.run_keys import REFERENCE, SUBJECT, pair_label, words
 from frod.reporting.comparison import Headline, ParameterCount
 from frod.reporting.cost_section import share
 from frod.reporting.naming import metric_label
@@ -67,7 +67,7 @@ def _what_ran(report: Report) -> str:
 
 
 def _differences(report: Report, top: Headline) -> list[str]:
-    means = [difference.mean for difference in top.by_task.values()]
+    means = top.over_tasks.each
     seeds = f"{top.seeds[0]}" if top.seeds[0] == top.seeds[1] else f"{top.seeds[0]} to {top.seeds[1]}"
     said = (
         f"{report.label(SUBJECT)} − {report.label(REFERENCE)} on test: "
@@ -82,6 +82,8 @@ def _differences(report: Report, top: Headline) -> list[str]:
     lost = {m: [why for key, why in report.undefined.items() if key.method == m] for m in (SUBJECT, REFERENCE)}
     told = [f"{number(len(of), 'run')} of {report.label(method)} ({words(of)})" for method, of in lost.items() if of]
     said += f", without {' and '.join(told)}." if told else "."
+    if left_out := [pair_label(*pair) for pair in report.uninformative if pair in top.by_task]:
+        said += f" Not in the mean, as {report.label(REFERENCE)} is not above chance there: {listed(left_out)}."
     metrics = list(dict.fromkeys(metric_label(comparison.primary) for comparison in report.comparisons))
     if len(metrics) > 1:
         said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."

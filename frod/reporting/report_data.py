@@ -96,7 +96,12 @@ class Report:
     @cached_property
     def headline(self) -> Headline | None:
         """The method under test against the reference over all tasks, where a task has both."""
-        return headline(self.comparisons)
+        return headline(self.comparisons, without=self.uninformative)
+
+    @cached_property
+    def uninformative(self) -> dict[tuple[str, str], str]:
+        """Tasks on which full fine-tuning is not above chance, and why; they are left out of the mean over tasks."""
+        return {(one["task"], one["backbone"]): one["why"] for one in self.claims["uninformative"]}
 
     @cached_property
     def by_task(self) -> dict[tuple[str, str], pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ def differences(report: Report) -> list[dict[str, Any]]:
         {"name": pair_label(*pair), "cells": _compared(found, run_page(*pair, SUBJECT))}
         for pair, found in report.headline.by_task.items()
     ]
-    return rows + [{"name": "mean over tasks", "cells": _compared(report.headline.over_tasks)}] * (len(rows) > 1)
+    return rows + [
+        {
+            "name": f"mean over {show.number(report.headline.over_tasks.n, 'task')}",
+            "cells": _compared(report.headline.over_tasks),
+        }
+    ] * (len(rows) > 1)
 
 
 def overview(report: Report) -> list[dict[str, Any]]:
@@ -69,6 +75,22 @@ def _run_row(report: Report, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _notes(report: Report, pair: tuple[str, str], manifest: Mapping[str, Any]) -> list[str]:
+    """What a reader should know before the figures: chance, and examples that stand in two splits."""
+    found = []
+    if why := report.uninformative.get(pair):
+        found.append(f"Uninformative: full fine-tuning is not above chance ({why}). Not in the mean over tasks.")
+    repeated = manifest.get("duplicates") or {}
+    for said, count in (repeated.get("shared") or {}).items():
+        split, _, other = said.partition(" in ")
+        found.append(
+            f"{show.number(count, 'example')} of {split} {'stands' if count == 1 else 'stand'} in {other}, too."
+        )
+    if repeated.get("left_out"):
+        found.append(f"{show.number(repeated['left_out'], 'example')} of other splits left out of train.")
+    return found
+
+
 def task(report: Report, comparison: Comparison) -> dict[str, Any]:
     """What stands under a task's heading."""
     pair = (comparison.task, comparison.backbone)
@@ -97,6 +119,7 @@ def task(report: Report, comparison: Comparison) -> dict[str, Any]:
             if key[:2] == pair
         ],
         "broken": gaps,
+        "notes": _notes(report, pair, manifest),
         "undefined": list(undefined.values()),
         "stopped": [line for key, line in undefined.items() if stopped(report.undefined[key])],
         "further": _further(report, comparison),

@@ -25,7 +25,7 @@ def draw(headline: Headline, looks: Mapping[str, MethodStyle], margin: float) ->
     """
     look, tasks = looks[SUBJECT], headline.by_task
     rows = {pair_label(*pair): difference for pair, difference in tasks.items()}
-    several = {f"mean over {len(rows)} tasks": headline.over_tasks} if len(rows) > 1 else {}
+    several = {f"mean over {show.number(headline.over_tasks.n, 'task')}": headline.over_tasks} if len(rows) > 1 else {}
     bottom = TOP + ROW * len(rows | several)
     drawing = Drawing(
         WIDTH,

@@ -14,7 +14,7 @@ from frod.provenance.run_keys import RunKey
 LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "vera": "VeRA", "linear_probe": "linear probe"}
 KINDS = {"full_ft": "full_ft", "frod": "frod", "lora": "peft", "vera": "peft", "linear_probe": "linear_probe"}
 STEPS = 100
-CLASSES = 10
+CLASSES, ROWS = 10, 400
 START = math.log(CLASSES)
 SHOWN, LOST, OPEN = ("supported", "shown"), ("not_supported", "contradicted"), ("not_supported", "undecided")
 UNTESTED = ("cannot_be_tested", None)
@@ -94,7 +94,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
         summary=pd.DataFrame(rows),
         histories=histories,
         records=records,
-        manifests={(task, "small"): {"num_classes": classes} for task in points},
+        manifests={(task, "small"): {"num_classes": classes, "splits": {"test": {"rows": ROWS}}} for task in points},
         tuning=tuning or {},
         spectra=spectra or {},
         labels=LABELS,

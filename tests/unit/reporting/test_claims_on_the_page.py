@@ -49,7 +49,7 @@ def test_the_picture_comes_first_with_its_figures_in_a_table_behind(results, htm
     for task, backbone in results.by_task:
         assert f"{task} on {backbone} {100 * means[task]:+.1f}".replace("-", "−") in text
         assert f"runs/{task}/{backbone}/frod.html" in table.links
-    assert f"mean over tasks {100 * means.mean():+.1f}".replace("-", "−") in text and "one seed: none" in text
+    assert f"mean over 4 tasks {100 * means.mean():+.1f}".replace("-", "−") in text and "one seed: none" in text
 
 
 def test_the_limits_stand_right_below_the_verdicts(results, html):

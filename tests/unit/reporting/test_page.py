@@ -70,6 +70,7 @@ def test_the_hashes_of_every_run_are_there_with_what_made_it(tmp_path):
         assert written[key.path] == {
             "adapter": "a" * 64,
             "predictions": "b" * 64,
+            "inputs": record["inputs"],
             **{name: environment[name] for name in ("processor", "accelerator", "threads", "numerics")},
             "torch": environment["packages"]["torch"],
         }
@@ -266,3 +267,22 @@ def test_what_an_example_is_worth_is_said_of_accuracy_alone(results, html, rich)
 
 def test_a_matched_size_is_stated_with_what_it_reached(rich):
     assert "r 13 matches frod (12\u202f480 for 12\u202f345 adapter parameters)" in rich
+
+
+def test_a_task_by_chance_is_marked_and_no_part_of_the_mean(results, tmp_path):
+    pair = ("sums", "micro_llama")
+    manifest = results.manifests[pair] | {"duplicates": {"left_out": 3, "shared": {"test in train": 1}}}
+    report = replace(
+        results,
+        claims=results.claims | {"uninformative": [{"task": pair[0], "backbone": pair[1], "why": "31 of 60 right"}]},
+        manifests=dict(results.manifests) | {pair: manifest},
+    )
+    said = words(page(report, tmp_path))
+    assert "Uninformative: full fine-tuning is not above chance (31 of 60 right). Not in the mean over tasks." in said
+    assert "Not in the mean, as full fine-tuning is not above chance there: sums on micro_llama." in said
+    assert "1 example of test stands in train, too." in said
+    assert "3 examples of other splits left out of train." in said
+    means = [of.mean for where, of in results.headline.by_task.items() if where != pair]
+    assert report.headline.over_tasks.mean == pytest.approx(sum(means) / len(means))
+    assert report.headline.over_tasks.n == len(means) == 3
+    assert "mean over 3 tasks" in said
