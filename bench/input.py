@@ -105,7 +105,7 @@ def of_images(files: list[bytes], size: int, folder: Path) -> dict[str, Way]:
     split = mapped(folder, ["images"], len(files), facts)
     options = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
 
-    def anew(processor: Any) -> Way:
+    def again(processor: Any) -> Way:
         def batch(indices: np.ndarray) -> Any:
             opened = [Image.open(io.BytesIO(files[i])).convert("RGB") for i in indices]
             each = [processor(image, return_tensors="pt")["pixel_values"][0] for image in opened]
@@ -116,7 +116,7 @@ def of_images(files: list[bytes], size: int, folder: Path) -> dict[str, Way]:
     processors = {"torchvision": CLIPImageProcessor(**options), "pil": CLIPImageProcessorPil(**options)}
     stored = split.arrays["images"]
     ours = {"prepared": split.batch, "uint8": lambda indices: torch.from_numpy(stored[indices])}
-    return ours | {name: anew(processor) for name, processor in processors.items()}
+    return ours | {name: again(processor) for name, processor in processors.items()}
 
 
 def of_texts(texts: list[str], tokenizer: Path, folder: Path) -> dict[str, Way]:
@@ -128,11 +128,11 @@ def of_texts(texts: list[str], tokenizer: Path, folder: Path) -> dict[str, Way]:
     arrays.write_tokens(folder, "train", tokens, offsets)
     split = mapped(folder, ["tokens", "offsets"], len(texts), {"pad_token_id": fast.pad_token_id})
 
-    def anew(indices: np.ndarray) -> Any:
+    def again(indices: np.ndarray) -> Any:
         chosen = [texts[i] for i in indices]
         return fast(chosen, padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
 
-    return {"prepared": split.batch, "tokenizer": anew}
+    return {"prepared": split.batch, "tokenizer": again}
 
 
 def mapped(folder: Path, names: list[str], examples: int, inputs: dict[str, Any]) -> arrays.Split:

@@ -27,7 +27,7 @@ def main(words: list[str] | None = None) -> int:
     if device == "cuda" and not torch.cuda.is_available():
         raise SystemExit(f"--device cuda: torch {torch.__version__} finds no CUDA device here.")
     with tempfile.TemporaryDirectory() as folder:
-        # The tiny shape's times are of no use to anyone: not beside the others, unless asked for.
+        # The tiny shape's times are of no use to anyone: not among the others, unless asked for.
         out = arguments.out or (Path(folder) if arguments.smoke else RESULTS)
         failed = [
             f"{name}: {kind}"

@@ -2,7 +2,7 @@
 
 All models are built first and take turns step by step in one process, forwards and backwards (A B C, C B A, ...), so
 that what else the machine does meets all alike; the first round is not counted. With `--turns block`, for models that
-do not fit beside each other, one model at a time is in memory for a block of steps, and the blocks take turns.
+do not fit next to each other, one model at a time is in memory for a block of steps, and the blocks take turns.
 A step is forward, backward and AdamW. Ratios are taken round by round, then the median. Writes step-KEY.json.
 """
 

@@ -120,7 +120,7 @@ def _default_mode(base: int) -> int:
 
 @contextlib.contextmanager
 def path_for(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving without an error the file written there takes its place.
+    """Give a temporary path next to `path`; on leaving without an error the file written there takes its place.
 
     For libraries that insist on writing to a path themselves (parquet, safetensors, figures). The suffix is kept,
     because some of them choose the format by it.
@@ -165,10 +165,10 @@ def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None =
 
 @contextlib.contextmanager
 def whole_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give an empty temporary directory beside `path`; on leaving without an error it takes the place of `path`.
+    """Give an empty temporary directory next to `path`; on leaving without an error it takes the place of `path`.
 
     An older directory of that name is moved aside first and removed last, so that an interruption between the two
-    renames loses nothing: the old content then lies beside under a ``.tmp-`` name.
+    renames loses nothing: the old content then lies next to it under a ``.tmp-`` name.
     """
     target = Path(path)
     with _with_remedy(target):

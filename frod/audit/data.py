@@ -142,7 +142,7 @@ def check_raw(study: Study, findings: Findings) -> None:
                     found = _of_images(root, name.removesuffix(IMAGES))
                     findings.equal(root, f"images of {name}, by {path}", expected, found, remedy="bring them back")
                 else:
-                    study.digests.compare(findings, root / name, expected, by=str(path), remedy="fetch it anew")
+                    study.digests.compare(findings, root / name, expected, by=str(path), remedy="fetch it again")
             findings.checked["raw data sets"] += 1
     if absent:
         listed = "; ".join(f"{what}: {', '.join(tasks)}" for what, tasks in absent.items())

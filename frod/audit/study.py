@@ -48,7 +48,7 @@ class Study:
         path = report / FILE
         if not path.is_file():
             raise ValueError(f"{path} is not there: {report} is no report; `snakemake report` writes one")
-        remedy = "`snakemake report` writes it anew"
+        remedy = "`snakemake report` writes it again"
         written = artefacts.read_json(path, keys=("params", "skipped", *TABLES), remedy=remedy)
         for name in TABLES:
             if not isinstance(written[name], dict):

@@ -45,7 +45,7 @@ def audit(
     report : Path
         reports/SUITE, relative to the working directory, which is the folder of params.yaml.
     workers : int
-        Processes beside this one, where there are many runs; one, for the models, where there are few.
+        Processes besides this one, where there are many runs; one, for the models, where there are few.
     progress : callable
         Called with what is being looked at, how many are done, and of how many.
 

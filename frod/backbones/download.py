@@ -40,7 +40,7 @@ def package(name: str, source: Package, out: Path) -> str:
         raise ValueError(f"backbone {name} comes with the package {source.package}, which is not installed") from None
     folder = Path(str(distribution.locate_file(source.folder)))
     copy_matching(folder, source.files, out, what=f"package {source.package}")
-    verify(folder, source.sha256, by="the registry", remedy=f"install the package {source.package} anew")
+    verify(folder, source.sha256, by="the registry", remedy=f"install the package {source.package} again")
     return distribution.version
 
 
@@ -49,7 +49,7 @@ def shipped(source: Path, out: Path) -> dict[str, Any]:
 
     ValueError where a file is missing or changed.
     """
-    remedy = "install the package anew, or train the model by its recipe: `frod backbone --train`"
+    remedy = "install the package again, or train the model by its recipe: `frod backbone --train`"
     facts = artefacts.read_manifest(source / "source.json", remedy=remedy)
     verify(source, facts["files"], by="source.json", remedy=remedy)
     for file in facts["files"]:
@@ -75,7 +75,7 @@ def copy_matching(folder: Path, needed: Iterable[str], out: Path, *, what: str, 
     if pickles and not any(folder.glob("*.safetensors")):
         raise ValueError(
             f"{what}: {folder} has no safetensors, only {', '.join(pickles)}; a pickle may run code and is not read. "
-            "Where you trust it, write it anew: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW), and name NEW"
+            "Where you trust it, write it again: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW), and name NEW"
         )
     if missing:
         raise ValueError(f"{what}: {folder} has no {', '.join(missing)}; the copy is not whole")
@@ -89,9 +89,9 @@ def copy_matching(folder: Path, needed: Iterable[str], out: Path, *, what: str, 
 def _check_whole(file: Path) -> None:
     """Raise ValueError where a file cannot be read to its end as what it is: the libraries' own errors name no file."""
     if file.suffix == ".safetensors":
-        artefacts.read_header(file, remedy="fetch it anew")
+        artefacts.read_header(file, remedy="fetch it again")
     elif file.suffix == ".json":
         try:
             json.loads(file.read_text("utf-8"))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file}: cannot be read, it was changed or cut short ({error}); fetch it anew") from None
+            raise ValueError(f"{file}: cannot be read, it was changed or cut short ({error}); fetch it again") from None

@@ -162,7 +162,7 @@ def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library's are of many kinds
         reason = artefacts.first_line(error)
-        raise ValueError(f"{spec.title}: its tokenizer's files cannot be read ({reason}); fetch them anew") from error
+        raise ValueError(f"{spec.title}: its tokenizer's files cannot be read ({reason}); fetch them again") from error
     candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id)
     pad = next((token for token in candidates if token is not None), None)
     if pad is None:

@@ -165,7 +165,7 @@ def describe(directory: Path) -> dict[str, Any]:
 
 
 def _remedy(directory: Path) -> str:
-    return f"delete the folder {directory} and run again, which makes the backbone anew"
+    return f"delete the folder {directory} and run again, which makes the backbone again"
 
 
 def _load_timm(directory: Path, num_classes: int) -> torch.nn.Module:

@@ -14,7 +14,7 @@ STD = 0.02  # what BERT, RoBERTa, Llama and timm initialise a head with; the sam
 def head_modules(model: torch.nn.Module) -> list[str]:
     """Return the names of the modules that every method trains in full: the head.
 
-    It is what stands beside the pretrained body: BERT's `classifier`, Llama's `score`, DistilBERT's `pre_classifier`
+    It is what stands next to the pretrained body: BERT's `classifier`, Llama's `score`, DistilBERT's `pre_classifier`
     and `classifier`, DeBERTa's `pooler` and `classifier`. timm's models name theirs.
     """
     if timm := getattr(model, "pretrained_cfg", None):
@@ -26,7 +26,7 @@ def head_modules(model: torch.nn.Module) -> list[str]:
         # A body that is no module of its own (CLIP's vision tower): then the head goes by its name.
         found = children if body is not model else [name for name in children if name == "classifier"]
     if not found:
-        raise ValueError(f"{type(model).__name__}: no head is found beside its body; it is no classifier")
+        raise ValueError(f"{type(model).__name__}: no head is found next to its body; it is no classifier")
     return found
 
 

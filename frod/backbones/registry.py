@@ -53,7 +53,7 @@ class Hub(HubSource):
         """Patterns that must each match a file."""
         if not self.files:
             return USUAL
-        # A tokenizer.json holds all of a fast tokenizer: the vocabulary files beside it may be missing.
+        # A tokenizer.json holds all of a fast tokenizer: the vocabulary files next to it may be missing.
         spare = VOCABULARY if "tokenizer.json" in self.files else ()
         return tuple(pattern for pattern in self.files if pattern not in spare)
 

@@ -36,7 +36,7 @@ TEST = (
 TASKS_NOTE = (
     "Mean ± standard deviation over seeds, in points: 100 times the metric that stands with the task. A point of a "
     "correlation is not a point of accuracy; the margin is the same for both. Difference: paired by seed, with its "
-    "95\u00a0% t interval over seeds, of that task by itself. It is about training anew on these data; how much the "
+    "95\u00a0% t interval over seeds, of that task by itself. It is about training again on these data; how much the "
     "test examples leave to chance is not in it. The p values are corrected over the tasks after Holm, the intervals "
     "are not, so that an interval may leave out what its p value does not rule out. Non-inferior: corrected one-sided "
     "p below 0.025. The interval over tasks, on which the verdict rests, is exact where the tasks' means are normal, "

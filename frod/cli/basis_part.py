@@ -1,4 +1,4 @@
-"""`frod basis_part`: extract a part of a backbone's basis, beside other parts; `frod basis` puts them together."""
+"""`frod basis_part`: extract a part of a backbone's basis, as other jobs do others; `frod basis` puts them together."""
 
 from __future__ import annotations
 

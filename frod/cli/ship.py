@@ -21,4 +21,4 @@ def ship() -> None:
         backbone(json.dumps(spec), shipped.FOLDER / name, train=True)
         machine = records.machine(records.environment())
         files.write_json(shipped.FOLDER / f"{name}.json", {"spec": spec, "machine": machine})
-        print(f"{shipped.FOLDER / name}: made anew")
+        print(f"{shipped.FOLDER / name}: made again")

@@ -14,7 +14,7 @@ def tune(
     trial: Annotated[list[Path], typer.Option(help="File of a trial; one option each, in the grid's order.")],
     out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")],
 ) -> None:
-    """Write the best trial's rates, and all trials beside them."""
+    """Write the best trial's rates, and all trials next to them."""
     from frod import files
     from frod.provenance import artefacts
     from frod.training.tune import choose

@@ -11,7 +11,7 @@ from frod.config.safe_yaml import shown
 from frod.config.schema import Count, StrictModel
 
 PUBLISHED = "published"
-"""Folder of the reports that git keeps, beside those that a run writes."""
+"""Folder of the reports that git keeps, next to those that a run writes."""
 
 Protocol = Literal["audited", "released"]
 
@@ -59,7 +59,7 @@ class Basis(StrictModel):
 
 
 class Extraction(StrictModel):
-    """What a basis depends on beside the weights, as the workflow gives it to `frod basis`."""
+    """What a basis depends on besides the weights, as the workflow gives it to `frod basis`."""
 
     ridge: Annotated[float, Field(gt=0)]
     dtype: Literal["float64", "float32"]

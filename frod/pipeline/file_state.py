@@ -68,7 +68,7 @@ def read_backup(path: Path) -> dict[str, Entry]:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(
-            f"{path}: cannot be read ({error}); `dvc checkout {path}`, or delete it to start anew"
+            f"{path}: cannot be read ({error}); `dvc checkout {path}`, or delete it to start again"
         ) from error
 
 
@@ -101,7 +101,7 @@ class FileState:
         self.root = root
         self.entries: dict[str, Entry] = {}
         self.ends: dict[str, float] = {}
-        self._unknown: dict[str, str] = {}  # signature of outputs whose making is not known, and of files beside them
+        self._unknown: dict[str, str] = {}  # signature of outputs whose making is not known, and of files next to them
         self._hashes: dict[str, tuple[str, str]] = {}  # signature and hash of everything ever hashed
         self._before: dict[str, tuple[str, str]] = {}  # the same as of the last look: before the jobs now ended began
         self._backups: dict[str, str] = {}

@@ -188,7 +188,7 @@ def _mark_folders(
 ) -> None:
     """Mark the folders of unknown files too: a rule may have the folder as its output.
 
-    Not those that hold outputs of their own, where the unknown file merely lies beside.
+    Not those that hold outputs of their own, where the unknown file merely lies among them.
     """
     spared = {folder for stage in kept for folder in stage.folders}
     for output in (path for path, entry in entries.items() if entry is not None):
@@ -207,9 +207,9 @@ def _mark_folders(
 
 
 def _report(wrong: dict[str, str], entries: dict[str, Entry | None]) -> None:
-    # Files that lie beside an output (weights beside their manifest) are no outputs themselves: nothing to tell.
-    beside = {os.path.dirname(path) for path, entry in entries.items() if entry is not None}
-    told = [path for path, fault in wrong.items() if fault and (entries[path] or os.path.dirname(path) not in beside)]
+    # Files that lie next to an output (weights next to their manifest) are no outputs themselves: nothing to tell.
+    near = {os.path.dirname(path) for path, entry in entries.items() if entry is not None}
+    told = [path for path, fault in wrong.items() if fault and (entries[path] or os.path.dirname(path) not in near)]
     good = sum(not fault for fault in wrong.values())
     if good:
         say(f"{good} outputs are what their records say")

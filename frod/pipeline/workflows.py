@@ -4,7 +4,7 @@ Snakemake's lock is a file: after a ``kill -9`` or a power loss it stays, and no
 each workflow, and each job that it starts, also locks a file of its own in ``.snakemake``, by a lock of the operating
 system, which goes however the process ends: a process whose file can be locked is dead.
 
-A job whose workflow was killed ends, too (`end_with_workflow`): it would else go on beside its own repetition.
+A job whose workflow was killed ends, too (`end_with_workflow`): it would else go on next to its own repetition.
 """
 
 from __future__ import annotations

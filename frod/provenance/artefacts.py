@@ -1,7 +1,7 @@
 """Read what a stage of the workflow has written: whole, or one line that says which file it is and what to do.
 
 Files are written whole or not at all (`frod.files`), but disks, copies and editors damage them later. Manifests, which
-name the hashes of what lies beside them, hold a digest of themselves.
+name the hashes of what lies next to them, hold a digest of themselves.
 """
 
 from __future__ import annotations

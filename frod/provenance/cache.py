@@ -71,7 +71,7 @@ def fetch(key: str, out_dir: str | os.PathLike[str]) -> bool:
 def store(key: str, out_dir: str | os.PathLike[str]) -> bool:
     """Copy `out_dir` into the cache under `key`; False, with a line on stderr, if that is not possible.
 
-    Several processes may store the same key at once: each writes beside and renames, the first wins, and the others
+    Several processes may store the same key at once: each writes next to it and renames, the first wins, and the others
     find the place taken and leave it.
     """
     source = Path(out_dir)
@@ -143,7 +143,7 @@ def _reflink(read: int, write: int) -> bool:
 
 
 def _discard(entry: Path, reason: str) -> None:
-    _say(f"entry {entry.name[:12]} is not sound and is removed: {reason}; computing it anew")
+    _say(f"entry {entry.name[:12]} is not sound and is removed: {reason}; computing it again")
     try:
         # Renamed first: no other process must find it half removed.
         aside = Path(tempfile.mkdtemp(prefix=files.own_prefix(), dir=entry.parent)) / "entry"

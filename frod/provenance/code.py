@@ -139,19 +139,17 @@ def _data_files(names: set[str], modules: dict[str, Path]) -> Iterator[Path]:
     """Files that are not Python, in the folders of the modules `names` (and folders there that are no packages).
 
     A file that some module of its folder names in a string belongs to that module; a file that none names may be read
-    by any of them. Otherwise a new entry in a registry would retrain what merely lives beside it.
+    by any of them. Otherwise a new entry in a registry would retrain what merely lives next to it.
     """
     folders: dict[Path, dict[str, Source]] = {modules[name].parent: {} for name in names}
     for name, path in modules.items():
         if path.parent in folders:
             folders[path.parent][name] = parsed(path)
-    for folder, beside in sorted(folders.items(), key=itemgetter(0)):
+    for folder, near in sorted(folders.items(), key=itemgetter(0)):
         for path in _not_python(folder):
             parts = path.relative_to(folder).parts
             owners = {
-                name
-                for name, source in beside.items()
-                if any(part in text for text in source.strings for part in parts)
+                name for name, source in near.items() if any(part in text for text in source.strings for part in parts)
             }
             if not owners or owners & names:
                 yield path

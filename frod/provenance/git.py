@@ -7,7 +7,7 @@ from pathlib import Path
 
 def git(*arguments: str, cwd: Path | None = None) -> bytes | None:
     """Output of a git command; None where it fails, as outside of a checkout, or git is not installed."""
-    # A status must not take the index lock from a commit that runs beside it.
+    # A status must not take the index lock from a commit that runs at the same time.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(

@@ -153,17 +153,17 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def outputs_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """The sha256 of a run's outputs by their names beside its record."""
+    """The sha256 of a run's outputs by their names next to its record."""
     return {Path(name).name: digest for name, digest in record["outputs"].items()}
 
 
 def verify_outputs(path: Path, record: Mapping[str, Any], names: Iterable[str] | None = None) -> None:
-    """Hold outputs of a run, which lie beside its record, against the hashes in it; ValueError with the remedy.
+    """Hold outputs of a run, which lie next to its record, against the hashes in it; ValueError with the remedy.
 
     names : iterable of str, optional
         Those to look at; default: all that the record names.
     """
     known = outputs_of(record)
-    remedy = f"`dvc checkout`, or delete the folder {path.parent} and run again, which trains the run anew"
+    remedy = f"`dvc checkout`, or delete the folder {path.parent} and run again, which trains the run again"
     wanted = {name: known.get(name) for name in (known if names is None else names)}
     files.verify(path.parent, wanted, by=path.name, remedy=remedy)

@@ -1,4 +1,4 @@
-"""What the runs say when they are set beside each other: the figures behind every table, figure and sentence."""
+"""What the runs say when they are set next to each other: the figures behind every table, figure and sentence."""
 
 from __future__ import annotations
 

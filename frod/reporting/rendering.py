@@ -69,7 +69,7 @@ def _digest(text: str) -> str:
 
 
 def _marker(look: MethodStyle) -> Markup:
-    """A method's marker for a line of text; its name stands beside it, so it has none of its own."""
+    """A method's marker for a line of text; its name stands next to it, so it has none of its own."""
     from markupsafe import Markup
 
     drawing = Drawing(14, 14, "", "")

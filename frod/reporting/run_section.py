@@ -20,7 +20,7 @@ PROTOCOLS = {
     "audited": "Audited protocol: what was chosen was chosen on validation; test was read once, after the last step.",
     "released": (
         "Released protocol, as in the authors’ scripts: test was looked at after every epoch. The figures are those of "
-        "the last epoch; beside them, labelled, stand those of the epoch that was best on test itself, which is too "
+        "the last epoch; next to them, labelled, stand those of the epoch that was best on test itself, which is too "
         "good by as much as the choice can gain."
     ),
 }
@@ -117,7 +117,7 @@ def _matched(record: Mapping[str, Any]) -> str:
 
 
 def training(report: Report) -> list[str]:
-    """What the optimiser was told beside rates and budget, the same for all methods; a line for each variant."""
+    """What the optimiser was told besides rates and budget, the same for all methods; a line for each variant."""
     tabled = ("epochs", "batch_size", "accumulation", "max_train", "max_validation", "checkpoint_seconds")
     found: dict[str, int] = {}
     for key in sorted(report.records):

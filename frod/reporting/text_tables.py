@@ -100,7 +100,7 @@ def _provenance(report: Report) -> str:
     made = "; ".join(f"commit {commit}, training code {digest}" for commit, digest in codes)
     return (
         f"Suite {report.suite['name']}, {show.number(len(report.summary), 'run')}: {made}. Every figure leads to its "
-        "run in index.html beside this file; report.json has the hashes of all it was made from."
+        "run in index.html next to this file; report.json has the hashes of all it was made from."
     )
 
 

@@ -1,4 +1,4 @@
-"""The files of a finished run beside those of its replay: which numbers differ in a bit, and by how much.
+"""The files of a finished run next to those of its replay: which numbers differ in a bit, and by how much.
 
 How far apart two trainings are is said as a share of what training did, so that one measure serves adapters that start
 at zero and weights that hardly move.
@@ -23,7 +23,7 @@ OF_THE_MACHINE = ("seconds", "step_seconds", "rss_bytes", "cpu_percent", "gpu_by
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One kind of numbers of the finished run beside the replay's.
+    """One kind of numbers of the finished run next to the replay's.
 
     Attributes
     ----------

@@ -93,7 +93,7 @@ def check_code(finished: Finished, here: str, *, go_on: bool) -> list[str]:
     other = f"the code that trains is {here[:12]} here, {finished.code[:12]} recorded"
     if go_on:
         return [other]
-    where = f"check out its commit {commit}{edited}" if commit else "check out the commit that the runs beside it name"
+    where = f"check out its commit {commit}{edited}" if commit else "check out the commit that the other runs name"
     raise ValueError(f"{finished.path}: {other}: {where}, or compare across code with --other-code")
 
 

@@ -159,4 +159,4 @@ class Split:
 
 
 def _remedy(folder: Path) -> str:
-    return f"delete the folder {folder} and run again, which prepares the task anew"
+    return f"delete the folder {folder} and run again, which prepares the task again"

@@ -29,7 +29,7 @@ def of_choices(columns: Columns) -> list[str]:
 
 
 def options(cell: Any) -> tuple[str, ...]:
-    """Return the answers that one cell lists: texts, or texts with labels beside them."""
+    """Return the answers that one cell lists: texts, or texts with labels next to them."""
     return tuple(cell["text"] if isinstance(cell, dict) else cell)
 
 
@@ -92,7 +92,7 @@ def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
         try:
             rows[name].validate(full=True)
         except pa.ArrowInvalid as error:
-            raise ValueError(f"split {split}: column {name!r} cannot be read ({error}); write the file anew") from None
+            raise ValueError(f"split {split}: column {name!r} cannot be read ({error}); write the file again") from None
     for name in [*task.columns.text, *of_choices(task.columns), *filter(None, [task.columns.image])]:
         values = rows[name]
         empty = values.is_null()

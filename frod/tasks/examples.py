@@ -112,7 +112,7 @@ def check_rows(name: str, labels: np.ndarray, rows: int, by_class: list[int] | N
     if len(labels) != rows:
         raise ValueError(
             f"split {name} has {len(labels)} rows, the registry says {rows}: the source is truncated or altered; "
-            f"fetch it anew"
+            f"fetch it again"
         )
     if by_class is None:
         return
@@ -120,5 +120,5 @@ def check_rows(name: str, labels: np.ndarray, rows: int, by_class: list[int] | N
     if found != by_class:
         raise ValueError(
             f"split {name} has {found} examples of the source's classes, the registry says {by_class}: the source is "
-            f"altered; fetch it anew"
+            f"altered; fetch it again"
         )

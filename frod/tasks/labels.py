@@ -21,7 +21,7 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
     values : pyarrow ChunkedArray
         Integers, truth values, text, or floats without a fraction; of a regression, numbers.
     keys : list of list of str, optional
-        Of each example the labels that stand beside its answers: the class is the right one's place among them. So 1
+        Of each example the labels that stand next to its answers: the class is the right one's place among them. So 1
         to 4 mean the same as A to D, and three answers or five are no matter.
 
     Returns
@@ -80,7 +80,7 @@ def _among(values: Any, known: list[str], split: str, column: str) -> np.ndarray
 
 def _beside(values: Any, keys: list[list[str]], split: str, column: str) -> np.ndarray:
     places = [own.index(value) if value in own else -1 for value, own in zip(values.to_pylist(), keys)]
-    return _found(places, values, "is none of the labels beside the answers", split, column)
+    return _found(places, values, "is none of the labels next to the answers", split, column)
 
 
 def _found(places: list[int], values: Any, what: str, split: str, column: str) -> np.ndarray:

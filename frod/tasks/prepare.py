@@ -44,7 +44,7 @@ def prepare(
     tokenizer : transformers tokenizer, optional
         Of the backbone; images need none.
     out : Path
-        Folder, data/tasks/TASK/BACKBONE; replaced as a whole. While this runs, a copy of the source lies beside it.
+        Folder, data/tasks/TASK/BACKBONE; replaced as a whole. While this runs, a copy of the source lies next to it.
     seed : int
         Of the validation split and the training subset.
     max_train : int, optional
@@ -63,7 +63,7 @@ def prepare(
     if protocol not in get_args(Protocol):
         raise ValueError(f"protocol: is {protocol!r}; it should be one of {', '.join(get_args(Protocol))}")
     _check_inputs(name, task, backbone, input_facts, tokenizer)
-    with opened(task, seed=seed, mirror=mirror, protocol=protocol, beside=out) as source:
+    with opened(task, seed=seed, mirror=mirror, protocol=protocol, near=out) as source:
         parts, repeated = without_duplicates(
             name, task, divide(task, source, seed=seed, protocol=protocol), protocol=protocol
         )
@@ -99,16 +99,16 @@ def check(name: str, task: TaskSpec, *, seed: int, protocol: Protocol = "audited
 
 @contextmanager
 def opened(
-    task: TaskSpec, *, seed: int, mirror: Path | None = None, protocol: Protocol = "audited", beside: Path | None = None
+    task: TaskSpec, *, seed: int, mirror: Path | None = None, protocol: Protocol = "audited", near: Path | None = None
 ) -> Iterator[Source]:
     """Read the splits of the source that the task needs, their sizes checked against the registry.
 
-    Inputs are read as long as this is open, from a copy in a folder of its own beside the path `beside`, or among the
+    Inputs are read as long as this is open, from a copy in a folder of its own next to the path `near`, or among the
     system's temporary files.
     """
-    if beside is not None:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=own_prefix(), dir=beside.parent if beside else None) as scratch:
+    if near is not None:
+        near.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=own_prefix(), dir=near.parent if near else None) as scratch:
         wanted = list(dict.fromkeys(part.from_ for part in _drawn_from(task, protocol).values()))
         if isinstance(task.source, Generator):
             source = sums.read(task.source, seed=seed)

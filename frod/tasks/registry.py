@@ -121,7 +121,7 @@ class TaskSpec(StrictModel):
     """Of a regression: the least and the greatest label."""
     answers: list[ClassName] | None = None
     """How the source writes each class, in order (a truth value: False, True). Null: 0, 1, ..., or the class's name, or
-    one of the labels that stand beside the answers to choose from."""
+    one of the labels that stand next to the answers to choose from."""
     choices: list[str] = []
     """Answers to choose from where they are the same for every question (yes and no)."""
     prompt: str | None = None

@@ -63,7 +63,7 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
 def _shards(root: Path, pattern: str) -> list[Path]:
     files = sorted(root.glob(pattern))
     if not files:
-        raise ValueError(f"{root}: no file {pattern}; the mirror or download is not whole, fetch it anew")
+        raise ValueError(f"{root}: no file {pattern}; the mirror or download is not whole, fetch it again")
     numbers = [SHARD.search(file.name) for file in files]
     promised = {int(m[2]) for m in numbers if m}
     if promised and promised != {len(files)}:

@@ -72,7 +72,7 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[
 
 
 def _keys(rows: Any, task: TaskSpec) -> list[list[str]] | None:
-    """Return the labels beside each example's answers, where the answers have labels."""
+    """Return the labels next to each example's answers, where the answers have labels."""
     name = task.columns.choices
     if not isinstance(name, str) or not types.is_struct(rows[name].type):
         return None
@@ -111,7 +111,7 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
             schemas.append(metadata.schema.to_arrow_schema())
         except Exception as error:  # damaged metadata lead the library to errors of many kinds
             _raise_of_system(error)
-            raise ValueError(f"{file}: is not a whole parquet file ({first_line(error)}); fetch it anew") from None
+            raise ValueError(f"{file}: is not a whole parquet file ({first_line(error)}); fetch it again") from None
         rows += metadata.num_rows
         columns.check_there(file, schemas[-1].names, names)
         columns.check_types(file, schemas[-1], task)
@@ -167,7 +167,7 @@ def names_of_classes(file: Path, schema: Any, label: str) -> list[str] | None:
         said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         return said.get("info", {}).get("features", {}).get(label, {}).get("names")
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"{file}: what is said of its columns cannot be read ({error}); fetch it anew") from None
+        raise ValueError(f"{file}: what is said of its columns cannot be read ({error}); fetch it again") from None
 
 
 def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> Any:
@@ -187,7 +187,7 @@ def _mapped(files: list[Path], schema: Any, scratch: Path, **arguments: Any) -> 
             cause = error.__cause__ or error
             _raise_of_system(cause)
             reason = first_line(cause)
-            raise ValueError(f"{files[0]}: cannot be read to its end ({reason}); fetch or write it anew") from None
+            raise ValueError(f"{files[0]}: cannot be read to its end ({reason}); fetch or write it again") from None
     return data.data.table
 
 

@@ -1,4 +1,4 @@
-"""The epoch that was best on the evaluation split itself: what the released protocol reports beside the last.
+"""The epoch that was best on the evaluation split itself: what the released protocol reports besides the last.
 
 Chosen after seeing the split it is reported on, so its figure is too good; the audited protocol has none of this.
 """

@@ -45,10 +45,10 @@ def load(path: Path, fingerprint: str, processes: Processes) -> dict[str, Any] |
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["fingerprint"]
     except Exception as error:  # damage leads the libraries to errors of many kinds, and to start again is always right
-        print(f"{path}: damaged checkpoint, starting anew ({error})", file=sys.stderr)
+        print(f"{path}: damaged checkpoint, starting again ({error})", file=sys.stderr)
         return None
     if found != fingerprint:
-        print(f"{path}: checkpoint of other parameters, inputs or code, starting anew", file=sys.stderr)
+        print(f"{path}: checkpoint of other parameters, inputs or code, starting again", file=sys.stderr)
         return None
     torch.set_rng_state(state["random"]["cpu"][processes.rank])
     if "cuda" in state["random"] and torch.cuda.is_available():

@@ -218,7 +218,7 @@ class Trainer:
         here = trained_state(self.plain)
         if set(state["model"]) != set(here):
             raise ValueError(
-                f"{self.checkpoint}: holds other parameters than the model trains; delete it to start anew"
+                f"{self.checkpoint}: holds other parameters than the model trains; delete it to start again"
             )
         for name, tensor in here.items():
             copy_into(tensor, state["model"][name])

@@ -31,7 +31,7 @@ EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a training leaves, beside the trained model."""
+    """What a training leaves, besides the trained model."""
 
     history: pd.DataFrame
     """One row a step: step, epoch, loss, grad_norm, examples, seconds, step_seconds, validation_METRIC, lr_GROUP; under

@@ -1,4 +1,4 @@
-"""Submit a job script of Snakemake as a Job of Kubernetes, made from job.yaml beside this; print its name."""
+"""Submit a job script of Snakemake as a Job of Kubernetes, made from job.yaml next to this; print its name."""
 
 import json
 import subprocess

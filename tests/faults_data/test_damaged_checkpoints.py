@@ -34,7 +34,7 @@ def test_a_part_of_one_is_refused(saved, capsys, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     assert load(path) is None
-    assert f"{path}: damaged checkpoint, starting anew (" in capsys.readouterr().err
+    assert f"{path}: damaged checkpoint, starting again (" in capsys.readouterr().err
 
 
 def test_one_altered_bit_is_refused_wherever_it_matters(saved, capsys):
@@ -52,4 +52,4 @@ def test_one_altered_bit_is_refused_wherever_it_matters(saved, capsys):
         else:  # the bit is in none of what is read: the filling between parts
             assert torch.equal(state["model"]["w"], weights) and state["step"] == 3
     assert refused > 0.8 * tries
-    assert capsys.readouterr().err.count("starting anew") == refused
+    assert capsys.readouterr().err.count("starting again") == refused

@@ -26,7 +26,7 @@ def test_damaged_weights_are_named(tmp_path, name, damage):
     (own / "model.safetensors").write_bytes(save({}, {"format": "pt"}))
     (own / name).write_bytes(damage((own / name).read_bytes()))
     spec = {"title": "mine", "library": "timm", "licence": "mine", "source": {"path": str(own)}}
-    with pytest.raises(ValueError, match=f"{own / name}: cannot be read, it was changed .*; fetch it anew"):
+    with pytest.raises(ValueError, match=f"{own / name}: cannot be read, it was changed .*; fetch it again"):
         materialise("mine", BackboneSpec.model_validate(spec), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
 

@@ -1,6 +1,6 @@
 """FRoD against full fine-tuning on real input: MiniLM's real weights, 3,000 sentences of SST-2.
 
-Needs the data mirror: FROD_MIRROR, or ../shared/mirror beside the repository. A few minutes.
+Needs the data mirror: FROD_MIRROR, or ../shared/mirror next to the repository. A few minutes.
 """
 
 import json

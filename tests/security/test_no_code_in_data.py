@@ -122,7 +122,7 @@ def test_a_checkpoint_that_is_a_program_is_refused_and_the_run_starts_anew(tmp_p
     else:
         torch.save(state, path, _use_new_zipfile_serialization=form == "torch")
     assert checkpoints.load(path, "f", Processes()) is None
-    assert "damaged checkpoint, starting anew" in capsys.readouterr().err
+    assert "damaged checkpoint, starting again" in capsys.readouterr().err
 
 
 def test_an_array_of_objects_is_refused(tmp_path, mark):
@@ -136,7 +136,7 @@ def test_an_array_of_objects_is_refused(tmp_path, mark):
 
 
 def bert(folder, **config):
-    """A tiny model of transformers' own, with code beside it and a config that may name it."""
+    """A tiny model of transformers' own, with code next to it and a config that may name it."""
     from transformers import BertConfig, BertModel
 
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
@@ -170,7 +170,7 @@ def test_weights_in_pickle_are_refused(tmp_path, mark, sources):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Mark(mark)))
     for one in specs:
-        with pytest.raises(ValueError, match=r"no safetensors, only pytorch_model\.bin; .* write it anew: AutoModel"):
+        with pytest.raises(ValueError, match=r"no safetensors, only pytorch_model\.bin; .* write it again: AutoModel"):
             materialise("own", one, tmp_path / "out", mirror=tmp_path / "mirror")
     assert not (tmp_path / "out").exists()
 

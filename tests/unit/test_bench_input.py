@@ -24,9 +24,9 @@ def test_prepared_images_are_what_the_processor_makes(tmp_path):
     files = [bench_input.photograph(seed) for seed in range(4)]
     ways = bench_input.of_images(files, 224, tmp_path)
     chosen = np.array([2, 0, 3])
-    prepared, anew = (ways[way](chosen)["pixel_values"] for way in ("prepared", "pil"))
-    assert prepared.shape == anew.shape == (3, 3, 224, 224)
-    torch.testing.assert_close(prepared, anew, rtol=0, atol=1e-5)
+    prepared, again = (ways[way](chosen)["pixel_values"] for way in ("prepared", "pil"))
+    assert prepared.shape == again.shape == (3, 3, 224, 224)
+    torch.testing.assert_close(prepared, again, rtol=0, atol=1e-5)
     quick = ways["torchvision"](chosen)["pixel_values"]
     assert (prepared - quick).abs().mean() < 0.01  # its bicubic rounds otherwise
     assert ways["uint8"](chosen).dtype == torch.uint8
@@ -35,9 +35,9 @@ def test_prepared_images_are_what_the_processor_makes(tmp_path):
 def test_prepared_tokens_are_what_the_tokenizer_makes(tmp_path):
     ways = bench_input.of_texts(bench_input.written(8), bench_input.tokenizer_folder(), tmp_path)
     chosen = np.array([5, 1, 6])
-    prepared, anew = ways["prepared"](chosen), ways["tokenizer"](chosen)
+    prepared, again = ways["prepared"](chosen), ways["tokenizer"](chosen)
     for name in ("input_ids", "attention_mask"):
-        assert torch.equal(prepared[name], anew[name])
+        assert torch.equal(prepared[name], again[name])
 
 
 def test_a_result_has_every_way_and_feeds_table_and_goal(monkeypatch):

@@ -90,7 +90,7 @@ def test_every_room_stands_on_a_floor():
     assert rooms == set().union(*FLOORS)
 
 
-# Metrics are computed anew, and a report is audited, where torch may not be installed and nothing should wait for it.
+# Metrics are computed again, and a report is audited, where torch may not be installed and nothing should wait for it.
 METRICS = """
 import pandas, frod.evaluation.metrics as m, frod.evaluation.summary, frod.evaluation.statistics
 m.compute(pandas.DataFrame({'label': [0, 1], 'prediction': [0, 1]}), list(m.METRICS))"""

@@ -56,7 +56,7 @@ def test_a_job_whose_warm_process_is_killed_does_its_work_itself(fresh):
     fresh.start()
     job, worker, below, how = fresh.waiting()
     fresh.process.kill()
-    assert how == "warm" and "has died, and this job with it; it starts anew" in job.stdout.readline()
+    assert how == "warm" and "has died, and this job with it; it starts again" in job.stdout.readline()
     itself, again, how = job.stdout.readline().split()
     assert (int(itself), how) == (job.pid, "cold") and gone(worker) and gone(below)
     job.terminate()

@@ -35,11 +35,11 @@ def audited(folder, report=REPORT):
 @contextlib.contextmanager
 def kept(folder, *names):
     """Put files and folders back as they were, whatever is done to them."""
-    beside = folder.parent / "kept"
+    near = folder.parent / "kept"
     for name in names:
         path = folder / name
-        (beside / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, beside / name)
+        (near / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, near / name)
     try:
         yield
     finally:
@@ -47,8 +47,8 @@ def kept(folder, *names):
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
-            (beside / name).rename(path)
-        shutil.rmtree(beside)
+            (near / name).rename(path)
+        shutil.rmtree(near)
 
 
 def change(path, alter):

@@ -42,7 +42,7 @@ PREFIXES = ("FROD_", "MLFLOW_", "PYTHONPATH")
 LATER = (*PREFIXES, "PATH", "BASH_ENV", "RECORDED", "AWS_", "GITHUB_", "HF_", "HTTPS_PROXY", "NO_PROXY")
 """Variables that are read when they are needed; others may count from an interpreter's start on."""
 
-# Two threads that wait for each other turn the processor, which the test beside this one needs: minutes for seconds.
+# Two threads that wait for each other turn the processor, which the test next to this one needs: minutes for seconds.
 WAITING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
 
 

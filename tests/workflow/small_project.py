@@ -49,7 +49,7 @@ def make(arguments, version):
         if output.suffix:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(text + "\\n")
-            if output.name == "source.json":  # a file beside an output, as weights are
+            if output.name == "source.json":  # a file next to an output, as weights are
                 (output.parent / "weights.bin").write_text(text)
         else:
             (output / "deep").mkdir(parents=True, exist_ok=True)

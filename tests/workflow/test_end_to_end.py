@@ -204,7 +204,7 @@ def test_a_clone_that_pulls_from_dvc_has_nothing_to_do(finished, tmp_path):
 
 
 def test_the_released_protocol_has_its_own_arrays_runs_and_report(finished):
-    """Test is what is looked at after each epoch; the best epoch's figure stands beside the last one's."""
+    """Test is what is looked at after each epoch; the best epoch's figure stands next to the last one's."""
 
     def audited(report):
         found = alterations.audited(finished.folder, report)

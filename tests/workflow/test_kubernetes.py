@@ -13,7 +13,7 @@ import yaml
 PROFILE = Path(__file__).parents[2] / "profiles" / "kubernetes"
 KUBECTL = """\
 #!{python}
-# Jobs are folders beside this file: what was submitted, and the exit status when it has ended.
+# Jobs are folders next to this file: what was submitted, and the exit status when it has ended.
 import json, subprocess, sys
 from pathlib import Path
 

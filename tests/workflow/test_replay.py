@@ -31,7 +31,7 @@ def state(folder):
 
 @pytest.fixture
 def copied(finished):
-    """The FRoD run's folder beside itself, to alter."""
+    """The FRoD run's folder next to itself, to alter."""
     folder = finished.path(f"{RUNS}/altered/seed-0")
     shutil.copytree(finished.path(f"{RUNS}/frod/seed-0"), folder)
     yield folder

@@ -1,6 +1,6 @@
 """The two micro backbones, trained once and shipped, so that nobody has to train them before anything else begins.
 
-NAME/ is the folder that `frod backbone --train` wrote. NAME.json beside it has the recipe, which is what `--spec` was,
+NAME/ is the folder that `frod backbone --train` wrote. NAME.json next to it has the recipe, which is what `--spec` was,
 and the machine. `frod ship` makes both again. A package of its own, so that weights are code to no other stage.
 """
 
@@ -27,4 +27,4 @@ def find(spec: dict[str, Any]) -> Path | None:
 
 def recipe(name: str) -> dict[str, Any]:
     """`spec`: what the weights were made by; `machine`: what they were made on."""
-    return artefacts.read_json(FOLDER / f"{name}.json", keys=["spec", "machine"], remedy="install the package anew")
+    return artefacts.read_json(FOLDER / f"{name}.json", keys=["spec", "machine"], remedy="install the package again")

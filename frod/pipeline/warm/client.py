@@ -76,7 +76,7 @@ def _follow(connection: socket.socket, child: int, descriptor: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             kill()
     select.select([descriptor], [], [])
-    print("frod: the warm process of this workflow has died, and this job with it; it starts anew", file=sys.stderr)
+    print("frod: the warm process of this workflow has died, and this job with it; it starts again", file=sys.stderr)
 
 
 def _pass_on(descriptor: int) -> dict[int, Callable[[int, FrameType | None], Any] | int | None]:

@@ -91,7 +91,7 @@ def _states_of_package() -> dict[str, State]:
 
 
 def _states_of_modules(files: Iterable[str]) -> dict[str, State]:
-    """Without the last number: an installation beside this one may link a library's file, which changes that time."""
+    """Without the last number: an installation next to this one may link a library's file, which changes that time."""
     return {file: _state(file)[:-1] for file in files if not file.startswith(f"{code.PACKAGE_DIRECTORY}/")}
 
 

@@ -47,7 +47,7 @@ def draw(headline: Headline, looks: Mapping[str, MethodStyle], margin: float) ->
     for index, (name, difference) in enumerate((rows | several).items()):
         y = TOP + ROW * index + 30
         drawing.text(scale.start, y - 14, short(name, 34))
-        within = 6 * len(_said(difference)) < scale.end - edge  # a halo has the colour of the ground beside the band
+        within = 6 * len(_said(difference)) < scale.end - edge  # a halo has the colour of the ground next to the band
         drawing.text(scale.end - 4, y - 14, _said(difference), anchor="end", halo=not within)
         hint = f"{name}, mean of {difference.n}: {_said(difference, 2)}"
         if name in several:

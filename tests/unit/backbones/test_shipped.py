@@ -97,7 +97,7 @@ def test_a_changed_byte_or_a_missing_file_is_refused_in_one_line(name, file, tmp
     (tmp_path / "shipped" / file).write_bytes(content)
     for damage in (lambda: None, (tmp_path / "shipped" / file).unlink):
         damage()
-        with pytest.raises(ValueError, match=rf"{file}\b.*install the package anew") as caught:
+        with pytest.raises(ValueError, match=rf"{file}\b.*install the package again") as caught:
             backbones.materialise(name, spec, tmp_path / "out", pretrained=tmp_path / "shipped")
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "out").exists()

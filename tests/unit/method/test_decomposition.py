@@ -129,7 +129,7 @@ def test_a_layer_of_zeros_among_others_and_a_category_of_zeros():
 
 
 def test_weights_are_read_one_at_a_time():
-    # The stack of a large category does not fit beside the model: at most one weight may be out at any time.
+    # The stack of a large category does not fit next to the model: at most one weight may be out at any time.
     # (two, while a new one is read before the name of the last one is bound again).
     alive = weakref.WeakSet()
     most = 0

@@ -96,7 +96,7 @@ def test_parts_make_up_the_whole(make_model, tmp_path, parts):
 
 
 def test_the_dearest_categories_go_to_different_parts(make_model):
-    # fc2-like "down" (n = 24) costs nine times "up" (n = 8): nothing else may go beside it.
+    # fc2-like "down" (n = 24) costs nine times "up" (n = 8): nothing else may go next to it.
     made = [frod.extract_basis(make_model(), TARGETS, progress=False, part=(i, 2)) for i in range(2)]
     assert ["blocks.*.down"] in [list(part.categories) for part in made]
 

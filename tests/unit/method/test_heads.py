@@ -124,7 +124,7 @@ def test_parameters_in_one_memory_are_tied_whatever_they_are_called():
         frod.attach(model, basis, train=["head"])
     model["head"].weight = nn.Parameter(torch.cat([memory, memory])[16:24].view(2, 4))
     body[2].weight = nn.Parameter(memory[:16].view(4, 4))
-    frod.attach(model, basis, train=["head"])  # beside each other in one memory, or apart: no tie
+    frod.attach(model, basis, train=["head"])  # next to each other in one memory, or apart: no tie
 
 
 def test_both_train_as_one_and_come_back_from_disk(gpt2, tmp_path):

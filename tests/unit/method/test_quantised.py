@@ -82,7 +82,7 @@ def attached(model, by=0.0):
 
 
 def shift(model, by):
-    """Change lambda and S, in proportion to the lambda_0 of their row: in bfloat16 x' would else lose x beside it."""
+    """Change lambda and S, in proportion to the lambda_0 of their row: in bfloat16 x' would else lose x next to it."""
     g = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for _, layer in frod_layers(model):

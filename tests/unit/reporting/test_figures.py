@@ -104,7 +104,7 @@ def test_every_mark_of_every_figure_says_what_it_is(comparisons):
         singular_values.draw({"lora": [(0, 1.0), (1, 0.1)]}, appearance, title="t"),
         pareto.draw(comparisons[0], dict.fromkeys(METHODS, 1000), appearance),
     ]
-    legends = [0, 0, 2, 1, 4]  # markers beside the names they mean
+    legends = [0, 0, 2, 1, 4]  # markers next to the names they mean
     for drawing, in_legend in zip(drawings, legends):
         marks = [p for p in root(drawing).iter(f"{SVG}path") if p.get("class")[0] == "f"]
         assert len(marks) > len([p for p in marks if p.find(f"{SVG}title") is None]) == in_legend

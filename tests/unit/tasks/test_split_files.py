@@ -25,7 +25,7 @@ def read(tmp_path):
     """Read a source whose inputs stay in use until the test ends."""
     with contextlib.ExitStack() as stack:
         yield lambda task, mirror=None: stack.enter_context(
-            opened(task, seed=0, mirror=mirror, beside=tmp_path / "scratch" / "task")
+            opened(task, seed=0, mirror=mirror, near=tmp_path / "scratch" / "task")
         )
 
 
@@ -196,7 +196,7 @@ def test_reading_needs_no_network_says_nothing_and_leaves_nothing(mirror, spec, 
 
     monkeypatch.setattr(socket, "socket", refused)
     monkeypatch.setattr(socket, "create_connection", refused)
-    with opened(spec, seed=0, mirror=mirror, beside=tmp_path / "new" / "task"):
+    with opened(spec, seed=0, mirror=mirror, near=tmp_path / "new" / "task"):
         (scratch,) = (tmp_path / "new").iterdir()
         assert list(scratch.rglob("*.arrow"))
     assert list((tmp_path / "new").iterdir()) == []

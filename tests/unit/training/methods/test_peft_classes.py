@@ -1,5 +1,5 @@
 """Any configuration class of peft that adapts linear layers works from a suite file; the others are refused with the
-reason, lest a run train something else than its name says."""
+reason, or a run would train something else than its name says."""
 
 import pytest
 import small_models
