@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.pipeline import metadata, progress
+from frod.pipeline import messages, metadata, progress
 from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
 from frod.provenance.code import warn_of_edits
@@ -21,6 +21,9 @@ configfile: "params.yaml"
 
 
 report: "workflow/report/workflow.rst"
+
+
+messages.shorten(lambda: metadata.is_dry(workflow))
 
 
 include: "workflow/rules/common.smk"

@@ -151,6 +151,11 @@ def jobs_due(workflow: Any) -> int:
     return sum(1 for _ in workflow.dag.needrun_jobs())
 
 
+def is_dry(workflow: Any) -> bool:
+    """Whether the jobs are only listed, as with ``-n``."""
+    return workflow.executor_plugin is not None and workflow.dryrun
+
+
 def has_run(workflow: Any) -> bool:
     """Whether the workflow was executed: not only listed, linted, drawn, or tried with ``-n`` or ``--touch``."""
     # Snakemake calls neither `onsuccess` nor `onerror` where there was nothing to be done.
