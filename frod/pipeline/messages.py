@@ -1,4 +1,4 @@
-"""What Snakemake prints, without what nobody reads: a plan by rule instead of every job, commands without their JSON."""
+"""What Snakemake prints, made short: a plan by rule instead of every job, commands without their JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 # As :q quotes a JSON text for the shell.
-JSON = re.compile(r"""'\{(?:[^']|'"'"')*\}'""")
+JSON = re.compile(r"""'(?:\{\}|\{"(?:[^']|'"'"')*\})'""")
 
 
 def shorten(dry: Callable[[], bool]) -> None:
