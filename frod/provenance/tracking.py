@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from frod.provenance.artefacts import first_line
 if TYPE_CHECKING:
     from frod.provenance.mlflow_entries import Entry
 
-DEFAULT_URI = "sqlite:///mlflow.db"
+LOCAL = "sqlite:///"
+DEFAULT_URI = f"{LOCAL}mlflow.db"
 BATCH = 1000  # most metrics that one request may hold
 PARAMS = 100  # most parameters
 LOCK_SECONDS = 120  # that another process may take to open the store
@@ -92,7 +93,8 @@ def _mirrored(log: Callable[[Any, str], None], experiment: str, results: Path) -
         print("tracking is off")
         return True
     try:
-        log(*_open(experiment))
+        with _alone():
+            log(*_open(experiment))
     except Exception as error:  # any failure of the mirror, of whatever library beneath it, must not stop the study
         first = first_line(error)
         damaged = any(sign in first for sign in DAMAGED)
@@ -103,26 +105,33 @@ def _mirrored(log: Callable[[Any, str], None], experiment: str, results: Path) -
     return True
 
 
+def _alone() -> AbstractContextManager[object]:
+    """Keep other processes of ours out of an SQLite store: two that make its tables, or a data set's row, break it."""
+    from filelock import FileLock
+
+    uri = _uri()
+    return FileLock(f"{uri.removeprefix(LOCAL)}.lock", timeout=LOCK_SECONDS) if uri.startswith(LOCAL) else nullcontext()
+
+
+def _uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
 def _open(experiment: str) -> tuple[Any, str]:
     """Connect to the store and return its client and the experiment's number; both are made where they are missing."""
     set_defaults()
-    from filelock import FileLock
     from mlflow import MlflowClient
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    database = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else None
-    # Two processes that create an SQLite store at once break it, so that only one opens it at a time.
-    with FileLock(f"{database}.lock", timeout=LOCK_SECONDS) if database else nullcontext():
-        client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            return client, client.create_experiment(experiment, tags=EXPERIMENT)
-        if found.lifecycle_stage == "deleted":  # its name stays taken
-            client.restore_experiment(found.experiment_id)
-            print(f"tracking: experiment {experiment} was deleted in MLflow; restored", file=sys.stderr)
-        for name in EXPERIMENT.keys() - found.tags.keys():
-            client.set_experiment_tag(found.experiment_id, name, EXPERIMENT[name])
-        return client, found.experiment_id
+    client = MlflowClient(tracking_uri=_uri())
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return client, client.create_experiment(experiment, tags=EXPERIMENT)
+    if found.lifecycle_stage == "deleted":  # its name stays taken
+        client.restore_experiment(found.experiment_id)
+        print(f"tracking: experiment {experiment} was deleted in MLflow; restored", file=sys.stderr)
+    for name in EXPERIMENT.keys() - found.tags.keys():
+        client.set_experiment_tag(found.experiment_id, name, EXPERIMENT[name])
+    return client, found.experiment_id
 
 
 def set_defaults() -> None:

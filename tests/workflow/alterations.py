@@ -162,10 +162,6 @@ def other_models_basis(project):
     basis.save(folder)
 
 
-def not_committed(project):
-    change(project / RUN / "record.json", lambda record: record["code"].update(git_dirty=True))
-
-
 ALTERED = {
     "one digit in metrics.json": (
         digit_in_metrics,
@@ -230,7 +226,6 @@ ALTERED = {
         lambda project: (project / RUN / "record.json").unlink(),
         [f"{RUN}/record.json: the suite plans it, and it is missing"],
     ),
-    "a run that was not committed": (not_committed, [f"{RUN}/record.json: code.git_dirty"]),
     "a figure in the table of all runs": (
         other_summary,
         ["results/tiny/summary.parquet: test of tiny/task_0/digit_vit/"],

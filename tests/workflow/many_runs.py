@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import forks
@@ -132,7 +133,10 @@ def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit:
     record["tuning"] |= {"seed": 1000} if record["tuning"] else {}
     record["inputs"] = _inputs(project, record["inputs"], name)
     record["budget"] = _budget(project, record["spec"])
-    record["code"]["git_commit"] = commit
+    record["code"]["git_commit"] = commit  # made just now, so that the run is of now, too
+    took = datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])
+    now = datetime.now(UTC)
+    record |= {"started": now.isoformat(), "finished": (now + took).isoformat()}
     if record["spec"]["adapter"]["kind"] == "frod":
         _reseed(there / "adapter.safetensors", stream(seed, "adapter"))
     outputs = [there / Path(path).name for path in record["outputs"]]

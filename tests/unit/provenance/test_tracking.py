@@ -154,3 +154,22 @@ def test_a_deleted_experiment_is_restored(tracked, capsys):
     _, found, runs = tracked()
     assert (found.lifecycle_stage, len(runs)) == ("active", 5)
     assert "experiment tiny was deleted in MLflow; restored" in capsys.readouterr().err
+
+
+def test_processes_that_log_the_same_data_wait_for_each_other(tmp_path, monkeypatch):
+    """MLflow adds a data set's row in two steps: a second process in between makes the first one fail."""
+    from filelock import FileLock, Timeout
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.delenv("FROD_TRACKING", raising=False)
+    write_run(tmp_path, suite="tiny")
+    held = []
+
+    def log_inputs(*_, **__):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "store.db.lock", timeout=0, is_singleton=False).acquire()
+        held.append(True)
+
+    monkeypatch.setattr("mlflow.MlflowClient.log_inputs", log_inputs)
+    track(tmp_path / "tiny")
+    assert held == [True]
