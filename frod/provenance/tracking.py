@@ -173,8 +173,8 @@ def _log_data(client: Any, run: str, inputs: dict[str, str]) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     data = []
-    for path, sha256 in inputs.items():
-        parts = Path(path).parts
+    for path in sorted(inputs, key=lambda path: "tasks" not in Path(path).parts):  # the first one is what a table shows
+        parts, sha256 = Path(path).parts, inputs[path]
         kind = next((part for part in parts if part in CONTEXTS), parts[-2])
         name, source = " ".join(parts[parts.index(kind) + 1 : -1]) or kind, json.dumps({"uri": path})
         dataset = Dataset(name=name, digest=sha256[:36], source_type="local", source=source)
