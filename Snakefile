@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.pipeline import messages, metadata, progress
+from frod.pipeline import messages, metadata, running
 from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
 from frod.provenance.code import warn_of_edits
@@ -60,7 +60,7 @@ rule runs:
 onstart:
     if metadata.is_main(workflow):
         warn_of_edits()
-        progress.start(Path("logs"))
+        running.start(Path("logs"))
     if metadata.is_main(workflow) and metadata.is_local(workflow):
         warm.start(jobs=metadata.jobs_due(workflow))
 

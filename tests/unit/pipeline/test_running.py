@@ -2,7 +2,7 @@
 
 import os
 
-from frod.pipeline.progress import running
+from frod.pipeline.running import running
 
 
 def test_a_line_for_each_training_that_runs(tmp_path):
