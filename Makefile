@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SU
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help reproduce publish test check lint format docs bench bench-gpu dag schema dvc-commit ship clean
+.PHONY: help install reproduce publish test check lint format docs bench bench-gpu dag schema dvc-commit ship clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -29,6 +29,8 @@ $(VENV)/workflow.installed: $(BIN)/uv pyproject.toml requirements.lock
 $(VENV)/dev.installed: $(BIN)/uv pyproject.toml requirements.lock
 	$(PIP) install $(QUIET) -c requirements.lock -e '.[workflow,dev]'
 	@touch $@ $(VENV)/workflow.installed
+
+install: $(VENV)/workflow.installed ## Install the package and the workflow into .venv
 
 reproduce: $(VENV)/workflow.installed ## Install, then run the whole workflow; ends with reports/SUITE/index.html
 	@[ -t 1 ] && bars="--logger rich"; $(SNAKEMAKE) $$bars

@@ -12,6 +12,7 @@ from typing import Any
 from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.files import sha256
+from frod.tasks.registry import composed
 
 MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
 IMAGES = "/*/*"
@@ -152,8 +153,10 @@ def check_raw(study: Study, findings: Findings) -> None:
 def _of_images(root: Path, split: str) -> str:
     """Hash of the names and contents of a split's images, CLASS/FILE; without folders of splits all are `all`."""
     folder = root / split if (root / split).is_dir() else root
-    images = sorted(path for path in folder.glob("[!.]*/[!.]*") if path.is_file())
-    lines = (f"{sha256(path)} {path.relative_to(folder).as_posix()}\n" for path in images)
+    images = sorted(
+        (path for path in folder.glob("[!.]*/[!.]*") if path.is_file()), key=lambda path: composed(str(path))
+    )
+    lines = (f"{sha256(path)} {composed(path.relative_to(folder).as_posix())}\n" for path in images)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from frod.pipeline.inspect_data import Found
+
+HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[0-9a-f]+)?", re.ASCII)
 
 
 def init(
@@ -33,6 +36,7 @@ def init(
     from frod import files
     from frod.pipeline import inspect_data, new_suite
     from frod.pipeline.load import check_file, load_workflow
+    from frod.training import preflight
 
     root = params.resolve().parent
     suites = root / "workflow" / "suites"
@@ -45,7 +49,7 @@ def init(
     if data is None:
         where = new_suite.write_sample(root / "mine" / name, "images" if images else "sentences")
         found = inspect_data.local(where.relative_to(root), root, text=text or [], label=label)
-    elif not Path(data).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+(@[0-9a-f]+)?", data):
+    elif not Path(data).exists() and re.fullmatch(HUB, data) and not Path(data).parent.is_dir():
         mirror = os.environ.get("FROD_MIRROR") or check_file(params).get("paths", {}).get("mirror")
         id, _, revision = data.partition("@")
         found = inspect_data.hub(
@@ -57,7 +61,9 @@ def init(
         found = inspect_data.local(path, root, text=text or [], label=label)
     files.write_text(file, new_suite.text(name, found, model=model, sample=data is None, suites=suites))
     try:
-        workflow, _, _ = load_workflow(check_file(params) | {"suite": name}, root)
+        workflow, backbones, tasks = load_workflow(check_file(params) | {"suite": name}, root)
+        with contextlib.chdir(root):
+            preflight.check(workflow, backbones, tasks)
     except ValueError:
         file.unlink()
         raise

@@ -9,7 +9,9 @@ import typer
 
 
 def show(
-    summary: Annotated[Path, typer.Argument(help="Table of all runs: results/SUITE/summary.parquet.", exists=True)],
+    summary: Annotated[
+        Path, typer.Argument(help="Table of all runs, results/SUITE/summary.parquet, or its folder.", exists=True)
+    ],
 ) -> None:
     """Print per task and method the mean over seeds, the difference to full fine-tuning, and what was trained."""
 
@@ -18,4 +20,7 @@ def show(
     from frod.provenance import artefacts
     from frod.reporting.terminal_summary import summary_table
 
+    summary = summary / "summary.parquet" if summary.is_dir() else summary
+    if not summary.is_file():
+        raise ValueError(f"{summary}: is not there; run `snakemake` to the end")
     terminal.console().print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))

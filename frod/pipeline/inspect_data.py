@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance.artefacts import first_line
 from frod.tasks import folders, tables
+from frod.tasks.registry import composed
 from frod.tasks.split_files import FORMS
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def _images(root: Path, source: dict[str, Any]) -> Found:
     inner = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     splits = {split: root / split for split in inner if any(split in known for known in OWN.values())} or {"all": root}
     paths = {split: folders.images(folder) for split, folder in splits.items()}
-    classes = sorted({path.parent.name for found in paths.values() for path in found})
+    classes = sorted({composed(path.parent.name) for found in paths.values() for path in found})
     return Found(
         source=source, kind="images", columns={}, classes=classes, rows={split: len(p) for split, p in paths.items()}
     )
@@ -115,8 +117,9 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
             raise ValueError(f"{where}: no column {name!r}; it has {list(first)}")
     labelled = {split: table for split, table in frames.items() if not table[label].isin([-1, "-1"]).any()}
     written = sorted(pd.concat(list(labelled.values()))[label].unique())
-    names = _class_names(where, label) or [str(value) for value in written]
-    plain = written == names or written == list(range(len(names)))
+    names = _class_names(where, label) or list(dict.fromkeys(composed(str(value)) for value in written))
+    named = {composed(value) if isinstance(value, str) else value for value in written}
+    plain = named == set(names) or written == list(range(len(names)))
     return Found(
         source=source,
         kind="images" if images else "sentences",
@@ -133,7 +136,9 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file)
-        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
+        if file.suffix == ".tsv":  # without quoting, as frod.tasks reads it
+            return pd.read_csv(file, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:  # pandas' own errors of parsing are ValueErrors, as pyarrow's
         raise ValueError(f"{file}: cannot be read ({first_line(error)})") from None
 

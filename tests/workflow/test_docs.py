@@ -17,6 +17,7 @@ ELSEWHERE = {
     "make reproduce": "test_published.py",  # a part of it
     "make test": "../../.ci/run",
     "make check": "../../.ci/run",
+    "make install": "../../Makefile",  # of every other target
     "make docs": "../../Makefile",  # of lint, which CI runs
     "snakemake --workflow-profile profiles/slurm": "test_slurm.py",
     "snakemake --workflow-profile profiles/kubernetes": "test_kubernetes.py",

@@ -1,6 +1,7 @@
 """`frod init` writes a valid suite for each form of data; what cannot be told is asked for in one line."""
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from PIL import Image
 
 from frod.cli.init import init
 from frod.config import safe_yaml
+from frod.pipeline import inspect_data
 from frod.pipeline.load import load_workflow
 
 ROOT = Path(__file__).parents[3]
@@ -104,3 +106,17 @@ def test_a_name_that_is_taken_or_no_name_is_refused():
     for name, said in (("smoke", "is there already"), ("My-suite", "small letters")):
         with pytest.raises(ValueError, match=said):
             init(name)
+
+
+def test_a_tsv_with_quotation_marks_is_counted_as_it_is_prepared(tmp_path):
+    lines = [f"text {i}\t{('bad', 'good')[i % 2]}" for i in range(30)]
+    lines[4], lines[9] = '"Great value\tbad', 'never again"\tgood'
+    (tmp_path / "mine.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    assert inspect_data.local(Path("mine.tsv"), tmp_path, text=[], label=None).rows == {"all": 30}
+
+
+def test_class_names_are_composed(tmp_path):
+    names = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+    (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"t {i},{[*names, 'thé'][i % 3]}\n" for i in range(30)))
+    found = inspect_data.local(Path("mine.csv"), tmp_path, text=[], label=None)
+    assert (found.classes, found.answers) == (["café", "thé"], None)
