@@ -12,7 +12,7 @@ from projects import ROOT, Project
 
 PARAMS = """\
 suite: smoke
-paths: {{data: data, results: results, reports: reports}}
+paths: {{data: data, results: results, reports: reports, own: mine}}
 model: {{width: 1}}
 split: {{seed: 0}}
 basis: {{ridge: 1}}
@@ -85,6 +85,7 @@ class SmallProject(Project):
         project.write("workflow/suites/smoke.yaml", "seeds: [0, 1]\n")
         project.write("profiles/default/config.yaml", "cores: 2\nrerun-incomplete: true\nkeep-going: true\n")
         project.write("docs/note.txt", "one\n")
+        project.write("mine/note.txt", "one\n")
         project.set_params()
         project.run("git", "init", "-b", "main")
         project.run("git", "config", "user.name", "test")  # for DVC's experiments
