@@ -50,8 +50,8 @@ def test_a_path_below_is_taken(name):
         ("released", lambda name: TASK | {"released": name}),
         ("more_tests.own.from", lambda name: TASK | {"more_tests": {"own": {"from": name}}}),
         ("rows", lambda name: TASK | {"rows": {name: {"rows": 2}}}),
-        ("source.Hub.config", lambda name: TABLE | {"source": {"hub": "a/b", "config": name}}),
-        ("source.Hub.files", lambda name: TABLE | {"source": {"hub": "a/b", "files": {"train": name}}}),
+        ("source.config", lambda name: TABLE | {"source": {"hub": "a/b", "config": name}}),
+        ("source.files", lambda name: TABLE | {"source": {"hub": "a/b", "files": {"train": name}}}),
     ],
 )
 def test_no_split_or_file_of_a_task_leads_out(field, entry, name):
@@ -76,7 +76,7 @@ def test_no_file_of_a_model_leads_out(source, name):
 @pytest.mark.parametrize("name", ["../..", "..", "a/..", "a/b/c", "/etc", "a/b@main", "a/b\n", "./a", "a/.b", "a b/c"])
 def test_a_repository_has_an_owner_and_a_name(name):
     for kind, entry in ((tasks.TaskSpec, TABLE), (backbones.BackboneSpec, MODEL)):
-        with pytest.raises(ValueError, match=r"source\.Hub\.hub: String should match pattern"):
+        with pytest.raises(ValueError, match=r"source\.hub: String should match pattern"):
             validate(kind, entry | {"source": {"hub": name}}, "own.yaml")
 
 

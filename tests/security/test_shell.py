@@ -71,6 +71,9 @@ def words(tmp_path_factory):
     params |= {"suite": "own", "paths": {"mirror": PATH}, "tracking": {"uri": f"sqlite:///{EVIL}"}}
     params["basis"] |= {"parts": 2}
     project.path("params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True))
+    # As if it had run before: else its data and arguments, which are none, are looked at and refused before any job.
+    project.path("results/own").mkdir(parents=True)
+    project.path("results/own/summary.parquet").touch()
     (top / "recorded").mkdir()
     (top / "shell.sh").write_text(f'python() {{ "{sys.executable}" "{HERE / "recorder.py"}" "$@"; }}\n')
     around = {"BASH_ENV": str(top / "shell.sh"), "RECORDED": str(top / "recorded")}

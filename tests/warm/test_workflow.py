@@ -10,7 +10,11 @@ from small_jobs import DEADLINE, gone, until
 
 SNAKEFILE = """\
 from frod.pipeline import metadata
+from pathlib import Path
+
+from frod.pipeline import running
 from frod.pipeline.warm import start as warm
+from frod.provenance.code import warn_of_edits
 
 warm.FEWEST = 1
 

@@ -57,7 +57,7 @@ def test_lengths_are_those_of_the_released_settings():
     [
         ({"colour": "red"}, "colour"),
         ({"library": "flax"}, "library"),
-        ({"source": {"hub": "someone/llama@main", "files": ["config.json"]}}, "source.Hub.hub"),
+        ({"source": {"hub": "someone/llama@main", "files": ["config.json"]}}, "source.hub"),
         ({"library": "timm"}, "max_length"),
         ({"max_length": 0}, "max_length"),
     ],
