@@ -110,7 +110,11 @@ def _check_edited(
     later = git_text("rev-list", "--reverse", f"{commit}..HEAD", "--", *SOURCES) or ""
     for candidate in [commit, *later.split()[:COMMITS]]:
         tree = _tree(folder, candidate)
-        if tree and _planned_by(study, tree) == _plan(study.workflow, []) and _code_hash(tree, RUNS) == digest:
+        try:
+            same = tree and _planned_by(study, tree) == _plan(study.workflow, []) and _code_hash(tree, RUNS) == digest
+        except (ValueError, SyntaxError):  # a commit whose suite or code cannot be read has another one
+            same = False
+        if same:
             made = git_text("show", "--no-patch", "--format=%cI", candidate)
             when = "" if candidate == commit else f", committed after them ({made})"
             findings.notes.append(

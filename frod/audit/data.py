@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,8 +10,7 @@ from typing import Any
 
 from frod.audit.findings import Findings
 from frod.audit.study import Study
-from frod.files import sha256
-from frod.tasks.registry import composed
+from frod.tasks import folders
 
 MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
 IMAGES = "/*/*"
@@ -140,7 +138,9 @@ def check_raw(study: Study, findings: Findings) -> None:
                 continue
             for name, expected in listed["files"].items():
                 if name.endswith(IMAGES):
-                    found = _of_images(root, name.removesuffix(IMAGES))
+                    split = root / name.removesuffix(IMAGES)
+                    folder = split if split.is_dir() else root  # without folders of splits all are `all`
+                    found = folders.digest(folder, folders.images(folder))
                     findings.equal(root, f"images of {name}, by {path}", expected, found, remedy="bring them back")
                 else:
                     study.digests.compare(findings, root / name, expected, by=str(path), remedy="fetch it again")
@@ -148,16 +148,6 @@ def check_raw(study: Study, findings: Findings) -> None:
     if absent:
         listed = "; ".join(f"{what}: {', '.join(tasks)}" for what, tasks in absent.items())
         findings.unchecked["raw data"] = f"no files are at hand of {listed}"
-
-
-def _of_images(root: Path, split: str) -> str:
-    """Hash of the names and contents of a split's images, CLASS/FILE; without folders of splits all are `all`."""
-    folder = root / split if (root / split).is_dir() else root
-    images = sorted(
-        (path for path in folder.glob("[!.]*/[!.]*") if path.is_file()), key=lambda path: composed(str(path))
-    )
-    lines = (f"{sha256(path)} {composed(path.relative_to(folder).as_posix())}\n" for path in images)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _raw(study: Study, source: Any) -> Path | None:

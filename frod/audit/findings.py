@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frod.provenance.artefacts import first_line
+
 NOTHING = "nothing"
 LONGEST = 100  # characters of a value in a line; the JSON has all of it
 
@@ -117,8 +119,3 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def first_line(error: Exception) -> str:
-    """Of an error's message."""
-    return (str(error).strip().splitlines() or [""])[0]

@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from frod.audit.findings import first_line
 from frod.provenance import secrets
+from frod.provenance.artefacts import first_line
 
 PAGE = 500  # runs that one request asks for
 LOCAL = "sqlite:///"

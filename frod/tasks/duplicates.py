@@ -66,7 +66,8 @@ def resolve(
     if left_out:
         print(f"task {name}: {left_out} examples of train stand in another split, too; left out", file=sys.stderr)
     if shared:
-        print(f"task {name}: the same example in two splits, kept: {_said(shared)}", file=sys.stderr)
+        remedy = "" if rule else " (duplicates: drop leaves them out of train)"
+        print(f"task {name}: the same example in two splits, kept: {_said(shared)}{remedy}", file=sys.stderr)
     return parts | {"train": parts["train"].take(left)}, {"left_out": left_out, "shared": shared}
 
 

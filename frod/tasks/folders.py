@@ -36,7 +36,7 @@ def read(root: Path, task: TaskSpec, wanted: list[str]) -> Source:
     facts = {
         "what": f"path {root.name}",
         "revision": None,
-        "files": {f"{split}/*/*": _digest(root if whole else root / split, paths) for split, paths in found.items()},
+        "files": {f"{split}/*/*": digest(root if whole else root / split, paths) for split, paths in found.items()},
     }
     return Source(
         splits={split: _examples(paths, names) for split, paths in found.items()}, facts=facts, class_names=names
@@ -72,6 +72,7 @@ def _examples(paths: list[Path], names: list[str]) -> Examples:
     return Examples(inputs=Lazy(lambda row: paths[row], rows), labels=labels, ids=rows)
 
 
-def _digest(folder: Path, paths: list[Path]) -> str:
+def digest(folder: Path, paths: list[Path]) -> str:
+    """Hash of the names and contents of a split's images; a name is the same however Unicode composes it."""
     lines = (f"{sha256(path)} {composed(path.relative_to(folder).as_posix())}\n" for path in paths)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -86,3 +86,18 @@ def test_files_that_no_commit_has_are_a_finding(repository, monkeypatch, tmp_pat
 def test_a_run_that_began_before_its_commit_is_a_finding(repository, monkeypatch, tmp_path):
     (line,), _ = audited(monkeypatch, tmp_path, repository("Old", 13), "Old", edited=False)
     assert "code.git_commit: younger than the run's start 2024-05-01 12:00:00+00:00" in line
+
+
+def test_a_later_commit_that_cannot_be_read_is_passed_over(repository, monkeypatch, tmp_path):
+    old = repository("Old", 10)
+    broken = repository("Broken", 13)
+    later = repository("New", 14)
+
+    def planned(_, tree):
+        if tree.name == broken:
+            raise ValueError("suite: unknown key")
+        return (tree / "frod/code.py").read_text().lower()
+
+    monkeypatch.setattr(commits, "_planned_by", planned)
+    found, (note,) = audited(monkeypatch, tmp_path, old, "New", edited=True)
+    assert not found and later[:12] in note
