@@ -10,6 +10,9 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import forgeries_data
+import forgeries_suite
+import forgeries_trials
 import many_runs
 import pandas as pd
 import pyarrow.parquet as pq
@@ -22,6 +25,10 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.cli import audit as command
 from frod.files import sha256
+
+FORGED = ALTERED | forgeries_trials.ALTERED | forgeries_suite.ALTERED | forgeries_data.ALTERED
+POSSIBLE = forgeries_trials.POSSIBLE | forgeries_suite.POSSIBLE | forgeries_data.POSSIBLE
+EVERYTHING = ("results", "data", "reports", "mlflow.db", "workflow", "params.yaml", ".git")
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +63,24 @@ def test_two_seeds_have_no_findings_and_all_is_looked_at(project):
     assert len(study.digests) > 6 * 5
 
 
-@pytest.mark.parametrize("what", ALTERED)
+@pytest.mark.parametrize("what", FORGED)
 def test_what_is_altered_is_found_and_named(project, what):
-    alter, expected = ALTERED[what]
-    with kept(project, "results", "data", "reports"):
+    alter, expected = FORGED[what]
+    with kept(project, *EVERYTHING):
         alter(project)
         lines = audited(project)
     missing = [start for start in expected if not any(line.startswith(start) for line in lines)]
     assert not missing, "\n".join(lines)
     assert all(": " in line and "\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize("what", POSSIBLE)
+def test_what_stays_possible_is_in_the_documentation(project, what):
+    """It takes more than an edit; docs/audit.md says what would find it."""
+    with kept(project, *EVERYTHING):
+        POSSIBLE[what](project)
+        assert audited(project) == []
+    assert what in (Path(__file__).parents[2] / "docs/audit.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
