@@ -1,4 +1,4 @@
-"""Forgeries of the suite, its history and what is around the runs, with the lines that an audit has to print; those that stay possible."""
+"""Forgeries of the suite and what is around the runs, with what an audit has to print; those that stay possible."""
 
 from collections.abc import Callable
 from pathlib import Path
