@@ -15,6 +15,7 @@ from frod.provenance.artefacts import first_line
 
 PAGE = 500  # runs that one request asks for
 LOCAL = "sqlite:///"
+TIMES = ("start", "end")
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Logged:
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of each."""
+    times: dict[str, int] = field(default_factory=dict)
+    """Its start and end, in milliseconds since 1970."""
 
 
 def read(uri: str, experiment: str) -> list[Logged]:
@@ -63,6 +66,8 @@ def _rows(database: sqlite3.Connection, path: Path, experiment: str) -> list[Log
         raise ValueError(f"{path} has no experiment {experiment}")
     active = "select run_uuid from runs where experiment_id = ? and lifecycle_stage = 'active'"
     found = {run: Logged(run) for (run,) in database.execute(active, named)}
+    for run, *times in database.execute(active.replace("run_uuid", "run_uuid, start_time, end_time"), named):
+        found[run].times = dict(zip(TIMES, times))
 
     def of(columns: str, table: str) -> Iterator[tuple]:
         yield from database.execute(f"select run_uuid, {columns} from {table} where run_uuid in ({active})", named)
@@ -89,7 +94,9 @@ def _from_server(uri: str, experiment: str) -> list[Logged]:
     found, token, more = [], None, True
     while more:
         page = client.search_runs([named.experiment_id], max_results=PAGE, page_token=token)
-        found += [Logged(run.info.run_id, run.data.tags, run.data.params, run.data.metrics) for run in page]
+        for run in page:
+            times = dict(zip(TIMES, (run.info.start_time, run.info.end_time)))
+            found.append(Logged(run.info.run_id, run.data.tags, run.data.params, run.data.metrics, times))
         token = page.token
         more = bool(token)
     return found

@@ -1,4 +1,4 @@
-"""Predictions, metrics, history of a run: the figures follow from the predictions, those are of the task's examples.
+"""Predictions, metrics, history of a training: figures follow from predictions, those are of the task's examples.
 
 What a model really predicted only a second training can tell (`frod replay`); here it is held against what was asked.
 """
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study, read_json
-from frod.config import Rates
-from frod.evaluation.metrics import BEST_EPOCH, defined, evaluate
+from frod.audit.traces import Traces
+from frod.evaluation.metrics import BEST_EPOCH, compute, defined, evaluate, validate
 from frod.provenance.run_keys import RunKey
 
 if TYPE_CHECKING:
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 EVALUATE = "run `snakemake`: rule evaluate makes it from the predictions"
 
 
-def check_predictions(study: Study, key: RunKey, findings: Findings) -> None:
-    """Every example that the run had to predict is there once, in the arrays' order, under the arrays' label."""
+def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
+    """Every example that the training had to predict is there once, in the arrays' order, under the arrays' label."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from frod.training.seeds import subset
 
-    path = study.folder(key) / "predictions.parquet"
+    path, run = left.predictions, left.run
     if not path.is_file():
         return
-    run = study.runs[key]
     with findings.guard(path, "its examples"):
         table = pq.read_table(path, columns=["split", "example_id", "label"])
-        if study.undefined(key):
-            findings.equal(path, "rows, as the record says that the run has no figure", 0, len(table), remedy=AGAIN)
+        if left.undefined:
+            findings.equal(path, "rows, as the record says that it has no figure", 0, len(table), remedy=AGAIN)
             return
         # Splits of the predictions, each with the task's split that it is of.
-        wanted = {name: name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")}
+        splits = [] if left.is_trial else study.manifest(run.task, run.backbone)["splits"]
+        wanted = {name: name for name in splits if name.startswith("test")}
         wanted |= {BEST_EPOCH: "test"} if run.protocol == "released" else {"validation": "validation"}
         findings.equal(path, "splits", sorted(wanted), sorted(pc.unique(table["split"]).to_pylist()), remedy=AGAIN)
         for split, of in wanted.items():
@@ -95,19 +95,29 @@ def compute_metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
         return f"{type(error).__name__}: {error}"
 
 
-def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, findings: Findings) -> None:
-    """Hold the history against budget, rates and metrics, and look for a test that was watched."""
-    import pyarrow.parquet as pq
+def compute_validation(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | str:
+    """The figure of a trial, under the keys of metrics.json; or why it cannot be computed."""
+    import pandas as pd
 
-    path = study.folder(key) / "history.parquet"
-    if not path.is_file():
-        return
-    run = study.runs[key]
+    try:
+        primary, classes = manifest["metrics"][0], int(manifest["num_classes"])
+        table = pd.read_parquet(path)
+        validate(table, num_classes=classes)
+        found = compute(table, [primary], num_classes=classes if classes > 1 else None)
+        return {"metrics": {"validation": {primary: defined(found[primary])}}}
+    except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end
+        return f"{type(error).__name__}: {error}"
+
+
+def check_history(
+    study: Study, left: Traces, table: pa.Table, again: Mapping[str, Any] | str, findings: Findings
+) -> None:
+    """Hold the history against budget, rates and metrics, and look for a test that was watched."""
+    path, run = left.history, left.run
     with findings.guard(path, "its steps"):
-        table = pq.read_table(path)
         planned = budget(study, run)
         steps, examples = table["step"].to_pylist(), sum(table["examples"].to_pylist())
-        stopped = study.undefined(key)  # then the history ends early: `divergence` holds where against the record
+        stopped = left.undefined  # then the history ends early: `divergence` holds where against the record
         wanted = min(len(steps), planned["steps"]) if stopped else planned["steps"]
         findings.equal(path, "steps", list(range(1, wanted + 1)), steps, remedy=AGAIN)
         if wanted == planned["steps"]:
@@ -116,26 +126,27 @@ def check_history(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
         watched = "test" if run.protocol == "released" else "validation"
         columns = [name for name in table.column_names if name.startswith(("validation", "test"))]
         findings.equal(path, "splits watched", [f"{watched}_{primary}"], columns, remedy=AGAIN)
-        _check_rates(study, key, path, table, findings)
+        _check_rates(study, left, table, findings)
         if not stopped and isinstance(again, Mapping) and f"{watched}_{primary}" in columns:
             last = table[f"{watched}_{primary}"][-1].as_py()
             last = None if last is None else defined(last)
             expected = again["metrics"].get(watched, {}).get(primary, NOTHING)
-            findings.equal(path, f"last {watched}_{primary}, by predictions.parquet", expected, last, remedy=AGAIN)
+            what = f"last {watched}_{primary}, by {left.predictions.name}"
+            findings.equal(path, what, expected, last, remedy=AGAIN)
         findings.checked["histories"] += 1
 
 
-def _check_rates(study: Study, key: RunKey, path: Path, table: pa.Table, findings: Findings) -> None:
-    """The rates of each step are the record's, times the schedule."""
+def _check_rates(study: Study, left: Traces, table: pa.Table, findings: Findings) -> None:
+    """The rates of each step are the training's, times the schedule."""
     from frod.training.schedule import factor
 
-    run = study.runs[key]
-    rates = Rates(**((study.records.get(key) or {}).get("spec") or {}).get("rates") or {"lr_head": 0})
+    run = left.run
     group_of = {"lr": "lr_body"}
     steps = budget(study, run)["steps"]
     made_of = ("schedule", steps, run.training.model_dump_json())
     schedule = study.once(made_of, lambda: [factor(step, steps, run.training) for step in range(steps)])
-    for name, rate in rates.model_dump(exclude_none=True).items():
+    for name, rate in left.rates.items():
         column = group_of.get(name, name)
         there = table[column].to_pylist() if column in table.column_names else NOTHING
-        findings.equal(path, column, [rate * scale for scale in schedule[: table.num_rows]], there, remedy=AGAIN)
+        expected = [rate * scale for scale in schedule[: table.num_rows]]
+        findings.equal(left.history, column, expected, there, remedy=AGAIN)

@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from frod.audit.findings import NOTHING, Findings, difference
-from frod.audit.study import OWN, Study
+from frod.audit.presence import below
+from frod.audit.study import OWN, RELEASED, Study, read_json
 from frod.provenance import code
 from frod.reporting import collect
 
@@ -22,23 +22,29 @@ def check(study: Study, findings: Findings) -> None:
     listing = study.report / collect.FILE
     for name, expected in study.written["files"].items():
         study.digests.compare(findings, study.report / name, expected, by=collect.FILE, remedy=REMEDY)
-    for name in _files(study.report):
-        if name not in study.written["files"]:
-            findings.add(study.report / name, f"a file that {collect.FILE} does not name", remedy="remove it")
+    own = set(study.written["files"]) | {collect.FILE, OWN} | _released(study, findings)
+    for path in below(study.report):
+        if path.is_symlink():
+            findings.add(path, "is a link, not a file of the report", remedy=REMEDY)
+        elif path.relative_to(study.report).as_posix() not in own:
+            findings.add(path, f"a file that {collect.FILE} does not name", remedy="remove it")
+    if (study.report / OWN).is_file():
+        findings.notes.append(f"{study.report / OWN}: what an earlier audit wrote; nothing holds it")
     for path, expected in study.written["inputs"].items():
         study.digests.compare(findings, path, expected, by=str(listing), remedy=REMEDY)
     places = {"suite": study.workflow.name, "summary": str(study.summary), "tasks": str(study.tasks)}
     findings.equal(listing, "", places, {name: study.written.get(name) for name in places})
 
 
-def _files(report: Path) -> Iterator[str]:
-    """Files of a report; neither an audit's own nor those of another report within (the released protocol's)."""
-    within = [path.parent for path in report.rglob(collect.FILE) if path.parent != report]
-    for path in sorted(report.rglob("*")):
-        name = path.relative_to(report).as_posix()
-        outside = name in (OWN, collect.FILE) or path.name.startswith(".snakemake")
-        if path.is_file() and not outside and not any(path.is_relative_to(other) for other in within):
-            yield name
+def _released(study: Study, findings: Findings) -> set[str]:
+    """Files of the released protocol's report, which lies in this one and is audited by itself."""
+    folder = study.report / RELEASED
+    written = read_json(folder / collect.FILE)
+    name = f"{study.workflow.name}/{RELEASED}"
+    if folder.is_symlink() or not isinstance(written, dict) or written.get("suite") != name:
+        return set()
+    findings.notes.append(f"{folder}: the report of the released protocol; `frod audit {folder}` holds it")
+    return {f"{RELEASED}/{one}" for one in (*written["files"], collect.FILE, OWN)}
 
 
 def check_again(study: Study, findings: Findings) -> None:
@@ -57,7 +63,7 @@ def check_again(study: Study, findings: Findings) -> None:
 
 def _compare(report: Path, written: Path, findings: Findings) -> int:
     """Compare two reports file by file; returns how many files the second has."""
-    names = list(_files(written))
+    names = sorted({path.relative_to(written).as_posix() for path in below(written)} - {collect.FILE})
     for name in names:
         path, other = report / name, written / name
         if not path.is_file():

@@ -1,16 +1,15 @@
-"""Runs: those that are planned and no others, each with a record that fits its place, the plan and its own files."""
+"""Runs: each has a record that fits its place, the plan and its own files, and is comparable with the others."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from frod import numerics
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import Study, read_json
+from frod.audit.traces import Traces
 from frod.config import Rates, Run
 from frod.provenance import records
 from frod.provenance.run_keys import DIVERGED, RunKey
@@ -19,33 +18,6 @@ OUTPUTS = ("adapter.safetensors", "history.parquet", "predictions.parquet")
 FILES = (*OUTPUTS, "record.json", "metrics.json")
 STREAMS = ("head", "adapter", "order", "dropout")
 AGAIN = "run it again"
-
-
-def check_presence(study: Study, findings: Findings) -> None:
-    """Hold the runs and trials that are there against those that are planned."""
-    for key in study.runs:
-        for name in FILES:
-            if not (study.folder(key) / name).is_file():
-                findings.add(study.folder(key) / name, "the suite plans it, and it is missing", remedy=AGAIN)
-    for group in study.folders:
-        path = study.tune(*group).with_name("spectrum.parquet")
-        if not path.is_file():
-            findings.add(path, "the suite plans it, and it is missing", remedy="run `snakemake`")
-    planned = {str(study.folder(key)) for key in study.runs}
-    planned |= {str(path) for path in trial_files(study)}
-    for path in sorted([*study.results.rglob("seed-*"), *study.results.rglob("tune/trial-*.json")]):
-        other = path.relative_to(study.results).parts[0] == "released"  # the released protocol's, audited apart
-        if str(path) not in planned and re.fullmatch(r"seed-\d+|trial-\d+\.json", path.name) and not other:
-            findings.add(path, "is there, and the suite does not plan it", NOTHING, path.name, remedy="remove it")
-
-
-def trial_files(study: Study) -> list[Path]:
-    """Files of all trials that are planned."""
-    return [
-        study.tune(*key) / f"trial-{trial.index}.json"
-        for key in study.folders
-        for trial in study.workflow.trials_of(*key)
-    ]
 
 
 def check_record(study: Study, key: RunKey, findings: Findings) -> None:
@@ -67,8 +39,6 @@ def check_record(study: Study, key: RunKey, findings: Findings) -> None:
     place = {"suite": study.workflow.name, **key._asdict()}
     findings.equal(path, "run (of another place)", place, record["run"], remedy="put it where it belongs")
     findings.equal(path, "protocol", run.protocol, record.get("protocol"), remedy=AGAIN)
-    setting, planned = numerics.setting_of(record["environment"]), study.workflow.params.numerics
-    findings.equal(path, "environment.numerics", planned, setting, remedy=AGAIN)
     with findings.guard(path, "its parameters"):
         chosen = _chosen(study, run)
         with_rates = run.model_copy(update={"rates": Rates(**chosen["rates"])}) if chosen else run
@@ -81,7 +51,8 @@ def check_record(study: Study, key: RunKey, findings: Findings) -> None:
     with findings.guard(path, "its budget and order of examples"):
         findings.equal(path, "budget", budget(study, run), record["budget"], remedy=AGAIN)
         findings.checked["orders of examples"] += 1
-        _check_evaluations(study, run, path, record, findings)
+        expected = evaluations(study, Traces.of_run(study, key))
+        findings.equal(path, "evaluations", expected, dict(record["evaluations"]), remedy=AGAIN)
     findings.checked["runs"] += 1
 
 
@@ -129,14 +100,17 @@ def budget(study: Study, run: Run) -> dict[str, Any]:
     return study.once((run.task, run.backbone, run.seed, run.split_seed, run.training.model_dump_json()), plan)
 
 
-def _check_evaluations(study: Study, run: Run, path: Path, record: Mapping[str, Any], findings: Findings) -> None:
-    """Test is read once, at the end; only the released protocol looks at it after every epoch."""
-    tests = [name for name in study.manifest(run.task, run.backbone)["splits"] if name.startswith("test")]
+def evaluations(study: Study, left: Traces) -> dict[str, int]:
+    """How often a training must have read each split: tests once, at the end, a trial never.
+
+    Only the released protocol looks at test after every epoch.
+    """
+    run, said = left.run, left.undefined
+    splits = study.manifest(run.task, run.backbone)["splits"]
+    tests = [] if left.is_trial else [name for name in splits if name.startswith("test")]
     watched, planned = "test" if run.protocol == "released" else "validation", budget(study, run)
-    expected, undefined = dict.fromkeys(tests, 1) | {watched: looks(planned)}, record["undefined"]
-    if undefined is not None:
-        expected = _until(undefined, path.with_name("history.parquet"), planned["steps_per_epoch"], expected, watched)
-    findings.equal(path, "evaluations", expected, dict(record["evaluations"]), remedy=AGAIN)
+    expected = dict.fromkeys(tests, 1) | {watched: looks(planned)}
+    return expected if said is None else _until(said, left.history, planned["steps_per_epoch"], expected, watched)
 
 
 def _until(said: str, history: Path, per_epoch: int, whole: Mapping[str, int], watched: str) -> dict[str, int]:

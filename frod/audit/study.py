@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from frod.tasks.arrays import Split
 
 TABLES = ("files", "inputs", "code")
+RELEASED = "released"
+"""The other protocol: its runs and report lie in a folder of this name, next to the audited ones."""
 OWN = "audit.json"  # what an audit writes; it may lie in the report
 
 
@@ -34,6 +36,8 @@ class Study:
     digests: Digests = field(default_factory=Digests)
     trained: dict[tuple, Any] = field(default_factory=dict)
     """What a method trains, by backbone and method."""
+    seen: dict[tuple, list] = field(default_factory=dict)
+    """Trainings by what no other may have: see `copies`."""
     _made: dict[tuple, Any] = field(default_factory=dict)
 
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from frod.audit.findings import NOTHING, Findings, difference
-from frod.audit.mlflow_store import Logged, read
+from frod.audit.mlflow_store import TIMES, Logged, read
 from frod.audit.study import Study
 from frod.provenance import mlflow_entries, tracking
 from frod.provenance.mlflow_entries import Entry
@@ -60,6 +60,7 @@ def _compare(entry: Entry, there: list[Logged], folder: Path, findings: Findings
             "tag": (tags, {tag: run.tags.get(tag, NOTHING) for tag in tags}),
             "param": (entry.params, run.params),
             "metric": (entry.last, run.metrics),
+            "time": (dict(zip(TIMES, (entry.began, entry.ended))), run.times),
         }
         for part, (expected, found) in parts.items():
             if differing := difference(expected, found):

@@ -1,77 +1,94 @@
-"""Trials of learning rates: those that the suite plans, on their own seed, without test; the best of them was taken."""
+"""Trials of learning rates: those that the suite plans, on their own seed, without test; the best of them was taken.
+
+A trial's figure is computed again from its predictions, and what it left is held against the plan as a run's is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from frod.audit import predictions, trainings
 from frod.audit.findings import NOTHING, Findings
-from frod.audit.runs import AGAIN, budget, looks
+from frod.audit.runs import budget, evaluations
 from frod.audit.study import Study, read_json
-from frod.config import Trial
-from frod.provenance.run_keys import stopped
+from frod.audit.traces import Traces
+from frod.evaluation.metrics import why_undefined
 
+AGAIN = "remove the trial's files and run `snakemake`"
 CHOOSE = "run `snakemake`: rule tune makes it from the trials"
 
 
-def check(study: Study, findings: Findings) -> None:
-    """Hold all trials against the plan, and the choices against the trials."""
-    for key in study.folders:
-        if planned := study.workflow.trials_of(*key):
-            _check_trials(study, study.tune(*key), planned, findings)
-
-
-def _check_trials(study: Study, folder: Path, planned: Sequence[Trial], findings: Findings) -> None:
-    paths = [folder / f"trial-{trial.index}.json" for trial in planned]
-    tried = [read_json(path) for path in paths]
-    for trial, path, content in zip(planned, paths, tried):
-        if isinstance(content, dict):
-            with findings.guard(path, "the trial"):
-                _check_trial(study, trial, path, content, findings)
+def check(study: Study, findings: Findings, *, each: Callable[..., Any] = map) -> None:
+    """Hold all trials against the plan and their own files, and the choices against the trials."""
+    tried = [Traces.of_trial(study, trial) for trial in study.workflow.trials]
+    manifests = [read_json(study.tasks / left.run.task / left.run.backbone / "manifest.json") for left in tried]
+    computed = each(predictions.compute_validation, [left.predictions for left in tried], manifests)
+    groups: dict[Path, list[Traces]] = {}
+    for left, again in zip(tried, computed):
+        groups.setdefault(left.path.parent, []).append(left)
+        if left.record:
+            with findings.guard(left.path, "the trial"):
+                _check_trial(study, left, again, findings)
                 findings.checked["trials"] += 1
-        else:
-            there = "something else" if path.is_file() else NOTHING
-            findings.add(path, "a trial that the suite plans", "a JSON table", there, remedy=AGAIN)
-    if all(isinstance(content, dict) for content in tried):
-        _check_choice(study, folder / "rates.json", paths, tried, findings)
+        elif left.path.is_file():  # else it is named as missing
+            findings.add(left.path, "a trial that the suite plans", "a JSON table", "something else", remedy=AGAIN)
+    for folder, of_one in groups.items():
+        if all(left.record for left in of_one):
+            _check_choice(study, folder / "rates.json", of_one, findings)
 
 
-def _check_trial(study: Study, trial: Trial, path: Path, found: Mapping[str, Any], findings: Findings) -> None:
-    run = trial.run
+def _check_trial(study: Study, left: Traces, again: Mapping[str, Any] | str, findings: Findings) -> None:
+    run, found = left.run, left.record
+    manifest = study.manifest(run.task, run.backbone)
+    outputs = {str(path): study.digests.sha256(path) or NOTHING for path in (left.history, left.predictions)}
     expected = {
-        "rates": run.rates.model_dump(exclude_none=True) if run.rates else None,
+        "rates": left.rates,
         "seed": run.seed,
         "spec": run.resolved(),
         "inputs": study.inputs(run, tuned=False),
         "code": study.usual_code,
-        "metric": study.manifest(run.task, run.backbone)["metrics"][0],
+        "metric": manifest["metrics"][0],
         "budget": budget(study, run),
+        "evaluations": evaluations(study, left),
     }
-    undefined = found.get("undefined")
-    if undefined:
-        expected |= {"validation": None}
-    findings.equal(path, "", expected, {name: found.get(name) for name in expected}, remedy=AGAIN)
-    findings.checked["hashes"] += len(expected["inputs"])
-    watched = looks(expected["budget"])
-    often = (found.get("evaluations") or {}).get("validation")
-    early = stopped(undefined) and isinstance(often, int) and 0 <= often < watched
-    evaluations = {"validation": often if early else watched}
-    findings.equal(path, "evaluations", evaluations, found.get("evaluations"), remedy=AGAIN)
+    for name, value in expected.items():
+        findings.equal(left.path, name, value, found.get(name), remedy=AGAIN)
+    findings.equal(left.path, "outputs, by the files", outputs, found.get("outputs"), remedy=AGAIN)
+    findings.checked["hashes"] += len(expected["inputs"]) + len(outputs)
+    _check_figure(left, f"validation_{expected['metric']}", again, findings)
+    trainings.check(study, left, again, findings)
 
 
-def _check_choice(study: Study, path: Path, paths: list[Path], tried: list[dict[str, Any]], findings: Findings) -> None:
+def _check_figure(left: Traces, name: str, again: Mapping[str, Any] | str, findings: Findings) -> None:
+    """The figure that the choice is made by is that of the predictions; a trial that diverged has none."""
+    value = None
+    if left.undefined is None:
+        if isinstance(again, str):
+            if left.predictions.is_file():
+                findings.add(left.predictions, f"{name} cannot be computed: {again}", remedy=AGAIN)
+            return
+        value = again["metrics"]["validation"][name.removeprefix("validation_")]
+    expected = {"validation": value, "undefined": left.undefined or why_undefined(value, name)}
+    found = {of: left.record.get(of) for of in expected}
+    what = f"does not follow from {left.predictions.name}"
+    findings.equal(left.path, what, expected, found, remedy=AGAIN)
+    findings.checked["metrics"] += 1
+
+
+def _check_choice(study: Study, path: Path, tried: Sequence[Traces], findings: Findings) -> None:
     from frod.training.tune import choose
 
     if not path.is_file():
         findings.add(path, "the rates that were chosen", "there", NOTHING, remedy=CHOOSE)
         return
     try:
-        chosen = choose(tried)
+        chosen = choose([left.record for left in tried])
     except (ValueError, KeyError, TypeError) as error:
         findings.add(path, f"no rates can be chosen from the trials: {error}", remedy=AGAIN)
         return
-    inputs = {str(one): study.digests.sha256(one) for one in paths}
+    inputs = {str(left.path): study.digests.sha256(left.path) for left in tried}
     findings.checked["hashes"] += len(inputs)
     expected = chosen | {"inputs": inputs}
     findings.equal(path, "does not follow from the trials", expected, read_json(path), remedy=CHOOSE)

@@ -13,21 +13,27 @@ from typing import Any
 
 from frod.audit import (
     commits,
+    copies,
+    costs,
     counts,
     data,
     divergence,
     dvc_lock,
+    environments,
     models,
     predictions,
+    presence,
     report_files,
     run_table,
     runs,
     tracked,
+    trainings,
     trials,
 )
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
+from frod.audit.traces import Traces
 from frod.provenance.git import git_text
 
 Progress = Callable[[str, int, int], None]
@@ -80,7 +86,7 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "the report, written once more": report_files.check_again,
         "the report": report_files.check,
         "the table of all runs": run_table.check,
-        "which runs there are": runs.check_presence,
+        "which files there are": presence.check,
         "data and weights": data.check,
         "raw data": data.check_raw,
         "git": commits.check,
@@ -89,12 +95,15 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "the models": partial(_take, asked),
         "runs": partial(_check_runs, each=each, progress=progress),
         "what compared runs have in common": runs.check_comparable,
-        "trials": trials.check,
+        "trials": partial(trials.check, each=each),
+        "copies": copies.check,
+        "what ran them": environments.check_all,
     }
     for done, (what, check) in enumerate(steps.items(), start=1):
         with findings.guard(study.report, what):
             check(study, findings)
         progress("steps", done, len(steps))
+    findings.unchecked[costs.UNCHECKED] = costs.WHY
     findings.checked["files"] = len(study.digests)
     return findings
 
@@ -109,9 +118,7 @@ def _files(study: Study) -> Iterator[Path]:
     """All that is hashed, so that it is read once and side by side."""
     yield from (study.report / name for name in study.written["files"])
     yield from map(Path, study.written["inputs"])
-    for key in study.runs:
-        yield from (study.folder(key) / name for name in runs.FILES)
-    yield from runs.trial_files(study)
+    yield from presence.planned_files(study.workflow, study.results)
     for manifest, path, _ in data.files(study):
         yield from (manifest, path)
 
@@ -126,10 +133,9 @@ def _check_runs(study: Study, findings: Findings, *, each: Callable[..., Any], p
     for done, (key, again) in enumerate(zip(study.runs, computed), start=1):
         with findings.guard(study.folder(key), "the run"):
             runs.check_record(study, key, findings)
-            predictions.check_predictions(study, key, findings)
             predictions.check_metrics(study, key, again, findings)
-            predictions.check_history(study, key, again, findings)
-            divergence.check(study, key, findings)
+            trainings.check(study, Traces.of_run(study, key), again, findings)
+            divergence.check_adapter(study, key, findings)
             counts.check_counts(study, key, findings)
         progress("runs", done, len(study.runs))
 

@@ -69,16 +69,15 @@ def replay(
         if not finished.is_trial and (was is None) != (now is None):
             told = [message or "ended" for message in (was, now)]
             raise ValueError(f"not the same: {run} {told[0]}, the replay {told[1]}")
+        stage.write(folder, model, outcome, finished)
+        if not team.is_main:
+            return
         if finished.is_trial:
-            found = stage.of_trial(finished, outcome)
+            own = stage.of_trial(finished, outcome)
+            found = [stage.as_recorded(finished), *own, *stage.of_tables(finished, folder)]
         else:
-            stage.write(folder, model, outcome, finished)
-            if not team.is_main:
-                return
             found = stage.of_run(finished, outcome, folder)
             (folder / "start.safetensors").unlink(missing_ok=True)
-    if not team.is_main:
-        return
     terminal.console().print(stage.table(found, standard))
     same, text = stage.verdict(found, standard)
     print(f"{run}: {text}; trained in {outcome.train_seconds:.1f} s")

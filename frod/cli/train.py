@@ -33,7 +33,6 @@ def train(
 ) -> None:
     """Train; write adapter, history, predictions and record. Goes on from a checkpoint of the same run."""
     started, clock = datetime.now(UTC), time.perf_counter()
-    from frod import files
     from frod.config import Rates, Run, schema
     from frod.provenance import artefacts
     from frod.training import launch
@@ -59,8 +58,6 @@ def train(
     trained.save(model, out / "adapter.safetensors", run.adapter.kind)
     if not team.is_main:
         return
-    for table, name in ((outcome.history, "history.parquet"), (outcome.predictions, "predictions.parquet")):
-        with files.path_for(out / name) as partial:
-            table.to_parquet(partial, index=False)
+    outcome.write_tables(out / "history.parquet", out / "predictions.parquet")
     # The checkpoint stays until `frod evaluate`: a workflow that is killed before it has noted this end begins again.
     job.write_record(outcome, team, out, chosen, started, time.perf_counter() - clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,10 @@ def trial(
         float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
     ] = 120.0,
 ) -> None:
-    """Train with one setting of rates and write its metric on validation; a training that diverges is a result, too."""
+    """Train with one setting of rates; write its metric on validation, and next to it history and predictions.
+
+    A training that diverges is a result, too."""
+    started = datetime.now(UTC)
     from frod import files
     from frod.config import Run
     from frod.evaluation import metrics
@@ -44,6 +48,8 @@ def trial(
         return
     column = next(name for name in map(str, outcome.history) if name.startswith("validation_"))
     validation = None if outcome.undefined else metrics.defined(outcome.history[column].iloc[-1])
+    outputs = [records.output_path(out, name) for name in ("history.parquet", "predictions.parquet")]
+    outcome.write_tables(*outputs)
     result = {
         "rates": run.rates.model_dump(exclude_none=True),
         "seed": run.seed,
@@ -53,10 +59,14 @@ def trial(
         "budget": outcome.budget,
         "evaluations": outcome.evaluations,
         "train_seconds": outcome.train_seconds,
+        "resumed_from_step": outcome.resumed_from,
         "processes": team.facts(),
         "environment": records.environment(),
         "spec": run.resolved(),
         "inputs": job.inputs,
         "code": job.code,
+        "outputs": {str(path): files.sha256(path) for path in outputs},
+        "started": started.isoformat(),
+        "finished": datetime.now(UTC).isoformat(),
     }
     files.write_json(out, result)  # the checkpoint stays until `frod tune`, as that of a training does

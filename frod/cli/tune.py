@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds")
+TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds", "outputs")
 
 
 def tune(
@@ -17,9 +17,13 @@ def tune(
     """Write the best trial's rates, and all trials next to them."""
     from frod import files
     from frod.provenance import artefacts
+    from frod.provenance.records import verify_outputs
     from frod.training.tune import choose
 
-    chosen = choose([artefacts.read_json(path, keys=TRIAL) for path in trial])
+    tried = [artefacts.read_json(path, keys=TRIAL) for path in trial]
+    for path, content in zip(trial, tried):
+        verify_outputs(path, content)
+    chosen = choose(tried)
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
         path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too

@@ -115,6 +115,7 @@ class Jobs:
             names |= {self._add(file, digest, by=str(path)): None for file, digest in hashes.items()}
         if job.rule in ("trial", "train"):
             job.values, job.undefined = _settings(content["spec"]), content["undefined"]
+            job.started, job.finished = content.get("started"), content.get("finished")
         elif job.rule in ("task", "basis"):
             job.values = _settings(content["parameters"] if job.rule == "task" else {"ridge": content["ridge"]})
         if "code" in content:
@@ -122,7 +123,6 @@ class Jobs:
         if job.rule == "train":
             records.check_record(content, where=str(path))
             self.records[job.of] = content
-            job.started, job.finished = content["started"], content["finished"]
 
     def _sources(self, rule: str, of: str) -> list[tuple[str, str]]:
         task = {"backbone": self._pretrained_on.get(of), "task": of.partition("/")[0]}.get(rule)

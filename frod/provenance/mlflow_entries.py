@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.provenance import artefacts
 from frod.provenance.run_keys import stopped
 
 if TYPE_CHECKING:
@@ -100,19 +101,18 @@ def of_tuning(folder: Path) -> list[Entry]:
 
 
 def _of_trial(path: Path) -> Entry:
-    content = path.read_bytes()
-    trial = json.loads(content)
-    run, ended = trial["spec"], int(1000 * path.stat().st_mtime)
+    trial = artefacts.read_json(path, keys=("spec", "started", "finished"))
+    run = trial["spec"]
     parent = f"{_method(run)}/tune"
     return Entry(
         key=f"{parent}/{path.stem}",
         name=f"{run['method']} {run['task']} {path.stem}",
-        tags=_tags(content, "trial", {"hash": trial["code"]}, trial["undefined"]),
+        tags=_tags(path.read_bytes(), "trial", {"hash": trial["code"]}, trial["undefined"]),
         params=_flat({"spec": run, "budget": trial["budget"]}),
         metrics=_validation(trial),
         inputs=trial["inputs"],
-        began=ended - int(1000 * trial["train_seconds"]),
-        ended=ended,
+        began=_milliseconds(trial["started"]),
+        ended=_milliseconds(trial["finished"]),
         failed=stopped(trial["undefined"]),
         parent=parent,
     )

@@ -37,6 +37,7 @@ PACKAGES = (
     "scikit-learn", "pandas", "pyarrow", "datasets", "torchvision", "pillow", "babel", "snakemake", "mlflow",
 )  # fmt: skip
 
+RECORD = "record.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -152,8 +153,13 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     return record
 
 
+def output_path(record: Path, name: str) -> Path:
+    """Where a training's output of this name lies: next to record.json, or next to trial-N.json as trial-N.NAME."""
+    return record.with_name(name) if record.name == RECORD else record.with_suffix(f".{name}")
+
+
 def outputs_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """The sha256 of a run's outputs by their names next to its record."""
+    """The sha256 of a training's outputs by their names next to its record."""
     return {Path(name).name: digest for name, digest in record["outputs"].items()}
 
 

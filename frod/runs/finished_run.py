@@ -43,15 +43,15 @@ class Finished:
         ValueError
             There is no such file, or it is neither.
         """
-        path = path / "record.json" if path.is_dir() else path
+        path = path / records.RECORD if path.is_dir() else path
         if not path.is_file():
             raise ValueError(f"{path}: there is no such record; name a run's folder, its record.json or a trial-N.json")
-        if path.name == "record.json":
+        if path.name == records.RECORD:
             facts = records.read_record(path)
             code = facts["code"]["hash"]
         else:
-            keys = ("spec", "inputs", "code", "validation", "undefined")
-            facts = artefacts.read_json(path, keys=keys, remedy="it is no trial")
+            keys = ("spec", "inputs", "code", "validation", "undefined", "outputs")
+            facts = artefacts.read_json(path, keys=keys, remedy="it is no trial, or run `snakemake` to make it again")
             code = facts["code"]
         return cls(
             path=path,
@@ -63,8 +63,12 @@ class Finished:
 
     @property
     def is_trial(self) -> bool:
-        """Whether it is a trial of learning rates, which leaves one figure and no model."""
-        return self.path.name != "record.json"
+        """Whether it is a trial of learning rates, which leaves no model."""
+        return self.path.name != records.RECORD
+
+    def output(self, name: str) -> Path:
+        """One of its files, by the name that a run gives it."""
+        return records.output_path(self.path, name)
 
     @property
     def backbone(self) -> Path:

@@ -37,7 +37,7 @@ TOLERANCE = 0.05
 # What does the arithmetic; another version of anything else leaves the numbers alone.
 COMPUTING = ("torch", "torchvision", "transformers", "timm", "peft", "accelerate", "numpy")
 
-FILES = ("adapter.safetensors", "predictions.parquet", "history.parquet", "metrics.json")  # of a run, to compare
+TABLES = ("predictions.parquet", "history.parquet")  # to compare, of a run and of a trial
 
 
 @dataclass(frozen=True)
@@ -99,25 +99,24 @@ def check_code(finished: Finished, here: str, *, go_on: bool) -> list[str]:
 
 def check_files(finished: Finished) -> None:
     """Open what a replay is going to be compared with; ValueError where a file of the run is missing or cut short."""
-    if finished.is_trial:
-        return
-    adapter, *tables, metrics = (finished.path.parent / name for name in FILES)
     remedy = "bring it back (`dvc checkout`), or let the workflow finish the run (frod train, frod evaluate)"
-    artefacts.read_header(adapter, remedy=remedy)
-    for path in tables:
-        artefacts.read_table(path, remedy=remedy)
-    artefacts.read_json(metrics, remedy=remedy)
+    for name in TABLES:
+        artefacts.read_table(finished.output(name), remedy=remedy)
+    if not finished.is_trial:
+        artefacts.read_header(finished.output("adapter.safetensors"), remedy=remedy)
+        artefacts.read_json(finished.output("metrics.json"), remedy=remedy)
 
 
 def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) -> None:
-    """Write what `frod train` and `frod evaluate` would, but for the record."""
+    """Write what `frod train` and `frod evaluate` would, or `frod trial`, but for the record."""
     from frod.evaluation import metrics
     from frod.tasks import arrays
     from frod.training.methods import trained
 
+    outcome.write_tables(folder / "history.parquet", folder / "predictions.parquet")
+    if finished.is_trial:
+        return
     trained.save(model, folder / "adapter.safetensors", finished.run.adapter.kind)
-    outcome.history.to_parquet(folder / "history.parquet", index=False)
-    outcome.predictions.to_parquet(folder / "predictions.parquet", index=False)
     manifest = arrays.load_manifest(finished.task, verify=False)
     files.write_json(
         folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, outcome.undefined)
@@ -126,21 +125,25 @@ def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) 
 
 def of_run(finished: Finished, outcome: Outcome, folder: Path) -> list[Compared]:
     """Compare the run's files with those that `write` left in `folder`, and its record with the outcome."""
-    import pandas as pd
-
-    pairs = [(finished.path.parent / name, folder / name) for name in FILES]
-    adapter, predictions, history, metrics = pairs
+    adapter, metrics = ((finished.output(name), folder / name) for name in ("adapter.safetensors", "metrics.json"))
     facts = ["budget", "parameters", "seeds", "best_epoch", "evaluations"]
     undefined = finished.facts["undefined"], outcome.undefined
     return [
-        _as_recorded(finished),
+        as_recorded(finished),
         *(deviations.exactly(f"record: {name}", finished.facts[name], getattr(outcome, name)) for name in facts),
         *([_divergence(*undefined)] if any(undefined) else []),
         deviations.adapters(*adapter, lambda: _start(finished, folder)),
-        *deviations.predictions(*map(pd.read_parquet, predictions)),
-        *deviations.histories(*map(pd.read_parquet, history)),
+        *of_tables(finished, folder),
         *deviations.metrics(*(json.loads(path.read_text("utf-8")) for path in metrics)),
     ]
+
+
+def of_tables(finished: Finished, folder: Path) -> list[Compared]:
+    """Compare predictions and history with those that `write` left in `folder`."""
+    import pandas as pd
+
+    predictions, history = (map(pd.read_parquet, (finished.output(name), folder / name)) for name in TABLES)
+    return [*deviations.predictions(*predictions), *deviations.histories(*history)]
 
 
 def of_trial(finished: Finished, outcome: Outcome) -> list[Compared]:
@@ -196,7 +199,8 @@ def verdict(found: Sequence[Compared], standard: Standard) -> tuple[bool, str]:
     return True, f"the same {held_to}; the largest is {max(one.share for one in found):.3g}"
 
 
-def _as_recorded(finished: Finished) -> Compared:
+def as_recorded(finished: Finished) -> Compared:
+    """Compare the files of a training with the hashes in its record."""
     changed = files.mismatches(finished.path.parent, outputs_of(finished.facts), by=finished.path.name)
     share = math.inf if changed else 0.0
     return Compared(

@@ -218,6 +218,7 @@ def estimate(
         passing = KEPT[adapter.kind] * model.width * length * training.batch_size // training.accumulation
         # Weights, gradients and AdamW's moments in float32; autocast keeps a copy of each weight that trains.
         held = 4 * (model.body + head) + (14 if adapter.kind == "full_ft" and itemsize == 2 else 12) * trained + kept
+        left = 0 if trial else 4 * trained + PREDICTION * tests  # a trial keeps no adapter, and predicts no test
         yield Jobs(
             task=run.task,
             backbone=run.backbone,
@@ -229,7 +230,7 @@ def estimate(
             train_seconds=in_all / a_second,
             hours=(in_all + predicted * model.forward(length)) / a_second / 3600,
             memory_bytes=held + passing * itemsize + (PROCESS if device == "cpu" else 0),
-            disk_bytes=0 if trial else 4 * trained + PREDICTION * (sizes["validation"] + tests) + STEP * steps,
+            disk_bytes=left + PREDICTION * sizes["validation"] + STEP * steps,
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from frod import numerics
+from frod import files, numerics
 from frod.config import Run
 from frod.evaluation import metrics
 from frod.method.heads import within
@@ -50,6 +50,12 @@ class Outcome:
     there, there are no predictions, and what was trained is all nan."""
     train_seconds: float
     resumed_from: int
+
+    def write_tables(self, history: Path, predictions: Path) -> None:
+        """Write both tables as parquet, each whole or not at all."""
+        for table, path in ((self.history, history), (self.predictions, predictions)):
+            with files.path_for(path) as partial:
+                table.to_parquet(partial, index=False)
 
 
 def deterministic(threads: int) -> None:

@@ -25,6 +25,8 @@ import psutil
 
 RUN = "results/tiny/digits/digit_vit/full_ft/seed-0"
 TRIAL = "results/tiny/digits/digit_vit/full_ft/tune/trial-0.json"
+FACTS = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "undefined")  # of a run
+OF_THE_DAY = {"train_seconds", "resumed_from_step", "started", "finished", "outputs"}  # of a trial
 EAGER = {"FROD_CHECKPOINT_SECONDS": "0.01", "FROD_TRACKING": "off"}
 DEADLINE = 300  # seconds that anything may take on a busy machine
 VICTIMS = {
@@ -76,16 +78,16 @@ def result_of(project, target: str) -> dict[str, str]:
     import pandas as pd
 
     from frod.files import sha256
+    from frod.provenance.records import output_path
 
-    if target == TRIAL:
-        trial = json.loads(project.path(TRIAL).read_text())
-        return {name: json.dumps(trial[name], sort_keys=True) for name in sorted(trial) if name != "train_seconds"}
-    folder = project.path(RUN)
-    record = json.loads((folder / "record.json").read_text())
-    history = pd.read_parquet(folder / "history.parquet")
+    path = project.path(TRIAL if target == TRIAL else f"{RUN}/record.json")
+    record = json.loads(path.read_text())
+    history = pd.read_parquet(output_path(path, "history.parquet"))
     timeless = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy", "lr_body", "lr_head"]
-    facts = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "undefined")
-    result = {name: sha256(folder / name) for name in ("adapter.safetensors", "predictions.parquet")}
+    facts, files = FACTS, ("adapter.safetensors", "predictions.parquet")
+    if target == TRIAL:
+        facts, files = tuple(sorted(record.keys() - OF_THE_DAY)), files[1:]
+    result = {name: sha256(output_path(path, name)) for name in files}
     result |= {name: json.dumps(record[name], sort_keys=True) for name in facts}
     return result | {"history.parquet": history[timeless].to_csv()}
 

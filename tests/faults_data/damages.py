@@ -50,6 +50,8 @@ FILES = [
     Damaged(f"{BASIS}/manifest.json", "train"),
     Damaged(f"{BASIS}/basis.safetensors", "train"),
     Damaged(f"{METHOD}/tune/trial-0.json", "tune", alone=False),
+    Damaged(f"{METHOD}/tune/trial-1.history.parquet", "tune"),
+    Damaged(f"{METHOD}/tune/trial-1.predictions.parquet", "tune"),
     Damaged(f"{METHOD}/tune/rates.json", "train", alone=False),
     Damaged(f"{RUN}/adapter.safetensors", "spectrum"),
     Damaged(f"{RUN}/history.parquet", "report"),

@@ -1,7 +1,402 @@
 """Forgeries of trials and facts of records, with the lines that an audit has to print; those that stay possible."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {}
-POSSIBLE: dict[str, Callable[[Path], None]] = {}
+import many_runs
+import numpy as np
+import pandas as pd
+from alterations import OTHER, REPORT, RESULTS, RUN, change, hashes, rehash
+
+from frod.files import sha256, write_json
+from frod.training.tune import choose
+
+TUNE = f"{RESULTS}/frod/tune"
+HISTORY, PREDICTIONS = f"{TUNE}/trial-0.history.parquet", f"{TUNE}/trial-0.predictions.parquet"
+BY_PREDICTIONS = f"{TUNE}/trial-0.json: does not follow from trial-0.predictions.parquet."
+
+
+def rewrite(path, alter):
+    """Rewrite a table as the workflow writes it."""
+    table = pd.read_parquet(path)
+    changed = alter(table)
+    (table if changed is None else changed).to_parquet(path, index=False)
+
+
+def settle(project, index=0, *, figure=True, last=False, tune=TUNE):
+    """Make a trial's hashes fit its altered files; its figure, and the last of its history, too."""
+    path = project / f"{tune}/trial-{index}.json"
+    table = pd.read_parquet(path.with_suffix(".predictions.parquet"))
+    value = float((table["label"] == table["prediction"]).mean())
+    if last:
+        rewrite(path.with_suffix(".history.parquet"), lambda steps: with_last(steps, value))
+    if figure:
+        change(path, lambda trial: trial.update(validation=value))
+    change(path, lambda trial: trial["outputs"].update(hashes(project, trial["outputs"])))
+
+
+def with_last(steps, value):
+    steps.loc[steps.index[-1], "validation_accuracy"] = value
+
+
+def one_more_right(table):
+    """Turn the first wrong prediction into the label, with scores that speak for it."""
+    row = table.index[(table["split"] == "validation") & (table["label"] != table["prediction"])][0]
+    label, chosen = table.loc[row, ["label", "prediction"]]
+    scores = table.at[row, "scores"].copy()
+    scores[[label, chosen]] = scores[[chosen, label]]
+    table.at[row, "scores"] = scores
+    table.loc[row, "prediction"] = label
+
+
+def better_predictions(project):
+    rewrite(project / PREDICTIONS, one_more_right)
+    settle(project)
+
+
+def unhashed_predictions(project):
+    rewrite(project / PREDICTIONS, one_more_right)
+    settle(project, last=True)
+    rewrite(project / PREDICTIONS, one_more_right)
+
+
+def of_predictions(alter, *, figure=True):
+    """Alter the predictions of a trial, with all that follows from them."""
+
+    def forge(project):
+        rewrite(project / PREDICTIONS, alter)
+        settle(project, last=figure, figure=figure)
+
+    return forge
+
+
+def relabelled(table):
+    wrong = table["label"] != table["prediction"]
+    table.loc[wrong, "label"] = table.loc[wrong, "prediction"]
+
+
+def of_history(alter):
+    """Alter the history of a trial, with its hash."""
+
+    def forge(project):
+        rewrite(project / HISTORY, alter)
+        settle(project, figure=False)
+
+    return forge
+
+
+def not_finite(steps):
+    steps.loc[steps.index[-1], "loss"] = np.nan
+
+
+def of_json(**facts):
+    return lambda project: change(project / f"{TUNE}/trial-0.json", lambda trial: trial.update(facts))
+
+
+def exchanged_trials(project):
+    """All files of two trials."""
+    for name in ("json", "history.parquet", "predictions.parquet"):
+        one, other = (project / f"{TUNE}/trial-{index}.{name}" for index in (0, 1))
+        one.rename(one.with_name("aside"))
+        other.rename(one)
+        one.with_name("aside").rename(other)
+
+
+def exchanged_tables(project):
+    """Histories and predictions of two trials, each under the other's rates, with hashes and figures."""
+    exchanged_trials(project)
+    jsons = [project / f"{TUNE}/trial-{index}.json" for index in (0, 1)]
+    texts = [path.read_text() for path in jsons]
+    for index, (path, text) in enumerate(zip(jsons, reversed(texts))):
+        path.write_text(text)
+        settle(project, index)
+
+
+def from_a_run(project):
+    """The chosen trial's history and predictions are those of a run, which has its rates and another seed."""
+    shutil.copy2(project / RUN / "history.parquet", project / f"{TUNE}/trial-1.history.parquet")
+    table = pd.read_parquet(project / RUN / "predictions.parquet").query("split == 'validation'")
+    table.to_parquet(project / f"{TUNE}/trial-1.predictions.parquet", index=False)
+    settle(project, 1)
+
+
+def one_seed_twice(project):
+    for name in ("history.parquet", "predictions.parquet"):
+        shutil.copy2(project / RUN / name, project / OTHER / name)
+    rehash(project, project / OTHER)
+
+
+def other_method(project):
+    for name in ("json", "history.parquet", "predictions.parquet"):
+        shutil.copy2(project / f"{RESULTS}/full_ft/tune/trial-0.{name}", project / f"{TUNE}/trial-0.{name}")
+    settle(project)
+
+
+def of_record(**resources):
+    return lambda project: change(project / RUN / "record.json", lambda record: record["resources"].update(resources))
+
+
+def instant(project):
+    change(project / RUN / "record.json", lambda record: record.update(finished=record["started"]))
+
+
+def light(project):
+    """Less memory than the weights take, in the history, too."""
+    rewrite(project / RUN / "history.parquet", lambda steps: steps.assign(rss_bytes=steps["rss_bytes"] * 0))
+    of_record(peak_rss_bytes=1000)(project)
+
+
+def quick_steps(project):
+    rewrite(project / RUN / "history.parquet", lambda steps: steps.assign(step_seconds=steps["step_seconds"] / 2))
+
+
+def written(name, text="{}"):
+    """A further file."""
+
+    def forge(project):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+
+    return forge
+
+
+def nested_report(project):
+    written(f"{REPORT}/sub/report.json")(project)
+    written(f"{REPORT}/sub/page.html")(project)
+
+
+def page_among_released(project):
+    text = json.dumps({"suite": "tiny/released", "files": {"index.html": ""}})
+    written(f"{REPORT}/released/report.json", text)(project)
+    written(f"{REPORT}/released/page.html")(project)
+
+
+def linked_run(project):
+    (project / OTHER).rename(project / "workflow/aside")
+    (project / OTHER).symlink_to(project / "workflow/aside")
+
+
+ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+    "a trial's figure": (of_json(validation=0.995), [f"{BY_PREDICTIONS}validation: expected 0."]),
+    "a trial's figure with the predictions that give it": (
+        better_predictions,
+        [f"{HISTORY}: last validation_accuracy, by trial-0.predictions.parquet: expected 0."],
+    ),
+    "a trial's predictions, without their hash": (
+        unhashed_predictions,
+        [f"{TUNE}/trial-0.json: outputs, by the files.{PREDICTIONS}", f"{BY_PREDICTIONS}validation"],
+    ),
+    "labels of a trial's predictions": (of_predictions(relabelled), [f"{PREDICTIONS}: label in row"]),
+    "a trial's wrong predictions left out": (
+        of_predictions(lambda table: table[table["label"] == table["prediction"]]),
+        [f"{PREDICTIONS}: rows of validation"],
+    ),
+    "an example of a trial twice": (
+        of_predictions(lambda table: pd.concat([table, table.iloc[:1]])),
+        [f"{PREDICTIONS}: rows of validation", f"{PREDICTIONS}: validation_accuracy cannot be computed: ValueError"],
+    ),
+    "another example in a trial's predictions": (
+        of_predictions(lambda table: table.assign(example_id=table["example_id"] + 1)),
+        [f"{PREDICTIONS}: example_id in row 0 of validation"],
+    ),
+    "a trial that predicted test": (
+        of_predictions(lambda table: pd.concat([table, table.assign(split="test")]), figure=False),
+        [f"{PREDICTIONS}: splits"],
+    ),
+    "a trial that watched test": (
+        of_history(lambda steps: steps.rename(columns={"validation_accuracy": "test_accuracy"})),
+        [f"{HISTORY}: splits watched"],
+    ),
+    "other rates in a trial's history": (
+        of_history(lambda steps: steps.assign(lr_rotation=2 * steps["lr_rotation"])),
+        [f"{HISTORY}: lr_rotation[0]: expected"],
+    ),
+    "a trial of more steps": (
+        of_history(lambda steps: pd.concat([steps, steps.iloc[-1:].assign(step=len(steps) + 1)])),
+        [f"{HISTORY}: steps (length)"],
+    ),
+    "a trial's seed": (of_json(seed=0), [f"{TUNE}/trial-0.json: seed: expected 1000, found 0"]),
+    "a trial's budget": (of_json(budget={}), [f"{TUNE}/trial-0.json: budget.steps"]),
+    "a trial's reads of validation": (
+        of_json(evaluations={"validation": 9}),
+        [f"{TUNE}/trial-0.json: evaluations.validation: expected 1, found 9"],
+    ),
+    "two trials exchanged": (
+        exchanged_trials,
+        [f"{TUNE}/trial-0.json: rates.lr_scale", f"{TUNE}/trial-1.json: rates.lr_scale"],
+    ),
+    "two trials' histories and predictions exchanged": (
+        exchanged_tables,
+        [f"{HISTORY}: lr_scale", f"{TUNE}/trial-1.history.parquet: lr_scale"],
+    ),
+    "a run's history and predictions as a trial's": (
+        from_a_run,
+        [f"{TUNE}/trial-1.history.parquet: losses: to the bit those of {RUN}/record.json"],
+    ),
+    "one seed's training as another's": (
+        one_seed_twice,
+        [
+            f"{OTHER}/history.parquet: losses: to the bit those of {RUN}/record.json",
+            f"{OTHER}/predictions.parquet: predictions: to the bit those of {RUN}/record.json",
+        ],
+    ),
+    "another method's trial": (other_method, [f"{TUNE}/trial-0.json: rates.lr_scale", f"{HISTORY}: lr_scale"]),
+    "a trial that is said to have diverged": (
+        of_json(undefined="diverged: step 3 of 40: loss nan, gradient norm nan", validation=None),
+        [f"{TUNE}/trial-0.json: undefined, by trial-0.history.parquet, whose", f"{PREDICTIONS}: rows, as the record"],
+    ),
+    "a trial that diverged and does not say so": (
+        of_history(not_finite),
+        [f"{HISTORY}: loss and gradient norm of step"],
+    ),
+    "a trial whose figure is said to be undefined": (
+        of_json(undefined="constant: validation_accuracy is not defined", validation=None),
+        [f"{BY_PREDICTIONS}validation"],
+    ),
+    "a trial without its history": (
+        lambda project: (project / HISTORY).unlink(),
+        [f"{HISTORY}: the suite plans it, and it is missing; run `snakemake`"],
+    ),
+    "a trial as it was before trials kept their files": (
+        lambda project: [
+            (project / HISTORY).unlink(),
+            (project / PREDICTIONS).unlink(),
+            change(project / f"{TUNE}/trial-0.json", lambda trial: [trial.pop(k) for k in ("outputs", "finished")]),
+        ],
+        [
+            f"{HISTORY}: the suite plans it, and it is missing; run `snakemake`",
+            f"{PREDICTIONS}: the suite plans it, and it is missing; run `snakemake`",
+            f"{TUNE}/trial-0.json: outputs, by the files",
+        ],
+    ),
+    "a trial too many": (
+        lambda project: shutil.copy2(project / PREDICTIONS, project / f"{TUNE}/trial-7.predictions.parquet"),
+        [f"{TUNE}/trial-7.predictions.parquet: is there, and the suite does not plan it"],
+    ),
+    "a trial's seconds": (of_json(train_seconds=0.001), [f"{TUNE}/trial-0.json: train_seconds, by its history"]),
+    "a trial that ended before it could": (
+        lambda project: change(project / f"{TUNE}/trial-0.json", lambda one: one.update(finished=one["started"])),
+        [f"{TUNE}/trial-0.json: train_seconds, by the time from started to finished"],
+    ),
+    "a run's seconds of training": (
+        of_record(train_seconds=0.001),
+        [f"{RUN}/record.json: train_seconds, by its history"],
+    ),
+    "a run's median step": (
+        of_record(step_seconds_median=0.0001),
+        [f"{RUN}/record.json: step_seconds_median, by its history"],
+    ),
+    "a run's whole time below its training's": (
+        of_record(wall_seconds=0.001),
+        [f"{RUN}/record.json: train_seconds, by wall_seconds: expected at most 0.001"],
+    ),
+    "a run that ended before it could": (
+        instant,
+        [f"{RUN}/record.json: wall_seconds, by the time from started to finished: expected at most"],
+    ),
+    "quicker steps in the history": (
+        quick_steps,
+        [f"{RUN}/history.parquet: seconds, by the sum of step_seconds[0]"],
+    ),
+    "a smaller peak of memory": (
+        of_record(peak_rss_bytes=1000),
+        [f"{RUN}/record.json: peak_rss_bytes, by its history: expected at least"],
+    ),
+    "a peak of memory below the weights": (
+        light,
+        [f"{RUN}/record.json: peak memory, by the size of the weights: expected at least"],
+    ),
+    "a run that went on from a step that it did not have": (
+        lambda project: change(project / RUN / "record.json", lambda record: record.update(resumed_from_step=10**6)),
+        [f"{RUN}/record.json: resumed_from_step: expected 0 to"],
+    ),
+    "a run's threads": (
+        lambda project: change(project / RUN / "record.json", lambda record: record["environment"].update(threads=64)),
+        [f"{RUN}/record.json: environment.threads, by processes: expected 1, found 64"],
+    ),
+    "a page next to a report of another name": (
+        nested_report,
+        [f"{REPORT}/sub/{name}: a file that report.json does not name" for name in ("page.html", "report.json")],
+    ),
+    "a page next to the released protocol's": (
+        page_among_released,
+        [f"{REPORT}/released/page.html: a file that report.json does not name"],
+    ),
+    "a folder linked into the report": (
+        lambda project: (project / REPORT / "more").symlink_to(project / "workflow"),
+        [f"{REPORT}/more: is a link"],
+    ),
+    "a run that is a link": (linked_run, [f"{OTHER}: is a link"]),
+    "a second table of all runs": (
+        written("results/tiny/better.parquet"),
+        ["results/tiny/better.parquet: is there, and the suite does not plan it"],
+    ),
+    "a second metrics.json": (
+        written(f"{RUN}/metrics-2.json"),
+        [f"{RUN}/metrics-2.json: is there, and the suite does not plan it"],
+    ),
+    "a hidden file": (written(f"{RUN}/.better.json"), [f"{RUN}/.better.json: is there, and the suite does not plan"]),
+    "a task too many": (
+        written("results/tiny/task_9/digit_vit/frod/seed-0/record.json"),
+        ["results/tiny/task_9: is there, and the suite does not plan it"],
+    ),
+    "a released run that is not planned": (
+        written("results/tiny/released/task_0/digit_vit/frod/seed-9/record.json"),
+        ["results/tiny/released/task_0/digit_vit/frod/seed-9: is there, and the suite does not plan it"],
+    ),
+}
+
+
+def choose_again(project):
+    """The choice of rates, and the records that name it."""
+    trials = [project / f"{TUNE}/trial-{index}.json" for index in (0, 1)]
+    chosen = choose([json.loads(path.read_text()) for path in trials])
+    inputs = {path.relative_to(project).as_posix(): sha256(path) for path in trials}
+    write_json(project / TUNE / "rates.json", chosen | {"inputs": inputs})
+    rates = hashes(project, [f"{TUNE}/rates.json"])
+    for run in (RUN, OTHER):
+        change(project / run / "record.json", lambda record: record["inputs"].update(rates))
+
+
+def whole_trial(project):
+    rewrite(project / PREDICTIONS, one_more_right)
+    settle(project, last=True)
+    choose_again(project)
+    many_runs.finish(project, [project / RUN], track=True)
+
+
+def whole_seconds(project):
+    def halved(steps):
+        each = steps["step_seconds"] / 2
+        return steps.assign(step_seconds=each, seconds=np.add.accumulate(each.to_numpy()))
+
+    rewrite(project / RUN / "history.parquet", halved)
+    steps = pd.read_parquet(project / RUN / "history.parquet")
+    median, last = float(steps["step_seconds"].median()), float(steps["seconds"].iloc[-1])
+    of_record(step_seconds_median=median, train_seconds=last)(project)
+    rehash(project, project / RUN)
+    many_runs.finish(project, [project / RUN], track=True)
+
+
+def larger_peak(project):
+    change(project / RUN / "record.json", lambda record: record["environment"].update(processor="another"))
+    of_record(peak_rss_bytes=2**40)(project)
+    many_runs.finish(project, [project / RUN], track=True)
+
+
+def other_spectrum(project):
+    rewrite(
+        project / RESULTS / "frod/spectrum.parquet",
+        lambda table: table.assign(singular_values=[2 * values for values in table["singular_values"]]),
+    )
+    many_runs.finish(project, [project / RUN], track=False)
+
+
+POSSIBLE: dict[str, Callable[[Path], None]] = {
+    "a trial forged in all its files": whole_trial,
+    "seconds forged in history and record": whole_seconds,
+    "a larger peak of memory, or another machine": larger_peak,
+    "a spectrum with its report": other_spectrum,
+}

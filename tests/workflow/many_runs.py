@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import forks
+import numpy as np
 import pandas as pd
 import yaml
 from safetensors import safe_open
@@ -58,7 +59,8 @@ def finish(project: Path, runs: list[Path], *, track: bool) -> None:
     params = json.dumps(yaml.safe_load((project / "params.yaml").read_text()))
     for run in runs:
         metrics = json.loads((run / "metrics.json").read_text())
-        write_json(run / "metrics.json", metrics | {"task": run.parts[-4]})
+        of_files = {"task": run.parts[-4], "predictions_sha256": sha256(run / "predictions.parquet")}
+        write_json(run / "metrics.json", metrics | of_files)
     shutil.rmtree(project / "reports/tiny")
     summary, report = Path("results/tiny/summary.parquet"), Path("reports/tiny")
     with contextlib.chdir(project):
@@ -108,8 +110,13 @@ def _budget(project: Path, spec: dict) -> dict:
 
 def _tune(project: Path, source: Path, there: Path, name: str) -> None:
     rates = json.loads((source / "rates.json").read_text())
+    there.mkdir(parents=True)
     for path in sorted(source.glob("trial-*.json")):
         trial = json.loads(path.read_text())
+        outputs = [Path(one).name for one in trial["outputs"]]
+        trial["outputs"] = {(there / one).relative_to(project).as_posix(): sha256(source / one) for one in outputs}
+        for one in outputs:
+            shutil.copy2(source / one, there / one)
         trial["spec"] |= {"task": name, "seed": 1000}
         budget = _budget(project, trial["spec"])
         trial |= {"seed": 1000, "inputs": _inputs(project, trial["inputs"], name), "budget": budget}
@@ -137,12 +144,23 @@ def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit:
     took = datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])
     now = datetime.now(UTC)
     record |= {"started": now.isoformat(), "finished": (now + took).isoformat()}
+    if seed:
+        _differ(there, seed)
     if record["spec"]["adapter"]["kind"] == "frod":
         _reseed(there / "adapter.safetensors", stream(seed, "adapter"))
     outputs = [there / Path(path).name for path in record["outputs"]]
     record["outputs"] = {path.relative_to(project).as_posix(): sha256(path) for path in outputs}
     write_json(there / "record.json", record)
     return there
+
+
+def _differ(folder: Path, seed: int) -> None:
+    """Change the last digits of losses and scores: no two trainings have the same."""
+    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("history", "predictions")}
+    tables["history"]["loss"] *= 1 + seed / 2**30
+    tables["predictions"]["scores"] = list(tables["predictions"]["scores"] * np.float32(1 + seed / 2**20))
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
 
 
 def _reseed(path: Path, seed: int) -> None:

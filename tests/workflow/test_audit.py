@@ -57,9 +57,10 @@ def test_two_seeds_have_no_findings_and_all_is_looked_at(project):
     assert [finding.line() for finding in findings.found] == []
     assert findings.checked["runs"] == findings.checked["parameter counts"] == 6
     assert findings.checked["trials"] == 6
+    assert findings.checked["costs"] == findings.checked["histories"] == 6 + 6
     assert findings.checked["MLflow runs"] == 6 + 6 + 3  # trainings, trials, choices
     assert findings.checked["commits"] == 2  # the runs', and the report's
-    assert set(findings.unchecked) == {"raw data", "DVC"}
+    assert set(findings.unchecked) == {"raw data", "DVC", "seconds, memory and machine"}
     assert len(study.digests) > 6 * 5
 
 
@@ -134,6 +135,7 @@ RUN_ID = "(select run_uuid from tags where key = 'frod.run' and value = ?)"
         ),
         (f"update params set value = 'x' where key = 'spec.adapter.kind' and run_uuid = {RUN_ID}", [f"MLflow {KEY} ("]),
         (f"update tags set value = 'x' where key = 'frod.record' and run_uuid = {RUN_ID}", [f"MLflow {KEY} (run "]),
+        (f"update runs set end_time = end_time + 1 where run_uuid = {RUN_ID}", [f"MLflow {KEY} (run "]),
         (f"update runs set lifecycle_stage = 'deleted' where run_uuid = {RUN_ID}", [f"MLflow {KEY}: runs with this"]),
     ],
 )  # fmt: skip

@@ -165,6 +165,10 @@ def basis_of_run(wildcards):
     return [basis_file(wildcards.backbone)] if frod else []
 
 
+def of_all_trials(file):
+    return lambda wildcards: expand(file, index=[trial.index for trial in trials_of(wildcards)], **wildcards)
+
+
 def of_all_seeds(file):
     return expand(file, seed=WORKFLOW.suite.seeds, allow_missing=True)
 

@@ -55,6 +55,8 @@ use rule train as trial with:
         basis=basis_of_run,
     output:
         trial=f"{METHOD}/tune/trial-{{index}}.json",
+        history=f"{METHOD}/tune/trial-{{index}}.history.parquet",
+        predictions=f"{METHOD}/tune/trial-{{index}}.predictions.parquet",
     log:
         f"logs/trial/{OF_METHOD}/trial-{{index}}.log",
     benchmark:
@@ -75,7 +77,9 @@ use rule train as trial with:
 
 rule tune:
     input:
-        trials=lambda wildcards: [f"{METHOD}/tune/trial-{trial.index}.json" for trial in trials_of(wildcards)],
+        trials=of_all_trials(rules.trial.output.trial),
+        history=of_all_trials(rules.trial.output.history),
+        predictions=of_all_trials(rules.trial.output.predictions),
     output:
         rates=f"{METHOD}/tune/rates.json",
     log:

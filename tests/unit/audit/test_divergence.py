@@ -11,10 +11,9 @@ import pytest
 
 from frod.audit import divergence, runs
 from frod.audit.findings import Findings
+from frod.audit.traces import Traces
 from frod.config import Training
-from frod.provenance.run_keys import RunKey
 
-KEY = RunKey("t", "b", "linear_probe", 0)
 NAN, INF = math.nan, math.inf
 BY = "record.json: undefined, by history.parquet"
 AT_STEP = "diverged: step 13 of 40: loss nan, gradient norm inf, rates lr_head 9. Lower this method's rates"
@@ -34,14 +33,10 @@ def found(folder, said, table):
     """Lines on a run of this message and history, whose adapter is looked at elsewhere."""
     table.to_parquet(folder / "history.parquet")
     run = SimpleNamespace(task="t", backbone="b", seed=0, split_seed=0, training=Training())
-    study = SimpleNamespace(
-        records={KEY: {"undefined": said}},
-        runs={KEY: run},
-        folder=lambda key: folder,
-        once=lambda key, make: {"steps": 40, "steps_per_epoch": 10},
-    )
+    study = SimpleNamespace(once=lambda key, make: {"steps": 40, "steps_per_epoch": 10})
+    left = Traces(run=run, path=folder / "record.json", record={"undefined": said})
     findings = Findings()
-    divergence.check(study, KEY, findings)
+    divergence.check(study, left, left.read_history(), findings)
     assert findings.checked["divergences"] == (said is not None)
     return [line.line().removeprefix(f"{folder}/") for line in findings.found]
 

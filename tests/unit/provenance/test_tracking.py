@@ -24,6 +24,7 @@ def write_trials(tune):
     }
     trial = {"spec": spec, "rates": {"lr": 0.1}, "budget": {"steps": 2}, "metric": "accuracy", "code": "c0de"}
     trial |= {"inputs": {"data/tasks/digits/vit/manifest.json": "ab" * 32}, "train_seconds": 1.5}
+    trial |= {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:02+00:00"}
     outcomes = [{"validation": 0.5, "undefined": None}, {"validation": None, "undefined": "diverged: step 1"}]
     for index, outcome in enumerate(outcomes):
         (tune / f"trial-{index}.json").write_text(json.dumps(trial | outcome))

@@ -1,0 +1,37 @@
+"""Copies: of another seed, other rates or another method no training has the same losses, or the same predictions."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from frod.audit.findings import Findings
+from frod.audit.study import Study
+from frod.audit.traces import Traces
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def remember(study: Study, left: Traces, table: pa.Table) -> None:
+    """Keep what tells a training from all others of its task."""
+    losses = hashlib.sha256(table["loss"].to_numpy().tobytes()).hexdigest()
+    told = {"losses": losses, "predictions": study.digests.sha256(left.predictions)}
+    for what, digest in told.items() if left.undefined is None else ():
+        study.seen.setdefault((left.run.task, left.run.backbone, what, digest), []).append(left)
+
+
+def check(study: Study, findings: Findings) -> None:
+    """Name trainings that differ in seed, rates or method and have the very losses or predictions of another."""
+    for (_, _, what, digest), alike in study.seen.items():
+        first, *others = alike
+        for other in others if digest else ():
+            if _made_of(other) != _made_of(first):
+                path = other.history if what == "losses" else other.predictions
+                findings.add(path, f"{what}: to the bit those of {first.path}", remedy="run both again")
+
+
+def _made_of(left: Traces) -> tuple[Any, ...]:
+    """What decides how a training goes, within its task."""
+    run = left.run
+    return run.adapter.model_dump(exclude={"label"}), run.seed, left.rates, run.training.model_dump()
