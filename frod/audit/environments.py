@@ -33,7 +33,7 @@ def check(study: Study, left: Traces, findings: Findings) -> None:
 def check_all(study: Study, findings: Findings) -> None:
     """Tell which runs had other threads than is planned, or other packages than their commit's lock has."""
     told: Counter[str] = Counter()
-    locks: dict[Any, dict[str, str]] = {}
+    locks: dict[Any, dict[str, list[str]]] = {}
     for key, record in study.records.items():
         path = study.folder(key) / "record.json"
         with findings.guard(path, "its environment"):
@@ -51,12 +51,16 @@ def check_all(study: Study, findings: Findings) -> None:
     findings.notes += [f"{count} run{'s' if count > 1 else ''} {what}" for what, count in told.items()]
 
 
-def _lock(commit: Any) -> dict[str, str]:
-    """Versions by package, as a commit's lock has them; none where git does not have it."""
+def _lock(commit: Any) -> dict[str, list[str]]:
+    """Versions by package, of each Python, as a commit's lock has them; none where git does not have it."""
     known = isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40,64}", commit)
-    return dict(PINNED.findall(git_text("show", f"{commit}:./{LOCK}") or "")) if known else {}
+    found: dict[str, list[str]] = {}
+    for name, version in PINNED.findall((known and git_text("show", f"{commit}:./{LOCK}")) or ""):
+        found.setdefault(name, []).append(version)
+    return found
 
 
-def _others(packages: Mapping[str, str], lock: Mapping[str, str]) -> str:
-    differing = [name for name, version in packages.items() if lock.get(name, version) != version.partition("+")[0]]
-    return ", ".join(f"{name} {packages[name]} (lock: {lock[name]})" for name in differing)
+def _others(packages: Mapping[str, str], lock: Mapping[str, list[str]]) -> str:
+    versions = {name: version.partition("+")[0] for name, version in packages.items()}  # 2.9.0+cpu is 2.9.0
+    differing = [name for name, version in versions.items() if version not in lock.get(name, [version])]
+    return ", ".join(f"{name} {packages[name]} (lock: {', '.join(lock[name])})" for name in differing)

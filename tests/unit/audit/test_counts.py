@@ -123,14 +123,14 @@ def test_a_tensor_that_is_cut_or_added_changes_the_count(bert, tmp_path):
     assert counts.count({"classifier.bias": (5,), "other": (9,)}, known)["total"] == 5
 
 
-@pytest.mark.parametrize("check", [counts.check_counts, divergence.check])
+@pytest.mark.parametrize("check", [counts.check_counts, divergence.check_adapter])
 def test_an_adapter_that_was_cut_short_is_named_with_the_remedy(tmp_path, monkeypatch, check):
     path = tmp_path / "adapter.safetensors"
     trained.save(torch.nn.Linear(3, 2), path, "full_ft")
     path.write_bytes(path.read_bytes()[:-3])
-    (tmp_path / "history.parquet").touch()
     monkeypatch.setattr(divergence, "trained_of", lambda study, key: frozenset())
-    study = SimpleNamespace(folder=lambda key: tmp_path, runs={"run": None}, records={"run": {"undefined": "diverged"}})
+    study = SimpleNamespace(folder=lambda key: tmp_path, runs={"run": None}, records={"run": {}})
+    study.undefined = lambda key: "diverged"
     findings = Findings()
     check(study, "run", findings)
     line = findings.found[-1].line()
