@@ -12,10 +12,8 @@ from frod.audit.study import RELEASED, Study
 from frod.config import Workflow, load
 from frod.files import PREFIX
 from frod.provenance.hashes import TIMESTAMP
-from frod.provenance.records import output_path
+from frod.provenance.records import TABLES, output_path
 from frod.provenance.run_keys import RunKey
-
-TABLES = ("history.parquet", "predictions.parquet")  # of a trial
 
 
 def check(study: Study, findings: Findings) -> None:

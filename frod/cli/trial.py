@@ -48,7 +48,7 @@ def trial(
         return
     column = next(name for name in map(str, outcome.history) if name.startswith("validation_"))
     validation = None if outcome.undefined else metrics.defined(outcome.history[column].iloc[-1])
-    outputs = [records.output_path(out, name) for name in ("history.parquet", "predictions.parquet")]
+    outputs = [records.output_path(out, name) for name in records.TABLES]
     outcome.write_tables(*outputs)
     result = {
         "rates": run.rates.model_dump(exclude_none=True),

@@ -38,6 +38,7 @@ PACKAGES = (
 )  # fmt: skip
 
 RECORD = "record.json"
+TABLES = ("history.parquet", "predictions.parquet")  # of a run and of a trial
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

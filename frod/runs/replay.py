@@ -18,7 +18,7 @@ import numpy as np
 
 from frod import files, numerics, terminal
 from frod.provenance import artefacts
-from frod.provenance.records import outputs_of
+from frod.provenance.records import TABLES, outputs_of
 from frod.provenance.run_keys import stopped
 from frod.runs import deviations
 from frod.runs.deviations import Compared
@@ -36,8 +36,6 @@ TOLERANCE = 0.05
 
 # What does the arithmetic; another version of anything else leaves the numbers alone.
 COMPUTING = ("torch", "torchvision", "transformers", "timm", "peft", "accelerate", "numpy")
-
-TABLES = ("predictions.parquet", "history.parquet")  # to compare, of a run and of a trial
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def of_tables(finished: Finished, folder: Path) -> list[Compared]:
     """Compare predictions and history with those that `write` left in `folder`."""
     import pandas as pd
 
-    predictions, history = (map(pd.read_parquet, (finished.output(name), folder / name)) for name in TABLES)
+    history, predictions = (map(pd.read_parquet, (finished.output(name), folder / name)) for name in TABLES)
     return [*deviations.predictions(*predictions), *deviations.histories(*history)]
 
 

@@ -15,7 +15,7 @@ from frod.cli.cost import cost
 from frod.config import Method, load
 from frod.tasks import registry as tasks
 from frod.tasks.registry import TaskSpec
-from frod.training.estimate import Skeleton, estimate, measured_speed, split_sizes, stored
+from frod.training.estimate import PREDICTION, STEP, Skeleton, estimate, measured_speed, split_sizes, stored
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "bench" / "results"
@@ -155,6 +155,9 @@ def test_released_watches_test_and_a_trial_never_opens_it(skeleton, tmp_path, pr
     }
     if protocol == "audited":
         assert predicted == {False: 4 * 50 + sum(tests.values()), True: 4 * 50}
+        disk = {trial: jobs.disk_bytes - STEP * jobs.steps for trial, jobs in found.items()}
+        assert disk[True] == PREDICTION * sizes["validation"]  # history and predictions alone
+        assert disk[False] == disk[True] + PREDICTION * sum(tests.values()) + 4 * found[False].trained
     else:
         assert predicted == {False: 3 * tests["test"] + sum(tests.values())}
 
