@@ -32,6 +32,7 @@ def check(study: Study, findings: Findings, *, each: Callable[..., Any] = map) -
             with findings.guard(left.path, "the trial"):
                 _check_trial(study, left, again, findings)
                 findings.checked["trials"] += 1
+            trainings.check(study, left, again, findings)
         elif left.path.is_file():  # else it is named as missing
             findings.add(left.path, "a trial that the suite plans", "a JSON table", "something else", remedy=AGAIN)
     for folder, of_one in groups.items():
@@ -58,7 +59,6 @@ def _check_trial(study: Study, left: Traces, again: Mapping[str, Any] | str, fin
     findings.equal(left.path, "outputs, by the files", outputs, found.get("outputs"), remedy=AGAIN)
     findings.checked["hashes"] += len(expected["inputs"]) + len(outputs)
     _check_figure(left, f"validation_{expected['metric']}", again, findings)
-    trainings.check(study, left, again, findings)
 
 
 def _check_figure(left: Traces, name: str, again: Mapping[str, Any] | str, findings: Findings) -> None:

@@ -84,6 +84,29 @@ def test_what_stays_possible_is_in_the_documentation(project, what):
     assert what in (Path(__file__).parents[2] / "docs/audit.md").read_text("utf-8")
 
 
+def test_what_an_honest_study_may_have_is_told_and_no_finding(project):
+    """Another machine, another number of threads, what a killed process left, an earlier audit."""
+    packages = {"torch": "1.0+cpu"}
+    with kept(project, *EVERYTHING):
+        for alter in (
+            lambda record: record["environment"]["packages"].update(packages),
+            lambda record: [record[name].update(threads=3) for name in ("environment", "processes")],
+        ):
+            change(project / RUN / "record.json", alter)
+        many_runs.finish(project, [project / RUN], track=True)
+        (project / RUN / ".tmp-host-1-history.parquet").touch()
+        (project / REPORT / "audit.json").touch()
+        findings = audit(project)
+    assert [finding.line() for finding in findings.found] == []
+    for said in (
+        "1 run had 3 threads, where params.yaml and the suite give 1",
+        "1 run had other packages than requirements.lock of their commit ",
+        f"{RUN}/.tmp-host-1-history.parquet: half-written",
+        f"{REPORT}/audit.json: what an earlier audit wrote",
+    ):
+        assert any(note.startswith(said) for note in findings.notes), findings.notes
+
+
 @pytest.mark.parametrize(
     ("name", "adapted"),
     [("results.csv", False), *((name, True) for name in ("results.csv", "metrics.json", "claims.json", "index.html"))],
