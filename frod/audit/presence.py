@@ -27,7 +27,7 @@ def check(study: Study, findings: Findings) -> None:
     if study.workflow.params.protocol != RELEASED and other.exists():
         planned |= set(_released(study, other))
         findings.notes.append(f"{other}: runs of the released protocol, which only an audit of their own report holds")
-    check_others(study.results, planned, "the suite does not plan it", findings)
+    _check_others(study.results, planned, findings)
 
 
 def planned_files(workflow: Workflow, results: Path) -> Iterator[Path]:
@@ -53,20 +53,21 @@ def _released(study: Study, folder: Path) -> Iterator[Path]:
     yield from planned_files(workflow, folder)
 
 
-def check_others(top: Path, planned: set[Path], why: str, findings: Findings) -> None:
+def _check_others(top: Path, planned: set[Path], findings: Findings) -> None:
     """Name what lies below a folder and is not planned, a folder of such files in one; and every link."""
     folders = {parent for path in planned for parent in path.parents}
     unfinished = []
     for path in below(top):
-        if path.name.startswith(PREFIX):
+        if any(part.startswith(PREFIX) for part in path.relative_to(top).parts):
             unfinished.append(path)
         elif path.is_symlink():
-            what = "is a link: what it leads to can change, and is not part of the study"
-            findings.add(path, what, "a file", os.readlink(path), remedy="put the file itself there")
+            what = f"is a link to {os.readlink(path)}, which is not part of the study"
+            findings.add(path, what, remedy="put the files themselves there")
         elif path not in planned:
             strange = [parent for parent in path.parents if top in parent.parents and parent not in folders]
             outermost = strange[-1] if strange else path
-            findings.add(outermost, f"is there, and {why}", NOTHING, outermost.name, remedy="remove it")
+            what = "is there, and the suite does not plan it"
+            findings.add(outermost, what, NOTHING, outermost.name, remedy="remove it")
     if unfinished:
         more = f" and {len(unfinished) - 1} more" if len(unfinished) > 1 else ""
         findings.notes.append(f"{unfinished[0]}{more}: half-written, left by a process that was killed")
