@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 from alterations import change, flip, kept
-from forgeries_trials import one_more_right, rewrite, settle
+from forgeries_records import rewrite
+from forgeries_trials import one_more_right, settle
 from safetensors.torch import load_file
 
 from frod.files import sha256
