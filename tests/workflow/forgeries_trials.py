@@ -1,4 +1,4 @@
-"""Forgeries of trials, with the lines that an audit has to print, and those that stay possible; those of records, too."""
+"""Forgeries of trials and, by forgeries_records, of records: what an audit has to print, and what stays possible."""
 
 import json
 import shutil
