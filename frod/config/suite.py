@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from frod.config.schema import Name, StrictModel, did_you_mean
+from frod.config.schema import Name, StrictModel, Words, did_you_mean
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
@@ -19,7 +19,7 @@ class Method(StrictModel):
 
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
     """All weights, the head alone, FRoD, or a method of peft."""
-    label: str | None = None
+    label: Words | None = None
     """Name in the report; null: the method's own name."""
     sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """FRoD: share of the n x n rotation that is trained."""
@@ -123,7 +123,7 @@ class Experiment(StrictModel):
 
 
 class Suite(StrictModel):
-    title: str
+    title: Words
     """Heading of the report."""
     description: str
     """What is compared and why, in a sentence or two below it."""

@@ -25,6 +25,8 @@ PROTOCOLS = {
     ),
 }
 
+LONGEST = 300  # characters of what a field said; report.json has all of it
+
 
 def budgets(report: Report) -> list[dict[str, Any]]:
     """A row per task: examples of each split, and the budget that all methods had; links lead to the first method."""
@@ -189,6 +191,27 @@ def environment(report: Report) -> list[tuple[str, list[str]]]:
     if started and finished:
         rows.append(("when", [f"{_moment(started[0])} to {_moment(finished[-1])}"]))
     return rows
+
+
+def since(report: Report) -> dict[str, Any] | None:
+    """What was changed after the first run, in a sentence, and a row for each field."""
+    found = report.since
+    if found is None:
+        return None
+    if "unknown" in found:
+        return {"said": f"What was changed after the first run was trained cannot be told: {found['unknown']}."}
+    commit = str(found["commit"])[:12]
+    if not found["changes"]:
+        return {"said": f"Suite and parameters are as at commit {commit}, by which the first run was trained."}
+    said = (
+        f"{show.number(len(found['changes']), 'field')} of suite and parameters changed after commit {commit}, by which"
+    )
+    rows = [[one["field"], *(_short(show.plain(one[side])) for side in ("then", "now"))] for one in found["changes"]]
+    return {"said": f"{said} the first run was trained.", "rows": rows}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _moment(text: str) -> str:

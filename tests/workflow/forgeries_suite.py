@@ -1,7 +1,360 @@
-"""Forgeries of the suite and what is around the runs, with what an audit has to print; those that stay possible."""
+"""Forgeries of the suite and what is around the runs, with what an audit has to print; those that stay possible.
 
-from collections.abc import Callable
+`NOTED`: what an author may do, and a reader has to be told.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {}
-POSSIBLE: dict[str, Callable[[Path], None]] = {}
+import many_runs
+import pandas as pd
+import yaml
+from alterations import OTHER, REPORT, RESULTS, RUN, change
+
+SUITE = Path("workflow/suites/tiny.yaml")
+WHERE = f"params.yaml, {SUITE}"
+PROBE = f"{RESULTS}/linear_probe"
+FIRST = f"{RESULTS}/full_ft/seed-0/record.json"  # in the suite's order
+GONE = "the suite does not plan it, and "
+PUBLISHED = Path("reports/published/tiny/results.csv")
+ROW = "(select run_uuid from tags where key = 'frod.run' and value like ?)"
+
+
+def git(project, *arguments, **dates):
+    """Git's output; its dates are those that a forger gives it."""
+    environment = (
+        os.environ
+        | {"GIT_CONFIG_GLOBAL": "/dev/null"}
+        | {f"GIT_{who.upper()}_DATE": when for who, when in dates.items()}
+    )
+    command = ["git", *many_runs.AUTHOR, *arguments]
+    return subprocess.run(
+        command, cwd=project, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def commit(project, **dates):
+    """Commit all that is here; returns the commit."""
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--allow-empty", "--message=forged", **dates)
+    return git(project, "rev-parse", "HEAD")
+
+
+def edit(project, alter, path=SUITE):
+    """Rewrite a YAML file."""
+    content = yaml.safe_load((project / path).read_text())
+    alter(content)
+    (project / path).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def said(**fields):
+    """The suite says something else, is committed, and the report is made again, as the workflow would."""
+
+    def alter(project):
+        edit(project, lambda suite: suite.update(fields))
+        commit(project)
+        many_runs.finish(project, [], track=False)
+
+    return alter
+
+
+def within(alter, path=SUITE):
+    """The same, where more than a field is set."""
+
+    def altered(project):
+        edit(project, alter, path)
+        commit(project)
+        many_runs.finish(project, [], track=False)
+
+    return altered
+
+
+def recoded(project, **code):
+    """What all records say of their code."""
+    for path in (project / RESULTS).glob("*/seed-*/record.json"):
+        change(path, lambda record: record["code"].update(code))
+
+
+def named(make, again=False):
+    """The records name a commit that is made for them; `again`: table and report are made again, too."""
+
+    def alter(project):
+        recoded(project, git_commit=make(project))
+        if again:
+            many_runs.finish(project, [], track=False)
+
+    return alter
+
+
+def unreached(project):
+    return git(project, "commit-tree", "-p", "HEAD", "-m", "forged", "HEAD^{tree}", **at(hours=-1))
+
+
+def at(**before):
+    """Both of a commit's dates, before or after now."""
+    when = (datetime.now(UTC) + timedelta(**before)).isoformat()
+    return {"author": when, "committer": when}
+
+
+def before_the_runs(project):
+    """Both dates a second before the first run: later than what the commit stands on."""
+    starts = [json.loads(path.read_text())["started"] for path in (project / RESULTS).glob("*/seed-*/record.json")]
+    when = (datetime.fromisoformat(min(starts)) - timedelta(milliseconds=1)).replace(microsecond=0).isoformat()
+    return {"author": when, "committer": when}
+
+
+def in_store(project, statement, *values):
+    with sqlite3.connect(project / "mlflow.db") as database:
+        assert database.execute(statement, values).rowcount > 0, statement
+
+
+def without_seed(project):
+    edit(project, lambda suite: suite.update(seeds=[0]))
+    for folder in (project / RESULTS).glob("*/seed-1"):
+        shutil.rmtree(folder)
+    for path in (project / RESULTS).glob("*/spectrum.parquet"):
+        table = pd.read_parquet(path)
+        table[table["seed"] == 0].to_parquet(path, index=False)
+
+
+def without_probe(project):
+    def alter(suite):
+        del suite["methods"]["linear_probe"]
+        for table in ("rates", "grid"):
+            del suite["experiments"][0][table]["linear_probe"]
+
+    edit(project, alter)
+    shutil.rmtree(project / PROBE)
+
+
+def left_out(leave, pattern, stage="deleted"):
+    """Runs are left out; the others name a new commit, and MLflow marks what is gone as deleted."""
+
+    def alter(project):
+        leave(project)
+        recoded(project, git_commit=commit(project, **before_the_runs(project)))
+        many_runs.finish(project, [], track=True)
+        in_store(project, f"update runs set lifecycle_stage = ? where run_uuid in {ROW}", stage, pattern)
+
+    return alter
+
+
+def gone_for_good(project):
+    """The same without a row in MLflow: `mlflow gc`."""
+    left_out(without_seed, "%/seed-1")(project)
+    for table in ("latest_metrics", "params", "tags"):
+        in_store(
+            project,
+            f"delete from {table} where run_uuid in (select run_uuid from runs where lifecycle_stage = 'deleted')",
+        )
+
+
+def published(project, code=None, seed=7):
+    """A report that git had once says that there was a run."""
+    row = {
+        "task": "task_0",
+        "backbone": "digit_vit",
+        "method": "frod",
+        "seed": seed,
+        "primary": "accuracy",
+        "test": 0.1,
+    }
+    of = json.loads((project / RUN / "record.json").read_text())["code"]["hash"]
+    (project / PUBLISHED).parent.mkdir(parents=True)
+    pd.DataFrame([row | {"code_hash": code or of}]).to_csv(project / PUBLISHED, index=False)
+    commit(project)
+    shutil.rmtree((project / PUBLISHED).parent)
+    commit(project)
+
+
+def locked(project, seed=7):
+    """A dvc.lock that git had once lists a folder in which there was a run; the cache has what was in it."""
+    record = json.loads((project / RUN / "record.json").read_text())
+    listing = [{"relpath": f"task_0/digit_vit/frod/seed-{seed}/record.json", "md5": "2" * 32}]
+    for md5, content in (("1" * 32 + ".dir", listing), ("2" * 32, record)):
+        path = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    out = {"path": "results/tiny", "md5": "1" * 32 + ".dir"}
+    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"runs": {"outs": [out]}}}))
+    commit(project)
+    (project / "dvc.lock").unlink()
+    commit(project)
+
+
+def trained_again(project):
+    """MLflow has a training of the same run that was deleted there, with another figure."""
+    first = f"{ROW} and key = 'frod.record'"
+    with sqlite3.connect(project / "mlflow.db") as database:
+        columns = [row[1] for row in database.execute("pragma table_info(runs)")]
+        copied = ", ".join({"run_uuid": "'again'", "lifecycle_stage": "'deleted'"}.get(name, name) for name in columns)
+        key = "tiny/task_0/digit_vit/frod/seed-0"
+        database.execute(f"insert into runs select {copied} from runs where run_uuid = {ROW}", [key])
+        assert database.execute(f"select count(*) from tags where run_uuid = {first}", [key]).fetchone() == (1,)
+        database.execute("insert into tags values ('frod.run', ?, 'again')", [key])
+        database.execute("insert into tags values ('frod.record', 'another', 'again')")
+
+
+def dated_back(project):
+    """What the suite says is changed after the runs, in a commit that says it was made before them."""
+    edit(project, lambda suite: suite.update(margin=20))
+    recoded(project, git_commit=commit(project, **before_the_runs(project)))
+    many_runs.finish(project, [], track=True)
+
+
+def one_commit(project):
+    """Git's history is one commit, made after all."""
+    edit(project, lambda suite: suite.update(margin=20))
+    shutil.rmtree(project / ".git")
+    git(project, "init", "--quiet")
+    recoded(project, git_commit=commit(project, **at(days=-365)))
+    many_runs.finish(project, [], track=True)
+
+
+def edited(project, **fields):
+    """The checkout had edited files, whose suite no commit has."""
+    edit(project, lambda suite: suite.update(fields))
+    recoded(project, git_dirty=True)
+
+
+def of_no_commit(project):
+    recoded(project, git_commit=None, git_dirty=None)
+    many_runs.finish(project, [], track=False)
+
+
+def lost_changes(project):
+    said(margin=20)(project)
+    change(project / REPORT / "report.json", lambda report: report["since_first_run"].update(changes=[]))
+
+
+def hidden_changes(project):
+    said(title="Better")(project)
+    change(project / REPORT / "report.json", lambda report: report["since_first_run"].update(commit="1" * 40))
+
+
+def turned(suite):
+    suite["methods"] = dict(reversed(suite["methods"].items()))
+
+
+ALTERED = {
+    "a wider margin": (said(margin=20), [f"{WHERE}: margin, by commit "]),
+    "a wider margin that is not committed": (
+        lambda project: edit(project, lambda suite: suite.update(margin=20)),
+        [f"{WHERE}: margin, by commit ", f"{REPORT}/claims.json: does not follow from the runs' files: "],
+    ),
+    "a margin that runs of edited files were not made by": (
+        lambda project: edited(project, margin=20),
+        [f"{FIRST}: code and suite, as of 5 more runs: edited since commit "],
+    ),
+    "other numerics": (
+        within(lambda params: params.update(numerics="native"), "params.yaml"),
+        [f"{WHERE}: params.numerics, by commit ", f"{RUN}/record.json: environment.numerics: "],
+    ),
+    "another metric of the suite's own task": (
+        lambda project: edit(project, lambda suite: suite["tasks"]["task_0"].update(metrics=["f1"])),
+        [f"{WHERE}: tasks.task_0.metrics, by commit "],
+    ),
+    "another sparse rate": (
+        within(lambda suite: suite["methods"]["frod"].update(sparse_rate=0.5)),
+        [f"{WHERE}: methods.frod.sparse_rate, by commit ", f"{RUN}/record.json: spec.adapter.sparse_rate: "],
+    ),
+    "a grid with a trial less": (
+        within(lambda suite: [trials.pop() for trials in suite["experiments"][0]["grid"].values()]),
+        [f"{WHERE}: experiments.0.grid.", f"{WHERE}: plans other runs than commit "],
+    ),
+    "a seed left out": (
+        lambda project: (without_seed(project), commit(project), many_runs.finish(project, [], track=False)),
+        [f"{WHERE}: seeds, by commit ", f"{WHERE}: plans other runs than commit ", "MLflow run "],
+    ),
+    "a seed left out, the others of a new commit": (
+        left_out(without_seed, "%/seed-1"),
+        [f"{OTHER}: {GONE}MLflow tells that this very code made it: expected nothing, found a run with test_accuracy"],
+    ),
+    "a method left out": (
+        lambda project: (without_probe(project), commit(project), many_runs.finish(project, [], track=False)),
+        [f"{WHERE}: methods.linear_probe, by commit ", "MLflow run "],
+    ),
+    "a method left out, the others of a new commit": (
+        left_out(without_probe, "%/linear_probe/seed-%"),
+        [f"{PROBE}/seed-0: {GONE}MLflow tells that this very code made it: expected nothing, found a run with test_"],
+    ),
+    "a run that a published report had": (published, [f"{RESULTS}/frod/seed-7: {GONE}{PUBLISHED} of commit "]),
+    "a run that dvc.lock had": (locked, [f"{RESULTS}/frod/seed-7: {GONE}dvc.lock of commit "]),
+    "a commit that does not exist": (
+        named(lambda project: "1" * 40),
+        [f"{FIRST}: code.git_commit, code of 6 runs against git: expected commit 111111111111, found nothing"],
+    ),
+    "a report's commit that does not exist": (
+        lambda project: change(
+            project / REPORT / "report.json", lambda report: report["code"].update(git_commit="1" * 40)
+        ),
+        [f"{REPORT}/report.json: code.git_commit, the report's code and parameters against git: expected commit 111"],
+    ),
+    "a commit that no branch has": (
+        named(unreached),
+        [f"{FIRST}: code.git_commit: a clone does not get it: expected a branch"],
+    ),
+    "a commit made after the runs": (
+        named(commit, again=True),
+        [
+            f"{RUN}/record.json: code.git_commit: younger than the run's start ",
+            f"{OTHER}/record.json: code.git_commit: y",
+        ],
+    ),
+    "a commit dated back, on one made after the runs": (
+        named(lambda project: (commit(project), commit(project, **at(days=-9)))[1]),
+        [f"{RUN}/record.json: code.git_commit: stands on "],
+    ),
+    "a commit whose committer's date alone is dated back": (
+        named(lambda project: commit(project, committer=at(days=-9)["committer"])),
+        [f"{RUN}/record.json: code.git_commit: younger than the run's start "],
+    ),
+    "records that name no commit": (of_no_commit, ["MLflow tiny/task_0/digit_vit/frod/seed-0 (run "]),
+    "changes that the report keeps to itself": (
+        lost_changes,
+        [f"{REPORT}/report.json: since_first_run, by git.changes (length): expected 1, found 0"],
+    ),
+    "changes since another commit": (
+        hidden_changes,
+        [f"{REPORT}/report.json: since_first_run, by git.commit: "],
+    ),
+}
+
+NOTED = {
+    "another title": (said(title="Better"), [f"{WHERE}: title is Better, and was Tiny at commit "]),
+    "another description": (said(description="All well."), [f"{WHERE}: description is All well., and was One task"]),
+    "a limit that is not stated any more": (
+        said(rates_chosen="by chance"),
+        [f"{WHERE}: rates_chosen is by chance, and"],
+    ),
+    "what it cannot show": (said(cannot_show=["x"]), [f"{WHERE}: cannot_show is ['x'], and was [] at commit "]),
+    "another label": (
+        within(lambda suite: suite["methods"]["frod"].update(label="The winner")),
+        [f"{WHERE}: methods.frod.label is The winner, and was FRoD at commit "],
+    ),
+    "methods in another order": (within(turned), [f"{WHERE}: order of methods is ['linear_probe', "]),
+    "seeds in another order": (said(seeds=[1, 0]), [f"{WHERE}: order of seeds is [1, 0], and was [0, 1] at commit "]),
+    "a run that was trained twice": (
+        trained_again,
+        ["MLflow has 1 training made more than once: task_0/digit_vit/frod/seed-0 ("],
+    ),
+    "a published run of other code": (
+        lambda project: published(project, code="0" * 64),
+        [f"{PUBLISHED} of commit "],
+    ),
+    "runs that the suite planned once": (
+        lambda project: None,
+        [f"{SUITE} has planned runs that it does not plan now, until commit "],
+    ),
+}
+
+POSSIBLE = {
+    "a commit dated back": dated_back,
+    "a history of one commit": one_commit,
+    "a seed that nothing tells of": gone_for_good,
+}

@@ -8,8 +8,15 @@ import pytest
 
 from frod.audit import commits
 from frod.audit.findings import Findings
+from frod.reporting.changes import Change
 
 START = "2024-05-01T12:00:00+00:00"
+WORKFLOW = SimpleNamespace(params=SimpleNamespace(suite="small"))
+OTHER = Change("seeds", [0], [1])
+
+
+def content(tree):
+    return (tree / "frod/code.py").read_text()
 
 
 @pytest.fixture
@@ -35,8 +42,7 @@ def repository(tmp_path, monkeypatch):
         return run("rev-parse", "HEAD")
 
     run("init", "-q")
-    monkeypatch.setattr(commits, "_code_hash", lambda tree, _: (tree / "frod/code.py").read_text())
-    monkeypatch.setattr(commits, "_planned_by", lambda _, tree: (tree / "frod/code.py").read_text().lower())
+    monkeypatch.setattr(commits, "_code_hash", lambda tree, _: content(tree))
     monkeypatch.setattr(commits, "_check_report", lambda *_: None)
     monkeypatch.setattr(commits, "_check_code", lambda *_: None)
     return commit
@@ -44,9 +50,10 @@ def repository(tmp_path, monkeypatch):
 
 def audited(monkeypatch, tmp_path, commit, digest, *, edited, plan=None):
     """The findings about one run of 12 o'clock."""
+    plan = digest.lower() if plan is None else plan
+    monkeypatch.setattr(commits, "_changes", lambda _, tree: [OTHER] if content(tree).lower() != plan else [])
     record = {"code": {"git_commit": commit, "hash": digest, "git_dirty": edited}, "started": START}
-    study = SimpleNamespace(records={"run": record}, folder=lambda _: tmp_path / "run", workflow=None)
-    monkeypatch.setattr(commits, "_plan", lambda *_: digest.lower() if plan is None else plan)
+    study = SimpleNamespace(records={"run": record}, folder=lambda _: tmp_path / "run", workflow=WORKFLOW)
     monkeypatch.setattr(commits, "_check_plan", lambda *_: None)
     findings = Findings()
     commits.check(study, findings)
@@ -93,11 +100,11 @@ def test_a_later_commit_that_cannot_be_read_is_passed_over(repository, monkeypat
     broken = repository("Broken", 13)
     later = repository("New", 14)
 
-    def planned(_, tree):
+    def hashed(tree, _):
         if tree.name == broken:
             raise ValueError("suite: unknown key")
-        return (tree / "frod/code.py").read_text().lower()
+        return content(tree)
 
-    monkeypatch.setattr(commits, "_planned_by", planned)
+    monkeypatch.setattr(commits, "_code_hash", hashed)
     found, (note,) = audited(monkeypatch, tmp_path, old, "New", edited=True)
     assert not found and later[:12] in note
