@@ -20,7 +20,7 @@ class Method(StrictModel):
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
     """All weights, the head alone, FRoD, or a method of peft."""
     label: Words | None = None
-    """Name in the report; null: the method's own name."""
+    """Name in the report, of no other method; null: the method's own name."""
     sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """FRoD: share of the n x n rotation that is trained."""
     plan: Literal["auto", "materialised", "factored", "input_side"] | None = None

@@ -253,7 +253,8 @@ def _check_labels(suite: Suite, methods: dict[str, Method], source: str) -> None
         for other, of_other in names.items():
             if label and other != name and look_of(label) in map(look_of, of_other):
                 raise ValueError(
-                    f"{source}: methods.{name}.label: is {shown(label)}, which is what {other} is called; choose another"
+                    f"{source}: methods.{name}.label: is {shown(label)}, which is what {other} is called; "
+                    "choose another"
                 )
 
 

@@ -199,15 +199,14 @@ def since(report: Report) -> dict[str, Any] | None:
     if found is None:
         return None
     if "unknown" in found:
-        return {"said": f"What was changed after the first run was trained cannot be told: {found['unknown']}."}
-    commit = str(found["commit"])[:12]
-    if not found["changes"]:
-        return {"said": f"Suite and parameters are as at commit {commit}, by which the first run was trained."}
-    said = (
-        f"{show.number(len(found['changes']), 'field')} of suite and parameters changed after commit {commit}, by which"
-    )
-    rows = [[one["field"], *(_short(show.plain(one[side])) for side in ("then", "now"))] for one in found["changes"]]
-    return {"said": f"{said} the first run was trained.", "rows": rows}
+        said = f"What was changed after the first run was trained cannot be told: {found['unknown']}."
+        return {"said": said, "rows": []}
+    what, rows = f"commit {str(found['commit'])[:12]}, by which the first run was trained.", found["changes"]
+    changed = f"{show.number(len(rows), 'field')} of suite and parameters changed after {what}"
+    return {
+        "said": changed if rows else f"Suite and parameters are as at {what}",
+        "rows": [[one["field"], *(_short(show.plain(one[side])) for side in ("then", "now"))] for one in rows],
+    }
 
 
 def _short(text: str) -> str:
