@@ -73,7 +73,7 @@ def _sources(study: Study, folder: Path, commit: str) -> Path | None:
 def _check_missing(what: str, path: Path, commit: str, findings: Findings) -> None:
     """A commit that is not here cannot be looked at, and in a clone that lacks nothing it does not exist."""
     if not commit:
-        findings.unchecked[what] = "they were made outside of git"
+        findings.unchecked[what] = "made outside of git"
     elif history.is_whole():
         findings.add(
             path,

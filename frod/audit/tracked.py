@@ -41,11 +41,12 @@ def check(study: Study, findings: Findings) -> None:
         if study.workflow.trials_of(*key):
             planned[f"{suite}/{'/'.join(key)}/tune"] = (study.tune(*key), mlflow_entries.of_tuning)
     _check_deleted(study, suite, logged, findings)
+    known = {f"{suite}/report", *planned, *(f"{suite}/{name}" for name in witnesses.names(study))}
     by_name: dict[str, list[Logged]] = {}
     for run in (one for one in logged if not one.deleted):
         name = run.tags.get("frod.run", NOTHING)
         by_name.setdefault(name, []).append(run)
-        if not {name, name.rpartition("/trial-")[0]} & planned.keys() and name != f"{suite}/report":
+        if name not in known:
             findings.add(f"{NAME} run {run.id}", "tag frod.run", "a run that the suite plans", name, remedy=UNPLANNED)
     for name, (folder, read_entries) in planned.items():
         with findings.guard(f"{NAME} {name}", "the run"):
@@ -64,7 +65,7 @@ def _check_deleted(study: Study, suite: str, logged: list[Logged], findings: Fin
         key = run.tags.get("frod.run", NOTHING).removeprefix(f"{suite}/")
         if RUN.fullmatch(key):  # by its record: one that is logged again is the same training
             trained.setdefault(key, {})[run.tags.get("frod.record", run.id)] = run
-    gone = [(key, run) for key, runs in trained.items() if "/seed-" in key for run in runs.values() if run.deleted]
+    gone = [(key, run) for key, runs in trained.items() for run in runs.values() if run.deleted]
     told = [witnesses.Witness(NAME, key, run.tags.get("frod.code"), _figure(run)) for key, run in gone]
     witnesses.told(study, told, findings)
     again = [f"{key} ({', '.join(map(_figure, runs.values()))})" for key, runs in trained.items() if len(runs) > 1]

@@ -1,7 +1,8 @@
 """Runs that are gone: what MLflow, dvc.lock's history, published reports and the suite's history tell of them.
 
 A run that was made by the code of this study, and that the suite no longer plans, may have been left out for what came
-out of it: a finding. One made by other code, or only planned, is what is left of normal work: a note.
+out of it: a finding. One made by other code, one that was only planned, and a trial, which has not seen test, are what
+normal work leaves: a note.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from frod.audit.dvc_lock import CACHE, LOCK, entries
 from frod.audit.findings import NOTHING, Findings
+from frod.audit.runs import trial_files
 from frod.audit.study import Study, read_json
 from frod.evaluation.formatting import listed
 from frod.provenance import history
@@ -33,7 +35,7 @@ class Witness(NamedTuple):
     where: str
     """What tells of it."""
     key: str
-    """TASK/BACKBONE/METHOD/seed-N."""
+    """TASK/BACKBONE/METHOD/seed-N, or .../tune/trial-N."""
     code: str | None
     """Hash of the code that made it, where that is told."""
     figure: str = ""
@@ -50,13 +52,13 @@ def check(study: Study, findings: Findings) -> None:
 
 def told(study: Study, witnesses: Iterable[Witness], findings: Findings) -> None:
     """Name the runs that are not planned."""
-    planned = {key.path for key in study.runs}
+    planned = names(study)
     others: dict[str, dict[str, None]] = {}
     for where, key, code, figure in witnesses:
         findings.checked["witnesses of runs"] += 1
         if key in planned:
             continue
-        if code and code == study.usual_code:
+        if code and code == study.usual_code and "/tune/" not in key:
             what = f"the suite does not plan it, and {where} tells that this very code made it"
             findings.add(study.results / key, what, NOTHING, f"a run{figure and f' with {figure}'}", remedy=REMEDY)
         else:
@@ -64,6 +66,12 @@ def told(study: Study, witnesses: Iterable[Witness], findings: Findings) -> None
     findings.notes += [
         f"{where} tells of runs that the suite does not plan: {listed(list(keys))}" for where, keys in others.items()
     ]
+
+
+def names(study: Study) -> set[str]:
+    """Of all trainings that are planned: runs, and the trials of their rates."""
+    trials = {path.relative_to(study.results).with_suffix("").as_posix() for path in trial_files(study)}
+    return {key.path for key in study.runs} | trials
 
 
 def _published(study: Study) -> Iterator[Witness]:

@@ -164,6 +164,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
             runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
             trials += _trials(one, suite, experiment, source, field)
     _check_unique(runs, path)
+    _check_kinds(runs, path)
     return Workflow(
         name=name, params=checked, suite=suite, methods=methods, runs=runs, trials=trials, resources=resources
     )
@@ -246,7 +247,7 @@ def _method(name: str, suite: Suite, experiment: Experiment | None, source: str,
 
 def _check_labels(suite: Suite, methods: dict[str, Method], source: str) -> None:
     """A reader tells methods by their labels: each is of one, and no other's name."""
-    known = {name: base.get("label", name) for name, base in known_methods().items()}
+    known = {name: base["label"] for name, base in known_methods().items()}
     names = {name: (name, method.label or name, known.get(name, name)) for name, method in methods.items()}
     for name, settings in suite.methods.items():
         label = settings.get("label")
@@ -255,6 +256,17 @@ def _check_labels(suite: Suite, methods: dict[str, Method], source: str) -> None
                 raise ValueError(
                     f"{source}: methods.{name}.label: is {shown(label)}, which is what {other} is called; "
                     "choose another"
+                )
+
+
+def _check_kinds(runs: list[Run], path: Path) -> None:
+    """A known name is of what it is known for: claims go by names, and so do readers."""
+    for name, *found in dict.fromkeys((run.method, run.adapter.kind, run.adapter.config) for run in runs):
+        for field, given in zip(("kind", "config"), found):
+            known = known_methods().get(name, {field: given}).get(field)
+            if given != known:
+                raise ValueError(
+                    f"{path}: methods.{name}.{field}: is {given}, and {name} is known as {known}; choose another name"
                 )
 
 

@@ -142,6 +142,20 @@ def test_a_wrong_suite_is_named(tmp_path, path, value, message):
     assert "small.yaml" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "full_ft"}, "methods.frod.kind: is full_ft, and frod is known as frod; choose another name"),
+        ({"kind": "peft", "config": "LoraConfig"}, "methods.frod.kind: is peft, and frod is known as frod"),
+    ],
+)
+def test_a_known_name_is_of_no_other_kind(tmp_path, settings, message):
+    suite = changed("methods.frod", settings)
+    suite["experiments"][0]["rates"]["frod"] = suite["experiments"][0]["rates"]["full_ft"]
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, suite=suite)
+
+
 def test_params_yaml_states_every_default(tmp_path):
     """params.yaml is the documentation of the defaults: it must have each of them, with the value in the code."""
     written = config.Params.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text()))

@@ -20,6 +20,7 @@ SUITE = Path("workflow/suites/tiny.yaml")
 WHERE = f"params.yaml, {SUITE}"
 PROBE = f"{RESULTS}/linear_probe"
 FIRST = f"{RESULTS}/full_ft/seed-0/record.json"  # in the suite's order
+TRIAL = "tiny/task_0/digit_vit/frod/tune/trial"
 GONE = "the suite does not plan it, and "
 PUBLISHED = Path("reports/published/tiny/results.csv")
 ROW = "(select run_uuid from tags where key = 'frod.run' and value like ?)"
@@ -187,17 +188,20 @@ def locked(project, seed=7):
     commit(project)
 
 
-def trained_again(project):
-    """MLflow has a training of the same run that was deleted there, with another figure."""
-    first = f"{ROW} and key = 'frod.record'"
-    with sqlite3.connect(project / "mlflow.db") as database:
-        columns = [row[1] for row in database.execute("pragma table_info(runs)")]
-        copied = ", ".join({"run_uuid": "'again'", "lifecycle_stage": "'deleted'"}.get(name, name) for name in columns)
-        key = "tiny/task_0/digit_vit/frod/seed-0"
-        database.execute(f"insert into runs select {copied} from runs where run_uuid = {ROW}", [key])
-        assert database.execute(f"select count(*) from tags where run_uuid = {first}", [key]).fetchone() == (1,)
-        database.execute("insert into tags values ('frod.run', ?, 'again')", [key])
-        database.execute("insert into tags values ('frod.record', 'another', 'again')")
+def trained(key, of="tiny/task_0/digit_vit/frod/seed-0"):
+    """MLflow has a training that was deleted there, with the figures of another."""
+
+    def alter(project):
+        with sqlite3.connect(project / "mlflow.db") as database:
+            new = {"run_uuid": "'other'", "lifecycle_stage": "'deleted'"}
+            for table in ("runs", "latest_metrics"):
+                columns = [row[1] for row in database.execute(f"pragma table_info({table})")]
+                copied = ", ".join(new.get(name, name) for name in columns)
+                database.execute(f"insert into {table} select {copied} from {table} where run_uuid = {ROW}", [of])
+            tags = {"frod.run": key, "frod.record": "another"}
+            database.executemany("insert into tags (key, value, run_uuid) values (?, ?, 'other')", tags.items())
+
+    return alter
 
 
 def dated_back(project):
@@ -285,6 +289,12 @@ ALTERED = {
     ),
     "a run that a published report had": (published, [f"{RESULTS}/frod/seed-7: {GONE}{PUBLISHED} of commit "]),
     "a run that dvc.lock had": (locked, [f"{RESULTS}/frod/seed-7: {GONE}dvc.lock of commit "]),
+    "a trial that the suite does not plan": (
+        lambda project: in_store(
+            project, f"update tags set value = '{TRIAL}-7' where key = 'frod.run' and value = ?", f"{TRIAL}-1"
+        ),
+        ["MLflow run ", f"MLflow {TRIAL}-1: runs with this tag frod.run: expected 1, found 0"],
+    ),
     "a commit that does not exist": (
         named(lambda project: "1" * 40),
         [f"{FIRST}: code.git_commit, code of 6 runs against git: expected commit 111111111111, found nothing"],
@@ -340,8 +350,12 @@ NOTED = {
     "methods in another order": (within(turned), [f"{WHERE}: order of methods is ['linear_probe', "]),
     "seeds in another order": (said(seeds=[1, 0]), [f"{WHERE}: order of seeds is [1, 0], and was [0, 1] at commit "]),
     "a run that was trained twice": (
-        trained_again,
+        trained("tiny/task_0/digit_vit/frod/seed-0"),
         ["MLflow has 1 training made more than once: task_0/digit_vit/frod/seed-0 ("],
+    ),
+    "a trial that is gone": (
+        trained(f"{TRIAL}-7", f"{TRIAL}-1"),
+        ["MLflow tells of runs that the suite does not plan: task_0/digit_vit/frod/tune/trial-7 (validation_"],
     ),
     "a published run of other code": (
         lambda project: published(project, code="0" * 64),
