@@ -12,7 +12,8 @@ from typing import Any
 from frod.audit.findings import NOTHING, Findings, shown
 from frod.audit.study import Study
 from frod.config import safe_yaml
-from frod.provenance import code, history
+from frod.evaluation.formatting import listed
+from frod.provenance import code, history, secrets
 from frod.provenance.git import git, git_text
 from frod.provenance.run_keys import RunKey
 from frod.reporting import changes, collect
@@ -133,10 +134,16 @@ def _check_edited(
         )
         return
     when = "" if candidate == commit else f", committed after them ({history.made(candidate).isoformat()})"
-    findings.notes.append(
-        f"{paths[0].parent} and {len(paths) - 1} more runs were made with files that were not committed; "
-        f"commit {candidate[:12]} has their very code and suite{when}"
-    )
+    trees = [_sources(study, folder, one) for one in (commit, candidate)]
+    with findings.guard(paths[0], f"the plan at commit {candidate[:12]}"):
+        before = [one.field for one in (trees[0] and _changes(study, trees[0])) or [] if not one.is_wording]
+        findings.notes.append(
+            f"{paths[0].parent} and {len(paths) - 1} more runs were made with files that were not committed; "
+            f"commit {candidate[:12]} has their very code and suite{when}"
+            + (f"; before them commit {commit[:12]} said otherwise: {listed(before)}" if before else "")
+        )
+        if trees[1]:
+            _check_plan(study, trees[1], candidate, findings)
 
 
 def _commit_with(study: Study, folder: Path, commit: str, has_code: Callable[[Path], bool]) -> str | None:
@@ -197,9 +204,7 @@ def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> No
         sides = [NOTHING if side is None else side for side in (one.then, one.now)]
         if one.is_wording:
             was, now = map(shown, sides)
-            findings.note(
-                f"{where}: {one.field} is {now}, and was {was} at commit {commit[:12]}, by which runs were made"
-            )
+            findings.note(f"{where}: {one.field} is {now}, and was {was} at commit {commit[:12]}")
         else:
             findings.add(where, f"{one.field}, by commit {commit[:12]}", *sides, remedy=RESTORE)
     findings.checked["runs planned by their commit"] += len(planned)
@@ -207,6 +212,8 @@ def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> No
 
 def _check_report(study: Study, folder: Path, findings: Findings) -> None:
     path, made_by = study.report / collect.FILE, study.written["code"]
+    with findings.guard(path, SINCE):
+        _check_since(study, path, findings)
     what, commit = "the report's code and parameters against git", str(made_by.get("git_commit") or "")
     tree = _sources(study, folder, commit)
     if tree is None:
@@ -225,8 +232,6 @@ def _check_report(study: Study, folder: Path, findings: Findings) -> None:
     with findings.guard(path, f"the suite at commit {commit[:12]}"):
         _check_plan(study, tree, commit, findings)
     _check_params(path, commit, dict(study.written["params"]), tree, findings)
-    with findings.guard(path, SINCE):
-        _check_since(study, path, findings)
     findings.checked["commits"] += 1
 
 
@@ -243,7 +248,8 @@ def _check_params(path: Path, commit: str, params: dict[str, Any], tree: Path, f
 
 def _check_since(study: Study, path: Path, findings: Findings) -> None:
     """What the report says was changed after the first run is what git says."""
-    said, found = study.written.get(SINCE), changes.since_first_run(study.records, study.workflow)
+    said = study.written.get(SINCE)
+    found = secrets.removed_from(changes.since_first_run(study.records, study.workflow))
     if "unknown" in found:
         findings.unchecked["what was changed after the first run"] = found["unknown"]
     elif isinstance(said, Mapping) and "unknown" in said:

@@ -16,7 +16,7 @@ from frod.provenance import mlflow_entries, tracking
 from frod.provenance.mlflow_entries import Entry
 
 NAME = "MLflow"
-UNPLANNED = "plan it again; or delete it there, and it is a note, or a finding by another name where this code made it"
+UNPLANNED = "plan it again; deleted there it stays a note, and a run by this very code a finding"
 RUN = re.compile(r"[^/]+/[^/]+/[^/]+/(seed-\d+|tune/trial-\d+)")
 
 

@@ -104,7 +104,8 @@ def _locked(study: Study) -> Iterator[Witness]:
 
 def _check_plans(study: Study, findings: Findings) -> None:
     """Runs that an earlier commit of the suite planned; whether they were made is another matter."""
-    now, then, unread = {run.key for run in study.workflow.runs}, {}, 0
+    now, unread = {run.key for run in study.workflow.runs}, 0
+    then: dict[str, str] = {}
     suite, paths = changes.suite_file(study.workflow), changes.sources(study.workflow)
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
         for commit in history.touching(suite, most=COMMITS):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubSource, Inside, Name, StrictModel, Words
+from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 VOCABULARY = (
@@ -120,7 +120,7 @@ class Pretrained(StrictModel):
 class BackboneSpec(StrictModel):
     """One model."""
 
-    title: Words
+    title: str
     """What the report calls it."""
     library: Literal["transformers", "timm"]
     """What loads it."""

@@ -25,10 +25,10 @@ def inside(path: str) -> str:
     return path
 
 
-def not_blank(text: str) -> str:
+def not_blank(text: str, *, field: str = "") -> str:
     """Return a text; ValueError where a reader would see nothing."""
     if not look_of(text):
-        raise ValueError(f"is {safe_yaml.shown(text)}; give it a word")
+        raise ValueError(f"{field}is {safe_yaml.shown(text)}; give it a word")
     return text
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from frod.config.schema import Name, StrictModel, Words, did_you_mean
+from frod.config.schema import Name, StrictModel, Words, did_you_mean, not_blank
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
+
+
+def titled(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry; ValueError where its title is blank. All else of it the registries look at."""
+    if isinstance(title := entry.get("title"), str):
+        not_blank(title, field="title: ")
+    return entry
+
+
 Rate = Annotated[float, Field(gt=0, lt=10)]
+Titled = Annotated[dict[str, Any], AfterValidator(titled)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -144,9 +154,9 @@ class Suite(StrictModel):
     """What differs from params.yaml's training, for all experiments."""
     resources: dict[str, Any] = {}
     """What differs from params.yaml's resources, for all experiments."""
-    tasks: dict[Name, dict[str, Any]] = {}
+    tasks: dict[Name, Titled] = {}
     """Tasks of your own, written as those in frod/tasks/registry.yaml."""
-    backbones: dict[Name, dict[str, Any]] = {}
+    backbones: dict[Name, Titled] = {}
     """Models of your own, written as those in frod/backbones/registry.yaml."""
     skip_missing: bool = False
     """Leave out the tasks that the mirror does not have, and list them; else a missing one is an error."""

@@ -9,9 +9,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from frod.config import safe_yaml, suite_files
+from frod.config import method_names, safe_yaml, suite_files
 from frod.config.safe_yaml import shown
-from frod.config.schema import Name, StrictModel, from_json, look_of, validate
+from frod.config.schema import Name, StrictModel, from_json, validate
 from frod.config.settings import Params, Protocol, Resources, Training
 from frod.config.suite import Experiment, Method, Rates, Suite
 
@@ -152,7 +152,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     name, path = suite_files.find(checked.suite, root)
     suite, experiments = suite_files.read(path, root)
     methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
-    _check_labels(suite, methods, str(path))
+    method_names.check_labels(suite.methods, methods, known_methods(), str(path))
     if checked.protocol == "released":
         name = f"{name}/released"
     runs, trials, resources = [], [], {}
@@ -164,7 +164,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
             runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
             trials += _trials(one, suite, experiment, source, field)
     _check_unique(runs, path)
-    _check_kinds(runs, path)
+    method_names.check_kinds(((run.method, run.adapter) for run in runs), known_methods(), str(path))
     return Workflow(
         name=name, params=checked, suite=suite, methods=methods, runs=runs, trials=trials, resources=resources
     )
@@ -243,31 +243,6 @@ def _method(name: str, suite: Suite, experiment: Experiment | None, source: str,
         arguments = merged.get("arguments", {}) | layer.get("arguments", {})
         merged |= layer | ({"arguments": arguments} if arguments else {})
     return validate(Method, merged, source, prefix=where)
-
-
-def _check_labels(suite: Suite, methods: dict[str, Method], source: str) -> None:
-    """A reader tells methods by their labels: each is of one, and no other's name."""
-    known = {name: base["label"] for name, base in known_methods().items()}
-    names = {name: (name, method.label or name, known.get(name, name)) for name, method in methods.items()}
-    for name, settings in suite.methods.items():
-        label = settings.get("label")
-        for other, of_other in names.items():
-            if label and other != name and look_of(label) in map(look_of, of_other):
-                raise ValueError(
-                    f"{source}: methods.{name}.label: is {shown(label)}, which is what {other} is called; "
-                    "choose another"
-                )
-
-
-def _check_kinds(runs: list[Run], path: Path) -> None:
-    """A known name is of what it is known for: claims go by names, and so do readers."""
-    for name, *found in dict.fromkeys((run.method, run.adapter.kind, run.adapter.config) for run in runs):
-        for field, given in zip(("kind", "config"), found):
-            known = known_methods().get(name, {field: given}).get(field)
-            if given != known:
-                raise ValueError(
-                    f"{path}: methods.{name}.{field}: is {given}, and {name} is known as {known}; choose another name"
-                )
 
 
 def _matched(adapter: Method, adapters: dict[str, Method], where: str) -> Method | None:

@@ -23,8 +23,6 @@ WORDING = re.compile(
 PLANNING = re.compile(
     r"(seeds|methods|tune|training|experiments|include|skip_missing|params\.training|params\.split)(\.|$)"
 )
-
-
 SCHEMA = "workflow/schemas/suite.schema.json"
 
 
@@ -44,21 +42,15 @@ class Change(NamedTuple):
 
 def changes(then: Workflow, now: Workflow) -> list[Change]:
     """All that suite and parameters say otherwise, but for what leaves the planned runs as they were."""
-    planned, plans = (plan(then), plan(now)), []
     found = [Change(*one) for one in _differing(_said(then), _said(now))]
-    if planned[0] == planned[1]:
+    plans = plan(then), plan(now)
+    if plans[0] == plans[1]:
         found = [one for one in found if one.is_wording or not PLANNING.match(one.field)]
     elif not any(PLANNING.match(one.field) for one in found):  # an included suite
-        plans = [Change(*next(_differing(*planned, "plan")))]
-    return (
-        found
-        + plans
-        + [
-            Change(f"order of {name}", one, other)
-            for name, one, other in zip(("methods", "seeds", "tasks"), _orders(then), _orders(now))
-            if one != other and sorted(one) == sorted(other)
-        ]
-    )
+        found.append(Change(*next(_differing(*plans, "plan"))))
+    orders = zip(("methods", "seeds", "tasks"), _orders(then), _orders(now))
+    turned = [(name, *both) for name, *both in orders if both[0] != both[1] and sorted(both[0]) == sorted(both[1])]
+    return found + [Change(f"order of {name}", *both) for name, *both in turned]
 
 
 def plan(workflow: Workflow) -> dict[str, Any]:

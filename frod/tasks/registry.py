@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubSource, Inside, Name, StrictModel, Words
+from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
@@ -98,7 +98,7 @@ class SplitSpec(StrictModel):
 class TaskSpec(StrictModel):
     """One benchmark."""
 
-    title: Words
+    title: str
     """What the report calls it."""
     kind: Literal["images", "sentences", "choices"]
     """Images; one or two texts; a question with answers to choose from."""

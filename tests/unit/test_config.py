@@ -93,6 +93,8 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
         ("methods.frod", {"kind": "frod", "sparse_rate": None}, "methods.frod: sparse_rate is None"),
         ("methods.x", {"label": "X"}, "methods.x: has no kind, and is none of full_ft, frod"),
         ("title", " ", "small.yaml: title: is ' '; give it a word"),
+        ("tasks", {"mine": {"title": ""}}, "small.yaml: tasks.mine: title: is ''; give it a word"),
+        ("backbones", {"mine": {"title": "\t"}}, "small.yaml: backbones.mine: title: is .*; give it a word"),
         ("methods.frod", {"label": "\u200b"}, "small.yaml: methods.frod.label: is .*; give it a word"),
         (
             "methods.frod",

@@ -72,6 +72,7 @@ def test_a_later_commit_of_the_very_files_makes_it_a_note(repository, monkeypatc
     found, (note,) = audited(monkeypatch, tmp_path, old, "New", edited=True)
     assert not found
     assert f"commit {later[:12]} has their very code and suite, committed after them (2024-05-01T14:00:00" in note
+    assert note.endswith(f"; before them commit {old[:12]} said otherwise: seeds")
 
 
 def test_edits_of_other_files_are_a_note_on_the_commit_itself(repository, monkeypatch, tmp_path):
@@ -93,6 +94,24 @@ def test_files_that_no_commit_has_are_a_finding(repository, monkeypatch, tmp_pat
 def test_a_run_that_began_before_its_commit_is_a_finding(repository, monkeypatch, tmp_path):
     (line,), _ = audited(monkeypatch, tmp_path, repository("Old", 13), "Old", edited=False)
     assert "code.git_commit: younger than the run's start 2024-05-01 12:00:00+00:00" in line
+
+
+@pytest.mark.parametrize(
+    ("git_says", "report_says", "kind"),
+    [
+        ({"commit": "1", "changes": []}, {"commit": "1", "changes": []}, None),
+        ({"commit": "1", "changes": [OTHER._asdict()]}, {"commit": "1", "changes": []}, "found"),
+        ({"commit": "1", "changes": []}, None, "found"),
+        ({"commit": "1", "changes": []}, {"unknown": "no git"}, "notes"),
+        ({"unknown": "this clone has no commit"}, {"commit": "1", "changes": []}, "unchecked"),
+    ],
+)
+def test_what_the_report_says_was_changed_is_what_git_says(monkeypatch, tmp_path, git_says, report_says, kind):
+    monkeypatch.setattr(commits.changes, "since_first_run", lambda *_: git_says)
+    study = SimpleNamespace(written={"since_first_run": report_says}, records={}, workflow=None)
+    findings = Findings()
+    commits._check_since(study, tmp_path / "report.json", findings)
+    assert {name for name in ("found", "notes", "unchecked") if getattr(findings, name)} == ({kind} - {None})
 
 
 def test_a_later_commit_that_cannot_be_read_is_passed_over(repository, monkeypatch, tmp_path):
