@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import io
-import re
 import tempfile
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from frod.audit.findings import Findings
+from frod.audit.findings import NOTHING, Findings, shown
 from frod.audit.study import Study
-from frod.config import Workflow, load
-from frod.provenance import code
+from frod.config import safe_yaml
+from frod.evaluation.formatting import listed
+from frod.provenance import code, history, secrets
 from frod.provenance.git import git, git_text
 from frod.provenance.run_keys import RunKey
-from frod.reporting import collect
+from frod.reporting import changes, collect
 
 RUNS, REPORT = "frod.cli.train", "frod.cli.report"
-# Which suite, where things lie, how jobs are run: chosen per call. What the suite plans is looked at by itself.
-PER_CALL = ("suite", "protocol", "paths", "tracking", "resources")
-SOURCES = ("frod", "params.yaml", "workflow/suites")
 AGAIN = "run `snakemake`"
-COMMITS = 50  # later ones that are looked at for the code and the suite of runs that were not committed
-COMMIT = re.compile(r"[0-9a-f]{40,64}")
+RESTORE = f"put it back as it was; or delete the runs and {AGAIN}"
+LATER = 50  # commits that are looked at for the code and the suite of runs that were not committed
+SINCE = "since_first_run"
 
 
 @cache
-def _tree(folder: Path, commit: str) -> Path | None:
+def _tree(folder: Path, commit: str, paths: tuple[str, ...]) -> Path | None:
     """Folder with the sources of a commit, unpacked into `folder`; None where git does not have it."""
-    # What a record says is no more than a claim: git is given nothing that it might take for an option.
-    known = COMMIT.fullmatch(commit) and git("cat-file", "-e", f"{commit}^{{commit}}") is not None
-    there = [path for path in SOURCES if known and git("cat-file", "-e", f"{commit}:./{path}") is not None]
-    archive = git("archive", "--format=zip", commit, *there) if known else None
-    if archive is None:
-        return None
-    with zipfile.ZipFile(io.BytesIO(archive)) as sources:
-        sources.extractall(folder / commit)  # which keeps every name within the folder
-    return folder / commit
+    return history.unpacked(commit, paths, folder)
 
 
 @cache
@@ -55,14 +43,15 @@ def check(study: Study, findings: Findings) -> None:
         findings.unchecked["code and parameters against git"] = "this is no git checkout, or git is not installed"
         return
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
-        missing: dict[str, int] = {}
+        missing: dict[str, list[Path]] = {}
         for (commit, digest, edited), keys in _made_by(study).items():
             paths = [study.folder(key) / "record.json" for key in keys]
-            tree = _tree(Path(folder), commit) if commit else None
+            tree = _sources(study, Path(folder), str(commit))
             if tree is None:
-                missing[str(commit)] = missing.get(str(commit), 0) + len(paths)
+                missing.setdefault(str(commit or ""), []).extend(paths)
                 continue
             findings.checked["commits"] += 1
+            _check_reached(paths[0], commit, findings)
             _check_times(study, commit, keys, findings)
             if edited:
                 _check_edited(study, Path(folder), commit, digest, paths, findings)
@@ -73,12 +62,37 @@ def check(study: Study, findings: Findings) -> None:
                     findings.equal(path, f"code.hash, by commit {commit[:12]}", at, digest, remedy=AGAIN)
             with findings.guard(paths[0], f"the plan at commit {commit[:12]}"):
                 _check_plan(study, tree, commit, findings)
-        for commit, count in missing.items():
-            reason = f"this clone has no commit {commit[:12]}; `git fetch --unshallow` may bring it"
-            if commit in ("None", ""):
-                reason = "they were made outside of git"
-            findings.unchecked[f"code of {count} runs against git"] = reason
+        for commit, paths in missing.items():
+            _check_missing(f"code of {len(paths)} runs against git", paths[0], commit, findings)
         _check_report(study, Path(folder), findings)
+
+
+def _sources(study: Study, folder: Path, commit: str) -> Path | None:
+    return _tree(folder, commit, ("frod", *changes.sources(study.workflow)))
+
+
+def _check_missing(what: str, path: Path, commit: str, findings: Findings) -> None:
+    """A commit that is not here cannot be looked at, and in a clone that lacks nothing it does not exist."""
+    if not commit:
+        findings.unchecked[what] = "made outside of git"
+    elif history.is_whole():
+        findings.add(
+            path,
+            f"code.git_commit, {what}",
+            f"commit {commit[:12]}",
+            f"{NOTHING}, and the clone is whole",
+            remedy="`git fetch --all --tags` may bring it; else nobody can look at it: " + AGAIN,
+        )
+    else:
+        findings.unchecked[what] = f"this clone has no commit {commit[:12]}; `git fetch --unshallow` may bring it"
+
+
+def _check_reached(path: Path, commit: str, findings: Findings) -> None:
+    if not history.is_reached(commit):
+        remedy = f"`git tag NAME {commit[:12]}` keeps it"
+        findings.add(
+            path, "code.git_commit: a clone does not get it", "a branch or tag that has it", NOTHING, remedy=remedy
+        )
 
 
 def _made_by(study: Study) -> dict[tuple[Any, Any, bool], list]:
@@ -91,44 +105,60 @@ def _made_by(study: Study) -> dict[tuple[Any, Any, bool], list]:
 
 
 def _check_times(study: Study, commit: str, keys: Sequence[RunKey], findings: Findings) -> None:
-    """A run cannot have begun before its commit was made."""
-    made = datetime.fromisoformat(str(git_text("show", "--no-patch", "--format=%cI", commit)))
+    """A run cannot have begun before its commit was made, nor before one that its commit stands on."""
+    youngest, made = history.youngest(commit)
+    whose = "" if youngest == commit else f"stands on {youngest[:12]}, which is "
     for key in keys:
         path = study.folder(key) / "record.json"
         with findings.guard(path, "its time"):
             started = datetime.fromisoformat(study.records[key]["started"])
             if started < made:
-                findings.add(
-                    path, f"code.git_commit: younger than the run's start {started}", f"by {made}", commit[:12]
-                )
+                what = f"code.git_commit: {whose}younger than the run's start {started}"
+                findings.add(path, what, f"by {made}", commit[:12])
+    if youngest != commit and history.made(commit) < made:
+        findings.notes.append(f"commit {commit[:12]} says that it is older than {youngest[:12]}, on which it stands")
 
 
 def _check_edited(
     study: Study, folder: Path, commit: str, digest: str, paths: Sequence[Path], findings: Findings
 ) -> None:
-    """Of runs whose checkout had edited files, look for the commit that has their very code and plan."""
-    later = git_text("rev-list", "--reverse", f"{commit}..HEAD", "--", *SOURCES) or ""
-    for candidate in [commit, *later.split()[:COMMITS]]:
-        tree = _tree(folder, candidate)
+    """Of runs whose checkout had edited files, look for the commit that has their very code and suite."""
+    candidate = _commit_with(study, folder, commit, lambda tree: _code_hash(tree, RUNS) == digest)
+    if candidate is None:
+        findings.add(
+            paths[0],
+            f"code and suite, as of {len(paths) - 1} more runs: edited since commit {commit[:12]}, in no later commit",
+            "a commit that has them",
+            "none",
+            remedy=f"commit them as they were; or commit what is here, delete the runs and {AGAIN}",
+        )
+        return
+    when = "" if candidate == commit else f", committed after them ({history.made(candidate).isoformat()})"
+    trees = [_sources(study, folder, one) for one in (commit, candidate)]
+    with findings.guard(paths[0], f"the plan at commit {candidate[:12]}"):
+        before = [one.field for one in (trees[0] and _changes(study, trees[0])) or [] if not one.is_wording]
+        findings.notes.append(
+            f"{paths[0].parent} and {len(paths) - 1} more runs were made with files that were not committed; "
+            f"commit {candidate[:12]} has their very code and suite{when}"
+            + (f"; before them commit {commit[:12]} said otherwise: {listed(before)}" if before else "")
+        )
+        if trees[1]:
+            _check_plan(study, trees[1], candidate, findings)
+
+
+def _commit_with(study: Study, folder: Path, commit: str, has_code: Callable[[Path], bool]) -> str | None:
+    """The commit, or the first one after it, that says what is audited but for wordings, and has some code."""
+    later = git_text("rev-list", "--reverse", f"{commit}..HEAD", "--", "frod", *changes.sources(study.workflow)) or ""
+    for candidate in [commit, *later.split()[:LATER]]:
+        tree = _sources(study, folder, candidate)
         try:
-            same = tree and _planned_by(study, tree) == _plan(study.workflow, []) and _code_hash(tree, RUNS) == digest
+            changed = _changes(study, tree) if tree else None
+            same = changed is not None and all(one.is_wording for one in changed) and tree and has_code(tree)
         except (ValueError, SyntaxError):  # a commit whose suite or code cannot be read has another one
             same = False
         if same:
-            made = git_text("show", "--no-patch", "--format=%cI", candidate)
-            when = "" if candidate == commit else f", committed after them ({made})"
-            findings.notes.append(
-                f"{paths[0].parent} and {len(paths) - 1} more runs were made with files that were not committed; "
-                f"commit {candidate[:12]} has their very code and suite{when}"
-            )
-            return
-    findings.add(
-        paths[0],
-        f"code and suite, as of {len(paths) - 1} more runs: edited since commit {commit[:12]}, in no later commit",
-        "a commit that has them",
-        "none",
-        remedy=f"commit them as they were; or commit what is here, delete the runs and {AGAIN}",
-    )
+            return candidate
+    return None
 
 
 def _by(study: Study, name: str) -> dict[Any, list]:
@@ -153,54 +183,43 @@ def _check_code(study: Study, findings: Findings) -> None:
             findings.add(paths[0], f"code.hash{more}: run by other code than is here", now, digest, remedy=AGAIN)
 
 
+def _changes(study: Study, tree: Path) -> list[changes.Change] | None:
+    """What suite and parameters here say otherwise than those of a commit; None where it does not have them."""
+    then = changes.as_of(tree, study.workflow)
+    return None if then is None else changes.changes(then, study.workflow)
+
+
 def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> None:
-    """What the commit's own params.yaml and suite plan is what is audited."""
-    suite = study.workflow.params.suite
-    planned, audited = _planned_by(study, tree), _plan(study.workflow, [])
-    if planned is None:
+    """What a commit's own params.yaml and suite plan and say is what is audited; other words are a note."""
+    suite, then = study.workflow.params.suite, changes.as_of(tree, study.workflow)
+    if then is None:
         findings.unchecked[f"the plan at commit {commit[:12]}"] = f"git does not have the suite's file ({suite})"
         return
     where = "params.yaml" if suite.endswith((".yaml", ".yml")) else f"params.yaml, workflow/suites/{suite}.yaml"
+    planned, audited = changes.plan(then), changes.plan(study.workflow)
     findings.equal(
         where, f"plans other runs than commit {commit[:12]}", planned, audited, remedy=f"commit, then {AGAIN}"
     )
+    for one in changes.changes(then, study.workflow):
+        sides = [NOTHING if side is None else side for side in (one.then, one.now)]
+        if one.is_wording:
+            was, now = map(shown, sides)
+            findings.note(f"{where}: {one.field} is {now}, and was {was} at commit {commit[:12]}")
+        else:
+            findings.add(where, f"{one.field}, by commit {commit[:12]}", *sides, remedy=RESTORE)
     findings.checked["runs planned by their commit"] += len(planned)
-
-
-def _planned_by(study: Study, tree: Path) -> dict[str, Any] | None:
-    """What the params.yaml and the suite of a commit plan; None where it does not have the suite."""
-    suite = study.workflow.params.suite
-    if not (tree / "workflow" / "suites" / f"{suite}.yaml").is_file() and not (tree / suite).is_file():
-        return None
-    per_call = {name: study.written["params"][name] for name in PER_CALL if name in study.written["params"]}
-    return _plan(load(_params(tree) | per_call, tree), study.workflow.skipped)
-
-
-def _plan(workflow: Workflow, skipped: Iterable[str]) -> dict[str, Any]:
-    runs = {run.key: run.resolved() for run in workflow.runs if run.task not in skipped}
-    trials = {
-        f"{trial.run.folder}/tune/trial-{trial.index}": trial.run.resolved()
-        for trial in workflow.trials
-        if trial.run.task not in skipped
-    }
-    return runs | trials
-
-
-def _params(tree: Path) -> dict[str, Any]:
-    import yaml
-
-    return yaml.safe_load((tree / "params.yaml").read_text("utf-8"))
 
 
 def _check_report(study: Study, folder: Path, findings: Findings) -> None:
     path, made_by = study.report / collect.FILE, study.written["code"]
-    commit = made_by.get("git_commit")
-    tree = _tree(folder, commit) if commit else None
+    with findings.guard(path, SINCE):
+        _check_since(study, path, findings)
+    what, commit = "the report's code and parameters against git", str(made_by.get("git_commit") or "")
+    tree = _sources(study, folder, commit)
     if tree is None:
-        findings.unchecked["the report's code and parameters against git"] = (
-            f"this clone has no commit {commit[:12]}" if commit else "it was made outside of git"
-        )
+        _check_missing(what, path, commit, findings)
         return
+    _check_reached(path, commit, findings)
     with findings.guard(path, "its code at its commit"):
         at = _code_hash(tree, REPORT)
         findings.equal(
@@ -208,12 +227,32 @@ def _check_report(study: Study, folder: Path, findings: Findings) -> None:
         )
     if made_by.get("git_dirty"):
         findings.notes.append(f"{path}: made while files of the checkout were not committed")
-    params, then = dict(study.written["params"]), _params(tree)
-    for name in PER_CALL:
+        commit = _commit_with(study, folder, commit, lambda _: True) or commit
+        tree = _sources(study, folder, commit) or tree
+    with findings.guard(path, f"the suite at commit {commit[:12]}"):
+        _check_plan(study, tree, commit, findings)
+    _check_params(path, commit, dict(study.written["params"]), tree, findings)
+    findings.checked["commits"] += 1
+
+
+def _check_params(path: Path, commit: str, params: dict[str, Any], tree: Path, findings: Findings) -> None:
+    then = safe_yaml.read(tree / "params.yaml")
+    for name in changes.PER_CALL:
         one, other = params.pop(name, None), then.pop(name, None)
         if one != other:
             findings.notes.append(f"{path}: {name} is {one}, in params.yaml of commit {commit[:12]} it is {other}")
     findings.equal(
         path, f"params, by params.yaml of commit {commit[:12]}", then, params, remedy=f"commit, then {AGAIN}"
     )
-    findings.checked["commits"] += 1
+
+
+def _check_since(study: Study, path: Path, findings: Findings) -> None:
+    """What the report says was changed after the first run is what git says."""
+    said = study.written.get(SINCE)
+    found = secrets.removed_from(changes.since_first_run(study.records, study.workflow))
+    if "unknown" in found:
+        findings.unchecked["what was changed after the first run"] = found["unknown"]
+    elif isinstance(said, Mapping) and "unknown" in said:
+        findings.notes.append(f"{path}: says that it cannot tell what was changed after the first run; here git can")
+    else:
+        findings.equal(path, f"{SINCE}, by git", found, said, remedy="run `snakemake report`")

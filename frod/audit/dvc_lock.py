@@ -25,22 +25,21 @@ def check(study: Study, findings: Findings) -> None:
         findings.unchecked[NAME] = f"there is no {LOCK}"
         return
     with findings.guard(LOCK, "what it lists"):
-        entries = _entries()
+        listed = entries(LOCK.read_text("utf-8"))
         suite = Path(study.workflow.params.paths.results) / study.workflow.name.partition("/")[0]
-        if suite not in entries:
+        if suite not in listed:
             findings.unchecked[NAME] = f"{LOCK} does not list {suite}: the last commit was of another suite"
             return
-        for path, expected in entries.items():
+        for path, expected in listed.items():
             _check_entry(study, path, expected, findings)
-        findings.checked["DVC entries"] += len(entries)
+        findings.checked["DVC entries"] += len(listed)
 
 
-def _entries() -> dict[Path, str]:
-    """md5 of what the stages depend on and make, by path."""
+def entries(lock: str) -> dict[Path, str]:
+    """md5 of what the stages depend on and make, by path; `lock` is the text of a dvc.lock."""
     import yaml
 
-    lock: dict[str, Any] = yaml.safe_load(LOCK.read_text("utf-8")) if LOCK.is_file() else {}
-    stages = (lock.get("stages") or {}).values()
+    stages = ((yaml.safe_load(lock) or {}).get("stages") or {}).values()
     listed = [entry for stage in stages for part in ("deps", "outs") for entry in stage.get(part) or []]
     return {Path(entry["path"]): entry["md5"] for entry in listed if "md5" in entry}
 

@@ -28,8 +28,8 @@ class Finding:
 
     def line(self) -> str:
         """File, what, expected, found, remedy in one line."""
-        sides = "" if self.expected is self.found is None else f": expected {_text(self.expected)}, found "
-        sides += _text(self.found) if sides else ""
+        sides = "" if self.expected is self.found is None else f": expected {shown(self.expected)}, found "
+        sides += shown(self.found) if sides else ""
         return f"{self.file}: {self.what}{sides}" + (f"; {self.remedy}" if self.remedy else "")
 
 
@@ -51,6 +51,10 @@ class Findings:
         if (str(file), what) not in self._seen:
             self._seen.add((str(file), what))
             self.found.append(Finding(file=str(file), what=what, expected=expected, found=found, remedy=remedy))
+
+    def note(self, text: str) -> None:
+        """Note what is no finding; the same twice is one."""
+        self.notes += [text] if text not in self.notes else []
 
     def equal(self, file: str | Path, what: str, expected: Any, found: Any, *, remedy: str = "") -> bool:
         """Compare plain data to the digit; where they differ, note the first place. Returns whether they are equal."""
@@ -116,6 +120,7 @@ def _plain(value: Any) -> Any:
     return value if finite or value is None or isinstance(value, str | int) else str(value)
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a line."""
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

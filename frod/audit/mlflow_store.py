@@ -29,10 +29,12 @@ class Logged:
     """The last value of each."""
     times: dict[str, int] = field(default_factory=dict)
     """Its start and end, in milliseconds since 1970."""
+    deleted: bool = False
+    """It is marked so there; MLflow keeps it until `mlflow gc`."""
 
 
 def read(uri: str, experiment: str) -> list[Logged]:
-    """Read the runs of an experiment, but for those that are deleted there.
+    """Read the runs of an experiment, those that are marked as deleted, too.
 
     SQLite is read itself: a second for 1,000 runs, where MLflow takes half a minute.
 
@@ -64,13 +66,16 @@ def _rows(database: sqlite3.Connection, path: Path, experiment: str) -> list[Log
     named = database.execute("select experiment_id from experiments where name = ?", [experiment]).fetchone()
     if named is None:
         raise ValueError(f"{path} has no experiment {experiment}")
-    active = "select run_uuid from runs where experiment_id = ? and lifecycle_stage = 'active'"
-    found = {run: Logged(run) for (run,) in database.execute(active, named)}
-    for run, *times in database.execute(active.replace("run_uuid", "run_uuid, start_time, end_time"), named):
-        found[run].times = dict(zip(TIMES, times))
+    of_run = "run_uuid, lifecycle_stage, start_time, end_time"
+    all_of = f"select {of_run} from runs where experiment_id = ? order by start_time, run_uuid"
+    found = {
+        run: Logged(run, times=dict(zip(TIMES, times)), deleted=stage == "deleted")
+        for run, stage, *times in database.execute(all_of, named)
+    }
 
     def of(columns: str, table: str) -> Iterator[tuple]:
-        yield from database.execute(f"select run_uuid, {columns} from {table} where run_uuid in ({active})", named)
+        ids = "select run_uuid from runs where experiment_id = ?"
+        yield from database.execute(f"select run_uuid, {columns} from {table} where run_uuid in ({ids})", named)
 
     for table in ("tags", "params"):
         for run, key, value in of("key, value", table):
@@ -86,6 +91,7 @@ def _from_server(uri: str, experiment: str) -> list[Logged]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
+    from mlflow.entities import ViewType
 
     client = MlflowClient(tracking_uri=uri)
     named = client.get_experiment_by_name(experiment)
@@ -93,10 +99,11 @@ def _from_server(uri: str, experiment: str) -> list[Logged]:
         raise LookupError(f"it has no experiment {experiment}")
     found, token, more = [], None, True
     while more:
-        page = client.search_runs([named.experiment_id], max_results=PAGE, page_token=token)
+        page = client.search_runs([named.experiment_id], run_view_type=ViewType.ALL, max_results=PAGE, page_token=token)
         for run in page:
             times = dict(zip(TIMES, (run.info.start_time, run.info.end_time)))
-            found.append(Logged(run.info.run_id, run.data.tags, run.data.params, run.data.metrics, times))
+            deleted = run.info.lifecycle_stage == "deleted"
+            found.append(Logged(run.info.run_id, run.data.tags, run.data.params, run.data.metrics, times, deleted))
         token = page.token
         more = bool(token)
     return found

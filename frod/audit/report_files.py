@@ -57,7 +57,9 @@ def check_again(study: Study, findings: Findings) -> None:
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
         out = Path(folder) / "report"
         with findings.guard(study.report, "that the runs' files give this report"):
-            collect.build(study.workflow, study.written["params"], tasks=study.tasks, summary=study.summary, out=out)
+            # What git said then, it may say no more in a clone; `commits` holds it against git.
+            where, since = {"tasks": study.tasks, "summary": study.summary}, study.written.get("since_first_run")
+            collect.build(study.workflow, study.written["params"], **where, out=out, since=since)
             findings.checked["report files written once more"] += _compare(study.report, out, findings)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from frod.audit import witnesses
 from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.mlflow_store import TIMES, Logged, read
 from frod.audit.study import Study
+from frod.evaluation.formatting import listed, number
 from frod.provenance import mlflow_entries, tracking
 from frod.provenance.mlflow_entries import Entry
 
 NAME = "MLflow"
+UNPLANNED = "plan it again; deleted there it stays a note, and a run by this very code a finding"
+RUN = re.compile(r"[^/]+/[^/]+/[^/]+/(seed-\d+|tune/trial-\d+)")
 
 
 def check(study: Study, findings: Findings) -> None:
@@ -35,12 +40,14 @@ def check(study: Study, findings: Findings) -> None:
     for key in study.folders:
         if study.workflow.trials_of(*key):
             planned[f"{suite}/{'/'.join(key)}/tune"] = (study.tune(*key), mlflow_entries.of_tuning)
+    _check_deleted(study, suite, logged, findings)
+    known = {f"{suite}/report", *planned, *(f"{suite}/{name}" for name in witnesses.names(study))}
     by_name: dict[str, list[Logged]] = {}
-    for run in logged:
+    for run in (one for one in logged if not one.deleted):
         name = run.tags.get("frod.run", NOTHING)
         by_name.setdefault(name, []).append(run)
-        if not {name, name.rpartition("/trial-")[0]} & planned.keys() and name != f"{suite}/report":
-            findings.add(f"{NAME} run {run.id}", "tag frod.run", "a run that the suite plans", name, remedy="delete it")
+        if name not in known:
+            findings.add(f"{NAME} run {run.id}", "tag frod.run", "a run that the suite plans", name, remedy=UNPLANNED)
     for name, (folder, read_entries) in planned.items():
         with findings.guard(f"{NAME} {name}", "the run"):
             try:
@@ -51,11 +58,32 @@ def check(study: Study, findings: Findings) -> None:
                 _compare(entry, by_name.get(entry.key, []), folder, findings, remedy)
 
 
+def _check_deleted(study: Study, suite: str, logged: list[Logged], findings: Findings) -> None:
+    """Trainings that are deleted there: those of runs that are not planned, and those that were made once more."""
+    trained: dict[str, dict[str, Logged]] = {}
+    for run in logged:
+        key = run.tags.get("frod.run", NOTHING).removeprefix(f"{suite}/")
+        if RUN.fullmatch(key):  # by its record: one that is logged again is the same training
+            trained.setdefault(key, {})[run.tags.get("frod.record", run.id)] = run
+    gone = [(key, run) for key, runs in trained.items() for run in runs.values() if run.deleted]
+    told = [witnesses.Witness(NAME, key, run.tags.get("frod.code"), _figure(run)) for key, run in gone]
+    witnesses.told(study, told, findings)
+    again = [f"{key} ({', '.join(map(_figure, runs.values()))})" for key, runs in trained.items() if len(runs) > 1]
+    if again:
+        findings.notes.append(f"{NAME} has {number(len(again), 'training')} made more than once: {listed(again)}")
+
+
+def _figure(run: Logged) -> str:
+    """The first figure of a training."""
+    found = [f"{name} {run.metrics[name]:.4g}" for name in sorted(run.metrics) if name.startswith(("test_", "valid"))]
+    return (found or ["no figure"])[0] + (", deleted" if run.deleted else "")
+
+
 def _compare(entry: Entry, there: list[Logged], folder: Path, findings: Findings, remedy: str) -> None:
     if len(there) != 1:
         findings.add(f"{NAME} {entry.key}", "runs with this tag frod.run", 1, len(there), remedy=remedy)
     for run in there:
-        tags = {"frod.undefined": NOTHING} | entry.tags
+        tags = {"frod.undefined": NOTHING, "mlflow.source.git.commit": NOTHING} | entry.tags
         parts: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
             "tag": (tags, {tag: run.tags.get(tag, NOTHING) for tag in tags}),
             "param": (entry.params, run.params),

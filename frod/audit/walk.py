@@ -29,6 +29,7 @@ from frod.audit import (
     tracked,
     trainings,
     trials,
+    witnesses,
 )
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
@@ -90,6 +91,7 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "data and weights": data.check,
         "raw data": data.check_raw,
         "git": commits.check,
+        "runs that are gone": witnesses.check,
         "MLflow": tracked.check,
         "DVC": dvc_lock.check,
         "the models": partial(_take, asked),

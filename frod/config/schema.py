@@ -6,6 +6,7 @@ What is wrong is said in one line an error: the file, the field, its value, and 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -24,6 +25,20 @@ def inside(path: str) -> str:
     return path
 
 
+def not_blank(text: str, *, field: str = "") -> str:
+    """Return a text; ValueError where a reader would see nothing."""
+    if not look_of(text):
+        raise ValueError(f"{field}is {safe_yaml.shown(text)}; give it a word")
+    return text
+
+
+def look_of(text: str) -> str:
+    """What a reader can tell two names by: neither case nor blanks, nor what is not seen at all."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(one for one in folded if unicodedata.category(one)[0] not in "ZC")
+
+
+Words = Annotated[str, AfterValidator(not_blank)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Inside = Annotated[str, AfterValidator(inside)]
 # Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.

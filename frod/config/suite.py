@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from frod.config.schema import Name, StrictModel, did_you_mean
+from frod.config.schema import Name, StrictModel, Words, did_you_mean, not_blank
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
+
+
+def titled(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry; ValueError where its title is blank. All else of it the registries look at."""
+    if isinstance(title := entry.get("title"), str):
+        not_blank(title, field="title: ")
+    return entry
+
+
 Rate = Annotated[float, Field(gt=0, lt=10)]
+Titled = Annotated[dict[str, Any], AfterValidator(titled)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -19,8 +29,8 @@ class Method(StrictModel):
 
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
     """All weights, the head alone, FRoD, or a method of peft."""
-    label: str | None = None
-    """Name in the report; null: the method's own name."""
+    label: Words | None = None
+    """Name in the report, of no other method; null: the method's own name."""
     sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """FRoD: share of the n x n rotation that is trained."""
     plan: Literal["auto", "materialised", "factored", "input_side"] | None = None
@@ -123,7 +133,7 @@ class Experiment(StrictModel):
 
 
 class Suite(StrictModel):
-    title: str
+    title: Words
     """Heading of the report."""
     description: str
     """What is compared and why, in a sentence or two below it."""
@@ -144,9 +154,9 @@ class Suite(StrictModel):
     """What differs from params.yaml's training, for all experiments."""
     resources: dict[str, Any] = {}
     """What differs from params.yaml's resources, for all experiments."""
-    tasks: dict[Name, dict[str, Any]] = {}
+    tasks: dict[Name, Titled] = {}
     """Tasks of your own, written as those in frod/tasks/registry.yaml."""
-    backbones: dict[Name, dict[str, Any]] = {}
+    backbones: dict[Name, Titled] = {}
     """Models of your own, written as those in frod/backbones/registry.yaml."""
     skip_missing: bool = False
     """Leave out the tasks that the mirror does not have, and list them; else a missing one is an error."""

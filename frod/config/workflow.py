@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from frod.config import safe_yaml, suite_files
+from frod.config import method_names, safe_yaml, suite_files
 from frod.config.safe_yaml import shown
 from frod.config.schema import Name, StrictModel, from_json, validate
 from frod.config.settings import Params, Protocol, Resources, Training
@@ -152,6 +152,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
     name, path = suite_files.find(checked.suite, root)
     suite, experiments = suite_files.read(path, root)
     methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
+    method_names.check_labels(suite.methods, methods, known_methods(), str(path))
     if checked.protocol == "released":
         name = f"{name}/released"
     runs, trials, resources = [], [], {}
@@ -163,6 +164,7 @@ def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
             runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
             trials += _trials(one, suite, experiment, source, field)
     _check_unique(runs, path)
+    method_names.check_kinds(((run.method, run.adapter) for run in runs), known_methods(), str(path))
     return Workflow(
         name=name, params=checked, suite=suite, methods=methods, runs=runs, trials=trials, resources=resources
     )

@@ -16,7 +16,7 @@ from frod.config import Workflow
 from frod.evaluation.summary import KEY
 from frod.provenance import artefacts, code, records, secrets
 from frod.provenance.run_keys import RunKey
-from frod.reporting import page
+from frod.reporting import changes, page
 from frod.reporting.naming import looks, method_order
 from frod.reporting.report_data import Report
 
@@ -24,7 +24,15 @@ LAYOUT = 1
 FILE = "report.json"
 
 
-def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary: Path, out: Path) -> None:
+def build(
+    workflow: Workflow,
+    params: Mapping[str, Any],
+    *,
+    tasks: Path,
+    summary: Path,
+    out: Path,
+    since: Mapping[str, Any] | None = None,
+) -> None:
     """Read the runs of a suite and write its report.
 
     Parameters
@@ -39,6 +47,8 @@ def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary
     out : Path
         Folder of the report. Paths are relative to the working directory, as in the workflow. Links to runs lead from
         the suite's own folder of reports, so that a copy anywhere is the same to the byte.
+    since : mapping, optional
+        What was changed after the first run, as a report.json has it. Default: what git says now.
 
     Raises
     ------
@@ -58,6 +68,7 @@ def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary
         "protocol": workflow.params.protocol,
         "methods": {name: method.model_dump() for name, method in workflow.methods.items()},
     }
+    since = secrets.removed_from(since or changes.since_first_run(evidence.records, workflow))
     report = Report(
         summary=evidence.summary,
         histories=evidence.histories,
@@ -67,6 +78,7 @@ def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary
         manifests=evidence.manifests,
         tuning=evidence.tuning,
         spectra=evidence.spectra,
+        since=since,
         results=os.path.relpath(workflow.params.paths.results, Path(workflow.params.paths.reports) / workflow.name),
     )
     written = page.write(report, out)
@@ -78,6 +90,7 @@ def build(workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary
         "tasks": str(tasks),
         "summary": str(summary),
         "inputs": {str(path): files.sha256(path) for path in inputs},
+        "since_first_run": since,
         "code": {"hash": code.code_hash("frod.cli.report"), **code.git_state()},
         "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
     }

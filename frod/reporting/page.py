@@ -119,6 +119,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "rates": run_section.methods(report),
         "environment": run_section.environment(report),
         "packages": run_section.packages(report),
+        "since": run_section.since(report),
         "runs": results_section.runs(report),
         "known_issues": reference.known_issues(),
         "published": reference.published(report),

@@ -46,6 +46,8 @@ class Report:
     """rates.json: how learning rates were chosen, where by trials."""
     spectra: Mapping[Folder, pd.DataFrame] = field(default_factory=dict)
     """spectrum.parquet, the singular values of W' - W: a row per seed and adapted layer."""
+    since: Mapping[str, Any] | None = None
+    """What was changed after the first run: see `frod.reporting.changes.since_first_run`. None: the page is silent."""
     results: str = "../../results"
     """Where results/ lies, seen from the page: relative, so that report and results can be moved together."""
 

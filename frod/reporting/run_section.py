@@ -25,6 +25,8 @@ PROTOCOLS = {
     ),
 }
 
+LONGEST = 300  # characters of what a field said; report.json has all of it
+
 
 def budgets(report: Report) -> list[dict[str, Any]]:
     """A row per task: examples of each split, and the budget that all methods had; links lead to the first method."""
@@ -189,6 +191,26 @@ def environment(report: Report) -> list[tuple[str, list[str]]]:
     if started and finished:
         rows.append(("when", [f"{_moment(started[0])} to {_moment(finished[-1])}"]))
     return rows
+
+
+def since(report: Report) -> dict[str, Any] | None:
+    """What was changed after the first run, in a sentence, and a row for each field."""
+    found = report.since
+    if found is None:
+        return None
+    if "unknown" in found:
+        said = f"What was changed after the first run was trained cannot be told: {found['unknown']}."
+        return {"said": said, "rows": []}
+    what, rows = f"commit {str(found['commit'])[:12]}, by which the first run was trained.", found["changes"]
+    changed = f"{show.number(len(rows), 'field')} of suite and parameters changed after {what}"
+    return {
+        "said": changed if rows else f"Suite and parameters are as at {what}",
+        "rows": [[one["field"], *(_short(show.plain(one[side])) for side in ("then", "now"))] for one in rows],
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _moment(text: str) -> str:

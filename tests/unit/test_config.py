@@ -92,6 +92,21 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
         ("seeds", [], "seeds"),
         ("methods.frod", {"kind": "frod", "sparse_rate": None}, "methods.frod: sparse_rate is None"),
         ("methods.x", {"label": "X"}, "methods.x: has no kind, and is none of full_ft, frod"),
+        ("title", " ", "small.yaml: title: is ' '; give it a word"),
+        ("tasks", {"mine": {"title": ""}}, "small.yaml: tasks.mine: title: is ''; give it a word"),
+        ("backbones", {"mine": {"title": "\t"}}, "small.yaml: backbones.mine: title: is .*; give it a word"),
+        ("methods.frod", {"label": "\u200b"}, "small.yaml: methods.frod.label: is .*; give it a word"),
+        (
+            "methods.frod",
+            {"label": "Full fine-tuning"},
+            "methods.frod.label: .*, which is what full_ft is called; choose",
+        ),
+        ("methods.frod", {"label": "full_ft"}, "methods.frod.label: is 'full_ft', which is what full_ft is called"),
+        (
+            "methods.x",
+            {"kind": "full_ft", "label": "F RoD"},
+            "methods.x.label: is 'F RoD', which is what frod is called",
+        ),
         ("methods.frod", {"match_parameters": "frod"}, "match_parameters are for kind peft"),
         ("methods.full_ft", {"kind": "peft", "config": "C", "match_parameters": "x"}, "'x' is no method of kind frod"),
         ("experiments.0.methods", {"lora": {}}, r"methods: \['lora'\] are no methods of the suite"),
@@ -127,6 +142,20 @@ def test_a_wrong_suite_is_named(tmp_path, path, value, message):
     with pytest.raises(ValueError, match=message) as error:
         load(tmp_path, suite=changed(path, value))
     assert "small.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "full_ft"}, "methods.frod.kind: is full_ft, and frod is known as frod; choose another name"),
+        ({"kind": "peft", "config": "LoraConfig"}, "methods.frod.kind: is peft, and frod is known as frod"),
+    ],
+)
+def test_a_known_name_is_of_no_other_kind(tmp_path, settings, message):
+    suite = changed("methods.frod", settings)
+    suite["experiments"][0]["rates"]["frod"] = suite["experiments"][0]["rates"]["full_ft"]
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, suite=suite)
 
 
 def test_params_yaml_states_every_default(tmp_path):

@@ -28,7 +28,7 @@ from frod.files import sha256
 
 FORGED = ALTERED | forgeries_trials.ALTERED | forgeries_suite.ALTERED | forgeries_data.ALTERED
 POSSIBLE = forgeries_trials.POSSIBLE | forgeries_suite.POSSIBLE | forgeries_data.POSSIBLE
-EVERYTHING = ("results", "data", "reports", "mlflow.db", "workflow", "params.yaml", ".git")
+EVERYTHING = ("results", "data", "reports", "mlflow.db", "workflow", "params.yaml", ".git", ".dvc")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,17 @@ def test_what_is_altered_is_found_and_named(project, what):
     missing = [start for start in expected if not any(line.startswith(start) for line in lines)]
     assert not missing, "\n".join(lines)
     assert all(": " in line and "\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize("what", forgeries_suite.NOTED)
+def test_what_an_author_may_do_is_a_note(project, what):
+    alter, expected = forgeries_suite.NOTED[what]
+    with kept(project, *EVERYTHING):
+        alter(project)
+        found = audit(project)
+    assert [finding.line() for finding in found.found] == []
+    missing = [start for start in expected if not any(note.startswith(start) for note in found.notes)]
+    assert not missing, "\n".join(found.notes)
 
 
 @pytest.mark.parametrize("what", POSSIBLE)
@@ -212,7 +223,9 @@ def test_runs_of_another_commit_are_found(project):
         recoded(project, git_commit=start)  # the same code, another suite
         lines = audited(project)
         assert any(f"workflow/suites/tiny.yaml: plans other runs than commit {start[:12]}" in line for line in lines)
+    with kept(project, "results", ".git"):
         recoded(project, git_commit="1" * 40)
+        (project / ".git/shallow").write_text(f"{start}\n")  # what lies before it may have that commit
         assert "git fetch" in audit(project).unchecked["code of 6 runs against git"]
 
 

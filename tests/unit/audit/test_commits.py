@@ -8,8 +8,15 @@ import pytest
 
 from frod.audit import commits
 from frod.audit.findings import Findings
+from frod.reporting.changes import Change
 
 START = "2024-05-01T12:00:00+00:00"
+WORKFLOW = SimpleNamespace(params=SimpleNamespace(suite="small"))
+OTHER = Change("seeds", [0], [1])
+
+
+def content(tree):
+    return (tree / "frod/code.py").read_text()
 
 
 @pytest.fixture
@@ -35,8 +42,7 @@ def repository(tmp_path, monkeypatch):
         return run("rev-parse", "HEAD")
 
     run("init", "-q")
-    monkeypatch.setattr(commits, "_code_hash", lambda tree, _: (tree / "frod/code.py").read_text())
-    monkeypatch.setattr(commits, "_planned_by", lambda _, tree: (tree / "frod/code.py").read_text().lower())
+    monkeypatch.setattr(commits, "_code_hash", lambda tree, _: content(tree))
     monkeypatch.setattr(commits, "_check_report", lambda *_: None)
     monkeypatch.setattr(commits, "_check_code", lambda *_: None)
     return commit
@@ -44,9 +50,10 @@ def repository(tmp_path, monkeypatch):
 
 def audited(monkeypatch, tmp_path, commit, digest, *, edited, plan=None):
     """The findings about one run of 12 o'clock."""
+    plan = digest.lower() if plan is None else plan
+    monkeypatch.setattr(commits, "_changes", lambda _, tree: [OTHER] if content(tree).lower() != plan else [])
     record = {"code": {"git_commit": commit, "hash": digest, "git_dirty": edited}, "started": START}
-    study = SimpleNamespace(records={"run": record}, folder=lambda _: tmp_path / "run", workflow=None)
-    monkeypatch.setattr(commits, "_plan", lambda *_: digest.lower() if plan is None else plan)
+    study = SimpleNamespace(records={"run": record}, folder=lambda _: tmp_path / "run", workflow=WORKFLOW)
     monkeypatch.setattr(commits, "_check_plan", lambda *_: None)
     findings = Findings()
     commits.check(study, findings)
@@ -65,6 +72,7 @@ def test_a_later_commit_of_the_very_files_makes_it_a_note(repository, monkeypatc
     found, (note,) = audited(monkeypatch, tmp_path, old, "New", edited=True)
     assert not found
     assert f"commit {later[:12]} has their very code and suite, committed after them (2024-05-01T14:00:00" in note
+    assert note.endswith(f"; before them commit {old[:12]} said otherwise: seeds")
 
 
 def test_edits_of_other_files_are_a_note_on_the_commit_itself(repository, monkeypatch, tmp_path):
@@ -88,16 +96,34 @@ def test_a_run_that_began_before_its_commit_is_a_finding(repository, monkeypatch
     assert "code.git_commit: younger than the run's start 2024-05-01 12:00:00+00:00" in line
 
 
+@pytest.mark.parametrize(
+    ("git_says", "report_says", "kind"),
+    [
+        ({"commit": "1", "changes": []}, {"commit": "1", "changes": []}, None),
+        ({"commit": "1", "changes": [OTHER._asdict()]}, {"commit": "1", "changes": []}, "found"),
+        ({"commit": "1", "changes": []}, None, "found"),
+        ({"commit": "1", "changes": []}, {"unknown": "no git"}, "notes"),
+        ({"unknown": "this clone has no commit"}, {"commit": "1", "changes": []}, "unchecked"),
+    ],
+)
+def test_what_the_report_says_was_changed_is_what_git_says(monkeypatch, tmp_path, git_says, report_says, kind):
+    monkeypatch.setattr(commits.changes, "since_first_run", lambda *_: git_says)
+    study = SimpleNamespace(written={"since_first_run": report_says}, records={}, workflow=None)
+    findings = Findings()
+    commits._check_since(study, tmp_path / "report.json", findings)
+    assert {name for name in ("found", "notes", "unchecked") if getattr(findings, name)} == ({kind} - {None})
+
+
 def test_a_later_commit_that_cannot_be_read_is_passed_over(repository, monkeypatch, tmp_path):
     old = repository("Old", 10)
     broken = repository("Broken", 13)
     later = repository("New", 14)
 
-    def planned(_, tree):
+    def hashed(tree, _):
         if tree.name == broken:
             raise ValueError("suite: unknown key")
-        return (tree / "frod/code.py").read_text().lower()
+        return content(tree)
 
-    monkeypatch.setattr(commits, "_planned_by", planned)
+    monkeypatch.setattr(commits, "_code_hash", hashed)
     found, (note,) = audited(monkeypatch, tmp_path, old, "New", edited=True)
     assert not found and later[:12] in note

@@ -36,6 +36,11 @@ TUNERS = {
     "linear_probe": {"kind": "linear_probe"},
 }
 STEPS = 180
+CHANGES = [
+    {"field": "margin", "then": 1.0, "now": 20.0},
+    {"field": "methods.lora.label", "then": None, "now": "<b>LoRA</b>"},
+    {"field": "cannot_show", "then": ["Speed: " + "very long. " * 60], "now": []},
+]
 
 
 def results(*, rename: dict[str, str] | None = None, tasks: tuple[str, ...] | None = None) -> Report:
@@ -72,6 +77,7 @@ def results(*, rename: dict[str, str] | None = None, tasks: tuple[str, ...] | No
         suite=_suite(planned, called),
         manifests=_manifests(called),
         claims=synthetic_claims.claims(called),
+        since={"commit": "89abcdef" * 5, "changes": CHANGES},
         spectra={
             (called.get("digits", "digits"), "digit_vit", called.get(method, method)): synthetic_claims.spectrum(method)
             for method in METHODS

@@ -139,6 +139,22 @@ def test_what_was_planned_and_what_cannot_be_shown(results, html):
     assert "1\u202f000 of 1\u202f047" in text, "trained on a part of the split"
 
 
+def test_what_was_changed_after_the_first_run_is_stated(results, html, tmp_path):
+    text = words(html)
+    assert (
+        "3 fields of suite and parameters changed after commit 89abcdef89ab, by which the first run was trained" in text
+    )
+    start = text.index("Changed after the first run")
+    assert re.search(r"margin\s*1\s*20\s*methods.lora.label\s*–\s*<b>LoRA</b>\s*cannot_show\s*Speed", text[start:])
+    assert "very long. " * 60 not in text and "…" in text[start:]
+    for since, said in [
+        ({"commit": "1" * 40, "changes": []}, "are as at commit 111111111111, by which the first run was trained."),
+        ({"unknown": "it has no commit"}, "cannot be told: it has no commit."),
+    ]:
+        assert said in words(page(replace(results, since=since), tmp_path / said[:3]))
+    assert "after the first run" not in words(page(replace(results, since=None), tmp_path / "silent"))
+
+
 def test_every_number_of_a_run_leads_to_its_place_on_the_page_of_its_method(results, built, html):
     links = read(html).links
     for row in results.summary.to_dict("records"):
