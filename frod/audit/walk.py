@@ -82,7 +82,6 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "the table of all runs": run_table.check,
         "which runs there are": runs.check_presence,
         "data and weights": data.check,
-        "raw data": data.check_raw,
         "git": commits.check,
         "MLflow": tracked.check,
         "DVC": dvc_lock.check,
@@ -100,9 +99,9 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
 
 
 def _take(asked: Callable[[], Any], study: Study, findings: Findings) -> None:
-    trained, of_bases = asked()
+    trained, more = asked()
     study.trained.update(trained)
-    findings.merge(of_bases)
+    findings.merge(more)
 
 
 def _files(study: Study) -> Iterator[Path]:
