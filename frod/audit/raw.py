@@ -27,6 +27,8 @@ from frod.tasks.examples import Examples
 from frod.tasks.registry import Hub, Local, Package, TaskSpec
 
 ENCODED = 5_000
+OF_DATA = ("source", "parameters", "duplicates")
+"""What follows from the data and their draw; the rest of a manifest's facts are the registry's."""
 IMAGES = "/*/*"
 """How a manifest names the images of a split of one's own, which have one hash together."""
 
@@ -82,15 +84,16 @@ def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings:
     with contextlib.redirect_stderr(io.StringIO()), prepare.opened(spec, mirror=_mirror(study), **draw) as source:
         parts, facts = prepare.drawn(task, spec, source, **draw)
         for path, manifest in zip(paths, manifests):
-            _compare(path, parts, _of_this_version(spec, facts, manifest), manifest, study, told)
+            _compare_facts(path, spec, facts, manifest, findings, told)
+            _compare(path, parts, manifest, study, told)
             if _cheap(spec, manifest):
                 _encode(path, spec, parts, manifest, study, told)
-    versions = [
-        one["source"]["revision"] for one in manifests if one["source"]["revision"] != facts["source"]["revision"]
-    ]
-    if told.found and versions and isinstance(spec.source, Package):
-        what, here = facts["source"]["what"], facts["source"]["revision"]
-        return f"{what}, is of version {versions[0]} by the manifest, and in {here}, which is here, it is another"
+    here, there = facts["source"]["revision"], {one["source"]["revision"] for one in manifests}
+    if told.found and isinstance(spec.source, Package) and there != {here}:
+        versions = " and ".join(sorted(map(str, there)))
+        return (
+            f"{facts['source']['what']}, is of version {versions} by the manifest, and another in {here}, which is here"
+        )
     findings.merge(told)
     return None
 
@@ -99,13 +102,6 @@ def _cheap(task: TaskSpec, manifest: Mapping[str, Any]) -> bool:
     """Whether inputs are encoded again; of images in files, another library may decode other bytes."""
     rows = sum(split["rows"] for split in manifest["splits"].values())
     return rows <= ENCODED and (task.kind != "images" or isinstance(task.source, Package))
-
-
-def _of_this_version(task: TaskSpec, facts: dict[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A mirror need not say its commit; of another version of a package the data may still be the same."""
-    loose = isinstance(task.source, Package) or (isinstance(task.source, Hub) and not facts["source"]["revision"])
-    there = {"revision": manifest["source"]["revision"]} if loose else {}
-    return facts | {"source": facts["source"] | there}
 
 
 def _same_files(study: Study, task: TaskSpec, listed: Mapping[str, str], path: Path, findings: Findings) -> bool:
@@ -130,20 +126,36 @@ def _same_files(study: Study, task: TaskSpec, listed: Mapping[str, str], path: P
     return all(same)
 
 
-def _compare(
+def _compare_facts(
     path: Path,
-    parts: Mapping[str, Examples],
+    task: TaskSpec,
     facts: Mapping[str, Any],
     manifest: Mapping[str, Any],
-    study: Study,
     findings: Findings,
+    told: Findings,
 ) -> None:
-    """What the manifest says, which examples each split has, and their labels."""
-    found = {name: manifest.get(name) for name in facts}
-    findings.equal(path, "by registry and raw data", facts, found, remedy=remedy(path))
+    """What the manifest says: of the task, by the registry (to `findings`); of data and draw (to `told`)."""
+    source, there = facts["source"], manifest["source"]
+    of_task = {name: value for name, value in facts.items() if name not in OF_DATA} | {"what": source["what"]}
+    said = {name: manifest.get(name) for name in of_task} | {"what": there["what"]}
+    findings.equal(path, "by the registry", of_task, said, remedy=remedy(path))
+    # A mirror need not say its commit; of another version of a package the data may still be the same.
+    loose = isinstance(task.source, Package) or (
+        isinstance(task.source, Hub) and None in (source["revision"], there["revision"])
+    )
+    of_data = {name: facts[name] for name in OF_DATA} | {
+        "source": source | ({"revision": there["revision"]} if loose else {})
+    }
+    told.equal(path, "by the raw data", of_data, {name: manifest[name] for name in OF_DATA}, remedy=remedy(path))
+
+
+def _compare(
+    path: Path, parts: Mapping[str, Examples], manifest: Mapping[str, Any], study: Study, findings: Findings
+) -> None:
+    """Which examples each split has, and their labels."""
     findings.equal(path, "splits, by the raw data", sorted(parts), sorted(manifest["splits"]), remedy=remedy(path))
     for split in sorted(parts.keys() & manifest["splits"].keys()):
-        there = study.split(*path.parts[-3:-1], split)
+        there = study.split(path.parts[-3], path.parts[-2], split)
         for name in ("ids", "labels"):
             file, one, other = path.with_name(f"{split}.{name}.npy"), getattr(parts[split], name), getattr(there, name)
             if len(one) != len(other):

@@ -119,12 +119,9 @@ def page(name, old, new):
     return partial(shown, name=name, old=old, new=new), [f"{REPORT}/{name}: does not follow from the runs' files: "]
 
 
-def claimed(name, value):
+def claimed(name, value, by="the registry", what=None):
     """A manifest that says something else of the task or its source."""
-    return (
-        lambda project: reseal(project, **{name: value}),
-        [f"{TASK}/manifest.json: by registry and raw data.{name}"],
-    )
+    return lambda project: reseal(project, **{name: value}), [f"{TASK}/manifest.json: by {by}.{what or name}"]
 
 
 def artefact(project):
@@ -166,9 +163,9 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "data called synthetic": claimed("synthetic", True),
     "another licence": claimed("licence", "CC0-1.0"),
     "another title of the data": claimed("title", "Handwriting of ten thousand people"),
-    "repetitions hidden": claimed("duplicates", {"left_out": 7, "shared": {}}),
+    "repetitions hidden": claimed("duplicates", {"left_out": 7, "shared": {}}, "the raw data"),
     "data of another source": claimed(
-        "source", {"what": "hub ylecun/mnist", "revision": None, "files": {}, "rows": {"all": 1797}}
+        "source", {"what": "hub ylecun/mnist", "revision": None, "files": {}, "rows": {"all": 1797}}, what="what"
     ),
     "a picture from elsewhere in the page": page("index.html", "</h1>", f"</h1>{VECTOR}"),
     "a policy that lets scripts run": page("index.html", "default-src 'none'", "default-src *"),
