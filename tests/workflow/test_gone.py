@@ -45,7 +45,7 @@ def test_what_is_gone_is_said_and_nothing_is_trained(finished, aside, name, wher
         assert "Traceback" not in done.stdout
     assert not finished.path(name).exists() and finished.path("reports/tiny/index.html").stat().st_mtime == page
     assert "Nothing to be done" in finished.snakemake("data")  # which does not ask for runs
-    assert rules(finished.snakemake("-n", "--quiet", "rules", "runs")).get("train") == trained
+    assert rules(finished.snakemake("runs", "-n", "--quiet", "rules")).get("train") == trained
 
 
 def test_runs_of_which_dvc_knows_are_brought_by_what_is_said(finished, tmp_path):
