@@ -56,7 +56,7 @@ def check(study: Study, findings: Findings) -> None:
 
 
 def remedy(path: Path) -> str:
-    return f"remove {path.parent} and run `snakemake`, or `dvc checkout`"
+    return f"remove {path.parent} and run `snakemake data bases`, or `dvc checkout`"
 
 
 def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Findings) -> None:

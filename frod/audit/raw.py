@@ -27,6 +27,7 @@ from frod.tasks.examples import Examples
 from frod.tasks.registry import Hub, Local, Package, TaskSpec
 
 ENCODED = 5_000
+"""Examples of a task, of more of which the inputs are not encoded again: an audit takes seconds."""
 OF_DATA = ("source", "parameters", "duplicates")
 """What follows from the data and their draw; the rest of a manifest's facts are the registry's."""
 IMAGES = "/*/*"
@@ -175,6 +176,7 @@ def _encode(
     study: Study,
     findings: Findings,
 ) -> None:
+    """Encode the inputs once more, elsewhere, and compare their files."""
     tokenizer = backbones.tokenizer(study.model(path.parts[-2]))
     with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
         for split in parts.keys() & manifest["splits"].keys():

@@ -26,11 +26,13 @@ def check_presence(study: Study, findings: Findings) -> None:
     for key in study.runs:
         for name in FILES:
             if not (study.folder(key) / name).is_file():
-                findings.add(study.folder(key) / name, "the suite plans it, and it is missing", remedy=AGAIN)
+                findings.add(
+                    study.folder(key) / name, "the suite plans it, and it is missing", remedy="run `snakemake runs`"
+                )
     for group in study.folders:
         path = study.tune(*group).with_name("spectrum.parquet")
         if not path.is_file():
-            findings.add(path, "the suite plans it, and it is missing", remedy="run `snakemake`")
+            findings.add(path, "the suite plans it, and it is missing", remedy="run `snakemake runs`")
     planned = {str(study.folder(key)) for key in study.runs}
     planned |= {str(path) for path in trial_files(study)}
     for path in sorted([*study.results.rglob("seed-*"), *study.results.rglob("tune/trial-*.json")]):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frod.characters import visible
+
 if TYPE_CHECKING:
     from frod.audit.findings import Findings
 
@@ -25,7 +27,6 @@ def audit(
     from frod import files
     from frod.audit import walk
     from frod.audit.progress import shown
-    from frod.characters import visible
     from frod.provenance import secrets
 
     started = time.perf_counter()
@@ -63,8 +64,6 @@ def find_root(report: Path) -> tuple[Path, Path]:
 
 def say(findings: Findings, seconds: float) -> None:
     """Print a line for each finding, then what was looked at and what was not."""
-    from frod.characters import visible
-
     for finding in findings.found:
         print(visible(finding.line(), but=""))
     for note in findings.notes:

@@ -40,8 +40,10 @@ def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, p
     say(told(lost, report, results, paths))
 
     def at_end() -> None:
+        if not metadata.is_done(workflow):
+            return
         asked = metadata.targets(workflow)
-        if metadata.is_done(workflow) and (not asked or asked & BY_DEFAULT) and missing(files, report):
+        if (not asked or asked & BY_DEFAULT) and missing(files, report):
             say("nothing was made: the report is up to date, the runs above are gone (exit status 1)")
             sys.stdout.flush()
             os._exit(1)  # what is raised here Snakemake's exit status does not show
