@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.pipeline import messages, metadata, running
+from frod.pipeline import gone, messages, metadata, running
 from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
 from frod.provenance.code import warn_of_edits
@@ -34,6 +34,9 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+gone.watch(workflow, RUN_FILES, report=Path(REPORTS), results=Path(RESULTS), paths=PATHS)
+
+
 rule all:
     default_target: True
     input:
@@ -53,8 +56,7 @@ rule bases:
 
 rule runs:
     input:
-        rules.summarise.output,
-        SPECTRA,
+        RUN_FILES,
 
 
 onstart:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from frod.characters import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -55,8 +57,8 @@ def table(
 
     # Text, not markup: a name in square brackets is a name.
     drawn = Table(
-        title=title and Text(title),
-        caption=note and Text(note),
+        title=title and Text(visible(title)),
+        caption=note and Text(visible(note)),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -73,7 +75,7 @@ def table(
         )
     for row in rows:
         if row:
-            drawn.add_row(*(Text(cell, style="bold" if len(row) == 1 else "") for cell in row))
+            drawn.add_row(*(Text(visible(cell), style="bold" if len(row) == 1 else "") for cell in row))
         else:
             drawn.add_section()
     return drawn

@@ -1,20 +1,16 @@
-"""What the runs read: weights, prepared arrays and bases, each held against its manifest; raw data."""
+"""What the runs read: weights, prepared arrays and bases, each held against its manifest."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from frod.audit.findings import Findings
 from frod.audit.study import Study
-from frod.tasks import folders
 
 MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
-IMAGES = "/*/*"
-"""How a manifest names the images of a split of one's own, which have one hash together."""
 
 
 def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
@@ -60,7 +56,7 @@ def check(study: Study, findings: Findings) -> None:
 
 
 def remedy(path: Path) -> str:
-    return f"remove {path.parent} and run `snakemake`, or `dvc checkout`"
+    return f"remove {path.parent} and run `snakemake data bases`, or `dvc checkout`"
 
 
 def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Findings) -> None:
@@ -119,41 +115,3 @@ def registered(study: Study, name: str, known: Mapping[str, Any], own: Mapping[s
     from frod.config.schema import validate
 
     return known[name] if name in known else validate(kind, own[name], f"suite {study.workflow.name}", name)
-
-
-def check_raw(study: Study, findings: Findings) -> None:
-    """Hold the raw data against the manifests where they are at hand: in a mirror, or a folder of one's own."""
-    from frod.tasks import registry
-
-    known, own = registry.load(), study.workflow.suite.tasks
-    absent: dict[str, list[str]] = {}
-    for task, backbone in study.workflow.pairs():
-        path = study.tasks / task / backbone / TASK
-        with findings.guard(path, "the raw data"):
-            source = registered(study, task, known, own, registry.TaskSpec).source
-            listed = study.manifest(task, backbone)["source"]
-            root = _raw(study, source)
-            if root is None or not listed["files"]:
-                absent.setdefault(listed["what"], []).append(task)
-                continue
-            for name, expected in listed["files"].items():
-                if name.endswith(IMAGES):
-                    split = root / name.removesuffix(IMAGES)
-                    folder = split if split.is_dir() else root  # without folders of splits all are `all`
-                    found = folders.digest(folder, folders.images(folder))
-                    findings.equal(root, f"images of {name}, by {path}", expected, found, remedy="bring them back")
-                else:
-                    study.digests.compare(findings, root / name, expected, by=str(path), remedy="fetch it again")
-            findings.checked["raw data sets"] += 1
-    if absent:
-        listed = "; ".join(f"{what}: {', '.join(tasks)}" for what, tasks in absent.items())
-        findings.unchecked["raw data"] = f"no files are at hand of {listed}"
-
-
-def _raw(study: Study, source: Any) -> Path | None:
-    if getattr(source, "path", None):
-        own = Path(source.path)
-        return own if own.is_dir() else own.parent
-    mirror = os.environ.get("FROD_MIRROR") or study.workflow.params.paths.mirror
-    folder = Path(mirror).expanduser() / "datasets" / source.id if mirror and hasattr(source, "id") else None
-    return folder if folder and folder.is_dir() else None

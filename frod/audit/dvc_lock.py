@@ -12,10 +12,10 @@ from typing import Any
 
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import OWN, Study
+from frod.provenance.dvc_lock import LOCK, cached, entries
 
 NAME = "DVC"
-LOCK, IGNORE = Path("dvc.lock"), Path(".dvcignore")
-CACHE = Path(".dvc/cache/files/md5")
+IGNORE = Path(".dvcignore")
 REMEDY = "commit what is right (`make dvc-commit`), or restore it (`dvc checkout`)"
 
 
@@ -25,7 +25,7 @@ def check(study: Study, findings: Findings) -> None:
         findings.unchecked[NAME] = f"there is no {LOCK}"
         return
     with findings.guard(LOCK, "what it lists"):
-        listed = entries(LOCK.read_text("utf-8"))
+        listed = entries()
         suite = Path(study.workflow.params.paths.results) / study.workflow.name.partition("/")[0]
         if suite not in listed:
             findings.unchecked[NAME] = f"{LOCK} does not list {suite}: the last commit was of another suite"
@@ -33,15 +33,6 @@ def check(study: Study, findings: Findings) -> None:
         for path, expected in listed.items():
             _check_entry(study, path, expected, findings)
         findings.checked["DVC entries"] += len(listed)
-
-
-def entries(lock: str) -> dict[Path, str]:
-    """md5 of what the stages depend on and make, by path; `lock` is the text of a dvc.lock."""
-    import yaml
-
-    stages = ((yaml.safe_load(lock) or {}).get("stages") or {}).values()
-    listed = [entry for stage in stages for part in ("deps", "outs") for entry in stage.get(part) or []]
-    return {Path(entry["path"]): entry["md5"] for entry in listed if "md5" in entry}
 
 
 def _check_entry(study: Study, path: Path, expected: str, findings: Findings) -> None:
@@ -61,7 +52,7 @@ def _check_folder(study: Study, folder: Path, expected: str, findings: Findings)
     md5s = {name: study.digests.sha256(path, md5=True) for name, path in names.items()}
     if expected in (folder_md5(md5s), folder_md5({name: md5 for name, md5 in md5s.items() if Path(name).name != OWN})):
         return
-    listing = CACHE / expected[:2] / expected[2:]
+    listing = cached(expected)
     if not listing.is_file():
         remedy = f"{REMEDY}; `dvc status` may name the file"
         findings.add(folder, f"md5 of the folder (in {LOCK})", expected, folder_md5(md5s), remedy=remedy)

@@ -78,6 +78,7 @@ class Findings:
         """Put what another look has found behind what is here."""
         self.found += other.found
         self.checked += other.checked
+        self.unchecked |= other.unchecked
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for audit.json."""

@@ -1,4 +1,4 @@
-"""What only the models can tell, asked in a process of its own: it alone has to import torch, timm, transformers, peft.
+"""What models and raw data tell, asked in a process of its own: it alone has to import torch, timm, transformers, peft.
 
 Those imports take longer than all the rest of an audit, which goes on meanwhile.
 """
@@ -14,7 +14,7 @@ from frod.audit.study import Study
 
 
 def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:
-    """Build the suite's models without numbers.
+    """Read the raw data again, and build the suite's models without numbers.
 
     Parameters
     ----------
@@ -26,9 +26,13 @@ def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:
     trained : dict
         What each method trains of each backbone, as `Study.trained` keeps it.
     findings : Findings
-        Of the bases.
+        Of raw data and bases.
     """
+    from frod.audit import raw
+
     study, findings = Study.open(report), Findings()
+    with findings.guard(report, "the raw data"):
+        raw.check(study, findings)
     for backbone in study.workflow.backbones():
         if study.uses_basis(backbone):
             path = study.basis(backbone) / "manifest.json"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frod.audit.findings import NOTHING, Findings
-from frod.audit.runs import AGAIN, FILES
+from frod.audit.runs import FILES
 from frod.audit.study import RELEASED, Study
 from frod.config import Workflow, load
 from frod.files import PREFIX
@@ -21,8 +21,7 @@ def check(study: Study, findings: Findings) -> None:
     planned = set(planned_files(study.workflow, study.results))
     for path in sorted(planned):
         if not path.is_file() and path.name not in ("rates.json", study.summary.name):  # those are looked for elsewhere
-            remedy = AGAIN if path.name in FILES else "run `snakemake`"
-            findings.add(path, "the suite plans it, and it is missing", remedy=remedy)
+            findings.add(path, "the suite plans it, and it is missing", remedy="run `snakemake runs`")
     other = study.results / RELEASED
     if study.workflow.params.protocol != RELEASED and other.exists():
         planned |= set(_released(study, other))

@@ -14,6 +14,7 @@ from frod.audit.study import Study
 from frod.evaluation.formatting import listed, number
 from frod.provenance import mlflow_entries, tracking
 from frod.provenance.mlflow_entries import Entry
+from frod.reporting.collect import FILE
 
 NAME = "MLflow"
 UNPLANNED = "plan it again; deleted there it stays a note, and a run by this very code a finding"
@@ -48,6 +49,13 @@ def check(study: Study, findings: Findings) -> None:
         by_name.setdefault(name, []).append(run)
         if name not in known:
             findings.add(f"{NAME} run {run.id}", "tag frod.run", "a run that the suite plans", name, remedy=UNPLANNED)
+    if study.report == Path(study.workflow.params.paths.reports) / suite:  # no copy, which may be an earlier one
+        listing = study.report / FILE
+        for run in by_name.get(f"{suite}/report", []):
+            said, found = study.digests.sha256(listing), run.tags.get("frod.record", NOTHING)
+            findings.equal(
+                f"{NAME} {suite}/report (run {run.id})", f"tag frod.record, by {listing}", said, found, remedy=remedy
+            )
     for name, (folder, read_entries) in planned.items():
         with findings.guard(f"{NAME} {name}", "the run"):
             try:

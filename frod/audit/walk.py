@@ -89,7 +89,6 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "the table of all runs": run_table.check,
         "which files there are": presence.check,
         "data and weights": data.check,
-        "raw data": data.check_raw,
         "git": commits.check,
         "runs that are gone": witnesses.check,
         "MLflow": tracked.check,
@@ -111,9 +110,9 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
 
 
 def _take(asked: Callable[[], Any], study: Study, findings: Findings) -> None:
-    trained, of_bases = asked()
+    trained, more = asked()
     study.trained.update(trained)
-    findings.merge(of_bases)
+    findings.merge(more)
 
 
 def _files(study: Study) -> Iterator[Path]:

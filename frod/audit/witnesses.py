@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from frod.audit.dvc_lock import CACHE, LOCK, entries
 from frod.audit.findings import NOTHING, Findings
-from frod.audit.runs import trial_files
 from frod.audit.study import Study, read_json
 from frod.evaluation.formatting import listed
 from frod.provenance import history
+from frod.provenance.dvc_lock import LOCK, cached, entries
 from frod.provenance.git import git, git_text
 from frod.reporting import changes
 
@@ -70,7 +69,10 @@ def told(study: Study, witnesses: Iterable[Witness], findings: Findings) -> None
 
 def names(study: Study) -> set[str]:
     """Of all trainings that are planned: runs, and the trials of their rates."""
-    trials = {path.relative_to(study.results).with_suffix("").as_posix() for path in trial_files(study)}
+    trials = {
+        f"{trial.run.task}/{trial.run.backbone}/{trial.run.method}/tune/trial-{trial.index}"
+        for trial in study.workflow.trials
+    }
     return {key.path for key in study.runs} | trials
 
 
@@ -91,13 +93,13 @@ def _locked(study: Study) -> Iterator[Witness]:
     """Runs of the folders that dvc.lock has named, where DVC's cache has their listings."""
     for commit in history.touching(LOCK.as_posix(), most=COMMITS):
         for folder, md5 in entries(git_text("cat-file", "blob", f"{commit}:./{LOCK}") or "").items():
-            listing = read_json(CACHE / md5[:2] / md5[2:])
+            listing = read_json(cached(md5))
             for entry in listing if isinstance(listing, list) else ():
                 path = folder / entry["relpath"]
                 if not path.is_relative_to(study.results):
                     continue
                 if found := RUN.fullmatch(path.relative_to(study.results).as_posix()):
-                    record = read_json(CACHE / entry["md5"][:2] / entry["md5"][2:])
+                    record = read_json(cached(entry["md5"]))
                     code = record["code"]["hash"] if record else None
                     yield Witness(f"{LOCK} of commit {commit[:12]}", found[1], code)
 

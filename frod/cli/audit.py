@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frod.characters import visible
+
 if TYPE_CHECKING:
     from frod.audit.findings import Findings
 
@@ -35,7 +37,7 @@ def audit(
             study, findings = walk.audit(place, workers=walk.WORKERS, progress=progress)
             facts = walk.facts(study, findings, started)
     except ValueError as error:
-        print(secrets.removed_from(f"error: {error}"), file=sys.stderr)
+        print(visible(secrets.removed_from(f"error: {error}")), file=sys.stderr)
         sys.exit(2)
     if out:
         files.write_json(out, facts)
@@ -63,11 +65,11 @@ def find_root(report: Path) -> tuple[Path, Path]:
 def say(findings: Findings, seconds: float) -> None:
     """Print a line for each finding, then what was looked at and what was not."""
     for finding in findings.found:
-        print(finding.line())
+        print(visible(finding.line(), but=""))
     for note in findings.notes:
-        print(f"note: {note}")
+        print(visible(f"note: {note}", but=""))
     print("checked: " + ", ".join(f"{count:,} {what}" for what, count in findings.checked.items() if count))
     for what, reason in findings.unchecked.items():
-        print(f"not checked: {what}: {reason}")
+        print(visible(f"not checked: {what}: {reason}", but=""))
     count = len(findings.found)
     print(f"{count or 'no'} finding{'' if count == 1 else 's'}, {seconds:.1f} s")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frod.characters import visible
+
 if TYPE_CHECKING:
     from frod.hub.mirror import Repository
 
@@ -60,7 +62,7 @@ def _fetch(out: Path, needs: list[Repository], suite: str | None) -> None:
             failed.append(str(error))
     if failed:
         said = "\n".join([f"{len(failed)} of {len(needs)} repositories failed:", *failed])
-        print(secrets.removed_from(said), file=sys.stderr)  # the Hub's address may hold a password
+        print(visible(secrets.removed_from(said)), file=sys.stderr)  # the Hub's address may hold a password
         raise typer.Exit(1)
     print(f"{out} has all that the suite {suite} needs from the Hub; set FROD_MIRROR={out}")
 
@@ -73,9 +75,9 @@ def _check(out: Path, needs: list[Repository]) -> None:
     for _, names in groupby(mirror.unrecorded(out), key=lambda name: name.split("/")[:3]):
         first, *others = names
         more = f", like {len(others)} more of this repository" if others else ""
-        print(f"{first}: has no recorded sha256{more}")
+        print(visible(f"{first}: has no recorded sha256{more}"))
     wrong = list(mirror.faults(out, needs))
-    print("\n".join(wrong) if wrong else f"{out}: nothing wrong found")
+    print(visible("\n".join(wrong)) if wrong else f"{out}: nothing wrong found")
     if wrong:
         raise typer.Exit(1)
 

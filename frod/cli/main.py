@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 from frod import numerics, terminal
+from frod.characters import visible
 from frod.pipeline import workflows
 from frod.provenance import secrets
 
@@ -28,9 +29,9 @@ def main() -> None:
     except Exception as error:
         ours = (isinstance(error, ValueError | OSError) and _raised_by_us(error)) or _of_a_file(error)
         if os.environ.get("FROD_TRACEBACK") or not ours:
-            print(secrets.removed_from(traceback.format_exc()), file=sys.stderr, end="")
+            print(visible(secrets.removed_from(traceback.format_exc())), file=sys.stderr, end="")
         name = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        print(secrets.removed_from(f"error: {name}{error}"), file=sys.stderr)
+        print(visible(secrets.removed_from(f"error: {name}{error}")), file=sys.stderr)
         sys.exit(1)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from frod.characters import visible
+
 
 def replay(
     run: Annotated[Path, typer.Argument(help="A run's folder or its record.json; or a trial: tune/trial-N.json.")],
@@ -61,7 +63,7 @@ def replay(
     job = Job.open(finished.run, finished.backbone, finished.task, finished.basis, finished.rates)
     notes = stage.check_code(finished, job.code, go_on=other_code)
     for note in [*notes, *standard.reasons, *stage.package_notes(recorded or here, here)]:
-        print(f"note: {note}", flush=True)
+        print(visible(f"note: {note}"), flush=True)
     with _folder(keep if team.is_main else None) as folder:
         checkpoint, test = folder / "checkpoint.pt", not finished.is_trial
         model, outcome = job.train(checkpoint, float("inf"), threads, test=test, processes=team)

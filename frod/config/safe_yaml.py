@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from frod import characters
 from frod.provenance import secrets
 
 LARGEST = 1_000_000
@@ -23,8 +23,6 @@ LARGEST = 1_000_000
 DEEPEST = 40
 LONGEST = 200
 """Characters of a value in a message."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -122,8 +120,8 @@ def _error_of_other(value: Any) -> str | None:
 
 
 def _error_of_text(text: str) -> str | None:
-    if control := _CONTROL.search(text):
-        return f"holds the control character {control.group()!r}"
+    if control := characters.hidden(text, but="\t\n\r"):
+        return f"holds {characters.named(control)}, which no reader sees; take it out"
     if not text.isascii() and text.encode("utf-8", "ignore").decode() != text:
         return "is not text in UTF-8"
     if secrets.is_in(text):

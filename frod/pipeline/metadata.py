@@ -151,6 +151,16 @@ def jobs_due(workflow: Any) -> int:
     return sum(1 for _ in workflow.dag.needrun_jobs())
 
 
+def targets(workflow: Any) -> set[str]:
+    """Rules and files that the command names; none: the default target."""
+    return set(workflow.dag_settings.targets or ())
+
+
+def is_done(workflow: Any) -> bool:
+    """Whether the workflow was executed or tried, and no job is left to be run."""
+    return workflow.executor_plugin is not None and workflow.dag is not None and not jobs_due(workflow)
+
+
 def is_dry(workflow: Any) -> bool:
     """Whether the jobs are only listed, as with ``-n``."""
     return workflow.executor_plugin is not None and workflow.dryrun

@@ -59,7 +59,9 @@ def build(
     inputs = [summary, *(path for kind in paths.values() for path in kind.values())]
     if missing := [str(path) for path in inputs if not path.is_file()]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ValueError(f"{', '.join(missing[:3])}{more}: not there; run `snakemake`, or bring them with `dvc pull`")
+        raise ValueError(
+            f"{', '.join(missing[:3])}{more}: not there; run `snakemake runs`, or bring them with `dvc pull`"
+        )
     evidence = _evidence(workflow, summary, paths)
     suite = workflow.suite.model_dump() | {
         "name": workflow.name,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+from frod.characters import visible
 from frod.reporting.figures.axes import Drawing
 from frod.reporting.naming import MethodStyle
 
@@ -34,12 +35,13 @@ def render(template: str, looks: Mapping[str, MethodStyle], /, **context: Any) -
 
 @cache
 def _templates() -> Environment:
-    """Everything is escaped but our own drawings, which escape what comes from data themselves."""
+    """Everything is escaped, and hidden characters are shown, but in our own drawings, which see to that themselves."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("frod.reporting", "templates"),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

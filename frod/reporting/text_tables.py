@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from frod.characters import visible
 from frod.evaluation import formatting as show
 from frod.provenance.run_keys import REFERENCE, pair_label
 from frod.reporting.comparison import MethodResult
@@ -40,7 +41,8 @@ def latex(text: str) -> str:
 def markdown(text: str) -> str:
     """Text that Markdown, and the HTML it may hold, shows as it is, on one line."""
     text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]#|~$])", r"\\\1", text)
+    # An address or a name after @ would become a link by itself.
+    return re.sub(r"[\\`*_\[\]#|~$@]|:(?=//)|(?<=www)\.", r"\\\g<0>", text, flags=re.IGNORECASE)
 
 
 def results_tex(report: Report) -> str:
@@ -123,4 +125,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: in
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"\s*[\r\n]+\s*", " ", text)
+    return visible(re.sub(r"\s*[\r\n]+\s*", " ", text))

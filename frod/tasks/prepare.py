@@ -64,26 +64,12 @@ def prepare(
         raise ValueError(f"protocol: is {protocol!r}; it should be one of {', '.join(get_args(Protocol))}")
     _check_inputs(name, task, backbone, input_facts, tokenizer)
     with opened(task, seed=seed, mirror=mirror, protocol=protocol, near=out) as source:
-        parts, repeated = without_duplicates(
-            name, task, divide(task, source, seed=seed, protocol=protocol), protocol=protocol
-        )
-        available = len(parts["train"])
-        if max_train is not None and max_train < available:
-            train = parts["train"]
-            drawn = splits.stratified(_strata(train, task), train.ids, max_train, seed=seed, purpose="train subset")
-            parts["train"] = train.take(drawn)
-        parts = _relabelled(name, task, parts)
-        manifest = _facts(name, task, source) | {
-            "backbone": backbone,
-            "inputs": input_facts,
-            "source": source.facts | {"rows": {split: len(part) for split, part in source.splits.items()}},
-            "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
-            "duplicates": repeated,
-        }
+        parts, facts = drawn(name, task, source, seed=seed, max_train=max_train, protocol=protocol)
+        manifest = facts | {"backbone": backbone, "inputs": input_facts}
         with whole_directory(out) as folder:
             what = source.facts["what"]
             cut = {
-                split: _encode(folder, split, part, task, input_facts, tokenizer, what) for split, part in parts.items()
+                split: encode(folder, split, part, task, input_facts, tokenizer, what) for split, part in parts.items()
             }
             if task.kind != "images":
                 manifest["truncated"] = cut
@@ -93,8 +79,7 @@ def prepare(
 def check(name: str, task: TaskSpec, *, seed: int, protocol: Protocol = "audited") -> None:
     """Read and split a task's source as `prepare` does, and write nothing; ValueError as there."""
     with opened(task, seed=seed, protocol=protocol) as source:
-        parts = divide(task, source, seed=seed, protocol=protocol)
-        _relabelled(name, task, without_duplicates(name, task, parts, protocol=protocol)[0])
+        drawn(name, task, source, seed=seed, protocol=protocol)
 
 
 @contextmanager
@@ -119,6 +104,26 @@ def opened(
         for split in wanted:
             _check_split(split, task, source)
         yield source
+
+
+def drawn(
+    name: str, task: TaskSpec, source: Source, *, seed: int, max_train: int | None = None, protocol: Protocol
+) -> tuple[dict[str, Examples], dict[str, Any]]:
+    """Return the splits as they are to be encoded, and what the manifest says of the task, its source and the draw."""
+    parts, repeated = without_duplicates(
+        name, task, divide(task, source, seed=seed, protocol=protocol), protocol=protocol
+    )
+    available = len(parts["train"])
+    if max_train is not None and max_train < available:
+        train = parts["train"]
+        subset = splits.stratified(_strata(train, task), train.ids, max_train, seed=seed, purpose="train subset")
+        parts["train"] = train.take(subset)
+    facts = _facts(name, task, source) | {
+        "source": source.facts | {"rows": {split: len(part) for split, part in source.splits.items()}},
+        "parameters": {"seed": seed, "max_train": max_train, "train_available": available, "protocol": protocol},
+        "duplicates": repeated,
+    }
+    return _relabelled(name, task, parts), facts
 
 
 def divide(task: TaskSpec, source: Source, *, seed: int, protocol: Protocol = "audited") -> dict[str, Examples]:
@@ -247,7 +252,7 @@ def _relabelled(name: str, task: TaskSpec, parts: dict[str, Examples]) -> dict[s
     return parts
 
 
-def _encode(
+def encode(
     folder: Path, split: str, part: Examples, task: TaskSpec, facts: dict[str, Any], tokenizer: Any, what: str
 ) -> int:
     """Write one split; return how many texts were cut. `what` is the source's name, for errors."""

@@ -36,7 +36,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"1: x", "1: the key 1 is no text; put it in quotes"),
         (b"tasks: {" + b"a" * 300 + b": x}", "tasks: the key 'aaaa"),
         (b"no: x", "False: the key False is no text"),
-        (b"title: \"a\\x1b[2Jb\"", r"title: holds the control character '\x1b'"),
+        (b"title: \"a\\x1b[2Jb\"", "title: holds U+001B control, which no reader sees"),
         (b"title: \"\\ud800\"", "line 1: found invalid Unicode character escape"),
         (b"- a\n- b", "it should be a mapping of names to values, is a list"),
         (b"title: 'a", "line 1: found unexpected end of stream"),

@@ -21,6 +21,7 @@ sys.path.append(str(ROOT / "tests" / "unit" / "reporting"))
 
 import synthetic  # noqa: E402
 
+from frod.characters import hidden  # noqa: E402
 from frod.provenance.run_keys import RunKey  # noqa: E402
 from frod.reporting import page  # noqa: E402
 from frod.reporting.report_data import Report  # noqa: E402
@@ -31,6 +32,7 @@ HOSTILE = (
     '</title></td></svg>]]>--><script>alert(1)</script><img src=x onerror=alert(1)>" onmouseover="alert(1)'
     " ' onfocus='x"
     " {{ 7 * 7 }} {% raw %} &lt; | a | `b` [x](javascript:alert(1)) ![x](http://e/x.png) $\\input{/etc/passwd}$ % & #"
+    " \u202e \u200b \x1b[31m http://e/x www.e.org @x"
     " _ ^ ~ \\\\ \\end{tabular} }\r\n\n# heading\n| --- |\n=1+1,\"=cmd|'/C calc'!A0\"\t@x"
 )
 KEPT = {"kind", "primary", "metric", "id", "verdict", "finding", "run", "started", "finished", "name", "text"}
@@ -184,7 +186,15 @@ def test_the_markdown_keeps_its_cells_and_has_no_html(reports):
         assert cells(plain) == [
             count for count in cells(hostile.replace("&lt;", "").replace("&gt;", "").replace("&amp;", ""))
         ]
-        assert "<" not in hostile and not re.search(r"(?<!\\)[`\[]", hostile)
+        assert "<" not in hostile and not re.search(r"(?<!\\)([`\[@]|://)|www\.", hostile)
+
+
+def test_no_text_for_a_reader_hides_a_character(reports):
+    for kind in (".html", ".svg", ".md", ".tex"):
+        for name, _, hostile in of_kind(reports, kind):
+            assert hidden(hostile) is None, name
+    shown = [text for name, _, text in reports if "u202e" in text]
+    assert len(shown) > 20
 
 
 def test_tables_keep_their_cells_and_have_no_formula(reports):

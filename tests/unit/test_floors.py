@@ -27,6 +27,7 @@ FLOORS = [
     {"method"},
     {"numerics"},
     {"openblas", "files", "terminal"},
+    {"characters"},
 ]
 HEAVY = ("torch", "mlflow", "snakemake", "dvc", "transformers", "timm", "peft", "pandas")
 

@@ -76,12 +76,13 @@ def relabel(folder, split, column="label"):
     table.to_parquet(path, index=False)
 
 
-def rehash(project, folder):
-    """Make metrics, record, table, report of a run's altered files again, as a forger would."""
+def rehash(project, folder, *, finish=True):
+    """Make metrics and record, and (`finish`) table and report of a run's altered files again, as a forger would."""
     manifest = json.loads((project / TASK / "manifest.json").read_text())
     write_json(folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest))
     change(folder / "record.json", lambda record: record["outputs"].update(hashes(project, record["outputs"])))
-    many_runs.finish(project, [folder], track=False)
+    if finish:
+        many_runs.finish(project, [folder], track=False)
 
 
 def hashes(project, names):

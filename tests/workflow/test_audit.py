@@ -28,7 +28,7 @@ from frod.files import sha256
 
 FORGED = ALTERED | forgeries_trials.ALTERED | forgeries_suite.ALTERED | forgeries_data.ALTERED
 POSSIBLE = forgeries_trials.POSSIBLE | forgeries_suite.POSSIBLE | forgeries_data.POSSIBLE
-EVERYTHING = ("results", "data", "reports", "mlflow.db", "workflow", "params.yaml", ".git", ".dvc")
+EVERYTHING = ("results", "data", "reports", "mlflow.db", "mlruns", "workflow", "params.yaml", ".git", ".dvc")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_two_seeds_have_no_findings_and_all_is_looked_at(project):
     assert findings.checked["costs"] == findings.checked["histories"] == 6 + 6
     assert findings.checked["MLflow runs"] == 6 + 6 + 3  # trainings, trials, choices
     assert findings.checked["commits"] == 2  # the runs', and the report's
-    assert set(findings.unchecked) == {"raw data", "DVC", "seconds, memory and machine"}
+    assert set(findings.unchecked) == {"DVC", "seconds, memory and machine"}
     assert len(study.digests) > 6 * 5
 
 

@@ -3,6 +3,15 @@
 
 SPECTRA = [f"{PATHS.results}/{folder}/spectrum.parquet" for folder in WORKFLOW.folders()]
 
+# All that the runs leave. No rule needs the most of it once there is a report; the target `runs` makes what is missing.
+RUN_FILES = [
+    f"{RESULTS}/summary.parquet",
+    *SPECTRA,
+    *[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
+    *[f"{PATHS.results}/{trial.run.folder}/tune/trial-{trial.index}.json" for trial in WORKFLOW.trials],
+    *[file for output in [*rules.train.output, "metrics.json"] for file in of_all_runs(Path(output).name)],
+]
+
 
 rule evaluate:
     input:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from frod.characters import visible
 from frod.evaluation import formatting as show
 from frod.provenance.run_keys import pair_label, words
 from frod.reporting.compare.differences import Arm, Comparison, Row
@@ -63,7 +64,7 @@ def tables(found: Comparison) -> list[RenderableType]:
     from rich.text import Text
 
     # Text, not markup: a name in square brackets is a name.
-    return [Text("\n".join(sentences(found)) + "\n"), *map(_drawn, _tables(found))]
+    return [Text(visible("\n".join(sentences(found))) + "\n"), *map(_drawn, _tables(found))]
 
 
 def markdown(found: Comparison) -> str:

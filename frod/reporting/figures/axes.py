@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from markupsafe import escape
+import markupsafe
 
+from frod.characters import visible
 from frod.reporting.naming import MethodStyle
 
 WIDTH = 360
@@ -28,6 +29,11 @@ _CORNERS = {
     "diamond": ((0, -1.25), (1.1, 0), (0, 1.25), (-1.1, 0)),
     "bar": ((-0.4, -1.2), (0.4, -1.2), (0.4, 1.2), (-0.4, 1.2)),
 }
+
+
+def escape(text: str) -> str:
+    """Text as XML holds it; what a reader would not see is shown."""
+    return str(markupsafe.escape(visible(text)))
 
 
 @dataclass

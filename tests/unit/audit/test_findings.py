@@ -5,6 +5,7 @@ import math
 import pytest
 
 from frod.audit.findings import Finding, Findings, difference
+from frod.cli.audit import say
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,12 @@ def test_an_error_is_a_finding_and_the_audit_goes_on():
     assert not findings.equal("b.json", "x", {"y": 1}, {"y": 2})
     assert findings.found[-1].what == "x.y"
     assert findings.as_json()["findings"][-1]["expected"] == 1
+
+
+def test_what_others_wrote_commands_no_terminal(capsys):
+    findings = Findings()
+    findings.add("a\x1b[2J.json", "title\nno findings", "\u202eb", "c")
+    findings.notes.append("d\re")
+    say(findings, 1.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [r"a\x1b[2J.json: title\nno findings: expected \u202eb, found c", r"note: d\re"]

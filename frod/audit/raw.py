@@ -1,0 +1,190 @@
+"""Raw data: their files have the manifests' hashes, and read again they give the arrays' examples, labels and inputs.
+
+They are read and drawn by the very code that prepares a task. Inputs are encoded again where that is cheap and gives
+the same bytes everywhere: texts, and images that come decoded, of tasks of no more than `ENCODED` examples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frod import backbones
+from frod.audit.data import TASK, registered, remedy
+from frod.audit.findings import Findings
+from frod.audit.study import Study
+from frod.files import sha256
+from frod.tasks import folders, prepare, registry
+from frod.tasks.examples import Examples
+from frod.tasks.registry import Hub, Local, Package, TaskSpec
+
+ENCODED = 5_000
+"""Examples of a task, of more of which the inputs are not encoded again: an audit takes seconds."""
+OF_DATA = ("source", "parameters", "duplicates")
+"""What follows from the data and their draw; the rest of a manifest's facts are the registry's."""
+IMAGES = "/*/*"
+"""How a manifest names the images of a split of one's own, which have one hash together."""
+
+
+def check(study: Study, findings: Findings) -> None:
+    """Hold the prepared tasks against their raw data, where these are at hand; those of a task are read once."""
+    known, own = registry.load(), study.workflow.suite.tasks
+    on: dict[str, list[str]] = {}
+    for task, backbone in study.workflow.pairs():
+        on.setdefault(task, []).append(backbone)
+    absent: dict[str, list[str]] = {}
+    unread: list[str] = []
+    for task, models in on.items():
+        paths = [study.tasks / task / backbone / TASK for backbone in models]
+        with findings.guard(paths[0], "the raw data"):
+            spec = registered(study, task, known, own, TaskSpec)
+            if why := _lacking(study, spec) or _check(study, task, spec, paths, findings):
+                absent.setdefault(why, []).append(task)
+            else:
+                findings.checked["raw data sets"] += 1
+                unread += [] if _cheap(spec, study.manifest(task, models[0])) else [task]
+    if unread:
+        findings.unchecked["inputs"] = f"too many, or of files that have to be decoded: {', '.join(unread)}"
+    if absent:
+        findings.unchecked["raw data"] = "; ".join(f"{why}: {', '.join(tasks)}" for why, tasks in absent.items())
+
+
+def _lacking(study: Study, task: TaskSpec) -> str | None:
+    """Why the raw data are not at hand, if they are not."""
+    source = task.source
+    if isinstance(source, Hub) and not ((mirror := _mirror(study)) and (mirror / "datasets" / source.id).is_dir()):
+        return f"no mirror has {source.id}"
+    if isinstance(source, Local) and not source.path.exists():
+        return f"there is no {source.path}"
+    if isinstance(source, Package) and not any(metadata.distributions(name=source.package)):
+        return f"the package {source.package} is not installed"
+    return None
+
+
+def _mirror(study: Study) -> Path | None:
+    mirror = os.environ.get("FROD_MIRROR") or study.workflow.params.paths.mirror
+    return Path(mirror).expanduser() if mirror else None
+
+
+def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings: Findings) -> str | None:
+    """Compare files, then what is in them; returns why that could not be told, where it could not."""
+    manifests = [study.manifest(task, path.parts[-2]) for path in paths]
+    if not all(_same_files(study, spec, one["source"]["files"], path, findings) for one, path in zip(manifests, paths)):
+        return None
+    params, told = study.workflow.params, Findings()
+    draw: dict[str, Any] = {"seed": params.split.seed, "protocol": params.protocol}
+    # What preparation says of examples that repeat it has said in its log.
+    with contextlib.redirect_stderr(io.StringIO()), prepare.opened(spec, mirror=_mirror(study), **draw) as source:
+        parts, facts = prepare.drawn(task, spec, source, **draw)
+        for path, manifest in zip(paths, manifests):
+            _compare_facts(path, spec, facts, manifest, findings, told)
+            _compare(path, parts, manifest, study, told)
+            if _cheap(spec, manifest):
+                _encode(path, spec, parts, manifest, study, told)
+    here, there = facts["source"]["revision"], {one["source"]["revision"] for one in manifests}
+    if told.found and isinstance(spec.source, Package) and there != {here}:
+        versions = " and ".join(sorted(map(str, there)))
+        return (
+            f"{facts['source']['what']}, is of version {versions} by the manifest, and another in {here}, which is here"
+        )
+    findings.merge(told)
+    return None
+
+
+def _cheap(task: TaskSpec, manifest: Mapping[str, Any]) -> bool:
+    """Whether inputs are encoded again; of images in files, another library may decode other bytes."""
+    rows = sum(split["rows"] for split in manifest["splits"].values())
+    return rows <= ENCODED and (task.kind != "images" or isinstance(task.source, Package))
+
+
+def _same_files(study: Study, task: TaskSpec, listed: Mapping[str, str], path: Path, findings: Findings) -> bool:
+    """Whether the raw files have the hashes that a manifest names."""
+    if isinstance(task.source, Local):
+        root = task.source.path if task.source.path.is_dir() else task.source.path.parent
+    elif isinstance(task.source, Hub) and (mirror := _mirror(study)):
+        root = mirror / "datasets" / task.source.id
+    else:
+        return True
+    same = []
+    for name, expected in listed.items():
+        if name.endswith(IMAGES):
+            split = root / name.removesuffix(IMAGES)
+            folder = split if split.is_dir() else root  # without folders of splits all are `all`
+            found = folders.digest(folder, folders.images(folder))
+            what = f"images of {name}, by {path}"
+            same.append(findings.equal(root, what, expected, found, remedy="bring them back"))
+        else:
+            there = root / name
+            same.append(study.digests.compare(findings, there, expected, by=str(path), remedy="fetch it again"))
+    return all(same)
+
+
+def _compare_facts(
+    path: Path,
+    task: TaskSpec,
+    facts: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    findings: Findings,
+    told: Findings,
+) -> None:
+    """What the manifest says: of the task, by the registry (to `findings`); of data and draw (to `told`)."""
+    source, there = facts["source"], manifest["source"]
+    of_task = {name: value for name, value in facts.items() if name not in OF_DATA} | {"what": source["what"]}
+    said = {name: manifest.get(name) for name in of_task} | {"what": there["what"]}
+    findings.equal(path, "by the registry", of_task, said, remedy=remedy(path))
+    # A mirror need not say its commit; of another version of a package the data may still be the same.
+    loose = isinstance(task.source, Package) or (
+        isinstance(task.source, Hub) and None in (source["revision"], there["revision"])
+    )
+    of_data = {name: facts[name] for name in OF_DATA} | {
+        "source": source | ({"revision": there["revision"]} if loose else {})
+    }
+    told.equal(path, "by the raw data", of_data, {name: manifest[name] for name in OF_DATA}, remedy=remedy(path))
+
+
+def _compare(
+    path: Path, parts: Mapping[str, Examples], manifest: Mapping[str, Any], study: Study, findings: Findings
+) -> None:
+    """Which examples each split has, and their labels."""
+    findings.equal(path, "splits, by the raw data", sorted(parts), sorted(manifest["splits"]), remedy=remedy(path))
+    for split in sorted(parts.keys() & manifest["splits"].keys()):
+        there = study.split(path.parts[-3], path.parts[-2], split)
+        for name in ("ids", "labels"):
+            file, one, other = path.with_name(f"{split}.{name}.npy"), getattr(parts[split], name), getattr(there, name)
+            if len(one) != len(other):
+                findings.add(file, "rows, by the raw data", len(one), len(other), remedy=remedy(file))
+            elif not np.array_equal(one, other):
+                row = int(np.argmax(one != other))
+                what = f"row {row} ({np.sum(one != other)} differ), by the raw data"
+                findings.add(file, what, one[row].item(), other[row].item(), remedy=remedy(file))
+        findings.checked["labels by the raw data"] += len(there)
+
+
+def _encode(
+    path: Path,
+    task: TaskSpec,
+    parts: Mapping[str, Examples],
+    manifest: Mapping[str, Any],
+    study: Study,
+    findings: Findings,
+) -> None:
+    """Encode the inputs once more, elsewhere, and compare their files."""
+    tokenizer = backbones.tokenizer(study.model(path.parts[-2]))
+    with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
+        for split in parts.keys() & manifest["splits"].keys():
+            prepare.encode(Path(folder), split, parts[split], task, manifest["inputs"], tokenizer, manifest["task"])
+            for name in manifest["splits"][split]["files"]:
+                file, one = path.with_name(name), Path(folder) / name
+                inputs = not name.endswith((".ids.npy", ".labels.npy"))  # which are compared before
+                if inputs and file.is_file() and one.read_bytes() != file.read_bytes():
+                    what = "differs from the raw data, encoded again: sha256"
+                    findings.add(file, what, sha256(one), sha256(file), remedy=remedy(file))
+            findings.checked["inputs by the raw data"] += len(parts[split])

@@ -1,0 +1,80 @@
+"""Runs that were deleted next to the report made of them: no rule needs them, so that Snakemake misses nothing."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from frod.config.settings import Paths
+from frod.pipeline import bookkeeping, metadata
+from frod.pipeline.outputs import say
+from frod.provenance import dvc_lock
+
+NAMED = 4  # folders in a message
+BY_DEFAULT = {"all", "report"}  # targets that are up to date without the runs
+
+
+def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, paths: Paths) -> None:
+    """For the Snakefile: name the runs that are gone, and end in status 1 where they were asked for and none was made.
+
+    Parameters
+    ----------
+    files : sequence of str
+        All that the suite's runs leave, the target `runs`.
+    report, results : Path
+        The suite's folders.
+
+    Raises
+    ------
+    ValueError
+        There is a dvc.lock that cannot be read.
+    """
+    lost = missing(files, report) if metadata.is_main(workflow) else []
+    if not lost:
+        return
+    say(told(lost, report, results, paths))
+
+    def at_end() -> None:
+        if not metadata.is_done(workflow):
+            return
+        asked = metadata.targets(workflow)
+        if (not asked or asked & BY_DEFAULT) and missing(files, report):
+            say("nothing was made: the report is up to date, the runs above are gone (exit status 1)")
+            sys.stdout.flush()
+            os._exit(1)  # what is raised here Snakemake's exit status does not show
+
+    atexit.register(at_end)
+
+
+def missing(files: Sequence[str], report: Path) -> list[Path]:
+    """Which of the files are not there, of the runs that a report was made of; new runs have yet to be made."""
+    try:
+        inputs = json.loads((report / "report.json").read_text("utf-8"))["inputs"]
+        records = [Path(name).parent for name in inputs if name.endswith("/record.json")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or none that is whole
+        return []
+    made = {folder for run in records for folder in (run, run.parent, run.parent / "tune", *run.parents[3:4])}
+    return [path for path in map(Path, files) if path.parent in made and not path.exists()]
+
+
+def told(lost: Sequence[Path], report: Path, results: Path, paths: Paths) -> str:
+    """What is gone, whether DVC has it, and what makes it again."""
+    folders = [results] if not results.exists() else list(dict.fromkeys(path.parent for path in lost))
+    more = f" and {len(folders) - NAMED} more folders" if len(folders) > NAMED else ""
+    suite = results.relative_to(paths.results).parts[0]
+    (stage,) = (stage for stage in bookkeeping.stages([suite], paths) if stage.name == "runs")
+    kept, bring = dvc_lock.entries().get(Path(stage.folders[0])), " ".join([*stage.folders, stage.backup])
+    dvc = ""
+    if kept and dvc_lock.cached(kept).is_file():
+        dvc = f"DVC has them: `dvc checkout {bring}`; or "
+    elif kept:
+        dvc = f"DVC's cache has them not, a remote may: `dvc pull {bring}`; or "
+    return (
+        f"{len(lost)} files of the runs that {report} was made of are gone, in "
+        f"{', '.join(map(str, folders[:NAMED]))}{more}. {dvc}`snakemake --cores N runs` makes them again"
+    )
