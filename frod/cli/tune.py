@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FILE
+
 TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds")
 
 
 def tune(
-    trial: Annotated[list[Path], typer.Option(help="File of a trial; one option each, in the grid's order.")],
-    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")],
+    trial: Annotated[list[Path], typer.Option(**FILE, help="File of a trial; one option each, in the grid's order.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")
+    ],
 ) -> None:
     """Write the best trial's rates, and all trials next to them."""
     from frod import files

@@ -116,8 +116,9 @@ def write(folder: Path, model: nn.Module, outcome: Outcome, finished: Finished) 
     from frod.training.methods import trained
 
     trained.save(model, folder / "adapter.safetensors", finished.run.adapter.kind)
-    outcome.history.to_parquet(folder / "history.parquet", index=False)
-    outcome.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    for table, name in ((outcome.history, "history.parquet"), (outcome.predictions, "predictions.parquet")):
+        with files.path_for(folder / name) as partial:
+            table.to_parquet(partial, index=False)
     manifest = arrays.load_manifest(finished.task, verify=False)
     files.write_json(
         folder / "metrics.json", metrics.evaluate(folder / "predictions.parquet", manifest, outcome.undefined)
