@@ -24,7 +24,7 @@ def check(paths: Paths, root: Path, given: Given) -> None:
     for name, place in places.items():
         fault = "and is a file" if (root / named[name]).is_file() else _fault(place, _place(root))
         for other in WRITTEN[: WRITTEN.index(name)]:
-            if place.is_relative_to(places[other]) or places[other].is_relative_to(place):
+            if not fault and (place.is_relative_to(places[other]) or places[other].is_relative_to(place)):
                 fault = f"paths.{other} {shown(named[other])}: neither may be or hold the other"
         if fault:
             where = origin(given, ("paths", name))

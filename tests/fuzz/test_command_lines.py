@@ -48,7 +48,7 @@ class Parameter:
             return ("file" if self.info.file_okay else "folder") if self.info.exists else "new"
         if typing.get_origin(self.kind) is typing.Literal:
             return typing.get_args(self.kind)[0]
-        return {int: "1", float: "1"}.get(self.kind, "{}" if self.name in ("spec", "params") else "name")
+        return {int: "1", float: "1"}.get(self.kind, {"params": "{}", "spec": "[]"}.get(self.name, "name"))
 
     def refused(self):
         """Values that it cannot have, whatever the others are."""
@@ -142,8 +142,8 @@ def test_what_no_option_can_have_is_refused_in_a_line_that_names_it(folder, tmp_
 
 
 def named(wrong, value):
-    """How a line may name what is wrong: by option or argument, or by the value, which is longer than a word."""
-    by_value = [re.escape(value)] if value and len(value) > 3 else []
-    return "|".join(
-        [re.escape(wrong.option), f"'{wrong.name}'", *by_value, *(["an argument"] if wrong.is_argument else [])]
-    )
+    """How a line may name what is wrong: by option or argument, or by its value, where that is no common word."""
+    names = [wrong.option, f"'{wrong.name}'"]
+    if wrong.is_argument:  # a missing one is told of the last
+        names += ["an argument", "Missing argument"]
+    return "|".join(map(re.escape, [*names, value] if value and len(value) > 3 else names))
