@@ -20,10 +20,14 @@ def tune(
 ) -> None:
     """Write the best trial's rates, and all trials next to them."""
     from frod import files
+    from frod.config import Rates, schema
     from frod.provenance import artefacts
     from frod.training.tune import choose
 
-    chosen = choose([artefacts.read_json(path, keys=TRIAL) for path in trial])
+    trials = [artefacts.read_json(path, keys=TRIAL) for path in trial]
+    for path, one in zip(trial, trials):
+        schema.validate(Rates, one["rates"], str(path), "rates")
+    chosen = choose(trials)
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
         path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too
