@@ -57,7 +57,7 @@ class Study:
         for name in TABLES:
             if not isinstance(written[name], dict):
                 raise ValueError(f"{path}: {name}: should be a table; {remedy}")
-        workflow, skipped = load(written["params"]), written["skipped"]
+        workflow, skipped = load(written["params"], given={str(path): written["params"]}), written["skipped"]
         return cls(report, written, workflow.without(skipped) if skipped else workflow)
 
     @property

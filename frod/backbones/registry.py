@@ -76,7 +76,7 @@ class Package(StrictModel):
 class Local(StrictModel):
     """A folder in the library's own layout."""
 
-    path: Path
+    path: Annotated[Path, Field(strict=False)]
     """Of the folder: config.json, weights in safetensors, and a tokenizer's files."""
     config: dict[str, Any] = {}
     """What differs from the model's config.json."""

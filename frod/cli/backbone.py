@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import THREADS
+
 
 def backbone(
     spec: Annotated[str, typer.Option(help="The registry's entries as JSON: name, backbone, and the task it learns.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: data/models/BACKBONE.")],
-    threads: Annotated[int, typer.Option(help="CPU threads of a pre-training.")] = 1,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write: data/models/BACKBONE.")],
+    threads: Annotated[int, typer.Option(**THREADS, help="CPU threads of a pre-training.")] = 1,
     train: Annotated[
         bool, typer.Option("--train", help="Pre-train by the recipe, even where package or cache have the result.")
     ] = False,

@@ -7,21 +7,28 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FOLDER, THREADS
+
 
 def basis(
     spec: Annotated[str, typer.Option(help="ridge, dtype and targets as JSON.")],
-    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
-    out: Annotated[Path, typer.Option(help="Folder of the basis: data/bases/BACKBONE/BASIS.")],
-    threads: Annotated[int, typer.Option(help="Kinds of layers that are decomposed side by side.")] = 1,
-    join: Annotated[list[Path] | None, typer.Option(help="Folder of `frod basis_part`; once for each.")] = None,
+    backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the basis: data/bases/BACKBONE/BASIS.")],
+    threads: Annotated[int, typer.Option(**THREADS, help="Kinds of layers that are decomposed side by side.")] = 1,
+    join: Annotated[
+        list[Path] | None, typer.Option(**FOLDER, help="Folder of `frod basis_part`; once for each.")
+    ] = None,
 ) -> None:
     """Extract the basis; the same weights, targets, ridge and algorithm are decomposed once per user."""
     if not join:
         extract(spec, backbone, out, threads=threads)
         return
     import frod
+    from frod import files
 
-    frod.Basis.join([frod.Basis.load(folder) for folder in join]).save(out)
+    basis = frod.Basis.join([frod.Basis.load(folder) for folder in join])
+    with files.whole_directory(out) as folder:
+        basis.save(folder)
 
 
 def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[int, int] | None = None) -> None:
@@ -29,7 +36,7 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     import torch
 
     import frod
-    from frod import backbones, numerics
+    from frod import backbones, files, numerics
     from frod.config import Extraction
     from frod.config.schema import from_json
     from frod.method.basis import ALGORITHM_VERSION
@@ -48,7 +55,7 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     if cache.fetch(key, out):
         print(f"basis taken from the cache, entry {key}")
         return
-    frod.extract_basis(
+    basis = frod.extract_basis(
         model,
         settings["targets"],
         ridge=settings["ridge"],
@@ -57,5 +64,7 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
         checkpoint=backbone,
         part=part,
         threads=threads,
-    ).save(out)
+    )
+    with files.whole_directory(out) as folder:
+        basis.save(folder)
     cache.store(key, out)

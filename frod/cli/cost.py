@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frod.cli.options import FILE, finite
+
 if TYPE_CHECKING:
     from frod.training.estimate import Jobs
 
@@ -20,23 +22,25 @@ ASSUMED = (
 
 def cost(
     suite: Annotated[str | None, typer.Option(help="Instead of the parameter file's.")] = None,
-    file: Annotated[Path, typer.Option("--params", help="Parameter file.", exists=True)] = Path("params.yaml"),
+    file: Annotated[Path, typer.Option("--params", **FILE, help="Parameter file.")] = Path("params.yaml"),
     device: Annotated[str, typer.Option(help="cpu or cuda: what trains.")] = "cpu",
     tflops: Annotated[
         float | None,
         typer.Option(
-            help="Your assumption instead of a measured speed: 10^12 operations a second, of a GPU or one CPU thread."
+            callback=finite,
+            help="Your assumption instead of a measured speed: 10^12 operations a second, of a GPU or one CPU thread.",
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures of each task and method to this file.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the figures of each task and method to this file.")
+    ] = None,
 ) -> None:
     """Estimate hours, memory and disk of a suite, from the models' shapes and a speed: bench/'s, or --tflops."""
     from dataclasses import asdict
 
     from frod import files, terminal
     from frod.backbones import registry
-    from frod.config import safe_yaml
-    from frod.pipeline.load import load_workflow
+    from frod.pipeline.load import check_file, load_workflow
     from frod.training import estimate
 
     if device not in ("cpu", "cuda"):
@@ -44,8 +48,8 @@ def cost(
     if tflops is not None and tflops <= 0:
         raise ValueError(f"--tflops {tflops}: should be more than 0")
     root = file.resolve().parent
-    given = safe_yaml.read(file) | ({} if suite is None else {"suite": suite})
-    workflow, backbones, tasks = load_workflow(given, root)
+    values, asked = check_file(file), {} if suite is None else {"suite": suite}
+    workflow, backbones, tasks = load_workflow(values | asked, root, {"--suite": asked, str(file): values})
     folder = root / workflow.params.paths.data / "models"
     models = {
         name: estimate.Skeleton(name, backbones[name], folder, workflow.targets_of(name))

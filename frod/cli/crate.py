@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FOLDER
+
 
 def crate(
-    report: Annotated[Path, typer.Argument(help="Folder of the report: reports/SUITE.")],
+    report: Annotated[Path, typer.Argument(**FOLDER, help="Folder of the report: reports/SUITE.")],
     out: Annotated[Path, typer.Option(help="Folder of the crate, or a file that ends in .zip.")],
     with_data: Annotated[
         bool, typer.Option("--with-data", help="Hold weights, arrays, bases and adapters too, not only their hashes.")
@@ -28,8 +30,11 @@ def crate(
 
     if orcid and not (author and orcid.startswith("https://orcid.org/")):
         raise ValueError(f"--orcid {orcid}: should be an address such as https://orcid.org/0000-..., with --author")
-    content = read_json(report / "report.json", remedy="give the folder of a finished report, such as reports/smoke")
-    workflow, backbones, tasks = load_workflow(content["params"], Path())
+    manifest = report / "report.json"
+    content = read_json(
+        manifest, keys=("params", "skipped"), remedy="give the folder of a finished report, such as reports/smoke"
+    )
+    workflow, backbones, tasks = load_workflow(content["params"], Path(), {str(manifest): content["params"]})
     beyond = sorted(set(workflow.skipped) - set(content["skipped"]))
     if beyond:
         raise ValueError(f"{report}: has {', '.join(beyond)}, which the mirror lacks now; run without FROD_MIRROR")

@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FOLDER
+
 
 def evaluate(
-    run: Annotated[list[Path], typer.Option(help="Folder of a run, one option each; metrics.json is written there.")],
-    task: Annotated[Path, typer.Option(help="Folder of the prepared task.")],
+    run: Annotated[
+        list[Path], typer.Option(**FOLDER, help="Folder of a run, one option each; metrics.json is written there.")
+    ],
+    task: Annotated[Path, typer.Option(**FOLDER, help="Folder of the prepared task.")],
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "frod",
 ) -> None:
     """Compute the metrics from predictions.parquet alone, then log the runs; it says which have no figure."""

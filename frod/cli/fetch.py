@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from frod.characters import visible
+from frod.cli.options import FILE
 
 if TYPE_CHECKING:
     from frod.hub.mirror import Repository
 
 
 def fetch(
-    out: Annotated[Path, typer.Option(help="Folder of the mirror; FROD_MIRROR names it later.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the mirror; FROD_MIRROR names it later.")],
     suite: Annotated[str | None, typer.Option(help="Suite whose models and data are needed.")] = None,
-    params: Annotated[Path, typer.Option(help="Parameter file.", exists=True)] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(**FILE, help="Parameter file.")] = Path("params.yaml"),
     check: Annotated[bool, typer.Option("--check", help="Fetch nothing; hold the mirror against its record.")] = False,
 ) -> None:
     """Download what a suite needs into a folder laid out like the Hub, or check such a folder."""
     if suite is None and not check:
         raise ValueError("--suite is missing: whose models and data are to be fetched?")
     needs = _needs(suite, params) if suite else []
+    if suite and not needs:
+        print(f"the suite {suite} needs nothing from the Hub: there is nothing to fetch or to check")
+        return
     if check:
         _check(out, needs)
     else:
@@ -72,6 +76,11 @@ def _check(out: Path, needs: list[Repository]) -> None:
 
     if not out.is_dir():
         raise ValueError(f"--out {out} is not a folder")
+    if not needs and not mirror.recorded(out):
+        raise ValueError(
+            f"--out {out}: has no {mirror.RECORD}, so there is nothing to hold its files against; name the suite that "
+            "it is for by --suite, or the folder that `frod fetch` filled"
+        )
     for _, names in groupby(mirror.unrecorded(out), key=lambda name: name.split("/")[:3]):
         first, *others = names
         more = f", like {len(others)} more of this repository" if others else ""
@@ -85,17 +94,19 @@ def _check(out: Path, needs: list[Repository]) -> None:
 def _needs(suite: str, params: Path) -> list[Repository]:
     """What the tasks and backbones of a suite, and the tasks that backbones are pre-trained on, take from the Hub."""
     from frod.backbones import registry as backbones
-    from frod.config import safe_yaml
     from frod.hub.mirror import Repository
-    from frod.pipeline.load import load_workflow
+    from frod.pipeline.load import check_file, load_workflow
     from frod.tasks import registry as tasks
 
     # A suite that skips what the mirror lacks is to be fetched whole: no mirror is looked at.
     os.environ.pop("FROD_MIRROR", None)
-    settings = safe_yaml.read(params) | {"suite": suite}
+    values, asked = check_file(params), {"suite": suite}
+    settings = values | asked
     if isinstance(settings.get("paths", {}), dict):  # else it is refused below
         settings["paths"] = settings.get("paths", {}) | {"mirror": None}
-    workflow, known_backbones, known_tasks = load_workflow(settings, params.resolve().parent)
+    workflow, known_backbones, known_tasks = load_workflow(
+        settings, params.resolve().parent, {"--suite": asked, str(params): values}
+    )
     models = [known_backbones[name] for name in workflow.backbones()]
     names = [task for task, _ in workflow.pairs()] + [m.pretrained_on for m in models if m.pretrained_on]
     needs = []

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frod.cli.options import FILE
+
 if TYPE_CHECKING:
     from frod.pipeline.inspect_data import Found
 
@@ -27,7 +29,7 @@ def init(
     text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for a pair.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     config: Annotated[str, typer.Option(help="Of a data set of the Hub.")] = "default",
-    params: Annotated[Path, typer.Option(help="Parameter file.", exists=True)] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(**FILE, help="Parameter file.")] = Path("params.yaml"),
 ) -> None:
     """Write workflow/suites/NAME.yaml: your data, a model, full fine-tuning and FRoD, a budget, with comments.
 
@@ -50,7 +52,8 @@ def init(
         where = new_suite.write_sample(root / "mine" / name, "images" if images else "sentences")
         found = inspect_data.local(where.relative_to(root), root, text=text or [], label=label)
     elif not Path(data).exists() and re.fullmatch(HUB, data) and not Path(data).parent.is_dir():
-        mirror = os.environ.get("FROD_MIRROR") or check_file(params).get("paths", {}).get("mirror")
+        paths = check_file(params).get("paths")
+        mirror = os.environ.get("FROD_MIRROR") or (paths.get("mirror") if isinstance(paths, dict) else None)
         id, _, revision = data.partition("@")
         found = inspect_data.hub(
             id, revision or None, config, mirror and Path(mirror).expanduser(), text=text or [], label=label
@@ -61,7 +64,8 @@ def init(
         found = inspect_data.local(path, root, text=text or [], label=label)
     files.write_text(file, new_suite.text(name, found, model=model, sample=data is None, suites=suites))
     try:
-        workflow, backbones, tasks = load_workflow(check_file(params) | {"suite": name}, root)
+        values = check_file(params)
+        workflow, backbones, tasks = load_workflow(values | {"suite": name}, root, {str(params): values})
         with contextlib.chdir(root):
             preflight.check(workflow, backbones, tasks)
     except ValueError:

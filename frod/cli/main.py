@@ -5,15 +5,27 @@ No stage imports this file: what a stage loads is part of its code hash.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from pathlib import Path
 
-from frod import numerics, terminal
+from frod import files, numerics, terminal
 from frod.characters import visible
+from frod.cli import options
 from frod.pipeline import workflows
 from frod.provenance import secrets
+
+REMEDIES = {
+    errno.ENOENT: "correct the path",
+    errno.ENOTDIR: "a file stands where a folder should: correct the path",
+    errno.EISDIR: "a folder stands where a file should: correct the path",
+    errno.EEXIST: "move it away, or give another name",
+    errno.EACCES: "give yourself the right to it",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its links lead in a circle",
+}
 
 
 def main() -> None:
@@ -23,27 +35,41 @@ def main() -> None:
     """
     workflows.end_with_workflow()
     terminal.printable()
+    words = sys.argv[1:] or ["--help"]
     try:
         numerics.apply()
-        _app()()
+        options.check(words)
+        status = _app()(words, prog_name="frod", standalone_mode=False)
     except Exception as error:
-        ours = (isinstance(error, ValueError | OSError) and _raised_by_us(error)) or _of_a_file(error)
-        if os.environ.get("FROD_TRACEBACK") or not ours:
+        if os.environ.get("FROD_TRACEBACK") or not _is_clear(error):
             print(visible(secrets.removed_from(traceback.format_exc())), file=sys.stderr, end="")
-        name = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        print(visible(secrets.removed_from(f"error: {name}{error}")), file=sys.stderr)
-        sys.exit(1)
+        print(visible(secrets.removed_from(f"error: {_said(error)}")), file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+    if status:
+        sys.exit(status)
 
 
-def _raised_by_us(error: BaseException) -> bool:
-    """Whether the error was raised in this package (a message for the user) rather than inside a library."""
+def _is_clear(error: Exception) -> bool:
+    """Whether an error says all that a user needs: it is of this package's own words, or the system refused a file."""
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in files.REMEDIES):
+        return error.errno is not None
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parents[1])
+    raised_by_us = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parents[1])
+    return hasattr(error, "format_message") or (isinstance(error, ValueError | OSError) and raised_by_us)
 
 
-def _of_a_file(error: BaseException) -> bool:
-    """Whether the system refused a file, which the error's own words name: no permission, no space, a folder there."""
-    return isinstance(error, OSError) and error.errno is not None and error.filename is not None
+def _said(error: Exception) -> str:
+    """What an error says, with a remedy where it is the command line's or the system's."""
+    if hasattr(error, "format_message"):  # typer's, of a wrong option
+        asked = getattr(error, "ctx", None)
+        return f"{error.format_message().rstrip('.')}; see `{asked.command_path if asked else 'frod'} --help`"
+    if isinstance(error, OSError) and error.filename is not None:
+        from frod.config.safe_yaml import one_line
+
+        remedy = REMEDIES.get(error.errno or 0)
+        return f"{one_line(str(error.filename))}: {error.strerror}" + (f"; {remedy}" if remedy else "")
+    name = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    return f"{name}{error}"
 
 
 def _version(asked: bool) -> None:

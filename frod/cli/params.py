@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FILE
+
 
 def params(
-    file: Annotated[Path, typer.Argument(help="Parameter file.", exists=True)] = Path("params.yaml"),
+    file: Annotated[Path, typer.Argument(**FILE, help="Parameter file.")] = Path("params.yaml"),
     suite: Annotated[str | None, typer.Option(help="A suite; default: the one that the parameters name.")] = None,
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
@@ -20,10 +22,12 @@ def params(
     from frod.pipeline.load import check_file, load_workflow
     from frod.training import preflight
 
-    given = check_file(file)
-    if "experiments" in given:
+    values = check_file(file)
+    if "experiments" in values:
         raise ValueError(f"{file}: is a suite, no parameters: `frod params --suite {file.stem}`")
-    workflow, backbones, tasks = load_workflow(given | ({"suite": suite} if suite else {}), file.resolve().parent)
+    asked = {} if suite is None else {"suite": suite}
+    given = {"--suite": asked, str(file): values}
+    workflow, backbones, tasks = load_workflow(values | asked, file.resolve().parent, given)
     if run is None:
         preflight.check(workflow, backbones, tasks)
         print("\n".join(one.key for one in workflow.runs))

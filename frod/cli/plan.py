@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FOLDER, finite
+
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def plan(
-    backbone: Annotated[Path, typer.Argument(help="Folder of the weights: data/models/BACKBONE.")],
+    backbone: Annotated[Path, typer.Argument(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
     batch: Annotated[int, typer.Option(help="Examples of a micro-batch.")] = 32,
     length: Annotated[int | None, typer.Option(help="Tokens of an example; by default those of the model.")] = None,
     accumulation: Annotated[int, typer.Option(help="Micro-batches of an optimiser step.")] = 1,
-    sparse_rate: Annotated[float, typer.Option(help="Share of the entries of S that train.")] = 0.01,
+    sparse_rate: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Share of the entries of S that train.")
+    ] = 0.01,
     device: Annotated[str, typer.Option(help="Kind of device: cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the dense products: float32, bfloat16 or float16.")] = "float32",
     plan: Annotated[

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from frod.characters import visible
+from frod.cli.options import THREADS, finite
 
 
 def replay(
@@ -19,15 +20,18 @@ def replay(
         float | None,
         typer.Option(
             min=0,
+            callback=finite,
             help="Largest share by which results may differ. Default: 0.05 on a GPU, with other packages than the "
             "record's or, where its numerics are not portable, on another processor; else not by a bit.",
         ),
     ] = None,
     other_code: Annotated[bool, typer.Option("--other-code", help="Go on although the code is not the run's.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads, of all its processes together. Default: as recorded.")
+        int | None, typer.Option(**THREADS, help="CPU threads, of all its processes together. Default: as recorded.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="Keep the replay's files in this folder, which is made.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Keep the replay's files in this folder, which is made.")
+    ] = None,
 ) -> None:
     """Train again with what the record names; compare weights, predictions, history and metrics with those there.
 

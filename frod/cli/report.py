@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FILE, FOLDER
+
 
 def report(
     params: Annotated[str, typer.Option(help="The contents of params.yaml as JSON.")],
-    tasks: Annotated[Path, typer.Option(help="Folder of the prepared tasks: data/tasks.")],
-    summary: Annotated[Path, typer.Option(help="Table of all runs: results/SUITE/summary.parquet.")],
-    out: Annotated[Path, typer.Option(help="Folder of the report: reports/SUITE.")],
+    tasks: Annotated[Path, typer.Option(**FOLDER, help="Folder of the prepared tasks: data/tasks.")],
+    summary: Annotated[Path, typer.Option(**FILE, help="Table of all runs: results/SUITE/summary.parquet.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the report: reports/SUITE.")],
 ) -> None:
     """Write the page and its figures, the pages of the runs, tables for machines, and report.json, which names all.
 
@@ -23,6 +25,6 @@ def report(
     from frod.reporting import collect
 
     given = safe_yaml.from_json(params, "--params")
-    workflow, _, _ = load_workflow(given, Path())
+    workflow, _, _ = load_workflow(given, Path(), {"--params": given})
     collect.build(workflow, given, tasks=tasks, summary=summary, out=out)
     tracking.log_report_or_say(out, workflow.name, summary.parent)

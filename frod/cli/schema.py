@@ -18,8 +18,11 @@ def schemas() -> dict[str, str]:
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in kinds.items()}
 
 
-def schema(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
+def schema(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")] = Path("workflow/schemas"),
+) -> None:
     """Write the schemas; editors use them to complete and check the files."""
-    out.mkdir(parents=True, exist_ok=True)
+    from frod import files
+
     for name, text in schemas().items():
-        (out / name).write_text(text)
+        files.write_text(out / name, text)

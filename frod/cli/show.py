@@ -23,4 +23,7 @@ def show(
     summary = summary / "summary.parquet" if summary.is_dir() else summary
     if not summary.is_file():
         raise ValueError(f"{summary}: is not there; run `snakemake` to the end")
-    terminal.console().print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))
+    table = artefacts.read_table(summary, columns=(*KEY, "undefined"))
+    if table.empty:
+        raise ValueError(f"{summary}: has no run; run `snakemake` to the end")
+    terminal.console().print(summary_table(table))

@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import THREADS
+
 
 def spectrum(
-    run: Annotated[list[Path], typer.Option(help="Folder of a run, one option each: the seeds of one method.")],
-    out: Annotated[Path, typer.Option(help="Table to write: results/SUITE/TASK/BACKBONE/METHOD/spectrum.parquet.")],
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    run: Annotated[
+        list[Path], typer.Option(exists=True, help="Folder of a run, one option each: the seeds of one method.")
+    ],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="Table to write: results/SUITE/TASK/BACKBONE/METHOD/spectrum.parquet.")
+    ],
+    threads: Annotated[int, typer.Option(**THREADS, help="CPU threads.")] = 1,
 ) -> None:
     """Restore each run's model from its files, and decompose W' - W of its target layers in float64."""
     import pyarrow

@@ -10,7 +10,7 @@ import typer
 
 def summarise(
     params: Annotated[str, typer.Option(help="The contents of params.yaml as JSON.")],
-    out: Annotated[Path, typer.Option(help="Table to write, one row a run (parquet).")],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="Table to write, one row a run (parquet).")],
 ) -> None:
     """Collect records and metrics; refuses runs that did not have the same budget and data."""
     from frod import files
@@ -19,7 +19,8 @@ def summarise(
     from frod.pipeline.load import load_workflow
     from frod.provenance import artefacts
 
-    workflow, _, _ = load_workflow(safe_yaml.from_json(params, "--params"), Path())
+    given = safe_yaml.from_json(params, "--params")
+    workflow, _, _ = load_workflow(given, Path(), {"--params": given})
     table = collect([Path(workflow.params.paths.results) / run.key for run in workflow.runs])
     with files.path_for(out) as partial:
         artefacts.write_table(table, partial)

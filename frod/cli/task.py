@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from frod.cli.options import FOLDER
+
 
 def task(
     spec: Annotated[str, typer.Option(help="The registry's entry as JSON, and the task's name.")],
-    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: data/tasks/TASK/BACKBONE.")],
-    seed: Annotated[int, typer.Option(help="Seed of the validation split.")] = 0,
+    backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write: data/tasks/TASK/BACKBONE.")],
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the validation split.")] = 0,
     protocol: Annotated[
         Literal["audited", "released"], typer.Option(help="audited, or released: validation is test.")
     ] = "audited",

@@ -8,17 +8,21 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FOLDER
+
 
 def track(
-    results: Annotated[Path, typer.Argument(help="Folder of runs, such as results/smoke.")],
+    results: Annotated[Path, typer.Argument(**FOLDER, help="Folder of runs, such as results/smoke.")],
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; default: each run's suite.")] = None,
-    reports: Annotated[Path, typer.Option(help="Folder of the reports; a suite's is logged where it is there.")] = Path(
-        "reports"
-    ),
+    reports: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder of the reports; a suite's is logged where it is there.")
+    ] = Path("reports"),
 ) -> None:
     """Log every finished run below a folder: after a time without a tracking server, or to another one."""
     from frod.provenance import artefacts, tracking
 
+    if tracking.off():
+        raise ValueError("FROD_TRACKING is off, so that nothing would be logged; unset it")
     runs = sorted(path.parent for path in results.rglob("metrics.json") if (path.parent / "record.json").exists())
     if not runs:
         raise ValueError(f"results: there is no finished run below {results}")

@@ -9,27 +9,31 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FILE, FOLDER, THREADS, CheckpointSeconds
+
 
 def train(
     spec: Annotated[str, typer.Option(help="The resolved run as JSON; `frod params --run KEY` prints it.")],
-    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
-    task: Annotated[Path, typer.Option(help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run: results/SUITE/TASK/BACKBONE/METHOD/seed-N.")],
-    basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
+    backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
+    task: Annotated[Path, typer.Option(**FOLDER, help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder of the run: results/SUITE/TASK/BACKBONE/METHOD/seed-N.")
+    ],
+    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
     rates: Annotated[
-        Path | None, typer.Option(help="The rates that `frod tune` chose, where the run names none.")
+        Path | None, typer.Option(**FILE, help="The rates that `frod tune` chose, where the run names none.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads; part of what makes a result repeatable.")] = 1,
+    threads: Annotated[int, typer.Option(**THREADS, help="CPU threads; part of what makes a result repeatable.")] = 1,
     processes: Annotated[
         int,
-        typer.Option(min=1, help="Processes that share each batch and the threads, one GPU each where there are GPUs."),
+        typer.Option(
+            **THREADS, help="Processes that share each batch and the threads, one GPU each where there are GPUs."
+        ),
     ] = 1,
     sharded: Annotated[
         bool, typer.Option("--sharded/--no-sharded", help="Keep a piece of the model in each process (FSDP2).")
     ] = False,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
-    ] = 120.0,
+    checkpoint_seconds: CheckpointSeconds = 120.0,
 ) -> None:
     """Train; write adapter, history, predictions and record. Goes on from a checkpoint of the same run."""
     started, clock = datetime.now(UTC), time.perf_counter()

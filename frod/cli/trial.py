@@ -8,19 +8,21 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FOLDER, THREADS, CheckpointSeconds
+
 
 def trial(
     spec: Annotated[str, typer.Option(help="The resolved run as JSON, with the rates to try.")],
-    backbone: Annotated[Path, typer.Option(help="Folder of the weights: data/models/BACKBONE.")],
-    task: Annotated[Path, typer.Option(help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
-    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")],
-    basis: Annotated[Path | None, typer.Option(help="Folder of the shared basis; FRoD needs it.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="Processes, as for `frod train`.")] = 1,
+    backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
+    task: Annotated[Path, typer.Option(**FOLDER, help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")
+    ],
+    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
+    threads: Annotated[int, typer.Option(**THREADS, help="CPU threads.")] = 1,
+    processes: Annotated[int, typer.Option(**THREADS, help="Processes, as for `frod train`.")] = 1,
     sharded: Annotated[bool, typer.Option("--sharded/--no-sharded", help="As for `frod train`.")] = False,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Time between checkpoints.", envvar="FROD_CHECKPOINT_SECONDS")
-    ] = 120.0,
+    checkpoint_seconds: CheckpointSeconds = 120.0,
 ) -> None:
     """Train with one setting of rates; write its metric on validation, and next to it history and predictions.
 

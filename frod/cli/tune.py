@@ -7,23 +7,29 @@ from typing import Annotated
 
 import typer
 
+from frod.cli.options import FILE
+
 TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds", "outputs")
 
 
 def tune(
-    trial: Annotated[list[Path], typer.Option(help="File of a trial; one option each, in the grid's order.")],
-    out: Annotated[Path, typer.Option(help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")],
+    trial: Annotated[list[Path], typer.Option(**FILE, help="File of a trial; one option each, in the grid's order.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/rates.json.")
+    ],
 ) -> None:
     """Write the best trial's rates, and all trials next to them."""
     from frod import files
+    from frod.config import Rates, schema
     from frod.provenance import artefacts
     from frod.provenance.records import verify_outputs
     from frod.training.tune import choose
 
-    tried = [artefacts.read_json(path, keys=TRIAL) for path in trial]
-    for path, content in zip(trial, tried):
-        verify_outputs(path, content)
-    chosen = choose(tried)
+    trials = [artefacts.read_json(path, keys=TRIAL) for path in trial]
+    for path, one in zip(trial, trials):
+        schema.validate(Rates, one["rates"], str(path), "rates")
+        verify_outputs(path, one)
+    chosen = choose(trials)
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
         path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too

@@ -24,6 +24,15 @@ DEEPEST = 40
 LONGEST = 200
 """Characters of a value in a message."""
 
+# What YAML 1.2 reads a bare word as. PyYAML and Snakemake read 1.1, DVC and most others 1.2.
+_CORE = {
+    "null": re.compile("null|Null|NULL|~|"),
+    "bool": re.compile("true|True|TRUE|false|False|FALSE"),
+    "int": re.compile("[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+"),
+    "float": re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
+}
+_RESOLVER = yaml.resolver.Resolver()
+
 
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping; an empty one is an empty mapping.
@@ -173,9 +182,25 @@ def _refuse_tags_and_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         if (tag := getattr(event, "tag", None)) is not None:
             raise _problem(f"tag {tag} is not taken", event)
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and (fault := _fault_of_bare(event.value)):
+            raise _problem(fault, event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST + 1:
             raise _problem(f"is nested more than {DEEPEST} deep", event)
+
+
+def _fault_of_bare(word: str) -> str | None:
+    """Say what is wrong with a word without quotes: it means one thing to some programs, and another to others."""
+    old = _RESOLVER.resolve(yaml.ScalarNode, word, (True, False)).rpartition(":")[2]
+    new = next((kind for kind, form in _CORE.items() if form.fullmatch(word)), "str")
+    if old == new or old not in (*_CORE, "str"):
+        return None
+    plain = "digits alone"
+    if old == "bool":
+        plain = "true or false"
+    elif new == "float" and "e" in word.lower():
+        plain = yaml.safe_dump(float(word)).split()[0]
+    return f"{shown(word)} means one thing in YAML 1.1, another in 1.2; write {plain}, or put text in quotes"
 
 
 def _problem(what: str, where: Any) -> yaml.constructor.ConstructorError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -50,9 +50,11 @@ HubName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*(@[0-9a-f]{40
 
 
 class StrictModel(BaseModel):
-    """Base of all entries: unknown keys are errors, values cannot be changed later."""
+    """Base of all entries: unknown keys are errors, no value is taken for one of another kind, none changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, serialize_by_alias=True
+    )
 
 
 class HubSource(StrictModel):
@@ -74,21 +76,23 @@ class HubSource(StrictModel):
 Kind = TypeVar("Kind", bound=StrictModel)
 
 
-def validate(kind: type[Kind], values: Any, source: str, prefix: str = "") -> Kind:
+def validate(kind: type[Kind], values: Any, source: str | Callable[[Sequence[Any]], str], prefix: str = "") -> Kind:
     """Make an entry of plain values; ValueError with one line an error.
 
-    `source` is the file, for messages; `prefix` where in it the entry stands, dotted.
+    `source` is the file, for messages, or tells it by the place of the error; `prefix` where in it the entry stands,
+    dotted.
     """
+    named = source if callable(source) else lambda place: source
     if not isinstance(values, dict):
         raise ValueError(
-            f"{source}: {prefix or 'it'} should be a mapping of names to values, is {safe_yaml.shown(values)}"
+            f"{named([])}: {prefix or 'it'} should be a mapping of names to values, is {safe_yaml.shown(values)}"
         )
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         nearest = _of_the_nearest_alternatives(error.errors(), values)
-        errors = [safe_yaml.one_line(f"{source}: {_explain(e, prefix)}") for e in nearest]
-        more = [f"{source}: {len(errors) - MOST_ERRORS} more errors"] if len(errors) > MOST_ERRORS else []
+        errors = [safe_yaml.one_line(f"{named(e['loc'])}: {_explain(e, prefix)}") for e in nearest]
+        more = [f"{named([])}: {len(errors) - MOST_ERRORS} more errors"] if len(errors) > MOST_ERRORS else []
         raise ValueError("\n".join(errors[:MOST_ERRORS] + more)) from None
 
 

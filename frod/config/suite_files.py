@@ -17,7 +17,12 @@ MOST_RUNS = 100_000
 def find(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str, Path]:
     """Return a suite's name and its file; `suite` is a name of workflow/suites or a path, `where` is for messages."""
     folder = root / "workflow" / "suites"
-    path = root / suite if suite.endswith((".yaml", ".yml")) else folder / f"{suite}.yaml"
+    is_path = suite.endswith((".yaml", ".yml"))
+    if not is_path and (not suite or "/" in suite):
+        raise ValueError(
+            f"{where}: is {safe_yaml.shown(suite)}; give the name of a file in workflow/suites, or a path to a .yaml"
+        )
+    path = root / suite if is_path else folder / f"{suite}.yaml"
     try:
         found = path.is_file()
     except OSError:  # a name that is too long for a file

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from frod.config import method_names, safe_yaml, suite_files
+from frod.config import folders, method_names, safe_yaml, suite_files
+from frod.config.origins import PARAMS, Given, origin
 from frod.config.safe_yaml import shown
 from frod.config.schema import Name, StrictModel, from_json, validate
 from frod.config.settings import Params, Protocol, Resources, Training
@@ -143,13 +145,17 @@ class Workflow(StrictModel):
         return found
 
 
-def load(params: dict[str, Any], root: Path = Path()) -> Workflow:
+def load(params: dict[str, Any], root: Path = Path(), given: Given = MappingProxyType({})) -> Workflow:
     """Validate the parameters and the suite they name; ValueError says where, the value and what would be right.
 
-    `params` are the contents of params.yaml, overrides merged in; `root` is the folder that it lies in.
+    `params` are the contents of params.yaml, overrides merged in; `root` is the folder that it lies in; `given` says,
+    for messages, what of them is from elsewhere.
     """
-    checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
-    name, path = suite_files.find(checked.suite, root)
+    for name, values in given.items():
+        safe_yaml.checked(values, name)
+    checked = validate(Params, safe_yaml.checked(params, PARAMS), partial(origin, given))
+    folders.check(checked.paths, root, given)
+    name, path = suite_files.find(checked.suite, root, f"{origin(given, ['suite'])}: suite")
     suite, experiments = suite_files.read(path, root)
     methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
     method_names.check_labels(suite.methods, methods, known_methods(), str(path))

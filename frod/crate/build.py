@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from frod import files
-from frod.config import Workflow
+from frod.config import Workflow, safe_yaml
 from frod.crate.description import PARAMS, WORKFLOW, Description
 from frod.crate.graph import METADATA, Graph, command
 from frod.crate.jobs import Jobs
@@ -108,7 +108,11 @@ def _zip(folder: Path, out: Path) -> None:
 def add_params(payload: Payload, params: Mapping[str, Any]) -> None:
     """Add params.yaml; where it has other settings than the suite was run with, as after `--config`, add those."""
     path = Path(PARAMS)
-    if path.is_file() and yaml.safe_load(path.read_text(encoding="utf-8")) == params:
+    try:
+        same = safe_yaml.read(path) == params
+    except ValueError:  # none, or one that says nothing
+        same = False
+    if same:
         payload.add(path)
     else:
         payload.add_text(

@@ -91,7 +91,7 @@ def recorded(mirror: Path) -> dict[str, Any]:
         repositories = json.loads(path.read_text("utf-8"))["repositories"]
         for name, entry in repositories.items():
             inside(name)
-            for file, facts in entry.get("files", {}).items():
+            for file, facts in entry.setdefault("files", {}).items():
                 inside(file), facts["sha256"], facts["bytes"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

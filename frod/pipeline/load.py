@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frod.config import Workflow
 
 
-def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
+def load_workflow(
+    params: dict[str, Any], root: Path, given: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
     """Validate parameters and suite, and hold them against the registries; ValueError says what would be right.
+
+    `given` says, for messages, what of the parameters is from elsewhere than params.yaml: values by file or option.
 
     Returns
     -------
@@ -24,17 +30,24 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     from frod.config import load
     from frod.tasks import registry as tasks
 
-    workflow = load(params, root)
-    suite, where = workflow.suite, f"suite {workflow.name}"
+    workflow = load(params, root, given)
+    suite, where = workflow.suite, file_of_suite(workflow, root)
     known_tasks = _with_own(tasks.load(), suite.tasks, tasks.TaskSpec, f"{where}: tasks")
     known_backbones = _with_own(backbones.load(), suite.backbones, backbones.BackboneSpec, f"{where}: backbones")
     for task, backbone in workflow.pairs():
         for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
             if name not in known:
-                raise ValueError(f"{where}: {field}: {name!r} is not registered; known: {list(known)}")
+                raise ValueError(f"{where}: experiments: {field}: {name!r} is not registered; known: {list(known)}")
     if suite.skip_missing:
         workflow = _without_missing(workflow, known_tasks, root)
     return workflow, known_backbones, known_tasks
+
+
+def file_of_suite(workflow: Workflow, root: Path) -> str:
+    """The suite's file, as messages name it."""
+    from frod.config import suite_files
+
+    return str(suite_files.find(workflow.params.suite, root)[1])
 
 
 def spec_of_backbone(name: str, backbones: dict[str, Any], tasks: dict[str, Any], split_seed: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from frod.pipeline.load import check_file
 from frod.provenance.hashes import TIMESTAMP, files_in
 
 RECORD_FORMAT = 6
@@ -189,6 +190,16 @@ def check_backend(workflow: Any) -> None:
             f"this Snakemake writes records of format {RECORD_FORMAT_VERSION}, expected {RECORD_FORMAT}: "
             "install the version of requirements.lock"
         )
+
+
+def given(workflow: Any) -> dict[str, Any]:
+    """What of the parameters is from elsewhere than params.yaml, by its option or file; what prevails comes first.
+
+    ValueError where such a file holds what params.yaml may not.
+    """
+    settings = workflow.config_settings
+    others = [path for path in reversed(settings.configfiles) if path != Path("params.yaml").absolute()]
+    return {"--config": dict(settings.config)} | {os.path.relpath(path): check_file(path) for path in others}
 
 
 def overrides(workflow: Any) -> list[str]:

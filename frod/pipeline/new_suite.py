@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from frod import files
 from frod.config import safe_yaml
 from frod.pipeline.inspect_data import Found
@@ -75,8 +77,8 @@ def write_sample(folder: Path, kind: str) -> Path:
         for place, (image, label) in enumerate(zip(examples.inputs, examples.labels)):
             if label < len(SAMPLE_IMAGES):
                 path = folder / SAMPLE_IMAGES[label] / f"{place:04}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(image).save(path)
+                with files.path_for(path) as partial:
+                    Image.fromarray(image).save(partial)
     return folder
 
 
@@ -94,6 +96,8 @@ def _flow(value: Any) -> str:
     """A value in YAML, on one line: JSON, with bare keys."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, float):  # 1e-05, as JSON has it, is a text in YAML
+        return yaml.safe_dump(value).split()[0]
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -26,9 +26,11 @@ from frod.provenance.sources import Source, parsed
 PACKAGE_DIRECTORY = Path(__file__).resolve().parents[1]
 
 # What `frod.config` resolves to, and a registry's entry, are in a job's own params: a new entry must not make other
-# tasks' runs stale. Tracking mirrors results and alters none; a README is for people.
+# tasks' runs stale. Tracking mirrors results and alters none; bounds of options refuse values and alter none; a README
+# is for people.
 EXCLUDED = (
     "frod.config",
+    "frod.cli.options",
     "frod.provenance.tracking",
     "tasks/registry.yaml",
     "backbones/registry.yaml",

@@ -59,7 +59,7 @@ class Local(StrictModel):
     - a folder of images, SPLIT/CLASS/*.png (or jpg), or CLASS/*.png: one split, `all`.
     """
 
-    path: Path
+    path: Annotated[Path, Field(strict=False)]
     """File or folder."""
 
 
@@ -117,7 +117,7 @@ class TaskSpec(StrictModel):
     classes: Count | list[ClassName] | None = None
     """Names of the classes, or how many there are; of a choice, its letters. Not of a regression. Labels that are text
     and have no `answers` are these names, else numbers."""
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float], Field(strict=False)] | None = None
     """Of a regression: the least and the greatest label."""
     answers: list[ClassName] | None = None
     """How the source writes each class, in order (a truth value: False, True). Null: 0, 1, ..., or the class's name, or

@@ -35,6 +35,8 @@ class Job:
         from frod import files
         from frod.provenance import code
 
+        if run.adapter.kind == "frod" and basis is None:
+            raise ValueError(f"--basis is missing: method {run.method} is of kind frod, which trains on a shared basis")
         named = [backbone / "source.json", task / "manifest.json"]
         named += [basis / "manifest.json"] if basis else []
         named += [rates] if rates else []

@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+import yaml
 
 from frod.config import load, safe_yaml
 from frod.config.schema import from_json
@@ -35,7 +36,19 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"margin: 99999999999999999999", "margin: is too large a number"),
         (b"1: x", "1: the key 1 is no text; put it in quotes"),
         (b"tasks: {" + b"a" * 300 + b": x}", "tasks: the key 'aaaa"),
-        (b"no: x", "False: the key False is no text"),
+        (b"true: x", "True: the key True is no text"),
+        (b"no: x", "line 1: 'no' means one thing in YAML 1.1, another in 1.2; write true or false"),
+        (b"margin: yes", "line 1: 'yes' means one thing in YAML 1.1, another in 1.2; write true or false"),
+        (b"margin: 1:30", "line 1: '1:30' means one thing in YAML 1.1, another in 1.2; write digits alone"),
+        (b"margin: 1:30.5", "line 1: '1:30.5' means"),
+        (b"margin: 010", "line 1: '010' means one thing in YAML 1.1, another in 1.2; write digits alone"),
+        (b"margin: 09", "line 1: '09' means"),
+        (b"margin: 0o10", "line 1: '0o10' means"),
+        (b"margin: 0b10", "line 1: '0b10' means"),
+        (b"margin: 1_000", "line 1: '1_000' means one thing in YAML 1.1, another in 1.2; write digits alone"),
+        (b"margin: 1e3", "line 1: '1e3' means one thing in YAML 1.1, another in 1.2; write 1000.0"),
+        (b"margin: 1e-05", "line 1: '1e-05' means one thing in YAML 1.1, another in 1.2; write 1.0e-05"),
+        (b"margin: .inf", "margin: is inf, no finite number"),
         (b"title: \"a\\x1b[2Jb\"", "title: holds U+001B control, which no reader sees"),
         (b"title: \"\\ud800\"", "line 1: found invalid Unicode character escape"),
         (b"- a\n- b", "it should be a mapping of names to values, is a list"),
@@ -55,6 +68,13 @@ def test_a_suite_that_is_no_plain_yaml(tmp_path, monkeypatch, content, said):
     assert "opensesame" not in message
     assert time.process_time() - began < 60, "a small file takes minutes"
     assert os.listdir(tmp_path) == ["own.yaml"], "something in the file has run"
+
+
+@pytest.mark.parametrize(
+    "word", ["text", "y", "null", "~", "true", "-1", "+2", "0x1F", "1.", ".5", "-1.5e-3", "1.5e+3", "1e"]
+)
+def test_a_word_that_all_readers_of_yaml_take_alike_is_taken(word):
+    assert safe_yaml.from_yaml(f"a: {word}", "file") == yaml.safe_load(f"a: {word}")
 
 
 def test_a_folder_or_nothing_in_a_files_place(tmp_path):

@@ -71,6 +71,15 @@ def test_every_method_of_a_seed_has_the_same_training(tmp_path):
         ({"trainning": {}}, "params.yaml: trainning: unknown key; did you mean 'training'?"),
         ({"training": {"epoch": 3}}, "params.yaml: training.epoch: unknown key; did you mean 'epochs'?"),
         ({"training": {"epochs": "many"}}, "training.epochs: .*, is 'many'"),
+        ({"training": {"epochs": True}}, "params.yaml: training.epochs: Input should be a valid number, is True"),
+        ({"training": {"epochs": "3"}}, "params.yaml: training.epochs: Input should be a valid number, is '3'"),
+        ({"training": {"batch_size": 32.0}}, "training.batch_size: Input should be a valid integer, is 32.0"),
+        ({"training": {"group_by_length": 1}}, "training.group_by_length: Input should be a valid boolean, is 1"),
+        ({"resources": {"threads": True}}, "resources.threads: Input should be a valid integer, is True"),
+        ({"suite": 5}, "params.yaml: suite: Input should be a valid string, is 5; put it in quotes"),
+        ({"suite": ""}, "params.yaml: suite: is ''; give the name of a file in workflow/suites"),
+        ({"suite": "../suites/small"}, "params.yaml: suite: is '../suites/small'; give the name of a file"),
+        ({"suite": "SMALL"}, "suite"),
         ({"training": {"batch_size": 32, "accumulation": 5}}, "training: batch_size 32 is not a multiple"),
         ({"suite": "smal"}, "did you mean 'small'"),
         ({"basis": None}, "params.yaml: basis"),
@@ -86,10 +95,77 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
 
 
 @pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (
+            {"reports": "results"},
+            "paths.reports: is 'results', paths.results 'results': neither may be or hold the other",
+        ),
+        ({"results": "out", "reports": "out/pages"}, "paths.reports: is 'out/pages', paths.results 'out'"),
+        ({"data": "a/../reports"}, "paths.reports: is 'reports', paths.data 'a/../reports'"),
+        ({"data": "Results"}, "paths.results: is 'results', paths.data 'Results'"),
+        ({"own": "data/models"}, "paths.own: is 'data/models', paths.data 'data'"),
+        ({"results": "linked/results", "data": "real"}, "paths.results: is 'linked/results', paths.data 'real'"),
+        ({"data": "frod"}, "paths.data: is 'frod', and frod is the project's own"),
+        ({"data": "workflow/suites"}, "paths.data: is 'workflow/suites', and workflow is the project's own"),
+        ({"results": ".git/x"}, "paths.results: is '.git/x', and .git is the project's own"),
+        ({"results": ".snakemake"}, "paths.results: is '.snakemake', and .snakemake is the project's own"),
+        ({"results": "."}, "paths.results: is '.', which holds the project itself"),
+        ({"results": ".."}, "paths.results: is '..', which holds the project itself"),
+        ({"results": "a/.."}, "paths.results: is 'a/..', which holds the project itself"),
+        ({"results": "/"}, "paths.results: is '/', which holds the project itself"),
+        ({"results": "{home}"}, "paths.results: is '.*', your home"),
+        ({"results": "file"}, "paths.results: is 'file', and is a file"),
+    ],
+)
+def test_folders_are_apart_from_each_other_and_from_the_project(tmp_path, monkeypatch, paths, message):
+    home, project = tmp_path / "home", tmp_path / "project"
+    (home / "of").mkdir(parents=True)
+    (project / "real").mkdir(parents=True)
+    (project / "file").touch()
+    (project / "linked").symlink_to("real")
+    monkeypatch.setenv("HOME", str(home))
+    paths = {name: folder.format(home=home) for name, folder in paths.items()}
+    with pytest.raises(ValueError, match=rf"^params\.yaml: {message}.*choose another folder$"):
+        load(project, {"paths": paths})
+
+
+@pytest.mark.parametrize(
+    "paths", [{}, {"data": "/scratch/a", "results": "/scratch/b"}, {"results": "out/a", "reports": "out/b"}]
+)
+def test_folders_that_are_apart_are_taken(tmp_path, paths):
+    assert load(tmp_path, {"paths": paths}).runs
+
+
+def test_a_fault_is_said_of_what_gave_the_value(tmp_path):
+    (tmp_path / "workflow" / "suites").mkdir(parents=True)
+    given = {
+        "--config": {"training": {"epochs": 0}},
+        "mine.yaml": {"suite": "nothing", "training": {"epochs": 1, "clip": -1}},
+    }
+    with pytest.raises(ValueError) as error:
+        config.load({"training": {"epochs": 0, "clip": -1, "warmup": 2}}, tmp_path, given)
+    lines = [line.split(":")[:2] for line in str(error.value).splitlines()]
+    named = {field.strip(): source for source, field in lines}
+    assert named == {
+        "training.epochs": "--config", "training.clip": "mine.yaml", "training.warmup": "params.yaml"
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"^mine\.yaml: suite: there is no"):
+        config.load({"suite": "nothing"}, tmp_path, {"mine.yaml": {"suite": "nothing"}})
+    with pytest.raises(ValueError, match=r"^--config: paths\.results: is"):
+        config.load({"paths": {"results": "frod"}}, tmp_path, {"--config": {"paths": {"results": "frod"}}})
+
+
+@pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         ("seeds", [1, 1], "seeds: .* repeats a seed"),
         ("seeds", [], "seeds"),
+        ("seeds", [True], "seeds.0: Input should be a valid integer, is True"),
+        ("seeds", ["1"], "seeds.0: Input should be a valid integer, is '1'"),
+        ("seeds", [1.0], "seeds.0: Input should be a valid integer, is 1.0"),
+        ("margin", "1", "margin: Input should be a valid number, is '1'"),
+        ("experiments.0.rates.full_ft.lr", "0.1", "experiments.0.rates.full_ft.lr: .* valid number, is '0.1'"),
         ("methods.frod", {"kind": "frod", "sparse_rate": None}, "methods.frod: sparse_rate is None"),
         ("methods.x", {"label": "X"}, "methods.x: has no kind, and is none of full_ft, frod"),
         ("title", " ", "small.yaml: title: is ' '; give it a word"),

@@ -258,6 +258,21 @@ def test_check_of_a_mirror_made_by_hand_counts_files_and_rows(mirrored):
     assert f"{LLAMA}/config.json: is missing" in out
 
 
+def test_check_of_what_is_no_mirror_is_an_error(project):
+    """Nothing to hold files against is not the same as nothing wrong."""
+    project.mirror.mkdir()
+    (project.mirror / "notes.txt").touch()
+    assert "--out mirror: has no mirror.json, so there is nothing to hold" in project("--check", code=1).err
+    assert f"{DATA}: is missing" in project("--check", "--suite", "one", code=1).out
+
+
+def test_a_suite_that_needs_nothing_of_the_hub_says_so(project, tmp_path):
+    write_suite("local", tmp_path)
+    for more in ([], ["--check"]):
+        assert "the suite local needs nothing from the Hub" in project("--suite", "local", *more).out
+    assert not project.mirror.exists()
+
+
 def test_the_mirror_serves_and_tells_its_commit(fetched):
     mirror, _ = fetched
     found = access.snapshot("datasets", "someone/texts", None, ["plain/test-*.parquet"], mirror)

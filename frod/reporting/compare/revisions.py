@@ -71,7 +71,11 @@ def read(given: str) -> Side:
     lacking = [name for name in NEEDED if name not in results]
     if lacking:
         raise ValueError(f"{given}/{RESULTS}: lacks {', '.join(lacking)}; it was not written by `frod report`")
-    claims, report, runs = (_json(reader, given, f"{name}.json") for name in ("claims", "report", "runs"))
+    if results.empty:
+        raise ValueError(f"{given}/{RESULTS}: has no run, so there is nothing to compare")
+    claims = _json(reader, given, "claims.json", claims=list)
+    report = _json(reader, given, "report.json", params=dict, inputs=dict, code=dict)
+    runs = _json(reader, given, "runs.json", runs=dict)
     return Side(
         name=given,
         results=results,
@@ -83,14 +87,19 @@ def read(given: str) -> Side:
     )
 
 
-def _json(reader: Reader, given: str, name: str) -> dict[str, Any] | None:
+def _json(reader: Reader, given: str, name: str, **kinds: type) -> dict[str, Any] | None:
+    """Read a table of JSON that has some keys, with values of these kinds."""
     content = reader(name)
     if content is None:
         return None
     try:
-        return json.loads(content)
-    except ValueError as error:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{given}/{name}: is not JSON ({error})") from error
+    wrong = [key for key, kind in kinds.items() if not (isinstance(found, dict) and isinstance(found.get(key), kind))]
+    if wrong:
+        raise ValueError(f"{given}/{name}: {', '.join(wrong)}: not as `frod report` writes it, which writes it again")
+    return found
 
 
 def _records(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -66,7 +66,10 @@ def save(model: nn.Module, path: Path, kind: str) -> None:
     if kind == "frod":
         import frod
 
-        if first or is_distributed(model):  # in pieces: then all take part, and the first one writes
+        if first:
+            with files.path_for(path) as partial:
+                frod.save_adapter(model, partial)
+        elif is_distributed(model):  # in pieces: then all take part, and the first one writes
             frod.save_adapter(model, path)
         return
     from safetensors.torch import save_file

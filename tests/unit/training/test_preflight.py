@@ -37,7 +37,7 @@ tasks:
     test: {from: all, rows: 6}
     metrics: [accuracy]
 experiments:
-  - {tasks: [reviews], backbone: micro_llama, rates: &rates {full_ft: &lr {lr: 1e-3, lr_head: 1e-3}, loha: *lr}}
+  - {tasks: [reviews], backbone: micro_llama, rates: &rates {full_ft: &lr {lr: 1.0e-3, lr_head: 1.0e-3}, loha: *lr}}
   - {tasks: [shells], backbone: digit_vit, rates: *rates}
 """
 RIGHT = {"CONFIG": "LoHaConfig", "ARGUMENT": "r", "COLUMN": "text", "ROWS": "6", "FOLDER": "mine/shells"}

@@ -1,0 +1,100 @@
+"""Many command lines in one process, a fork for each: how they end, what they print, which files they leave altered.
+
+Standard input: a list of command lines, each a list of words. Standard output: for each, its exit status, what it
+printed and what it changed in the working directory.
+"""
+
+import functools
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import traceback
+
+from typer.main import get_command
+
+from frod.backbones import registry as backbones
+from frod.cli import main
+from frod.tasks import registry as tasks
+
+# What the commands import when they begin: once for all.
+NEEDED = (
+    *(
+        "torch",
+        "safetensors.torch",
+        "pandas",
+        "pyarrow.parquet",
+        "scipy.stats",
+        "sklearn.metrics",
+        "rich.table",
+        "jinja2",
+    ),
+    *("timm", "transformers", "PIL.Image", "psutil", "babel.numbers", "typer.rich_utils"),
+    *(f"frod.cli.{command.name}" for command in main._app().registered_commands),
+    *(
+        "frod.pipeline.load",
+        "frod.training.preflight",
+        "frod.training.job",
+        "frod.reporting.collect",
+        "frod.audit.walk",
+    ),
+    *(
+        "frod.pipeline.new_suite",
+        "frod.runs.replay",
+        "frod.runs.spectrum",
+        "frod.crate.build",
+        "frod.training.estimate",
+    ),
+    *("frod.reporting.compare.revisions", "frod.hub.mirror", "frod.tasks.prepare", "frod.training.run"),
+)
+LONGEST_SECONDS = 120  # then a signal ends the fork; none takes a tenth of it
+
+
+def state(folder):
+    """What lies in a folder: kind, size and time of each name; a folder that may not be read is a name, too."""
+    paths = [os.path.join(above, name) for above, _, files in os.walk(folder) for name in [".", *files]]
+    return {path: (stat.st_mode, stat.st_size, stat.st_mtime_ns) for path in paths for stat in [os.lstat(path)]}
+
+
+def ended(words):
+    """Exit status of a command line, and what it prints to both."""
+    with tempfile.TemporaryFile("w+") as said:
+        child = os.fork()
+        if child == 0:
+            status = 70
+            try:
+                signal.alarm(LONGEST_SECONDS)
+                os.dup2(said.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+                sys.argv = ["frod", *words]
+                main.main()
+                status = 0
+            except SystemExit as end:
+                status = int(end.code or 0)
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said.seek(0)
+        return status, said.read()
+
+
+if __name__ == "__main__":
+    for name in NEEDED:
+        importlib.import_module(name)
+    for registry in (backbones, tasks):
+        registry.load = functools.cache(registry.load)
+    app = get_command(main._app())
+    main._app = lambda: app
+    found, before = [], state(".")
+    for words in json.load(sys.stdin):
+        status, said = ended(words)
+        after = state(".")
+        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        found.append((status, said, changed))
+        before = after
+    json.dump(found, sys.stdout)
