@@ -73,7 +73,7 @@ def test_a_suite_that_can_run_passes(check):
     ("changes", "line"),
     [
         ({"CONFIG": "LoHaConfg"}, "suite mine: methods.loha: config 'LoHaConfg' is no configuration class of peft"),
-        ({"ARGUMENT": "rr"}, "suite mine: methods.loha: LoHaConfig does not take these arguments"),
+        ({"ARGUMENT": "rr"}, "suite mine: methods.loha: arguments.rr: LoHaConfig has no such argument; did"),
         ({"COLUMN": "txt"}, "suite mine: tasks.reviews: mine/reviews.csv: no column 'txt'; it has 'text', 'label'"),
         ({"ROWS": "16"}, "suite mine: tasks.reviews: train: nothing is left of the source's all"),
         ({"FOLDER": "mine/shell"}, "suite mine: tasks.shells: source.path: mine/shell is not a folder of images"),
