@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frod.config import Workflow
+    from frod.config.schema import Faults
 
 
 def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
-    """Validate parameters and suite, and hold them against the registries; ValueError says what would be right.
+    """Validate parameters and suite, and hold them against the registries; ValueError says all that is wrong.
 
     Returns
     -------
@@ -22,16 +23,31 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     """
     from frod.backbones import registry as backbones
     from frod.config import load
+    from frod.config.schema import Faults, did_you_mean
     from frod.tasks import registry as tasks
 
-    workflow = load(params, root)
-    suite, where = workflow.suite, f"suite {workflow.name}"
-    known_tasks = _with_own(tasks.load(), suite.tasks, tasks.TaskSpec, f"{where}: tasks")
-    known_backbones = _with_own(backbones.load(), suite.backbones, backbones.BackboneSpec, f"{where}: backbones")
+    faults, workflow = Faults(), None
+    with faults:
+        workflow = load(params, root)
+    own = workflow.suite.model_dump(include={"tasks", "backbones"}) if workflow else _written(params, root, faults)
+    where = f"suite {workflow.name if workflow else params.get('suite', 'smoke')}"
+    known_tasks = _with_own(tasks.load(), own["tasks"], tasks.TaskSpec, f"{where}: tasks", faults)
+    known_backbones = _with_own(
+        backbones.load(), own["backbones"], backbones.BackboneSpec, f"{where}: backbones", faults
+    )
+    if workflow is None:
+        faults.check()
+    assert workflow is not None
     for task, backbone in workflow.pairs():
-        for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
-            if name not in known:
-                raise ValueError(f"{where}: {field}: {name!r} is not registered; known: {list(known)}")
+        for name, known, mine, field in (
+            (task, known_tasks, own["tasks"], "tasks"),
+            (backbone, known_backbones, own["backbones"], "backbone"),
+        ):
+            if name not in known.keys() | mine.keys():
+                meant = did_you_mean(name, [*known]) or f"; known: {[*known]}"
+                faults.add(f"{where}: {field}: {name!r} is not registered{meant}")
+    faults.check()
+    suite = workflow.suite
     if suite.skip_missing:
         workflow = _without_missing(workflow, known_tasks, root)
     return workflow, known_backbones, known_tasks
@@ -75,13 +91,35 @@ def check_file(file: Path) -> dict[str, Any]:
     return values
 
 
-def _with_own(known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str) -> dict[str, Any]:
+def _written(params: dict[str, Any], root: Path, faults: Faults) -> dict[str, dict[str, Any]]:
+    """The own tasks and backbones of a suite's file whose rest is wrong, as far as it can be read."""
+    from frod.config import Params, safe_yaml, suite_files
     from frod.config.schema import validate
 
-    for name in own:
+    values: dict[str, Any] = {}
+    with faults:
+        values = safe_yaml.read(suite_files.find(validate(Params, params, "params.yaml").suite, root)[1])
+    sections = {name: values.get(name) for name in ("tasks", "backbones")}
+    return {
+        name: {one: of for one, of in section.items() if isinstance(of, dict)} if isinstance(section, dict) else {}
+        for name, section in sections.items()
+    }
+
+
+def _with_own(
+    known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str, faults: Faults
+) -> dict[str, Any]:
+    """The known entries and a suite's own; what is wrong with these is kept in `faults`."""
+    from frod.config.schema import validate
+
+    entries: dict[str, Any] = {}
+    for name, values in own.items():
         if name in known:
-            raise ValueError(f"{where}.{name}: is the name of a registered one; choose another")
-    return known | {name: validate(kind, values, where, name) for name, values in own.items()}
+            faults.add(f"{where}.{name}: is the name of a registered one; choose another")
+            continue
+        with faults:
+            entries[name] = validate(kind, values, where, name)
+    return known | entries
 
 
 def _without_missing(workflow: Workflow, tasks: dict[str, Any], root: Path) -> Workflow:
