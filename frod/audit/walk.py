@@ -28,6 +28,7 @@ from frod.audit import (
 from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
+from frod.config.command_line import snakemake
 from frod.provenance.git import git_text
 
 Progress = Callable[[str, int, int], None]
@@ -96,6 +97,7 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
             check(study, findings)
         progress("steps", done, len(steps))
     findings.checked["files"] = len(study.digests)
+    findings.complete(partial(snakemake, study.workflow.params))
     return findings
 
 

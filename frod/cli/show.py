@@ -22,5 +22,5 @@ def show(
 
     summary = summary / "summary.parquet" if summary.is_dir() else summary
     if not summary.is_file():
-        raise ValueError(f"{summary}: is not there; run `snakemake` to the end")
+        raise ValueError(f"{summary}: is not there; run `snakemake --config suite={summary.parent.name}`")
     terminal.console().print(summary_table(artefacts.read_table(summary, columns=(*KEY, "undefined"))))
