@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,9 @@ PARAMS = Path("params.yaml")
 
 def snakemake(params: Params, target: str = "") -> str:
     """Return the command that makes a target, or all, in the working directory, for params that were loaded there."""
-    try:
-        usual: dict[str, Any] = Params().model_dump() | safe_yaml.read(PARAMS)
-    except ValueError:  # where it is missing or wrong, the command line says all
-        usual = {}
+    usual: dict[str, Any] = {"protocol": Params().protocol}
+    with contextlib.suppress(ValueError):  # missing or wrong: it names no suite
+        usual |= {"suite": Params().suite} | safe_yaml.read(PARAMS)
     settings = {"suite": params.suite, "protocol": params.protocol}
     other = [f"{name}={value}" for name, value in settings.items() if value != usual.get(name)]
     return " ".join(["snakemake", *([target] if target else []), *(["--config", *other] if other else [])])

@@ -141,8 +141,8 @@ SLIPS = {
     "another class": (
         "text,label\na,bad\nb,god\nc,Bad\nd,god\n",
         {},
-        r"'label' is none of \['bad', 'good'\] in 3 of 4 rows, such as \['god' \(2 rows, did you mean 'good'\?\), 'Bad' "
-        r"\(did you mean 'bad'\?\)\] at rows \[1, 2\]",
+        r"'label' is none of \['bad', 'good'\] in 3 of 4 rows, such as \['god' \(2 rows, did you mean 'good'\?\), "
+        r"'Bad' \(did you mean 'bad'\?\)\] at rows \[1, 2\]",
     ),
     "spaces": ("text,label\na, bad\nb, good\n", {}, r"'label' is none of \['bad', 'good'\] in 2 of 2 .*' bad'"),
     "classes without names": (TWO, {"classes": 2}, "is no integer .*`classes` by name"),
