@@ -108,11 +108,13 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
     import pandas as pd
 
     frames = {split: pd.concat([_read(file) for file in found]) for split, found in files.items()}
-    where, first = next(iter(files.values()))[0], next(iter(frames.values()))
+    shown = next((split for split in OWN["train"] if split in files), next(iter(files)))
+    where, first = files[shown][0], frames[shown]
     label = label or _label(first, where)
     images = [name for name in first if first[name].map(lambda cell: isinstance(cell, dict) and "bytes" in cell).all()]
     texts = [] if images else text or _text(first, label, where)
-    columns.check_there(where, list(map(str, first)), [*texts, label])
+    for split, table in frames.items():
+        columns.check_there(files[split][0], list(map(str, table)), [*texts, label])
     if where.suffix == ".parquet":
         columns.check_label(where, tables.parquet_schema(where)[0], label)
     labelled = {split: table for split, table in frames.items() if not table[label].isin([-1, "-1"]).any()}

@@ -29,26 +29,21 @@ def load_workflow(params: dict[str, Any], root: Path) -> tuple[Workflow, dict[st
     faults, workflow = Faults(), None
     with faults:
         workflow = load(params, root)
-    own = workflow.suite.model_dump(include={"tasks", "backbones"}) if workflow else _written(params, root, faults)
-    where = f"suite {workflow.name if workflow else params.get('suite', 'smoke')}"
-    known_tasks = _with_own(tasks.load(), own["tasks"], tasks.TaskSpec, f"{where}: tasks", faults)
+    name, own = (workflow.name, workflow.suite.model_dump()) if workflow else _written(params, root)
+    known_tasks = _with_own(tasks.load(), own["tasks"], tasks.TaskSpec, f"suite {name}: tasks", faults)
     known_backbones = _with_own(
-        backbones.load(), own["backbones"], backbones.BackboneSpec, f"{where}: backbones", faults
+        backbones.load(), own["backbones"], backbones.BackboneSpec, f"suite {name}: backbones", faults
     )
     if workflow is None:
         faults.check()
     assert workflow is not None
-    for task, backbone in workflow.pairs():
-        for name, known, mine, field in (
-            (task, known_tasks, own["tasks"], "tasks"),
-            (backbone, known_backbones, own["backbones"], "backbone"),
-        ):
-            if name not in known.keys() | mine.keys():
-                meant = did_you_mean(name, [*known]) or f"; known: {[*known]}"
-                faults.add(f"{where}: {field}: {name!r} is not registered{meant}")
+    for pair in workflow.pairs():
+        for one, known, kind in zip(pair, (known_tasks, known_backbones), ("tasks", "backbones")):
+            if one not in known.keys() | own[kind].keys():
+                meant = did_you_mean(one, [*known]) or f"; known: {[*known]}"
+                faults.add(f"suite {name}: {kind.removesuffix('s')}: {one!r} is not registered{meant}")
     faults.check()
-    suite = workflow.suite
-    if suite.skip_missing:
+    if workflow.suite.skip_missing:
         workflow = _without_missing(workflow, known_tasks, root)
     return workflow, known_backbones, known_tasks
 
@@ -91,19 +86,19 @@ def check_file(file: Path) -> dict[str, Any]:
     return values
 
 
-def _written(params: dict[str, Any], root: Path, faults: Faults) -> dict[str, dict[str, Any]]:
-    """The own tasks and backbones of a suite's file whose rest is wrong, as far as it can be read."""
+def _written(params: dict[str, Any], root: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """A suite's name, and its own tasks and backbones where the rest of its file is wrong, as far as they are there."""
     from frod.config import Params, safe_yaml, suite_files
     from frod.config.schema import validate
 
-    values: dict[str, Any] = {}
-    with faults:
-        values = safe_yaml.read(suite_files.find(validate(Params, params, "params.yaml").suite, root)[1])
-    sections = {name: values.get(name) for name in ("tasks", "backbones")}
-    return {
-        name: {one: of for one, of in section.items() if isinstance(of, dict)} if isinstance(section, dict) else {}
-        for name, section in sections.items()
-    }
+    checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
+    name, path = suite_files.find(checked.suite, root)
+    values, own = safe_yaml.read(path), {}
+    for kind in ("tasks", "backbones"):
+        section = values.get(kind)
+        entries = section.items() if isinstance(section, dict) else ()
+        own[kind] = {one: entry for one, entry in entries if isinstance(entry, dict)}
+    return name, own
 
 
 def _with_own(
