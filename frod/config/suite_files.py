@@ -78,7 +78,7 @@ def _read_one(path: Path, faults: Faults) -> tuple[Suite, list[tuple[Experiment,
 def _check_settings(values: dict[str, Any], path: Path, faults: Faults) -> None:
     """Check what is laid over the settings of params.yaml where it stands; take out of `values` what is wrong."""
     experiments = values.get("experiments")
-    places = {"": values, "tune.": values.get("tune")}
+    places: dict[str, Any] = {"": values, "tune.": values.get("tune")}
     places |= {f"experiments.{i}.": one for i, one in enumerate(experiments if isinstance(experiments, list) else [])}
     kinds: dict[str, type[StrictModel]] = {"training": Training, "resources": Resources}
     for place, holder in places.items():

@@ -111,10 +111,8 @@ def _try(run: Run, backbone: BackboneSpec) -> None:
     from frod.backbones import architecture, head_modules
     from frod.training.methods import peft, size  # takes seconds
 
-    peft.configuration(run.adapter, ["layer"], 0)
     if backbone.built_as is None:
-        picked = {name: value for name, value in run.adapter.arguments.items() if not name.startswith("layers_")}
-        size.count(run.adapter.model_copy(update={"arguments": picked}), Counter({(768, 768): 1}))
+        size.count(run.adapter, Counter({(768, 768): 1}))
         return
     model = architecture.build(backbone)
     adapter = size.match(model, run.adapter, run.matched, run.targets).adapter if run.matched else run.adapter

@@ -116,6 +116,11 @@ def test_a_wrong_parameter_is_named(tmp_path, params, message):
         ("methods.full_ft", {"kind": "full_ft", "plan": "auto"}, "plan is auto, kind is full_ft"),
         ("methods.frod", {"kind": "frod", "sparse_rate": 0.1, "plan": "quick"}, "methods.frod.plan"),
         ("methods.frod", {"kind": "peft", "config": "X", "arguments": {"target_modules": []}}, "target_modules"),
+        (
+            "methods.frod",
+            {"kind": "peft", "config": "X", "arguments": {"layers_to_transform": [0]}},
+            "set alike for every",
+        ),
         ("experiments.0.rates.frod", {"lr": 1e-3, "lr_head": 1e-3}, r"experiments.0.rates.frod: has \['lr'"),
         ("experiments.0.rates", {"full_ft": {"lr": 1e-3, "lr_head": 1e-3}}, "give the rates of each method"),
         ("experiments.0.training", {"epochs": -1}, "experiments.0.training.epochs"),

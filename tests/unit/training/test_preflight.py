@@ -77,7 +77,6 @@ def check(tmp_path, monkeypatch):
     "changes",
     [
         {},
-        {"CONFIG": "LoraConfig", "ARGUMENT": "layers_to_transform", "VALUE": "[1]"},
         {"CONFIG": "LoraConfig", "ARGUMENT": "init_lora_weights", "VALUE": "pissa"},
         {"CONFIG": "LoraConfig", "ARGUMENT": "lora_alpha", "VALUE": "0.5"},
     ],
