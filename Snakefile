@@ -61,7 +61,7 @@ rule runs:
 
 onstart:
     if metadata.is_main(workflow):
-        warn_of_edits()
+        warn_of_edits(SETTINGS)
         running.start(Path("logs"))
     if metadata.is_main(workflow) and metadata.is_local(workflow):
         warm.start(jobs=metadata.jobs_due(workflow))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,13 @@ class Findings:
         except Exception as error:
             kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # those of this project say it all
             self.add(file, f"{what} cannot be checked: {kind}{first_line(error)}")
+
+    def complete(self, command: Callable[[str], str]) -> None:
+        """Write out the command lines of the remedies: `command` gives that of a target of Snakemake."""
+        self.found = [
+            replace(one, remedy=re.sub(r"`snakemake ?(\w*)`", lambda found: f"`{command(found[1])}`", one.remedy))
+            for one in self.found
+        ]
 
     def merge(self, other: Findings) -> None:
         """Put what another look has found behind what is here."""

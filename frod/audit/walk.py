@@ -35,6 +35,7 @@ from frod.audit.digests import Digests
 from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.audit.traces import Traces
+from frod.config.command_line import snakemake
 from frod.provenance.git import git_text
 
 Progress = Callable[[str, int, int], None]
@@ -106,6 +107,7 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         progress("steps", done, len(steps))
     findings.unchecked[costs.UNCHECKED] = costs.WHY
     findings.checked["files"] = len(study.digests)
+    findings.complete(partial(snakemake, study.workflow.params))
     return findings
 
 

@@ -30,8 +30,9 @@ TEST = (
     "Difference on test, paired by seed. Matched if the mean over tasks is shown to lie less than {margin} below full "
     "fine-tuning: the lower ends of both the 95\u00a0% t interval over tasks and the 95\u00a0% interval of a "
     "hierarchical bootstrap (tasks, then seeds) lie above −{margin}. Contradicted if both intervals lie wholly below. "
-    "With one task its t interval over seeds decides. A run that diverged has no figure: where one of FRoD has none, a "
-    "match is not supported, whatever the others give; where one of full fine-tuning alone has none, no loss is."
+    "With one task its t interval over seeds decides. A run that diverged has no figure. Where a run of FRoD has "
+    "none, the verdict is never a match; where one of full fine-tuning has none and FRoD's of the same seed has, it is "
+    "never a loss."
 )
 TASKS_NOTE = (
     "Mean ± standard deviation over seeds, in points: 100 times the metric that stands with the task. A point of a "

@@ -43,8 +43,7 @@ def init(
     root = params.resolve().parent
     suites = root / "workflow" / "suites"
     file = suites / f"{name}.yaml"
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise ValueError(f"NAME: is {name!r}; small letters, digits and _, beginning with a letter")
+    new_suite.check_name(name)
     if file.exists():
         raise ValueError(f"{file}: is there already; choose another name, or delete it")
     found: Found

@@ -22,8 +22,8 @@ def show(
 
     summary = summary / "summary.parquet" if summary.is_dir() else summary
     if not summary.is_file():
-        raise ValueError(f"{summary}: is not there; run `snakemake` to the end")
+        raise ValueError(f"{summary}: is not there; run `snakemake --config suite={summary.parent.name}`")
     table = artefacts.read_table(summary, columns=(*KEY, "undefined"))
     if table.empty:
-        raise ValueError(f"{summary}: has no run; run `snakemake` to the end")
+        raise ValueError(f"{summary}: has no run; run `snakemake --config suite={summary.parent.name}`")
     terminal.console().print(summary_table(table))

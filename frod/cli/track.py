@@ -18,7 +18,9 @@ def track(
         Path, typer.Option(file_okay=False, help="Folder of the reports; a suite's is logged where it is there.")
     ] = Path("reports"),
 ) -> None:
-    """Log every finished run below a folder: after a time without a tracking server, or to another one."""
+    """Log what MLflow lacks of the finished runs below a folder: after a time without a server, or to another one."""
+    from collections import Counter
+
     from frod.provenance import artefacts, tracking
 
     if tracking.off():
@@ -32,12 +34,16 @@ def track(
         suite = artefacts.read_json(run / "record.json", keys=["run"])["run"]["suite"]
         suites.add(suite)
         groups.setdefault(experiment or suite, []).append(run)
-    logged = [tracking.log_or_say(group, name) for name, group in groups.items()]
+    counts: Counter[str] = Counter()
+    logged = [tracking.log_or_say(group, name, counts) for name, group in groups.items()]
     logged += [
-        tracking.log_report_or_say(reports / suite, experiment or suite, results)
+        tracking.log_report_or_say(reports / suite, experiment or suite, results, counts)
         for suite in suites
         if (reports / suite / "report.json").exists()
     ]
     if not all(logged):
         sys.exit(1)
-    print(f"{len(runs)} runs logged to experiment {', '.join(groups)}")
+    print(
+        f"experiment {', '.join(groups)}, {len(runs)} finished runs: {counts['logged']} of MLflow's runs logged, "
+        f"{counts['there']} there already"
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from frod.provenance import secrets
 LARGEST = 1_000_000
 """Values and characters together, each alias counted as often as it is used."""
 DEEPEST = 40
+HINTS = (
+    ("cannot start any token", "; is it a tab? Lines are indented by blanks, and text with such a character is quoted"),
+    ("mapping values are not allowed", "; is it, or the line before, indented wrongly? A text with ': ' is quoted"),
+)
+"""What is likely meant where YAML says so."""
 LONGEST = 200
 """Characters of a value in a message."""
 
@@ -210,4 +216,4 @@ def _problem(what: str, where: Any) -> yaml.constructor.ConstructorError:
 def _what_yaml_says(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     what = one_line(str(getattr(error, "problem", None) or error))[:LONGEST]
-    return f"line {mark.line + 1}: {what}" if mark else what
+    return f"line {mark.line + 1}: {what}{next((hint for sign, hint in HINTS if sign in what), '')}" if mark else what

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -42,9 +43,8 @@ Words = Annotated[str, AfterValidator(not_blank)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Inside = Annotated[str, AfterValidator(inside)]
 # Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.
-Name = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64, description="lower case letters, digits and _")
-]
+NAME, NAME_PATTERN = "lower case letters, digits and _", r"^[a-z0-9][a-z0-9_]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64, description=NAME)]
 # A repository of the Hub, at a commit or not; its name is a folder of a mirror.
 HubName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*(@[0-9a-f]{40})?$", max_length=250)]
 
@@ -90,10 +90,26 @@ def validate(kind: type[Kind], values: Any, source: str | Callable[[Sequence[Any
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        nearest = _of_the_nearest_alternatives(error.errors(), values)
-        errors = [safe_yaml.one_line(f"{named(e['loc'])}: {_explain(e, prefix)}") for e in nearest]
-        more = [f"{named([])}: {len(errors) - MOST_ERRORS} more errors"] if len(errors) > MOST_ERRORS else []
-        raise ValueError("\n".join(errors[:MOST_ERRORS] + more)) from None
+        raise ValueError("\n".join(_lines(error.errors(), values, named, prefix))) from None
+
+
+def check_fields(kind: type[StrictModel], values: Any, source: str, prefix: str) -> None:
+    """Check the keys and values that a part of an entry gives, whatever else the whole needs; ValueError as above."""
+    if not isinstance(values, dict):
+        validate(kind, values, source, prefix)
+    try:
+        kind.model_validate(values)
+    except ValidationError as error:
+        own = [e for e in error.errors() if e["loc"] and e["type"] != "missing"]
+        if own:
+            raise ValueError("\n".join(_lines(own, values, lambda place: source, prefix))) from None
+
+
+def _lines(errors: Sequence[Any], values: Any, named: Callable[[Sequence[Any]], str], prefix: str) -> list[str]:
+    nearest = _of_the_nearest_alternatives(errors, values)
+    lines = [safe_yaml.one_line(f"{named(e['loc'])}: {_explain(e, prefix)}") for e in nearest]
+    more = [f"{named([])}: {len(lines) - MOST_ERRORS} more errors"] if len(lines) > MOST_ERRORS else []
+    return lines[:MOST_ERRORS] + more
 
 
 def from_json(kind: type[Kind], text: str, source: str) -> Kind:
@@ -107,9 +123,32 @@ def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """Suggest the known word that a misspelt one is closest to; empty where none is close."""
-    close = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Suggest the known word that a misspelt one is closest to, whatever its case; empty where none is close."""
+    folded = {one.casefold(): one for one in reversed(known) if one != word}
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+
+
+class Faults(AbstractContextManager[None]):
+    """Errors of checks that do not depend on each other, to be said at once: `with faults:` around each of them."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        """Keep a ValueError for later."""
+        if isinstance(error, ValueError):
+            self.add(*str(error).splitlines())
+        return isinstance(error, ValueError)
+
+    def add(self, *lines: str) -> None:
+        """Keep lines; what is said already is not said twice."""
+        self._lines |= dict.fromkeys(lines)
+
+    def check(self) -> None:
+        """Raise ValueError with all that was kept, a line each, where there is anything."""
+        if self._lines:
+            raise ValueError("\n".join(self._lines))
 
 
 def _of_the_nearest_alternatives(errors: Sequence[Any], values: Any) -> list[Any]:
@@ -155,8 +194,14 @@ def _explain(error: Any, prefix: str) -> str:
         return f"{field + ': ' if field else ''}{error['ctx']['error']}"
     if error["type"] in ("model_type", "dict_type"):
         return f"{field}: should be a mapping of names to values, is {safe_yaml.shown(error['input'])}"
-    quotes = error["type"] == "string_type" and isinstance(error["input"], bool | int | float)
-    return f"{field}: {error['msg']}, is {safe_yaml.shown(error['input'])}{'; put it in quotes' if quotes else ''}"
+    said, hint, single = error["msg"], "", isinstance(error["input"], bool | int | float)
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME_PATTERN:
+        said = f"should be of {NAME}"
+    elif error["type"] == "string_type" and single:
+        hint = "; put it in quotes"
+    elif error["type"] == "list_type" and single:
+        hint = f"; write [{error['input']}]"
+    return f"{field}: {said}, is {safe_yaml.shown(error['input'])}{hint}"
 
 
 def _known_keys() -> list[str]:

@@ -68,7 +68,7 @@ class Method(StrictModel):
         for name in ("arguments", "match_parameters"):
             if getattr(self, name) and self.kind != "peft":
                 raise ValueError(f"{name} are for kind peft, kind is {self.kind}")
-        fixed = {"target_modules", "modules_to_save"} & set(self.arguments)
+        fixed = {"target_modules", "modules_to_save", "layers_to_transform", "layers_pattern"} & set(self.arguments)
         if fixed:
             raise ValueError(f"arguments: {sorted(fixed)} are set alike for every method; leave them out")
         return self

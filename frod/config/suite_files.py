@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from frod.config import safe_yaml
-from frod.config.schema import Name, StrictModel, did_you_mean, validate
+from frod.config.schema import Faults, Name, StrictModel, check_fields, did_you_mean, validate
 from frod.config.settings import PUBLISHED, Resources, Training
 from frod.config.suite import Experiment, Suite
 
@@ -43,17 +43,18 @@ class _SuiteName(StrictModel):
     suite: Name
 
 
-def read(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
+def read(path: Path, root: Path, faults: Faults) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
     """Read a suite; return it with the tasks and backbones of those it includes, and (experiment, file, field) of all.
 
     An included suite's own training and resources go with its experiments; its methods, seeds and `tune` do not.
+    `training` and `resources` that are wrong are left out, and what is wrong with them is kept in `faults`. ValueError,
+    with that, where the rest of a file is wrong.
     """
-    suite, experiments = _read_one(path)
-    _check_keys(suite, path)
+    suite, experiments = _read_one(path, faults)
     tasks, backbones = dict(suite.tasks), dict(suite.backbones)
     for name in suite.include:
         _, other = find(name, root, f"{path}: include")
-        included, theirs = _read_one(other)
+        included, theirs = _read_one(other, faults)
         if included.include:
             raise ValueError(f"{path}: include: {name} itself includes suites; name those instead")
         tasks, backbones = included.tasks | tasks, included.backbones | backbones
@@ -66,19 +67,30 @@ def read(path: Path, root: Path) -> tuple[Suite, list[tuple[Experiment, str, str
     return suite.model_copy(update={"tasks": tasks, "backbones": backbones}), experiments
 
 
-def _read_one(path: Path) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
+def _read_one(path: Path, faults: Faults) -> tuple[Suite, list[tuple[Experiment, str, str]]]:
     """Read one file; return its suite, and (experiment, file, field) of its own experiments."""
-    suite = validate(Suite, safe_yaml.read(path), str(path))
+    values = safe_yaml.read(path)
+    _check_settings(values, path, faults)
+    suite = None
+    with faults:
+        suite = validate(Suite, values, str(path))
+    if suite is None:
+        faults.check()
+    assert suite is not None
     return suite, [(one, str(path), f"experiments.{i}") for i, one in enumerate(suite.experiments)]
 
 
-def _check_keys(suite: Suite, path: Path) -> None:
-    """Name unknown settings where they stand; their values are checked with the experiments that they go under."""
-    parts: list[tuple[type[StrictModel], str, dict[str, Any]]] = [
-        (Training, "training", suite.training),
-        (Training, "tune.training", suite.tune.training),
-        (Resources, "resources", suite.resources),
-    ]
-    for kind, field, given in parts:
-        unknown = {name: value for name, value in given.items() if name not in kind.model_fields}
-        validate(kind, unknown, str(path), prefix=field)
+def _check_settings(values: dict[str, Any], path: Path, faults: Faults) -> None:
+    """Check what is laid over the settings of params.yaml where it stands; take out of `values` what is wrong."""
+    experiments = values.get("experiments")
+    places: dict[str, Any] = {"": values, "tune.": values.get("tune")}
+    places |= {f"experiments.{i}.": one for i, one in enumerate(experiments if isinstance(experiments, list) else [])}
+    kinds: dict[str, type[StrictModel]] = {"training": Training, "resources": Resources}
+    for place, holder in places.items():
+        for name in kinds if isinstance(holder, dict) else ():
+            if name not in holder:
+                continue
+            given = holder.pop(name)
+            with faults:
+                check_fields(kinds[name], given, str(path), f"{place}{name}")
+                holder[name] = given

@@ -13,7 +13,7 @@ from typing import Any
 from frod.config import folders, method_names, safe_yaml, suite_files
 from frod.config.origins import PARAMS, Given, origin
 from frod.config.safe_yaml import shown
-from frod.config.schema import Name, StrictModel, from_json, validate
+from frod.config.schema import Faults, Name, StrictModel, did_you_mean, from_json, validate
 from frod.config.settings import Params, Protocol, Resources, Training
 from frod.config.suite import Experiment, Method, Rates, Suite
 
@@ -146,7 +146,7 @@ class Workflow(StrictModel):
 
 
 def load(params: dict[str, Any], root: Path = Path(), given: Given = MappingProxyType({})) -> Workflow:
-    """Validate the parameters and the suite they name; ValueError says where, the value and what would be right.
+    """Validate the parameters and the suite they name; ValueError says all at once: where, value, what would be right.
 
     `params` are the contents of params.yaml, overrides merged in; `root` is the folder that it lies in; `given` says,
     for messages, what of them is from elsewhere.
@@ -156,21 +156,30 @@ def load(params: dict[str, Any], root: Path = Path(), given: Given = MappingProx
     checked = validate(Params, safe_yaml.checked(params, PARAMS), partial(origin, given))
     folders.check(checked.paths, root, given)
     name, path = suite_files.find(checked.suite, root, f"{origin(given, ['suite'])}: suite")
-    suite, experiments = suite_files.read(path, root)
-    methods = {method: _method(method, suite, None, str(path)) for method in suite.methods}
-    method_names.check_labels(suite.methods, methods, known_methods(), str(path))
+    faults = Faults()
+    suite, experiments = suite_files.read(path, root, faults)
+    methods = {}
+    for method in suite.methods:
+        with faults:
+            methods[method] = _method(method, suite, None, str(path))
+    with faults:
+        method_names.check_labels(suite.methods, methods, known_methods(), str(path))
     if checked.protocol == "released":
         name = f"{name}/released"
     runs, trials, resources = [], [], {}
-    for experiment, file, field in experiments:
+    for experiment, file, field in experiments if len(methods) == len(suite.methods) else []:
         # Of an included suite, a fault may lie in either: this one's settings are laid over its own.
         source = file if file == str(path) else f"{path}, with {file}"
-        for one in _expand(name, checked, suite, experiment, source, field):
-            resources[one.folder] = _resources(checked, suite, experiment, source, field)
-            runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
-            trials += _trials(one, suite, experiment, source, field)
-    _check_unique(runs, path)
-    method_names.check_kinds(((run.method, run.adapter) for run in runs), known_methods(), str(path))
+        with faults:
+            for one in _expand(name, checked, suite, experiment, source, field):
+                resources[one.folder] = _resources(checked, suite, experiment, source, field)
+                runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
+                trials += _trials(one, suite, experiment, source, field)
+    with faults:
+        _check_unique(runs, path)
+    with faults:
+        method_names.check_kinds(((run.method, run.adapter) for run in runs), known_methods(), str(path))
+    faults.check()
     return Workflow(
         name=name, params=checked, suite=suite, methods=methods, runs=runs, trials=trials, resources=resources
     )
@@ -233,7 +242,8 @@ def _method(name: str, suite: Suite, experiment: Experiment | None, source: str,
     more = experiment.methods.get(name, {}) if experiment else {}
     base = known.get(name, {})
     if "kind" not in base | settings:
-        raise ValueError(f"{source}: methods.{name}: has no kind, and is none of {', '.join(known)}")
+        meant = did_you_mean(name, list(known))
+        raise ValueError(f"{source}: methods.{name}: has no kind, and is none of {', '.join(known)}{meant}")
     kind = settings.get("kind", base.get("kind"))
     if more.get("kind", kind) != kind:
         raise ValueError(

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from frod.config import Workflow
+from frod.config.command_line import snakemake
 from frod.crate.payload import Payload
 from frod.pipeline.metadata import Metadata, is_unknown
 from frod.provenance import records
@@ -29,7 +30,6 @@ RULES = {
 """What each rule of the workflow makes, in its order; the rule's command is frod/cli/RULE.py."""
 FOLDERS = ("data/", "results/", "reports/")
 """Of the crate: what the workflow makes lies in them."""
-REMEDY = "run `snakemake`, or bring it with `dvc pull`"
 
 
 @dataclass(kw_only=True)
@@ -67,6 +67,7 @@ class Jobs:
 
     def __init__(self, workflow: Workflow, payload: Payload, pretrained_on: Mapping[str, str | None]) -> None:
         self._payload, self._pretrained_on = payload, pretrained_on
+        self._again = f"run `{snakemake(workflow.params)}`"
         self._data = PurePath(workflow.params.paths.data)
         self._metadata = Metadata(Path())
         self._found: dict[str, Job] = {}
@@ -88,7 +89,7 @@ class Jobs:
         """Add the job that made a file, after the jobs that made its inputs."""
         record = self._metadata.read(output)
         if record is None or is_unknown(record):
-            raise ValueError(f"{output}: Snakemake has no record of how it was made; run `snakemake`")
+            raise ValueError(f"{output}: Snakemake has no record of how it was made; {self._again}")
         rule, log = record["rule"], record["log"][0]
         job = self._found.get(log)
         if job is None:
@@ -105,7 +106,7 @@ class Jobs:
 
     def _told(self, job: Job, path: Path) -> None:
         """Add what a file says of the job that wrote it."""
-        content = read_json(path, remedy=REMEDY)
+        content = read_json(path, remedy=f"{self._again}, or bring it with `dvc pull`")
         inputs, outputs = {}, content.get("outputs", {})
         if job.rule in ("trial", "tune", "train", "report"):
             inputs = content["inputs"]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from frod import files
 from frod.config import Workflow
+from frod.config.command_line import snakemake
 from frod.provenance import secrets
 from frod.provenance.hashes import bytes_sha256
 
@@ -54,7 +55,7 @@ class Payload:
     def __init__(self, workflow: Workflow, *, with_data: bool = False) -> None:
         paths = workflow.params.paths
         self._folders = {"data": paths.data, "results": paths.results, "reports": paths.reports}
-        self._with_data = with_data
+        self._with_data, self._again = with_data, f"run `{snakemake(workflow.params)}`"
         self._held: dict[str, bool] = {}
         self._paths: dict[str, Path] = {}
         self._said: dict[str, dict[str, str]] = {}
@@ -112,11 +113,11 @@ class Payload:
         for name in sorted(set(self._paths) - set(self._known)):
             path, said = self._paths[name], self._said.get(name, {})
             if not path.is_file():
-                faults.append(f"{path}: is not there; run `snakemake`, or bring it with `dvc pull`")
+                faults.append(f"{path}: is not there; {self._again}, or bring it with `dvc pull`")
                 continue
             digest = files.sha256(path) if self._held[name] or not said else next(iter(said.values()))
             told = (files.mismatch(path, digest, other, by=by) for by, other in said.items())
-            faults += [f"{text}; run `snakemake`, or `frod audit`" for text in told if text]
+            faults += [f"{text}; {self._again}, or `frod audit`" for text in told if text]
             if self._held[name]:
                 faults += secrets_in(path)
             self._known[name] = Known(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance.artefacts import first_line
-from frod.tasks import folders, tables
+from frod.tasks import columns, folders, tables
 from frod.tasks.registry import composed
 from frod.tasks.split_files import FORMS
 
@@ -108,15 +108,17 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
     import pandas as pd
 
     frames = {split: pd.concat([_read(file) for file in found]) for split, found in files.items()}
-    where, first = next(iter(files.values()))[0], next(iter(frames.values()))
+    shown = next((split for split in OWN["train"] if split in files), next(iter(files)))
+    where, first = files[shown][0], frames[shown]
     label = label or _label(first, where)
     images = [name for name in first if first[name].map(lambda cell: isinstance(cell, dict) and "bytes" in cell).all()]
     texts = [] if images else text or _text(first, label, where)
-    for name in [*texts, label]:
-        if name not in first:
-            raise ValueError(f"{where}: no column {name!r}; it has {list(first)}")
+    for split, table in frames.items():
+        columns.check_there(files[split][0], list(map(str, table)), [*texts, label])
+    if where.suffix == ".parquet":
+        columns.check_label(where, tables.parquet_schema(where)[0], label)
     labelled = {split: table for split, table in frames.items() if not table[label].isin([-1, "-1"]).any()}
-    written = sorted(pd.concat(list(labelled.values()))[label].unique())
+    written = _written(pd.concat(list(labelled.values()))[label], where, label)
     names = _class_names(where, label) or list(dict.fromkeys(composed(str(value)) for value in written))
     named = {composed(value) if isinstance(value, str) else value for value in written}
     plain = named == set(names) or written == list(range(len(names)))
@@ -133,6 +135,10 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
 def _read(file: Path) -> pd.DataFrame:
     import pandas as pd
 
+    if file.suffix == ".parquet":
+        tables.parquet_schema(file)
+    else:
+        tables.check_lines(file, [])
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file)
@@ -156,9 +162,32 @@ def _text(table: pd.DataFrame, label: str, where: Path) -> list[str]:
     whole = table.map(lambda cell: isinstance(cell, str)).all()
     of_text = [name for name in table if isinstance(name, str) and name != label and whole[name]]
     found = [name for name in TEXTS if name in of_text][:1] or of_text
+    if not found:
+        raise ValueError(f"{where}: no column of text is left: it has {list(table)}, of which {label!r} is the label")
     if len(found) != 1:
         raise ValueError(f"{where}: which of the columns {of_text} is the text? Name it by --text, or a pair by two")
     return found
+
+
+def _written(labels: pd.Series, where: Path, label: str) -> list[Any]:
+    """Return how a column writes the classes, sorted; ValueError where they are no classes."""
+    import pandas as pd
+
+    filled = labels[labels.notna() & (labels != "")]  # what is empty is an error of its own, with its rows
+    written = sorted(filled.unique())
+    numbers = pd.to_numeric(filled, errors="coerce")
+    fractions = numbers[numbers % 1 > 0]
+    if numbers.notna().all() and len(fractions):
+        raise ValueError(
+            f"{where}: column {label!r} has fractions, such as {fractions.iloc[0]}: of a regression, whose task is "
+            "written by hand (`problem` in docs/your-data.md); name another column by --label"
+        )
+    if len(written) > max(2, len(labels) // 2):
+        raise ValueError(
+            f"{where}: column {label!r} has {len(written)} values in {len(labels)} rows, too many for classes; name "
+            "another by --label"
+        )
+    return written
 
 
 def _class_names(file: Path, label: str) -> list[str] | None:

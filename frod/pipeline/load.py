@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frod.config import Workflow
+    from frod.config.schema import Faults
 
 
 def load_workflow(
     params: dict[str, Any], root: Path, given: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 ) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
-    """Validate parameters and suite, and hold them against the registries; ValueError says what would be right.
+    """Validate parameters and suite, and hold them against the registries; ValueError says all that is wrong.
 
     `given` says, for messages, what of the parameters is from elsewhere than params.yaml: values by file or option.
 
@@ -28,22 +29,31 @@ def load_workflow(
     """
     from frod.backbones import registry as backbones
     from frod.config import load
+    from frod.config.schema import Faults, did_you_mean
     from frod.tasks import registry as tasks
 
-    workflow = load(params, root, given)
-    suite, where = workflow.suite, file_of_suite(workflow, root)
-    known_tasks = _with_own(tasks.load(), suite.tasks, tasks.TaskSpec, f"{where}: tasks")
-    known_backbones = _with_own(backbones.load(), suite.backbones, backbones.BackboneSpec, f"{where}: backbones")
-    for task, backbone in workflow.pairs():
-        for name, known, field in ((task, known_tasks, "tasks"), (backbone, known_backbones, "backbone")):
-            if name not in known:
-                raise ValueError(f"{where}: experiments: {field}: {name!r} is not registered; known: {list(known)}")
-    if suite.skip_missing:
+    faults, workflow = Faults(), None
+    with faults:
+        workflow = load(params, root, given)
+    where, own = _written(params, root) if workflow is None else (_file(workflow, root), workflow.suite.model_dump())
+    known_tasks = _with_own(tasks.load(), own["tasks"], tasks.TaskSpec, f"{where}: tasks", faults)
+    of_backbones = backbones.load(), own["backbones"], backbones.BackboneSpec
+    known_backbones = _with_own(*of_backbones, f"{where}: backbones", faults)
+    if workflow is None:
+        faults.check()
+    assert workflow is not None
+    for pair in workflow.pairs():
+        for one, known, kind in zip(pair, (known_tasks, known_backbones), ("tasks", "backbones")):
+            if one not in known.keys() | own[kind].keys():
+                meant = did_you_mean(one, [*known]) or f"; known: {[*known]}"
+                faults.add(f"{where}: experiments: {kind.removesuffix('s')}: {one!r} is not registered{meant}")
+    faults.check()
+    if workflow.suite.skip_missing:
         workflow = _without_missing(workflow, known_tasks, root)
     return workflow, known_backbones, known_tasks
 
 
-def file_of_suite(workflow: Workflow, root: Path) -> str:
+def _file(workflow: Workflow, root: Path) -> str:
     """The suite's file, as messages name it."""
     from frod.config import suite_files
 
@@ -88,13 +98,35 @@ def check_file(file: Path) -> dict[str, Any]:
     return values
 
 
-def _with_own(known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str) -> dict[str, Any]:
+def _written(params: dict[str, Any], root: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """A suite's file, and its own tasks and backbones where the rest of its file is wrong, as far as they are there."""
+    from frod.config import Params, safe_yaml, suite_files
     from frod.config.schema import validate
 
-    for name in own:
+    checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
+    path = suite_files.find(checked.suite, root)[1]
+    values, own = safe_yaml.read(path), {}
+    for kind in ("tasks", "backbones"):
+        section = values.get(kind)
+        entries = section.items() if isinstance(section, dict) else ()
+        own[kind] = {one: entry for one, entry in entries if isinstance(entry, dict)}
+    return str(path), own
+
+
+def _with_own(
+    known: dict[str, Any], own: dict[str, dict[str, Any]], kind: type, where: str, faults: Faults
+) -> dict[str, Any]:
+    """The known entries and a suite's own; what is wrong with these is kept in `faults`."""
+    from frod.config.schema import validate
+
+    entries: dict[str, Any] = {}
+    for name, values in own.items():
         if name in known:
-            raise ValueError(f"{where}.{name}: is the name of a registered one; choose another")
-    return known | {name: validate(kind, values, where, name) for name, values in own.items()}
+            faults.add(f"{where}.{name}: is the name of a registered one; choose another")
+            continue
+        with faults:
+            entries[name] = validate(kind, values, where, name)
+    return known | entries
 
 
 def _without_missing(workflow: Workflow, tasks: dict[str, Any], root: Path) -> Workflow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import yaml
 
 from frod import files
 from frod.config import safe_yaml
+from frod.config.settings import PUBLISHED
+from frod.config.suite import RESERVED
 from frod.pipeline.inspect_data import Found
 
 METHODS = ("full_ft", "frod")
@@ -24,6 +27,18 @@ RATES = {
     "full_ft": [{"lr": lr, "lr_head": 1e-3} for lr in (1e-5, 3e-5, 1e-4)],
     "frod": [{"lr_scale": lr, "lr_rotation": lr, "lr_head": 1e-3} for lr in (3e-4, 1e-3, 3e-3)],
 }
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError where a suite and its task cannot be called so."""
+    from frod.tasks import registry
+
+    if not re.fullmatch("[a-z][a-z0-9_]{,63}", name):
+        better = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_0123456789")[:64]
+        such = f", such as {better}" if better else ""
+        raise ValueError(f"NAME: is {name!r}; at most 64 small letters, digits and _, beginning with a letter{such}")
+    if name in RESERVED | {PUBLISHED} or name in registry.load():
+        raise ValueError(f"NAME: {name} is taken, as that of a registered task or a folder; choose another")
 
 
 def text(name: str, found: Found, *, model: str | None, sample: bool, suites: Path) -> str:

@@ -188,10 +188,16 @@ def _edited(top: Path) -> str | None:
     return git_text("status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared, cwd=top)
 
 
-def warn_of_edits() -> None:
-    """Before trainings begin, name files that are not committed: an audit holds runs against a commit."""
+def warn_of_edits(settings: Iterable[str | os.PathLike[str]]) -> None:
+    """Before trainings begin, name which of the code's files and of the files of `settings` are not committed.
+
+    An audit holds runs against a commit.
+    """
     top = git_text("rev-parse", "--show-toplevel", cwd=PACKAGE_DIRECTORY.parent)
-    names = [line.split(maxsplit=1)[1] for line in ((_edited(Path(top)) or "") if top else "").splitlines()]
+    held = [path for path in (PACKAGE_DIRECTORY, *(Path(one).resolve() for one in settings))]
+    within = [str(path) for path in held if top and path.is_relative_to(top)]
+    status = git_text("status", "--porcelain", "--untracked-files=all", "--", *within, cwd=Path(top)) if top else None
+    names = [line.split(maxsplit=1)[1] for line in (status or "").splitlines()]
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         print(

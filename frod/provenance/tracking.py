@@ -2,7 +2,8 @@
 
 So a run is logged again, or later, or to another server, without training it again; a killed training leaves no run
 that is RUNNING for ever; and a store that is down costs nothing but a message. What is logged says
-`frod.provenance.mlflow_entries`; logging it again replaces what is there. A run that diverged stands as failed.
+`frod.provenance.mlflow_entries`; logging again replaces what differs, and leaves what is there as the files say. A run
+that diverged stands as failed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -37,30 +39,34 @@ EXPERIMENT = {  # which of its interfaces MLflow opens, and what stands above th
 }
 
 
-def log_or_say(run_dirs: list[Path], experiment: str) -> bool:
+def log_or_say(run_dirs: list[Path], experiment: str, counts: Counter[str] | None = None) -> bool:
     """Log runs and the choices of their rates; on a store that cannot be had say so on stderr and go on.
 
-    Returns whether all were logged.
+    Returns whether all stand there; `counts` is told how many were "logged" and how many "there" before.
     """
     from frod.provenance import mlflow_entries
 
+    counts = Counter() if counts is None else counts
+
     def log(client: Any, number: str) -> None:
         for directory in run_dirs:
-            _log(client, number, mlflow_entries.of_run(directory))
+            _log(client, number, mlflow_entries.of_run(directory), counts)
         for tune in dict.fromkeys(directory.parent / "tune" for directory in run_dirs):
             if not (tune / "rates.json").exists():
                 continue
             choice, *trials = mlflow_entries.of_tuning(tune)
-            parent = _log(client, number, choice)
+            parent = _log(client, number, choice, counts)
             for trial in trials:
-                _log(client, number, trial, parent)
+                _log(client, number, trial, counts, parent)
 
     return _mirrored(log, experiment, Path(*run_dirs[0].parts[:-4]))
 
 
-def log_report_or_say(report: Path, experiment: str, results: Path) -> bool:
+def log_report_or_say(report: Path, experiment: str, results: Path, counts: Counter[str] | None = None) -> bool:
     """Log a report's page, tables and figures as the artefacts of a run of their own; otherwise as `log_or_say`."""
     from frod import files
+
+    counts = Counter() if counts is None else counts
 
     def log(client: Any, number: str) -> None:
         key = f"{experiment}/report"
@@ -70,6 +76,9 @@ def log_report_or_say(report: Path, experiment: str, results: Path) -> bool:
             "mlflow.source.name": "frod report",
         }
         earlier = _there(client, number, key)
+        if len(earlier) == 1 and _says(earlier[0], "FINISHED", tags, {}, {}):
+            counts["there"] += 1
+            return
         run = client.create_run(number, run_name="report", tags=tags).info.run_id
         for name in REPORT:
             if (report / name).is_dir():
@@ -78,7 +87,8 @@ def log_report_or_say(report: Path, experiment: str, results: Path) -> bool:
                 client.log_artifact(run, report / name)
         client.set_terminated(run)
         for old in earlier:
-            client.delete_run(old)
+            client.delete_run(old.info.run_id)
+        counts["logged"] += 1
 
     return _mirrored(log, experiment, results)
 
@@ -142,12 +152,17 @@ def set_defaults() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def _log(client: Any, experiment: str, entry: Entry, parent: str | None = None) -> str:
-    """Log one entry, then delete what earlier runs of the same key there are; returns MLflow's number of the run."""
+def _log(client: Any, experiment: str, entry: Entry, counts: Counter[str], parent: str | None = None) -> str:
+    """Log one entry where it is not there, then delete earlier runs of its key; returns MLflow's number of the run."""
     from mlflow.entities import Metric, Param
 
     earlier = _there(client, experiment, entry.key)
     tags = {"frod.run": entry.key} | entry.tags | ({"mlflow.parentRunId": parent} if parent else {})
+    status = "FAILED" if entry.failed else "FINISHED"
+    if len(earlier) == 1 and _says(earlier[0], status, tags, entry.params, entry.last):
+        counts["there"] += 1
+        return str(earlier[0].info.run_id)
+    counts["logged"] += 1
     # With its tags from the start: one that is cut off here is found, and replaced, the next time.
     run = client.create_run(experiment, start_time=entry.began, run_name=entry.name, tags=tags).info.run_id
     params = [Param(name, text) for name, text in entry.params.items()]
@@ -158,14 +173,23 @@ def _log(client: Any, experiment: str, entry: Entry, parent: str | None = None) 
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run, metrics=metrics[start : start + BATCH])
     _log_data(client, run, entry.inputs)
-    client.set_terminated(run, status="FAILED" if entry.failed else "FINISHED", end_time=entry.ended)
+    client.set_terminated(run, status=status, end_time=entry.ended)
     for old in earlier:
-        client.delete_run(old)
+        client.delete_run(old.info.run_id)
     return run
 
 
-def _there(client: Any, experiment: str, key: str) -> list[str]:
-    return [run.info.run_id for run in client.search_runs([experiment], filter_string=f"tags.`frod.run` = '{key}'")]
+def _there(client: Any, experiment: str, key: str) -> list[Any]:
+    return list(client.search_runs([experiment], filter_string=f"tags.`frod.run` = '{key}'"))
+
+
+def _says(run: Any, status: str, tags: dict[str, str], params: dict[str, str], metrics: dict[str, float]) -> bool:
+    """Whether a run has ended so, which it is told last, and says this; MLflow adds tags of its own."""
+    return (
+        run.info.status == status
+        and tags.items() <= run.data.tags.items()
+        and (run.data.params, run.data.metrics) == (params, metrics)
+    )
 
 
 def _log_data(client: Any, run: str, inputs: dict[str, str]) -> None:

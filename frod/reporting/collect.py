@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 from frod import claims, files
 from frod.config import Workflow
+from frod.config.command_line import snakemake
 from frod.evaluation.summary import KEY
 from frod.provenance import artefacts, code, records, secrets
 from frod.provenance.run_keys import RunKey
@@ -59,9 +60,8 @@ def build(
     inputs = [summary, *(path for kind in paths.values() for path in kind.values())]
     if missing := [str(path) for path in inputs if not path.is_file()]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ValueError(
-            f"{', '.join(missing[:3])}{more}: not there; run `snakemake runs`, or bring them with `dvc pull`"
-        )
+        again = snakemake(workflow.params, "runs")
+        raise ValueError(f"{', '.join(missing[:3])}{more}: not there; run `{again}`, or bring them with `dvc pull`")
     evidence = _evidence(workflow, summary, paths)
     suite = workflow.suite.model_dump() | {
         "name": workflow.name,

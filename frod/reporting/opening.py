@@ -83,7 +83,9 @@ def _differences(report: Report, top: Headline) -> list[str]:
     told = [f"{number(len(of), 'run')} of {report.label(method)} ({words(of)})" for method, of in lost.items() if of]
     said += f", without {' and '.join(told)}." if told else "."
     if left_out := [pair_label(*pair) for pair in report.uninformative if pair in top.by_task]:
-        said += f" Not in the mean, as {report.label(REFERENCE)} is not above chance there: {listed(left_out)}."
+        none = f" On none of them is {report.label(REFERENCE)} above chance."
+        some = f" Not in the mean, as {report.label(REFERENCE)} is not above chance there: {listed(left_out)}."
+        said += none if len(left_out) == len(top.by_task) else some
     metrics = list(dict.fromkeys(metric_label(comparison.primary) for comparison in report.comparisons))
     if len(metrics) > 1:
         said += f" The mean is over tasks with different metrics: {', '.join(metrics)}."

@@ -79,7 +79,9 @@ def _notes(report: Report, pair: tuple[str, str], manifest: Mapping[str, Any]) -
     """What a reader should know before the figures: chance, and examples that stand in two splits."""
     found = []
     if why := report.uninformative.get(pair):
-        found.append(f"Uninformative: full fine-tuning is not above chance ({why}). Not in the mean over tasks.")
+        left_out = report.headline is not None and set(report.headline.by_task) - set(report.uninformative)
+        mean = " Not in the mean over tasks." if left_out else ""
+        found.append(f"Uninformative: full fine-tuning is not above chance ({why}).{mean}")
     repeated = manifest.get("duplicates") or {}
     for said, count in (repeated.get("shared") or {}).items():
         split, _, other = said.partition(" in ")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from frod.config.schema import did_you_mean
 from frod.tasks.choices import LETTERS
 from frod.tasks.examples import fault
 from frod.tasks.registry import Columns, TaskSpec
@@ -38,7 +39,8 @@ def check_there(file: Path, names: list[str], wanted: list[str]) -> None:
     missing = [name for name in wanted if name not in names]
     if missing:
         shown = ", ".join(map(repr, names))
-        raise ValueError(f"{file}: no column {missing[0]!r}; it has {shown[:SHOWN] + ' ...' * (len(shown) > SHOWN)}")
+        there = shown[:SHOWN] + " ..." * (len(shown) > SHOWN) + did_you_mean(missing[0], names)
+        raise ValueError(f"{file}: no column {missing[0]!r}; it has {there}")
     twice = [name for name in wanted if names.count(name) > 1]
     if twice:
         raise ValueError(f"{file}: {names.count(twice[0])} columns are called {twice[0]!r}; rename all but one")
@@ -83,7 +85,12 @@ def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
     if task.problem == "regression":
         _check(file, schema, columns.label, _is_number, "a number")
     else:
-        _check(file, schema, columns.label, _is_label, "integer, truth value or text")
+        check_label(file, schema, columns.label)
+
+
+def check_label(file: Path, schema: Any, name: str) -> None:
+    """Raise ValueError where a column of a parquet file holds no classes."""
+    _check(file, schema, name, _is_label, "integer, truth value or text")
 
 
 def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:

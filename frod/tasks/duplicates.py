@@ -66,7 +66,9 @@ def resolve(
     if left_out:
         print(f"task {name}: {left_out} examples of train stand in another split, too; left out", file=sys.stderr)
     if shared:
-        remedy = "" if rule else " (duplicates: drop leaves them out of train)"
+        of_source = rule is None and any(pair.endswith(" in train") for pair in shared)
+        remedy = "; splits that the source itself has are kept whole: `duplicates: drop` takes these out of train"
+        remedy = remedy if of_source else ""
         print(f"task {name}: the same example in two splits, kept: {_said(shared)}{remedy}", file=sys.stderr)
     return parts | {"train": parts["train"].take(left)}, {"left_out": left_out, "shared": shared}
 

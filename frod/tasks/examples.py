@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from frod.config.schema import did_you_mean
+
 SHOWN = 5  # offending rows named in an error
 _BRIEFLY = reprlib.Repr()
 _BRIEFLY.maxstring = _BRIEFLY.maxother = 60  # characters of a value: a cell may hold megabytes
+_BRIEFLY.maxlist = 20
 
 
 class Lazy(Sequence):
@@ -62,13 +65,33 @@ class Source:
     """The source's own, where it names its classes."""
 
 
-def fault(split: str, column: str, what: str, wrong: np.ndarray, values: Sequence[Any]) -> ValueError:
-    """Return the error of a column some of whose `values` are of no use: those at the rows `wrong`, ints."""
-    shown = wrong[:SHOWN].tolist()
+def fault(
+    split: str, column: str, what: str, wrong: np.ndarray, values: Sequence[Any], known: Sequence[str] = ()
+) -> ValueError:
+    """Return the error of a column some of whose `values` are of no use: those at the rows `wrong`, ints.
+
+    It shows different values, each with its first row, how many rows it stands in, and which of `known` it may mean.
+    """
+    rows: dict[str, list[int]] = {}
+    for row in wrong.tolist():
+        rows.setdefault(repr(values[row]), []).append(row)
+    shown = list(rows.values())[:SHOWN]
+    said = ", ".join(_said(values[same[0]], len(same), known) for same in shown)
     return ValueError(
-        f"split {split}: column {column!r} {what} in {len(wrong)} of {len(values)} rows, such as "
-        f"{_BRIEFLY.repr([values[row] for row in shown])} at rows {shown} (counted from 0)"
+        f"split {split}: column {column!r} {what} in {len(wrong)} of {len(values)} rows, such as [{said}] at rows "
+        f"{[same[0] for same in shown]} (counted from 0)"
     )
+
+
+def _said(value: Any, rows: int, known: Sequence[str]) -> str:
+    meant = did_you_mean(str(value).strip(), list(known)).removeprefix("; ")
+    notes = [*([f"{rows} rows"] if rows > 1 else []), *([meant] if meant else [])]
+    return _BRIEFLY.repr(value) + (f" ({', '.join(notes)})" if notes else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list for a message, cut where there are many."""
+    return _BRIEFLY.repr(list(names))
 
 
 def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
@@ -80,10 +103,12 @@ def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
         raise ValueError(f"split {name} is empty")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(wrong):
-        unlabelled = "; -1 is the Hub's mark of a split without labels" if (labels[wrong] == -1).any() else ""
+        hint = "; -1 is the Hub's mark of a split without labels" if (labels[wrong] == -1).any() else ""
+        if labels.min() > 0 and labels.max() == len(classes):
+            hint = "; classes are counted from 0: where the source counts from 1, `answers` says how it writes each"
         raise ValueError(
             f"split {name}: {len(wrong)} of {len(labels)} labels are none of the {len(classes)} classes, such as "
-            f"{labels[wrong[:SHOWN]].tolist()} at rows {wrong[:SHOWN].tolist()}{unlabelled}"
+            f"{labels[wrong[:SHOWN]].tolist()} at rows {wrong[:SHOWN].tolist()}{hint}"
         )
     if len(np.unique(labels)) < 2:
         only = classes[int(labels[0])]

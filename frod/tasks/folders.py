@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from frod.config.schema import did_you_mean
 from frod.files import sha256
-from frod.tasks.examples import Examples, Lazy, Source
+from frod.tasks.examples import Examples, Lazy, Source, listed
 from frod.tasks.registry import TaskSpec, composed
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -60,7 +61,8 @@ def _classes(folders: list[str], task: TaskSpec, root: Path) -> list[str]:
     names = task.classes if isinstance(task.classes, list) and task.relabel is None else folders
     unknown = sorted(set(folders) - set(names))
     if unknown:
-        raise ValueError(f"{root}: the folders {unknown} are none of the classes {names}")
+        meant = "".join(did_you_mean(name, names) for name in unknown)
+        raise ValueError(f"{root}: the folders {unknown} are none of the classes {listed(names)}{meant}")
     if len(names) != task.source_classes:
         raise ValueError(f"classes: {root} has {len(names)} folders, {names}; classes says {task.source_classes}")
     return names

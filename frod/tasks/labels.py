@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 
 from frod.tasks.columns import is_text
-from frod.tasks.examples import fault
+from frod.tasks.examples import fault, listed
 from frod.tasks.registry import TaskSpec, composed
 
 
@@ -75,7 +76,7 @@ def check_names(names: list[str], task: TaskSpec) -> None:
 def _among(values: Any, known: list[str], split: str, column: str) -> np.ndarray:
     places = {written: place for place, written in enumerate(known)}
     found = [-1 if value is None else places.get(composed(str(value)), -1) for value in values.to_pylist()]
-    return _found(found, values, f"is none of {known}", split, column)
+    return _found(found, values, f"is none of {listed(known)}", split, column, known)
 
 
 def _beside(values: Any, keys: list[list[str]], split: str, column: str) -> np.ndarray:
@@ -83,11 +84,11 @@ def _beside(values: Any, keys: list[list[str]], split: str, column: str) -> np.n
     return _found(places, values, "is none of the labels next to the answers", split, column)
 
 
-def _found(places: list[int], values: Any, what: str, split: str, column: str) -> np.ndarray:
+def _found(places: list[int], values: Any, what: str, split: str, column: str, known: Sequence[str] = ()) -> np.ndarray:
     labels = np.array(places, dtype=np.int64)
     wrong = np.flatnonzero(labels < 0)
     if len(wrong):
-        raise fault(split, column, what, wrong, values.to_pylist())
+        raise fault(split, column, what, wrong, values.to_pylist(), known)
     return labels
 
 

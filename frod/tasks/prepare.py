@@ -12,7 +12,7 @@ import numpy as np
 
 from frod.files import own_prefix, whole_directory
 from frod.tasks import arrays, choices, duplicates, images, packages, sentences, split_files, splits, sums
-from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows
+from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows, listed
 from frod.tasks.registry import Generator, Package, SplitSpec, TaskSpec
 
 Protocol = Literal["audited", "released"]
@@ -199,8 +199,11 @@ def _check(name: str, labels: np.ndarray, task: TaskSpec, classes: list[str]) ->
         check_labels(name, labels, classes)
 
 
-def _check_taught(name: str, parts: dict[str, Examples], classes: list[str]) -> None:
-    """Raise ValueError where a split has a class of which train has no example: no model could learn it."""
+def _check_taught(name: str, parts: dict[str, Examples], classes: list[str], *, all_of: bool) -> None:
+    """Raise ValueError where a split has a class of which train has no example: no model could learn it.
+
+    `all_of`: or the task has one.
+    """
     taught = np.unique(parts["train"].labels)
     for split, part in parts.items():
         unknown = part.labels[~np.isin(part.labels, taught)]
@@ -210,6 +213,11 @@ def _check_taught(name: str, parts: dict[str, Examples], classes: list[str]) -> 
                 f"{classes[unknown[0]]!r}, of which train has no example; give it more examples, merge it with another "
                 "class (relabel), or leave it out"
             )
+    lacking = [classes[number] for number in range(len(classes)) if number not in taught]
+    if lacking and all_of:
+        raise ValueError(
+            f"train of task {name} has no example of {listed(lacking)}; give them some, or take them out of `classes`"
+        )
 
 
 def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
@@ -248,7 +256,8 @@ def _relabelled(name: str, task: TaskSpec, parts: dict[str, Examples]) -> dict[s
     for split, part in parts.items():
         _check(f"{split} of task {name}", part.labels, task, task.class_names)
     if task.problem == "classification":
-        _check_taught(name, parts, task.class_names)
+        # A letter of a choice is a place among the answers: it may be that none of few questions has its answer there.
+        _check_taught(name, parts, task.class_names, all_of=task.kind != "choices")
     return parts
 
 

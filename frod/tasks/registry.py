@@ -139,7 +139,8 @@ class TaskSpec(StrictModel):
     """Further splits that the benchmark reports on, read with test: split `test_NAME`."""
     duplicates: Literal["drop", "keep", "error"] | None = None
     """Examples of train that stand in another split, too: left out, kept or an error. Null: left out where both splits
-    are drawn from one split of the source; where they are the benchmark's own, kept. They are counted either way."""
+    are drawn from one split of the source; where the source has both, as files of their own, kept. They are counted
+    either way."""
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[

@@ -33,7 +33,7 @@ def stratified(labels: np.ndarray, ids: np.ndarray, rows: int, *, seed: int, pur
         There are fewer examples than asked for, or ids repeat.
     """
     if not 0 <= rows <= len(labels):
-        raise ValueError(f"{purpose}: {rows} examples asked for, there are {len(labels)}")
+        raise ValueError(f"{purpose}: {rows} examples asked for, there are {len(labels)}; give it fewer `rows`")
     if len(np.unique(ids)) != len(ids):
         raise ValueError(f"{purpose}: example ids repeat ({len(ids)} examples, {len(np.unique(ids))} ids)")
     keys = np.array([_place(seed, purpose, int(i)) for i in ids], dtype=np.uint64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -54,8 +55,10 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[
     elif named.image:
         raise ValueError(f"{files[0]}: holds no images; lay them in folders, CLASS/*.png, or write a parquet file")
     else:
-        form = _TSV if files[0].suffix == ".tsv" else _CSV
-        _check_lines(files, names, form)
+        for file in files:
+            if doubtful := check_lines(file, names):
+                print(doubtful, file=sys.stderr)
+        form = _form(file)
         read_as = {"sep": form.separator, "quoting": form.quoting}
         # A csv says nothing of types, and what is guessed from its first rows may be wrong further down.
         schema = pa.schema([(name, pa.string()) for name in names])
@@ -106,13 +109,9 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     """Return the schema to read by, with what datasets wrote into the first file, once all files have the columns."""
     schemas, rows = [], 0
     for file in files:
-        try:
-            metadata = pq.read_metadata(file)
-            schemas.append(metadata.schema.to_arrow_schema())
-        except Exception as error:  # damaged metadata lead the library to errors of many kinds
-            _raise_of_system(error)
-            raise ValueError(f"{file}: is not a whole parquet file ({first_line(error)}); fetch it again") from None
-        rows += metadata.num_rows
+        schema, count = parquet_schema(file)
+        schemas.append(schema)
+        rows += count
         columns.check_there(file, schemas[-1].names, names)
         columns.check_types(file, schemas[-1], task)
     if rows == 0:
@@ -120,34 +119,76 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     return columns.plain(schemas[0])
 
 
-def _check_lines(files: list[Path], names: list[str], form: _Form) -> None:
-    """Raise ValueError where a file lacks a column, has no rows, or a line of more or fewer cells than its head."""
-    for file in files:
-        try:
-            with _open(file) as lines:
-                reader = csv.reader(lines, delimiter=form.separator, quoting=form.quoting, strict=True)
-                head, rows, end, longest = next(reader, []), 0, reader.line_num, (1, 0)
-                columns.check_there(file, head, names)
-                for cells in reader:
-                    longest, end = max(longest, (reader.line_num - end, end + 1)), reader.line_num
-                    rows += bool(cells)  # none: a blank line
-                    if cells and len(cells) != len(head):
-                        raise ValueError(
-                            f"{file}: line {reader.line_num} has {len(cells)} cells, the first line {len(head)}; "
-                            f"{form.remedy}"
-                        )
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file}: is not text in UTF-8 ({error}); save it as such") from None
-        except csv.Error as error:
-            raise ValueError(f"{file}: line {reader.line_num} cannot be read ({error})") from None
-        if rows == 0:
-            raise ValueError(f"{file}: the split is empty")
-        if longest[0] > 1:
-            print(
-                f"{file}: {end} lines, {rows} examples; a text in quotes goes over {longest[0]} lines from line "
-                f"{longest[1]} on. Where these are examples of their own, a quotation mark stands alone: double it",
-                file=sys.stderr,
-            )
+def parquet_schema(file: Path) -> tuple[Any, int]:
+    """Return a parquet file's schema, pyarrow's, and how many rows it has; ValueError where it is no whole one."""
+    try:
+        metadata = pq.read_metadata(file)
+        return metadata.schema.to_arrow_schema(), metadata.num_rows
+    except Exception as error:  # damaged metadata lead the library to errors of many kinds
+        _raise_of_system(error)
+        raise ValueError(f"{file}: is not a whole parquet file ({first_line(error)}); fetch it again") from None
+
+
+def check_lines(file: Path, names: list[str]) -> str | None:
+    """Raise ValueError where a csv or tsv lacks a column, has no rows, or a line of other cells than its head.
+
+    Returns what may be meant otherwise than it is read: a text of several lines.
+    """
+    form, end = _form(file), 0
+    try:
+        with _open(file) as lines:
+            reader = csv.reader(lines, delimiter=form.separator, quoting=form.quoting, strict=True)
+            head = next(reader, [])
+            _check_head(file, head, names, form)
+            rows, end, longest = 0, reader.line_num, (1, 0)
+            for cells in reader:
+                if cells and len(cells) != len(head):
+                    one = end + 1 == reader.line_num
+                    where = f"line {end + 1} has" if one else f"lines {end + 1} to {reader.line_num} are one and have"
+                    raise ValueError(f"{file}: {where} {len(cells)} cells, the first line {len(head)}; {form.remedy}")
+                longest, end = max(longest, (reader.line_num - end, end + 1)), reader.line_num
+                rows += bool(cells)  # none: a blank line
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: is not text in UTF-8 ({error}); save it as such") from None
+    except csv.Error as error:
+        raise ValueError(
+            f"{file}: line {_opened(file, end, reader.line_num)}: a text in quotes that opens here cannot be read to "
+            f"its end (line {reader.line_num}: {error}); a quotation mark within a text in quotes is doubled"
+        ) from None
+    if rows == 0:
+        raise ValueError(f"{file}: the split is empty")
+    if longest[0] == 1:
+        return None
+    return (
+        f"{file}: {end} lines, {rows} examples; a text in quotes goes over {longest[0]} lines from line {longest[1]} "
+        "on. Where these are examples of their own, a quotation mark stands alone: double it"
+    )
+
+
+def _form(file: Path) -> _Form:
+    return _TSV if file.suffix == ".tsv" else _CSV
+
+
+def _check_head(file: Path, head: list[str], names: list[str], form: _Form) -> None:
+    if not head:
+        raise ValueError(f"{file}: its first line is empty; it names the columns")
+    others = [mark for mark in ",;\t|" if mark in head[0]]
+    if len(head) == 1 and others and head[0] not in names:
+        raise ValueError(
+            f"{file}: the first line is one cell, {head[0]!r}; cells are separated by {form.separator!r} here, not by "
+            f"{others[0]!r}"
+        )
+    columns.check_there(file, head, names)
+
+
+def _opened(file: Path, start: int, end: int) -> int:
+    """Return the line in which the text in quotes opens that goes wrong among the lines after `start`, up to `end`."""
+    opened = None
+    with _open(file) as lines:
+        for number, line in enumerate(itertools.islice(lines, start, end), start + 1):
+            if line.count('"') % 2:
+                opened = None if opened else number
+    return opened or start + 1
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frod.backbones.registry import BackboneSpec
-    from frod.config import Workflow
+    from frod.config import Run, Workflow
     from frod.tasks.registry import TaskSpec
 
 
@@ -39,7 +39,8 @@ def check(
     faults = [
         *_of_tasks(workflow, {name: tasks[name] for name in wanted if hasattr(tasks[name].source, "path")}),
         *_of_backbones(workflow, backbones),
-        *_of_methods(workflow),
+        *_of_pairs(workflow, backbones, tasks),
+        *_of_methods(workflow, backbones),
     ]
     if faults:
         raise ValueError("\n".join(dict.fromkeys(faults)))
@@ -67,23 +68,53 @@ def _of_backbones(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> 
     ]
 
 
-def _of_methods(workflow: Workflow) -> list[str]:
+def _of_pairs(
+    workflow: Workflow, backbones: Mapping[str, BackboneSpec], tasks: Mapping[str, TaskSpec]
+) -> Iterator[str]:
+    for task, backbone in workflow.pairs():
+        has, takes = tasks[task].kind == "images", backbones[backbone].max_length is None
+        if has != takes:
+            named = {True: "images", False: "text"}
+            yield (
+                f"suite {workflow.name}: task {task} has {named[has]}, the backbone {backbone} takes {named[takes]}; "
+                "choose another"
+            )
+
+
+def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> list[str]:
+    """Put the suite's own methods of peft on skeletons of its models, which have shapes and no numbers."""
     from frod.config.workflow import known_methods
 
     known = [(entry.get("config"), entry.get("arguments", {})) for entry in known_methods().values()]
     own = {
-        run.method: run.adapter
+        (run.method, run.backbone): run
         for run in workflow.runs
         if run.adapter.kind == "peft" and (run.adapter.config, run.adapter.arguments) not in known
     }
-    if not own:
-        return []
-    from frod.training.methods import peft  # takes seconds
-
-    faults = []
-    for name, adapter in own.items():
+    faults: dict[str, str] = {}
+    for (name, backbone), run in own.items():
         try:
-            peft.configuration(adapter, ["layer"], 0)
-        except ValueError as error:
-            faults.append(f"suite {workflow.name}: methods.{name}: {str(error).removeprefix('methods: ')}")
-    return faults
+            _try(run, backbones[backbone])
+        except (ValueError, RuntimeError) as error:
+            if "meta" not in str(error):  # torch's word where an operation needs numbers: it is left to the job
+                what = str(error).removeprefix("methods: ")
+                faults.setdefault(name, f"suite {workflow.name}: methods.{name}: {what}")
+    return list(faults.values())
+
+
+def _try(run: Run, backbone: BackboneSpec) -> None:
+    """Put a method of peft on the layers that it is to adapt, or on one of a usual size where no entry says them."""
+    from collections import Counter
+
+    import torch
+
+    from frod.backbones import architecture, head_modules
+    from frod.training.methods import peft, size  # takes seconds
+
+    if backbone.built_as is None:
+        size.count(run.adapter, Counter({(768, 768): 1}))
+        return
+    model = architecture.build(backbone)
+    adapter = size.match(model, run.adapter, run.matched, run.targets).adapter if run.matched else run.adapter
+    with torch.device("meta"):
+        peft.apply(model, adapter, targets=run.targets, head=head_modules(model), basis=None, seed=0)

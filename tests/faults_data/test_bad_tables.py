@@ -177,6 +177,13 @@ def test_a_class_that_train_lacks_is_named(tmp_path):
         prepared(task, tmp_path)
 
 
+def test_a_class_of_the_task_that_train_lacks_is_named(tmp_path):
+    """As much as one of another split; a letter of a choice is no class, but a place among the answers."""
+    (tmp_path / "mine.csv").write_text(rows())
+    with pytest.raises(ValueError, match=r"train of task mine has no example of \['c'\]; give them some, or take"):
+        prepared(entry(tmp_path / "mine.csv", classes=[*CLASSES, "c"]), tmp_path)
+
+
 def test_a_class_of_one_example_goes_where_the_largest_remainder_is(tmp_path):
     (tmp_path / "mine.csv").write_text(rows(label=odd("c", lambda i: CLASSES[i % 2]), count=21))
     task = entry(tmp_path / "mine.csv", classes=[*CLASSES, "c"])

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from frod import config
+from frod.config.command_line import snakemake
 from frod.config.schema import StrictModel
 
 ROOT = Path(__file__).parents[2]
@@ -206,6 +207,11 @@ def test_a_fault_is_said_of_what_gave_the_value(tmp_path):
         ("methods.full_ft", {"kind": "full_ft", "plan": "auto"}, "plan is auto, kind is full_ft"),
         ("methods.frod", {"kind": "frod", "sparse_rate": 0.1, "plan": "quick"}, "methods.frod.plan"),
         ("methods.frod", {"kind": "peft", "config": "X", "arguments": {"target_modules": []}}, "target_modules"),
+        (
+            "methods.frod",
+            {"kind": "peft", "config": "X", "arguments": {"layers_to_transform": [0]}},
+            "set alike for every",
+        ),
         ("experiments.0.rates.frod", {"lr": 1e-3, "lr_head": 1e-3}, r"experiments.0.rates.frod: has \['lr'"),
         ("experiments.0.rates", {"full_ft": {"lr": 1e-3, "lr_head": 1e-3}}, "give the rates of each method"),
         ("experiments.0.training", {"epochs": -1}, "experiments.0.training.epochs"),
@@ -232,6 +238,46 @@ def test_a_known_name_is_of_no_other_kind(tmp_path, settings, message):
     suite["experiments"][0]["rates"]["frod"] = suite["experiments"][0]["rates"]["full_ft"]
     with pytest.raises(ValueError, match=message):
         load(tmp_path, suite=suite)
+
+
+def test_errors_of_keys_and_of_values_are_said_at_once(tmp_path):
+    """They do not depend on each other, and a person mends a file in one go; each is named where it stands."""
+    suite = changed("training", {"epoch": 7, "batch_size": -8})
+    suite |= {"tune": {"training": {"epochs": 0}}, "resources": {"gpus": 1}, "methods": suite["methods"] | {"loar": {}}}
+    suite["experiments"][0] |= {"training": {"batch_size": 9, "accumulation": 2, "warmup": 2}, "resources": {"gpu": -1}}
+    with pytest.raises(ValueError) as error:
+        load(tmp_path, suite=suite)
+    named = [line.split(": ")[1] for line in str(error.value).splitlines()]
+    assert sorted(named) == [
+        "experiments.0.resources.gpu",
+        "experiments.0.training.warmup",
+        "methods.loar",
+        "resources.gpus",
+        "training.batch_size",
+        "training.epoch",
+        "tune.training.epochs",
+    ]
+    assert str(error.value).endswith("did you mean 'lora'?")
+    with pytest.raises(ValueError, match=r"(?s)small.yaml: training.epoch: .*small.yaml: seeds: .* repeats a seed"):
+        load(tmp_path, suite=suite | {"seeds": [1, 1]})
+    with pytest.raises(ValueError, match=r"experiments.0.training: batch_size 9 is not a multiple of accumulation 2"):
+        load(tmp_path, suite=changed("experiments.0.training", {"batch_size": 9, "accumulation": 2}))
+
+
+@pytest.mark.parametrize(
+    ("params", "target", "expected"),
+    [
+        ({}, "", "snakemake"),
+        ({"suite": "small"}, "report", "snakemake report --config suite=small"),
+        ({"suite": "small", "protocol": "released"}, "", "snakemake --config suite=small protocol=released"),
+    ],
+)
+def test_a_command_line_says_what_params_yaml_does_not(tmp_path, monkeypatch, params, target, expected):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("split: {seed: 3}\n")
+    assert snakemake(config.Params(**params), target) == expected
+    Path("params.yaml").write_text("suite: small\n")
+    assert snakemake(config.Params(suite="small"), target) == f"snakemake {target}".strip()
 
 
 def test_params_yaml_states_every_default(tmp_path):

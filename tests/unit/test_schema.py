@@ -39,7 +39,10 @@ def error_of(kind, values):
         ({"source": {"hub": "a/b", "confg": "x"}}, ["source.confg: unknown key; did you mean 'config'?"]),
         ({"source": {"package": "p", "reader": "r"}}, ["source.reader: Input should be 'digits' or 'territory_names'"]),
         ({"columns": {"text": ["a"], "choices": [1]}}, ["columns.choices.0: .* is 1; put it in quotes"]),
-        ({"more_tests": {"A b": {"from": "all"}}}, ["more_tests.A b: String should match pattern"]),
+        (
+            {"more_tests": {"A b": {"from": "all"}}},
+            ["more_tests.A b: should be of lower case letters, digits and _, is 'A b'"],
+        ),
         ({"test": {"rows": 3}}, ["test.from: is missing"]),
     ],
     ids=str,

@@ -17,6 +17,7 @@ from frod.pipeline.warm import start as warm
 from frod.provenance.code import warn_of_edits
 
 warm.FEWEST = 1
+SETTINGS = []
 
 {hook}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from frod import numerics
+from frod.crate.payload import suite_files
 from frod.pipeline import bookkeeping, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
@@ -34,6 +35,8 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
+# An audit holds runs against a commit that has these.
+SETTINGS = [Path("params.yaml"), *suite_files(WORKFLOW)]
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources

@@ -20,7 +20,9 @@ def draw(report: Report) -> dict[str, Drawing]:
     """All figures by name."""
     drawn: dict[str, Drawing | None] = {}
     if report.headline is not None:
-        drawn["difference"] = difference.draw(report.headline, report.looks, report.claims["margin_points"])
+        drawn["difference"] = difference.draw(
+            report.headline, report.looks, report.claims["margin_points"], report.uninformative
+        )
     for comparison in report.comparisons:
         names = names_of(comparison.task, comparison.backbone)
         runs = report.by_task[comparison.task, comparison.backbone].drop_duplicates("method")

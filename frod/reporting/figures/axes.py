@@ -116,10 +116,11 @@ class Drawing:
         *,
         size: float = 4,
         opacity: float | None = None,
+        hollow: bool = False,
         hint: str | None = None,
     ) -> None:
         """A method's marker, with a hint that shows on hover."""
-        if look.marker in ("cross", "plus"):
+        if hollow or look.marker in ("cross", "plus"):
             colour = {"fill": "none", "stroke": look.colour, "stroke_width": "2", "class_": f"s{look.slot}"}
         else:
             colour = {"fill": look.colour, "class_": f"f{look.slot}"}

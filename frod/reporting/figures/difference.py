@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from frod.evaluation import formatting as show
 from frod.evaluation.statistics import Difference
@@ -15,24 +15,34 @@ ROW, TOP = 46, 18
 BAND = "#dcefe1"
 
 
-def draw(headline: Headline, looks: Mapping[str, MethodStyle], margin: float) -> Drawing:
+def draw(
+    headline: Headline,
+    looks: Mapping[str, MethodStyle],
+    margin: float,
+    uninformative: Collection[tuple[str, str]] = (),
+) -> Drawing:
     """A row per task with its seeds and interval, and the mean over tasks as a diamond.
 
     Parameters
     ----------
     margin : float
         In points; what lies to the right of -margin counts as a match, and is shaded.
+    uninformative : collection of (task, backbone)
+        Where the reference is at chance level, so that the mean does without; their markers are hollow.
     """
     look, tasks = looks[SUBJECT], headline.by_task
     rows = {pair_label(*pair): difference for pair, difference in tasks.items()}
     several = {f"mean over {show.number(headline.over_tasks.n, 'task')}": headline.over_tasks} if len(rows) > 1 else {}
+    hollow = [pair_label(*pair) for pair in tasks if pair in uninformative]
+    without = f"{looks[REFERENCE].label} at chance level" + ("" if len(hollow) == len(rows) else ": not in the mean")
     bottom = TOP + ROW * len(rows | several)
     drawing = Drawing(
         WIDTH,
-        bottom + 42,
+        bottom + (60 if hollow else 42),
         f"{look.label} − {looks[REFERENCE].label}: difference of the test metric by task",
         f"In points, with its 95 % interval; at least −{margin:g} counts as a match. "
-        + "; ".join(f"{name}: {_said(difference)}" for name, difference in (rows | several).items()),
+        + "; ".join(f"{name}: {_said(difference)}" for name, difference in (rows | several).items())
+        + (f". {without}: {', '.join(hollow)}" if hollow else ""),
     )
     values = [-margin, margin, *(100 * value for d in tasks.values() for value in (*d.each, d.mean))]
     ends = [100 * end for d in (*tasks.values(), headline.over_tasks) if d.has_interval for end in (d.low, d.high)]
@@ -46,7 +56,7 @@ def draw(headline: Headline, looks: Mapping[str, MethodStyle], margin: float) ->
     drawing.line(scale(0), TOP, scale(0), bottom)
     for index, (name, difference) in enumerate((rows | several).items()):
         y = TOP + ROW * index + 30
-        drawing.text(scale.start, y - 14, short(name, 34))
+        drawing.text(scale.start, y - 14, short(name, 34), soft=name in hollow)
         within = 6 * len(_said(difference)) < scale.end - edge  # a halo has the colour of the ground next to the band
         drawing.text(scale.end - 4, y - 14, _said(difference), anchor="end", halo=not within)
         hint = f"{name}, mean of {difference.n}: {_said(difference, 2)}"
@@ -54,7 +64,10 @@ def draw(headline: Headline, looks: Mapping[str, MethodStyle], margin: float) ->
             drawing.line(0, y - 30, WIDTH, y - 30)
             _diamond(drawing, scale, y, difference, look, hint)
         else:
-            _seeds(drawing, scale, y, difference, look, name, hint)
+            _seeds(drawing, scale, y, difference, look, name, hint, hollow=name in hollow)
+    if hollow:
+        drawing.mark(scale.start + 5, bottom + 50, look, size=5, hollow=True, hint=without)
+        drawing.text(scale.start + 16, bottom + 54, without, size=11, soft=True)
     return drawing
 
 
@@ -65,15 +78,23 @@ def _said(found: Difference, digits: int = 1) -> str:
 
 
 def _seeds(
-    drawing: Drawing, scale: Scale, y: float, found: Difference, look: MethodStyle, name: str, hint: str
+    drawing: Drawing,
+    scale: Scale,
+    y: float,
+    found: Difference,
+    look: MethodStyle,
+    name: str,
+    hint: str,
+    *,
+    hollow: bool,
 ) -> None:
     """The mean of a task with its interval, and its seeds below."""
     if found.has_interval:
         whisker(drawing, scale, look, y, (100 * found.low, 100 * found.high), hint=hint, upright=False)
     for seed, value in zip(found.pairs, found.each):
         said = f"{name}, seed {seed}: {show.gain(value, 2)}"
-        drawing.mark(scale(100 * value), y + 9, look, size=2.8, opacity=0.6, hint=said)
-    drawing.mark(scale(100 * found.mean), y, look, size=5, hint=hint)
+        drawing.mark(scale(100 * value), y + 9, look, size=2.8, opacity=0.6, hollow=hollow, hint=said)
+    drawing.mark(scale(100 * found.mean), y, look, size=5, hollow=hollow, hint=hint)
 
 
 def _diamond(drawing: Drawing, scale: Scale, y: float, found: Difference, look: MethodStyle, hint: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from frod.config import Method
+from frod.config.schema import did_you_mean
 from frod.method.heads import within
 from frod.training.methods.trained import body_and_head, train_only_head
 
@@ -41,17 +44,27 @@ def apply(model: nn.Module, adapter: Method, *, targets, head, basis, seed) -> N
     layers = target_layers.modules_of(target_layers.find(model, targets))
     inject(model, configuration(adapter, layers, seed), seed)
     adapters = {name for name, p in model.named_parameters() if p.requires_grad and not within(name, *head)}
+    if not adapters:
+        raise ValueError(f"methods: {adapter.config} with {adapter.arguments} leaves nothing to train outside the head")
     train_only_head(model, head, also=adapters)
+
+
+def _library() -> ModuleType:
+    """Import peft. It imports bitsandbytes where that is installed, which warns of a faster kernel that it lacks."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    import peft
+
+    return peft
 
 
 def configuration_class(name: str | None) -> type[peft.PeftConfig]:
     """Return the class of this name; ValueError where peft has none, or it does not adapt layers."""
-    import peft
-
+    peft = _library()
     kind = getattr(peft, name or "", None)
     if not (isinstance(kind, type) and issubclass(kind, peft.PeftConfig)):
         known = sorted(n for n in dir(peft) if n.endswith("Config") and n != "PeftConfig")
-        raise ValueError(f"methods: config {name!r} is no configuration class of peft; there are {known}")
+        meant = did_you_mean(name or "", known)
+        raise ValueError(f"methods: config {name!r} is no configuration class of peft{meant or f'; there are {known}'}")
     unfit = UNFIT.get(kind.__name__) or (None if "target_modules" in fields(kind) else "it has no target_modules")
     if unfit:
         raise ValueError(f"methods: config {name!r} cannot be used here: {unfit}; take one that adapts linear layers")
@@ -66,6 +79,14 @@ def fields(kind: type[peft.PeftConfig]) -> set[str]:
 def configuration(adapter: Method, layers: Sequence[str], seed: int) -> peft.PeftConfig:
     """Return peft's configuration of a method for the modules of these names."""
     kind = configuration_class(adapter.config)
+    for name, value in adapter.arguments.items():
+        if name not in fields(kind):
+            meant = _meant(name, fields(kind))
+            raise ValueError(f"methods: arguments.{name}: {adapter.config} has no such argument{meant}")
+        declared = kind.__dataclass_fields__[name].type
+        whole = name == adapter.size_argument
+        if declared in ("int", "float", int, float) and not isinstance(value, int if whole else int | float):
+            raise ValueError(f"methods: arguments.{name}: should be a {'whole ' * whole}number, is {value!r}")
     derived: dict[str, Any] = {name: seed % 2**31 for name in SEEDS if name in fields(kind)}
     if "feedforward_modules" in fields(kind):
         inner = [name for name in layers if name.endswith(FEEDFORWARD) and not name.endswith(NOT_FEEDFORWARD)]
@@ -76,10 +97,17 @@ def configuration(adapter: Method, layers: Sequence[str], seed: int) -> peft.Pef
         raise ValueError(f"methods: {adapter.config} does not take these arguments: {error}") from None
 
 
+def _meant(name: str, known: set[str]) -> str:
+    """Suggest peft's own name of an argument: a rank is `r`, and alpha and dropout begin with the method's name."""
+    short = "r" if "rank" in name and "r" in known else next((n for n in sorted(known) if n.endswith(f"_{name}")), None)
+    return f"; did you mean {short!r}?" if short else did_you_mean(name, sorted(known))
+
+
 def inject(model: nn.Module, config: peft.PeftConfig, seed: int) -> None:
     """Put adapters of this configuration into the model; the global generator is left as it was."""
-    import peft
     import torch
+
+    peft = _library()
     from peft.tuners.tuners_utils import BaseTuner
 
     name = type(config).__name__

@@ -39,6 +39,17 @@ def test_a_line_has_file_what_both_sides_and_remedy():
     assert "\n" not in Finding(file="a", what="b", expected="x\ny" * 100, found=None).line()
 
 
+def test_remedies_are_command_lines():
+    findings = Findings()
+    findings.add("a", "x", remedy="run `snakemake report`")
+    findings.add("a", "y", remedy="remove a and run `snakemake`, or `dvc checkout`")
+    findings.complete(lambda target: f"snakemake{target and ' '}{target} --config suite=mine")
+    assert [one.remedy for one in findings.found] == [
+        "run `snakemake report --config suite=mine`",
+        "remove a and run `snakemake --config suite=mine`, or `dvc checkout`",
+    ]
+
+
 def test_an_error_is_a_finding_and_the_audit_goes_on():
     findings = Findings()
     with findings.guard("a.json", "its steps"):

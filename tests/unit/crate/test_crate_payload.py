@@ -84,7 +84,10 @@ def test_a_file_of_which_nobody_knows_how_it_was_made_is_an_error(project):
     for known in (False, True):
         if known:
             Metadata(project).mark_unknown("reports/one/report.json", "copied", 1.0)
-        with pytest.raises(ValueError, match=r"reports/one/report\.json: Snakemake has no record .*; run `snakemake`"):
+        with pytest.raises(
+            ValueError,
+            match=r"reports/one/report\.json: Snakemake has no record .*; run `snakemake --config suite=one`",
+        ):
             jobs.read(Path("reports/one/report.json"))
 
 

@@ -89,7 +89,7 @@ def test_a_data_set_of_the_hub_leaves_out_splits_without_labels(monkeypatch):
         ({"data": "none.csv"}, "--data: none.csv does not exist"),
         ({"data": "params.yaml"}, r"should end in one of \.csv, \.tsv, \.parquet"),
         ({"data": "two.csv"}, r"which of the columns \['a', 'b'\] is the text\? Name it by --text"),
-        ({"data": "two.csv", "text": ["c"]}, r"no column 'c'; it has \['a', 'b', 'label'\]"),
+        ({"data": "two.csv", "text": ["c"]}, "no column 'c'; it has 'a', 'b', 'label'"),
         ({"data": "many.csv"}, r"which of the columns \['a', 'b'\] is the label\? Name it by --label"),
         ({"data": "two.csv", "text": ["a"], "model": "bert"}, "backbone: 'bert' is not registered"),
     ],
@@ -102,8 +102,56 @@ def test_what_cannot_be_told_is_asked_for_and_nothing_is_written(options, said):
     assert not Path("workflow/suites/mine.yaml").exists()
 
 
+TEXTS = [f"text {i}" for i in range(40)]
+TABLES = {
+    "latin.csv": "text,label\nschön,gut\n".encode("latin-1"),
+    "empty.csv": b"",
+    "head.csv": b"text,label\n",
+    "semicolons.csv": b"text;label\na;b\n",
+    "one.csv": b"text\n" + b"hello\nworld\n" * 20,
+    "quote.csv": b'text,label\n"a,b\nc,d\n',
+    "folder": None,
+    "fractions.parquet": pd.DataFrame({"text": TEXTS, "label": [i % 7 / 4 for i in range(40)]}),
+    "ids.parquet": pd.DataFrame({"text": TEXTS, "label": range(40)}),
+    "lists.parquet": pd.DataFrame({"text": TEXTS, "label": [["a"], ["b"]] * 20}),
+    "gaps.parquet": pd.DataFrame({"text": TEXTS, "label": ["a", "b", None, "a"] * 10}),
+    "cut.parquet": b"PAR1",
+}
+SAID = {
+    "latin.csv": r"latin.csv: is not text in UTF-8 \(.*\); save it as such",
+    "empty.csv": "empty.csv: its first line is empty; it names the columns",
+    "head.csv": "head.csv: the split is empty",
+    "semicolons.csv": "'text;label'; cells are separated by ',' here, not by ';'",
+    "one.csv": r"no column of text is left: it has \['text'\], of which 'text' is the label",
+    "quote.csv": "quote.csv: line 2: a text in quotes that opens here cannot be read to its end",
+    "folder": r"folder/test\.csv: no column 'label'; it has 'text'",
+    "fractions.parquet": r"'label' has fractions, such as 0\.25: of a regression",
+    "ids.parquet": "'label' has 40 values in 40 rows, too many for classes; name another by --label",
+    "lists.parquet": "column 'label' should be integer, truth value or text, is list",
+    "gaps.parquet": r"'label' is none of \['a', 'b'\] in 10 of 40 rows, such as \[None \(10 rows\)\] at rows \[2\]",
+    "cut.parquet": "cut.parquet: is not a whole parquet file",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_no_suite_could_read_is_said_as_the_workflow_says_it(name):
+    content = TABLES[name]
+    if content is None:
+        Path(name).mkdir()
+        Path(name, "train.csv").write_text("text,label\n" + "a,x\nb,y\n" * 10)
+        Path(name, "test.csv").write_text("text\na\n")
+    elif isinstance(content, bytes):
+        Path(name).write_bytes(content)
+    else:
+        content.to_parquet(name)
+    with pytest.raises(ValueError, match=SAID[name]):
+        init("mine", data=name)
+    assert not Path("workflow/suites/mine.yaml").exists()
+
+
 def test_a_name_that_is_taken_or_no_name_is_refused():
-    for name, said in (("smoke", "is there already"), ("My-suite", "small letters")):
+    refused = {"smoke": "is there already", "My suite": "small letters, .* such as my_suite", "sst2": "sst2 is taken"}
+    for name, said in (refused | {"published": "published is taken", "a" * 65: "at most 64"}).items():
         with pytest.raises(ValueError, match=said):
             init(name)
 

@@ -197,6 +197,30 @@ def test_git_state(tmp_path):
     assert code.git_state(tmp_path) == {**clean, "git_dirty": True}
 
 
+def test_a_warning_before_trainings_names_what_an_audit_holds_and_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(code, "PACKAGE_DIRECTORY", tmp_path / "frod")
+    monkeypatch.chdir(tmp_path)
+    settings = ["params.yaml", "mine.yaml", "../elsewhere.yaml"]
+    code.warn_of_edits(settings)
+    for name in ("frod/loop.py", "params.yaml", "mine.yaml", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    _git(tmp_path, "init")
+    _git(tmp_path, "add", "frod", "params.yaml")
+    _git(tmp_path, "commit", "-m", "one")
+    assert capsys.readouterr().err == ""
+    code.warn_of_edits(settings)
+    assert capsys.readouterr().err.startswith("frod: not committed: mine.yaml. An audit holds runs against a commit")
+    _git(tmp_path, "add", "mine.yaml")
+    _git(tmp_path, "commit", "-m", "two")
+    code.warn_of_edits(settings)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "frod/loop.py").write_text("2")
+    (tmp_path / "frod/more.py").write_text("1")
+    code.warn_of_edits(settings)
+    assert "not committed: frod/loop.py, frod/more.py." in capsys.readouterr().err
+
+
 def test_git_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code.git_state() == {"git_commit": None, "git_dirty": None}

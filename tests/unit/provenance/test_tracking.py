@@ -142,11 +142,26 @@ def test_a_person_finds_runs_trials_data_and_the_report(tracked):
     assert [one.path for one in client.list_artifacts(report, "figures")] == ["figures/a.svg"]
 
 
-def test_tracked_again_all_stands_there_once(tracked):
-    _, _, runs = tracked()
-    _, _, again = tracked()
-    assert set(again) == set(runs)
-    assert {run.info.run_id for run in again.values()}.isdisjoint({run.info.run_id for run in runs.values()})
+def test_tracked_again_what_differs_is_replaced_and_the_rest_stays(tracked, tmp_path, capsys):
+    def replaced():
+        capsys.readouterr()
+        before, now = dict(numbers), {name: run.info.run_id for name, run in tracked()[2].items()}
+        numbers.update(now)
+        assert set(now) == set(before)
+        found = {name for name in now if now[name] != before[name]}
+        assert f": {len(found)} of MLflow's runs logged, {5 - len(found)} there already" in capsys.readouterr().out
+        return found
+
+    client, _, runs = tracked()
+    numbers = {name: run.info.run_id for name, run in runs.items()}
+    assert replaced() == set()
+    client.log_metric(numbers["frod digits 0"], "test_accuracy", 1.0)
+    assert replaced() == {"frod digits 0"}
+    client.set_tag(numbers["frod digits trial-1"], "frod.code", "another")
+    (tmp_path / "reports/tiny/report.json").write_text("another")
+    assert replaced() == {"frod digits trial-1", "report"}
+    client.set_terminated(numbers["frod digits rates"], "FAILED")
+    assert replaced() == {"frod digits rates", "frod digits trial-0", "frod digits trial-1"}, "they are nested in it"
 
 
 def test_a_deleted_experiment_is_restored(tracked, capsys):

@@ -53,6 +53,17 @@ def test_the_forest_has_every_pair_and_one_row_more_for_the_mean(comparisons):
     assert {"mean over 4 tasks", "sums on micro_llama"} <= set(texts(drawing))
 
 
+def test_a_task_at_chance_level_has_hollow_marks_and_a_line_that_says_why(comparisons):
+    top = headline(comparisons, without=[("sums", "micro_llama")])
+    drawing = difference.draw(top, looks(METHODS), 1.0, [("sums", "micro_llama"), ("other", "model")])
+    marks = {path.findtext(f"{SVG}title"): path.get("fill") for path in root(drawing).iter(f"{SVG}path")}
+    hollow = {hint for hint, fill in marks.items() if hint and fill == "none" and "%" not in hint}
+    said = "full fine-tuning at chance level: not in the mean"
+    assert {hint for hint in hollow if "mean of" not in hint and "seed" not in hint} == {said}
+    assert all("sums on micro_llama" in hint for hint in hollow - {said}) and said in texts(drawing)
+    assert any(hint.startswith("sums on micro_llama, seed") for hint in hollow)
+
+
 def test_an_interval_that_leaves_the_axis_is_cut_not_hidden():
     low, high = legible([-2.0, 1.0], [-40.0, 38.0], room=1.5)
     assert high - low < 78, "an interval of one degree of freedom would set the scale"

@@ -302,3 +302,12 @@ def test_a_task_by_chance_is_marked_and_no_part_of_the_mean(results, tmp_path):
     assert report.headline.over_tasks.mean == pytest.approx(sum(means) / len(means))
     assert report.headline.over_tasks.n == len(means) == 3
     assert "mean over 3 tasks" in said
+    drawn = (tmp_path / "figures/difference.svg").read_text()
+    assert "full fine-tuning at chance level: not in the mean: sums on micro_llama" in drawn
+
+
+def test_where_every_task_is_by_chance_none_is_said_to_be_left_out(results, tmp_path):
+    by_chance = [{"task": task, "backbone": backbone, "why": "w"} for task, backbone in results.headline.by_task]
+    said = words(page(replace(results, claims=results.claims | {"uninformative": by_chance}), tmp_path))
+    assert "On none of them is full fine-tuning above chance." in said and "mean over 4 tasks" in said
+    assert "ot in the mean" not in said

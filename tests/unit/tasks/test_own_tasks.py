@@ -138,17 +138,39 @@ TWO = "text,label\na,bad\nb,good\n"
 NUMBERED = {"columns": {"text": ["text"], "label": "label", "id": "n"}}
 OF_A_TABLE = {"kind": "images", "columns": {"image": "image", "label": "label"}}
 SLIPS = {
-    "another class": ("text,label\na,bad\nb,god\n", {}, r"'label' is none of \['bad', 'good'\] in 1 of 2 .*\['god'\]"),
+    "another class": (
+        "text,label\na,bad\nb,god\nc,Bad\nd,god\n",
+        {},
+        r"'label' is none of \['bad', 'good'\] in 3 of 4 rows, such as \['god' \(2 rows, did you mean 'good'\?\), "
+        r"'Bad' \(did you mean 'bad'\?\)\] at rows \[1, 2\]",
+    ),
     "spaces": ("text,label\na, bad\nb, good\n", {}, r"'label' is none of \['bad', 'good'\] in 2 of 2 .*' bad'"),
     "classes without names": (TWO, {"classes": 2}, "is no integer .*`classes` by name"),
     "no label": ("text,label\na,bad\nb,\n", {}, r"'label' is none .* in 1 of 2 rows, such as \[None\] at rows \[1\]"),
     "no text": ("text,label\n,bad\nb,good\n", {}, r"'text' is empty in 1 of 2 rows, such as .* at rows \[0\]"),
     "no column": ("words,label\na,bad\n", {}, "no column 'text'; it has 'words', 'label'"),
     "no rows": ("text,label\n", {}, "the split is empty"),
-    "nothing": ("", {}, "no column 'text'"),
+    "nothing": ("", {}, "its first line is empty; it names the columns"),
+    "semicolons": ("text;label\na;bad\n", {}, "'text;label'; cells are separated by ',' here, not by ';'"),
+    "classes from 1": ("text,label\na,1\nb,2\n", {"classes": 2}, "where the source counts from 1, `answers` says"),
     "a line too long": ("text,label\na,bad\nb,good,x,y\n", {}, "line 3 has 4 cells, the first line 2; .* quotes"),
     "a line too short": ("text,label\na,bad\n\nb\n", {}, "line 4 has 1 cells"),
-    "an open quote": ('text,label\na,bad\n"b,good\n', {}, "cannot be read"),
+    "an open quote": (
+        'text,label\na,bad\n"b,good\nc,bad\n',
+        {},
+        r"line 3: .* opens here cannot be read .*\(line 4: un",
+    ),
+    "a quote within quotes": (
+        'text,label\n"a\nb",bad\n"c "d"",good\n',
+        {},
+        r"line 4: .* opens here .*\(line 4: ',' exp",
+    ),
+    "an open quote before others": (
+        'text,label\n"a,bad\nb,bad\n"c, d",good\n',
+        {},
+        r"line 2: .* opens .*\(line 4: ',' exp",
+    ),
+    "lines in one": ('text,label\n"a,bad\nb",bad,good\n', {}, "lines 2 to 3 are one and have 3 cells"),
     "another split": (TWO, {"test": {"from": "test"}}, "its only split is 'all'; 'test' is asked for"),
     "images": ("image,label\nx.png,bad\n", OF_A_TABLE, "mine.csv: holds no images; lay them in folders"),
     "repeated ids": ("text,label,n\na,bad,1\nb,good,1\n", NUMBERED, "ids repeat"),

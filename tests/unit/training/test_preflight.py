@@ -13,7 +13,7 @@ seeds: [0]
 training: {epochs: 1, batch_size: 4}
 methods:
   full_ft: {}
-  loha: {kind: peft, config: CONFIG, arguments: {ARGUMENT: 4}}
+  loha: {kind: peft, config: CONFIG, arguments: {ARGUMENT: VALUE}}
 tasks:
   reviews:
     title: Reviews
@@ -38,9 +38,17 @@ tasks:
     metrics: [accuracy]
 experiments:
   - {tasks: [reviews], backbone: micro_llama, rates: &rates {full_ft: &lr {lr: 1.0e-3, lr_head: 1.0e-3}, loha: *lr}}
-  - {tasks: [shells], backbone: digit_vit, rates: *rates}
+  - {tasks: [shells], backbone: MODEL, rates: *rates}
 """
-RIGHT = {"CONFIG": "LoHaConfig", "ARGUMENT": "r", "COLUMN": "text", "ROWS": "6", "FOLDER": "mine/shells"}
+RIGHT = {
+    "MODEL": "digit_vit",
+    "CONFIG": "LoHaConfig",
+    "ARGUMENT": "r",
+    "VALUE": "4",
+    "COLUMN": "text",
+    "ROWS": "6",
+    "FOLDER": "mine/shells",
+}
 
 
 @pytest.fixture
@@ -65,17 +73,71 @@ def check(tmp_path, monkeypatch):
     return checked
 
 
-def test_a_suite_that_can_run_passes(check):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"CONFIG": "LoraConfig", "ARGUMENT": "init_lora_weights", "VALUE": "pissa"},
+        {"CONFIG": "LoraConfig", "ARGUMENT": "lora_alpha", "VALUE": "0.5"},
+    ],
+    ids=lambda changes: changes.get("ARGUMENT"),
+)
+def test_a_suite_that_can_run_passes(check, changes):
+    check(**changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "argument", "value", "line"),
+    [
+        ("LoraConfig", "r", "0", "LoraConfig cannot adapt these layers of .*: `r` should be a positive"),
+        ("LoraConfig", "r", "'8'", "arguments.r: should be a whole number, is '8'"),
+        ("LoraConfig", "r", "8.5", "arguments.r: should be a whole number, is 8.5"),
+        ("LoraConfig", "rank", "8", "arguments.rank: LoraConfig has no such argument; did you mean 'r'?"),
+        (
+            "LoraConfig",
+            "dropout",
+            "0",
+            "arguments.dropout: LoraConfig has no such argument; did you mean 'lora_dropout'?",
+        ),
+        (
+            "LoraConfig",
+            "lora_dropout",
+            "2",
+            "LoraConfig cannot adapt these layers of .*: dropout probability has to be",
+        ),
+        (
+            "LoraConfig",
+            "init_lora_weights",
+            "pisa",
+            "LoraConfig cannot adapt these layers of .*: Unknown initialization",
+        ),
+        ("LoraConfig", "inference_mode", "true", "LoraConfig with .* leaves nothing to train outside the head"),
+        ("LoraConfg", "r", "8", "config 'LoraConfg' is no configuration class of peft; did you mean 'LoraConfig'?"),
+    ],
+)
+def test_an_argument_of_peft_that_no_training_could_take_is_named(check, config, argument, value, line):
+    with pytest.raises(ValueError, match=f"^suite mine: methods.loha: {line}") as error:
+        check(CONFIG=config, ARGUMENT=argument, VALUE=value)
+    assert "\n" not in str(error.value), "said once, though there are two models"
+
+
+def test_what_is_doubtful_about_data_is_said(check, tmp_path, capsys):
+    table = tmp_path / "mine/reviews.csv"
+    table.write_text(table.read_text() + '"two\nlines",bad\n' + "text 0,bad\n" * 9)
     check()
+    said = capsys.readouterr().err
+    assert "mine/reviews.csv: 32 lines, 30 examples; a text in quotes goes over 2 lines from line 22" in said
+    assert "examples of train stand in another split, too; left out" in said
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"CONFIG": "LoHaConfg"}, "suite mine: methods.loha: config 'LoHaConfg' is no configuration class of peft"),
-        ({"ARGUMENT": "rr"}, "suite mine: methods.loha: LoHaConfig does not take these arguments"),
+        ({"ARGUMENT": "rr"}, "suite mine: methods.loha: arguments.rr: LoHaConfig has no such argument; did"),
         ({"COLUMN": "txt"}, "suite mine: tasks.reviews: mine/reviews.csv: no column 'txt'; it has 'text', 'label'"),
         ({"ROWS": "16"}, "suite mine: tasks.reviews: train: nothing is left of the source's all"),
+        ({"MODEL": "micro_llama"}, "suite mine: task shells has images, the backbone micro_llama takes text; choose"),
         ({"FOLDER": "mine/shell"}, "suite mine: tasks.shells: source.path: mine/shell is not a folder of images"),
         (
             {"cockle": "cockles"},

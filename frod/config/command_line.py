@@ -1,0 +1,22 @@
+"""The command line that makes a suite's files again, for remedies: it says what params.yaml does not."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from frod.config import safe_yaml
+from frod.config.settings import Params
+
+PARAMS = Path("params.yaml")
+
+
+def snakemake(params: Params, target: str = "") -> str:
+    """Return the command that makes a target, or all, in the working directory, for params that were loaded there."""
+    usual: dict[str, Any] = {"protocol": Params().protocol}
+    with contextlib.suppress(ValueError):  # missing or wrong: it names no suite
+        usual |= {"suite": Params().suite} | safe_yaml.read(PARAMS)
+    settings = {"suite": params.suite, "protocol": params.protocol}
+    other = [f"{name}={value}" for name, value in settings.items() if value != usual.get(name)]
+    return " ".join(["snakemake", *([target] if target else []), *(["--config", *other] if other else [])])
