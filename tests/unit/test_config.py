@@ -172,7 +172,8 @@ def test_a_fault_is_said_of_what_gave_the_value(tmp_path):
         ("title", " ", "small.yaml: title: is ' '; give it a word"),
         ("tasks", {"mine": {"title": ""}}, "small.yaml: tasks.mine: title: is ''; give it a word"),
         ("backbones", {"mine": {"title": "\t"}}, "small.yaml: backbones.mine: title: is .*; give it a word"),
-        ("methods.frod", {"label": "\u200b"}, "small.yaml: methods.frod.label: is .*; give it a word"),
+        ("methods.frod", {"label": "\u200d"}, "small.yaml: methods.frod.label: is .*; give it a word"),
+        ("methods.frod", {"label": "\u200b"}, r"small.yaml: methods.frod.label: holds U\+200B ZERO WIDTH SPACE"),
         (
             "methods.frod",
             {"label": "Full fine-tuning"},

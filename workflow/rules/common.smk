@@ -18,9 +18,7 @@ from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
 
 try:
-    WORKFLOW, BACKBONES, TASKS = load_workflow(
-        config, Path(workflow.basedir), metadata.given(workflow)
-    )
+    WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir), metadata.given(workflow))
     PATHS = WORKFLOW.params.paths
     local_inputs.check_seen_by_dvc(
         [path for name in WORKFLOW.backbones() for path in own_paths(BACKBONES[name], TASKS)]
