@@ -1,4 +1,4 @@
-"""Two trainings of one task are copies where losses or predictions agree to the bit and seed, rates or method do not."""
+"""Trainings of one task are copies where losses or predictions agree to the bit and seed, rates or method do not."""
 
 from types import SimpleNamespace
 
