@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def remember(study: Study, left: Traces, table: pa.Table) -> None:
-    """Keep what tells a training from all others of its task."""
+    """Keep what tells a training from all others of its task; the first loss alone, before any update, need not."""
+    if left.undefined is not None or len(table) < 2:
+        return
     losses = hashlib.sha256(table["loss"].to_numpy().tobytes()).hexdigest()
     told = {"losses": losses, "predictions": study.digests.sha256(left.predictions)}
-    for what, digest in told.items() if left.undefined is None else ():
+    for what, digest in told.items():
         study.seen.setdefault((left.run.task, left.run.backbone, what, digest), []).append(left)
 
 
