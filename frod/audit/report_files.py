@@ -27,6 +27,8 @@ def check(study: Study, findings: Findings) -> None:
             findings.add(study.report / name, f"a file that {collect.FILE} does not name", remedy="remove it")
     for path, expected in study.written["inputs"].items():
         study.digests.compare(findings, path, expected, by=str(listing), remedy=REMEDY)
+    if study.workflow.skipped and not study.workflow.suite.skip_missing:
+        findings.add(listing, "skipped, though skip_missing is false", [], study.workflow.skipped, remedy=REMEDY)
     places = {"suite": study.workflow.name, "summary": str(study.summary), "tasks": str(study.tasks)}
     findings.equal(listing, "", places, {name: study.written.get(name) for name in places})
 
