@@ -32,6 +32,8 @@ def check(study: Study, findings: Findings) -> None:
         findings.notes.append(f"{study.report / OWN}: what an earlier audit wrote; nothing holds it")
     for path, expected in study.written["inputs"].items():
         study.digests.compare(findings, path, expected, by=str(listing), remedy=REMEDY)
+    if study.workflow.skipped and not study.workflow.suite.skip_missing:
+        findings.add(listing, "skipped, though skip_missing is false", [], study.workflow.skipped, remedy=REMEDY)
     places = {"suite": study.workflow.name, "summary": str(study.summary), "tasks": str(study.tasks)}
     findings.equal(listing, "", places, {name: study.written.get(name) for name in places})
 

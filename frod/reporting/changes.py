@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frod.config import Suite, Workflow, load, safe_yaml
+from frod.config import Method, Suite, Workflow, load, safe_yaml
 from frod.provenance import history
 from frod.provenance.artefacts import first_line
 
@@ -23,7 +23,7 @@ WORDING = re.compile(
 PLANNING = re.compile(
     r"(seeds|methods|tune|training|experiments|include|skip_missing|params\.training|params\.split)(\.|$)"
 )
-SCHEMA = "workflow/schemas/suite.schema.json"
+SCHEMA, METHODS = "workflow/schemas/suite.schema.json", "frod/config/methods.yaml"
 
 
 class Change(NamedTuple):
@@ -60,8 +60,8 @@ def plan(workflow: Workflow) -> dict[str, Any]:
 
 
 def sources(workflow: Workflow) -> tuple[str, ...]:
-    """The files that say it: params.yaml, suites, and the schema that has the defaults."""
-    return ("params.yaml", "workflow/suites", SCHEMA, suite_file(workflow))
+    """The files that say it: params.yaml, suites, and those that have the defaults."""
+    return ("params.yaml", "workflow/suites", SCHEMA, METHODS, suite_file(workflow))
 
 
 def suite_file(workflow: Workflow) -> str:
@@ -72,12 +72,13 @@ def suite_file(workflow: Workflow) -> str:
 
 def as_of(tree: Path, workflow: Workflow) -> Workflow | None:
     """What params.yaml and suite in another folder plan, under this call's choices; None where they are not there."""
-    suite, params = (tree / suite_file(workflow)).resolve(), tree / "params.yaml"
-    if not params.is_file() or not suite.is_file() or not suite.is_relative_to(tree.resolve()):
+    file, params = (tree / suite_file(workflow)).resolve(), tree / "params.yaml"
+    if not params.is_file() or not file.is_file() or not file.is_relative_to(tree.resolve()):
         return None
     chosen = workflow.params.model_dump(mode="json", include=set(PER_CALL))
     then = load(safe_yaml.read(params) | chosen, tree).without(workflow.skipped)
-    return then.model_copy(update={"suite": then.suite.model_copy(update=_defaults(tree, then.suite))})
+    suite_then = then.suite.model_copy(update=_defaults(tree, then.suite))
+    return then.model_copy(update={"suite": suite_then, "methods": _methods(tree, then)})
 
 
 def _defaults(tree: Path, suite: Suite) -> dict[str, Any]:
@@ -86,6 +87,20 @@ def _defaults(tree: Path, suite: Suite) -> dict[str, Any]:
     known = safe_yaml.from_json(schema.read_text("utf-8"), SCHEMA).get("properties", {}) if schema.is_file() else {}
     values = {name: known[name].get("default") for name in known.keys() - suite.model_fields_set}
     return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
+
+
+def _methods(tree: Path, then: Workflow) -> dict[str, Method]:
+    """The methods under the labels of their time, where the suite gives none."""
+    known = safe_yaml.read(tree / METHODS) if (tree / METHODS).is_file() else {}
+    labels = {
+        name: known[name].get("label")
+        for name, given in then.suite.methods.items()
+        if "label" not in given and name in known
+    }
+    return {
+        name: method.model_copy(update={"label": labels.get(name, method.label)})
+        for name, method in then.methods.items()
+    }
 
 
 def since_first_run(records: Mapping[Any, Mapping[str, Any]], workflow: Workflow) -> dict[str, Any]:

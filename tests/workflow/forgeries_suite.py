@@ -239,6 +239,10 @@ ALTERED = {
         lost_changes,
         [f"{REPORT}/report.json: since_first_run, by git.changes (length): expected 1, found 0"],
     ),
+    "a task that is said to be missing": (
+        lambda project: change(project / REPORT / "report.json", lambda report: report.update(skipped=["task_0"])),
+        [f"{REPORT}/report.json: skipped, though skip_missing is false: expected [], found ['task_0']"],
+    ),
     "changes since another commit": (
         hidden_changes,
         [f"{REPORT}/report.json: since_first_run, by git.commit: "],

@@ -108,10 +108,14 @@ def test_a_default_that_was_another_is_a_change(repository):
     schema = Path(changes.SCHEMA)
     schema.parent.mkdir()
     schema.write_text(json.dumps({"properties": {"margin": {"default": 5.0}, "title": {}}}))
+    methods = Path(changes.METHODS)
+    methods.parent.mkdir(parents=True)
+    methods.write_text("full_ft: {kind: full_ft, label: all}")
     repository("add", "-A")
     repository("commit", "-qm", "another default")
     found = changes.since_first_run(records(repository("rev-parse", "HEAD")), load({"suite": "one"}))
-    assert found["changes"] == [{"field": "margin", "then": 5.0, "now": 1.0}]
+    label = {"field": "methods.full_ft.label", "then": "all", "now": "full fine-tuning"}
+    assert found["changes"] == [{"field": "margin", "then": 5.0, "now": 1.0}, label]
 
 
 def test_what_git_cannot_tell_is_said(repository, tmp_path_factory):
