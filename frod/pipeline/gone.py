@@ -28,11 +28,6 @@ def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, p
         All that the suite's runs leave, the target `runs`.
     report, results : Path
         The suite's folders.
-
-    Raises
-    ------
-    ValueError
-        There is a dvc.lock that cannot be read.
     """
     lost = missing(files, report) if metadata.is_main(workflow) else []
     if not lost:
@@ -66,15 +61,24 @@ def told(lost: Sequence[Path], report: Path, results: Path, paths: Paths) -> str
     """What is gone, whether DVC has it, and what makes it again."""
     folders = [results] if not results.exists() else list(dict.fromkeys(path.parent for path in lost))
     more = f" and {len(folders) - NAMED} more folders" if len(folders) > NAMED else ""
+    where, bring = ", ".join(map(str, folders[:NAMED])), _kept(results, paths)
+    return (
+        f"{len(lost)} files of the runs that {report} was made of are gone, in {where}{more}. "
+        f"{bring}`snakemake --cores N runs` makes them again"
+    )
+
+
+def _kept(results: Path, paths: Paths) -> str:
+    """What brings the runs, where DVC knows of them."""
     suite = results.relative_to(paths.results).parts[0]
     (stage,) = (stage for stage in bookkeeping.stages([suite], paths) if stage.name == "runs")
-    kept, bring = dvc_lock.entries().get(Path(stage.folders[0])), " ".join([*stage.folders, stage.backup])
-    dvc = ""
-    if kept and dvc_lock.cached(kept).is_file():
-        dvc = f"DVC has them: `dvc checkout {bring}`; or "
-    elif kept:
-        dvc = f"DVC's cache has them not, a remote may: `dvc pull {bring}`; or "
-    return (
-        f"{len(lost)} files of the runs that {report} was made of are gone, in "
-        f"{', '.join(map(str, folders[:NAMED]))}{more}. {dvc}`snakemake --cores N runs` makes them again"
-    )
+    bring = " ".join([*stage.folders, stage.backup])
+    try:
+        md5 = dvc_lock.entries().get(Path(stage.folders[0]))
+    except ValueError as error:
+        return f"{error}, and may name them; or "
+    if md5 is None:
+        return ""
+    if dvc_lock.cached(md5).is_file():
+        return f"DVC has them: `dvc checkout {bring}`; or "
+    return f"DVC's cache has them not, a remote may: `dvc pull {bring}`; or "
