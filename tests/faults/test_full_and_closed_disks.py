@@ -133,6 +133,14 @@ def test_a_checkpoint_that_finds_no_room_does_not_end_the_training(small_disk, c
     assert checkpoints.load(path, "f", Processes())["step"] == 3
 
 
+def test_a_standard_output_that_takes_nothing():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "frod", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
+
+
 WRITE = "from frod import files; files.write_text('closed/deep/result.json', '1')"
 
 
