@@ -33,7 +33,8 @@ SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
 HEAD = """# What a suite file holds
 
 `frod init NAME` writes one that runs; `frod params --suite NAME` checks it, with its data, and lists its runs. Unknown
-keys are errors.
+keys are errors. So is a word that YAML 1.1 and 1.2 read differently, and a number in quotes: write `1.0e-3` or `0.001`,
+not `1e-3`; `true`, not `yes`.
 
 ## Learning rates for a new model
 
@@ -42,11 +43,11 @@ trials, at least three, each two to three times the last. The suites minilm and 
 
 | | MiniLM, pretrained | small models trained here |
 |---|---|---|
-| `full_ft`: `lr` | 1e-4 to 5e-4 | 1e-3 to 5e-3 |
-| `frod`: `lr_scale` and `lr_rotation` | 5e-4 to 2e-3 | 1e-2 to 5e-2 |
-| `lora`: `lr` | 1e-3 to 5e-3 | 5e-3 to 2e-2 |
-| `lr_head` of these | 5e-3 | 5e-3 |
-| `linear_probe`: `lr_head` | 5e-3 to 5e-2 | 2e-2 to 1e-1 |
+| `full_ft`: `lr` | 1.0e-4 to 5.0e-4 | 1.0e-3 to 5.0e-3 |
+| `frod`: `lr_scale` and `lr_rotation` | 5.0e-4 to 2.0e-3 | 1.0e-2 to 5.0e-2 |
+| `lora`: `lr` | 1.0e-3 to 5.0e-3 | 5.0e-3 to 2.0e-2 |
+| `lr_head` of these | 5.0e-3 | 5.0e-3 |
+| `linear_probe`: `lr_head` | 5.0e-3 to 5.0e-2 | 2.0e-2 to 1.0e-1 |
 
 Where the best trial is the first or the last of its grid, the best rate may lie outside of it: widen that end, and look
 again. Trials have a seed of their own and never read test. `tune: {training: {...}}` makes them shorter than the runs.

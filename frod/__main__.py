@@ -1,6 +1,7 @@
 """`python -m frod`: a command, which a warm process (frod/pipeline/warm) may run, or that process itself."""
 
 import atexit
+import errno
 import os
 import sys
 import threading
@@ -12,8 +13,13 @@ def end(code: int) -> None:
     """End as Python does, but for taking all modules apart: with torch's that takes longer than many a job."""
     threading._shutdown()  # type: ignore[attr-defined]  # typeshed leaves private names out
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            code = code or 1
+            if error.errno != errno.EPIPE:  # whoever closed the pipe has read enough
+                print(f"error: standard output: {error.strerror}", file=sys.stderr)
     os._exit(code)
 
 

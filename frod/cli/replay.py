@@ -53,7 +53,7 @@ def replay(
 
     stage.check_files(finished)
     alone = {"count": 1, "sharded": False, "threads": recorded["threads"] if recorded else 1}
-    several = finished.facts.get("processes", alone)
+    several = alone | finished.facts.get("processes", alone)
     threads = threads or several["threads"] * several["count"]
     if launch.start(several["count"], threads):
         return

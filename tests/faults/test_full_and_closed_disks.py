@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,12 @@ import torch
 from closed_disks import full_disk, without_rights
 from safetensors.torch import save_file
 
+import frod
 from frod import files
 from frod.provenance import cache
 from frod.tasks import arrays
 from frod.training import checkpoints
+from frod.training.methods import trained
 from frod.training.processes import Processes
 
 LARGE = 500_000  # float64: four megabytes
@@ -56,6 +59,29 @@ def test_a_file_on_a_full_disk(small_disk, library):
         temporary.write_text("after")
     assert target.read_text() == "after"
     target.unlink()
+
+
+@pytest.mark.parametrize("kind", ["frod", "full_ft"])
+def test_an_adapter_on_a_full_disk(small_disk, kind):
+    """Of FRoD by the library's own way of writing, of other methods by safetensors'."""
+    model = torch.nn.Sequential(*(torch.nn.Linear(800, 800, bias=False) for _ in range(2)))
+    if kind == "frod":
+        frod.attach(model, frod.extract_basis(model, ["0", "1"], progress=False), sparse_rate=0.5)
+    target = small_disk / "adapter.safetensors"
+    with pytest.raises(OSError, match=r"adapter\.safetensors was not written; .*then run the same command again"):
+        trained.save(model, target, kind)
+    assert os.listdir(small_disk) == []
+
+
+def test_a_basis_on_a_full_disk(small_disk, monkeypatch):
+    from frod.cli.basis import basis as command
+
+    basis = SimpleNamespace(save=lambda folder: WRITERS["safetensors"](folder / "basis.safetensors"))
+    monkeypatch.setattr(frod.Basis, "load", lambda folder: basis)
+    monkeypatch.setattr(frod.Basis, "join", lambda parts: basis)
+    with pytest.raises(OSError, match=r"basis was not written; .*then run the same command again"):
+        command("{}", small_disk, small_disk / "basis", join=[small_disk])
+    assert os.listdir(small_disk) == []
 
 
 def test_a_folder_on_a_full_disk_keeps_the_old_one(small_disk):
@@ -105,6 +131,14 @@ def test_a_checkpoint_that_finds_no_room_does_not_end_the_training(small_disk, c
     assert checkpoints.load(path, "f", Processes())["step"] == 1
     checkpoints.save(path, "f", Processes(), step=3)
     assert checkpoints.load(path, "f", Processes())["step"] == 3
+
+
+def test_a_standard_output_that_takes_nothing():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "frod", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
 
 
 WRITE = "from frod import files; files.write_text('closed/deep/result.json', '1')"

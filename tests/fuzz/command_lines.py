@@ -31,7 +31,7 @@ NEEDED = (
         "rich.table",
         "jinja2",
     ),
-    *("timm", "transformers", "PIL.Image", "psutil", "babel.numbers", "typer.rich_utils"),
+    *("PIL.Image", "psutil", "babel.numbers", "typer.rich_utils"),
     *(f"frod.cli.{command.name}" for command in main._app().registered_commands),
     *(
         "frod.pipeline.load",

@@ -52,7 +52,7 @@ class Parameter:
 
     def refused(self):
         """Values that it cannot have, whatever the others are."""
-        yield from ("", "fifo", "/dev/null", "a\nb", "a\0b")
+        yield from ("", "fifo", "a\0b" if self.is_argument else "a\nb")
         if self.kind in (int, float):
             yield from ("x", "nan", "inf", "1e3" if self.kind is int else "1,5")
             if self.info.min is not None:
@@ -68,8 +68,8 @@ class Parameter:
 
     def odd(self):
         """Values that may be wrong, or be found out later."""
-        yield from {Path: ["closed", "closed folder/below", "file/below", "a" * 300, ".", "binary", "-"]}.get(
-            self.kind, ["0", "-1", HUGE, "a/b", "../up", "{", "[]", "null", "é\u202e", "$(touch x)", "x" * 200]
+        yield from {Path: ["closed", "closed folder/below", "file/below", "a" * 300, "binary"]}.get(
+            self.kind, ["0", "-1", HUGE, "../up", "null", "é\u202e"]
         )
 
 
