@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from frod.audit.digests import Digests
 from frod.config import Run, Workflow, load
+from frod.config.command_line import of_folder
 from frod.provenance import artefacts
 from frod.provenance.run_keys import RunKey
 from frod.reporting.collect import FILE
@@ -51,8 +52,8 @@ class Study:
         """
         path = report / FILE
         if not path.is_file():
-            raise ValueError(f"{path} is not there: {report} is no report; `snakemake report` writes one")
-        remedy = "`snakemake report` writes it again"
+            raise ValueError(f"{path} is not there: {report} is no report; `{of_folder(report, 'report')}` writes one")
+        remedy = f"`{of_folder(report, 'report')}` writes it again"
         written = artefacts.read_json(path, keys=("params", "skipped", *TABLES), remedy=remedy)
         for name in TABLES:
             if not isinstance(written[name], dict):

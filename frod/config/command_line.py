@@ -20,3 +20,10 @@ def snakemake(params: Params, target: str = "") -> str:
     settings = {"suite": params.suite, "protocol": params.protocol}
     other = [f"{name}={value}" for name, value in settings.items() if value != usual.get(name)]
     return " ".join(["snakemake", *([target] if target else []), *(["--config", *other] if other else [])])
+
+
+def of_folder(folder: Path, target: str = "") -> str:
+    """Return the command for the suite that a folder of results or reports is called after."""
+    released = folder.name == "released"
+    suite = folder.parent.name if released else folder.name
+    return snakemake(Params(suite=suite, protocol="released" if released else "audited"), target)

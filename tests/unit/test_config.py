@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from frod import config
-from frod.config.command_line import snakemake
+from frod.config.command_line import of_folder, snakemake
 from frod.config.schema import StrictModel
 
 ROOT = Path(__file__).parents[2]
@@ -279,6 +279,8 @@ def test_a_command_line_says_what_params_yaml_does_not(tmp_path, monkeypatch, pa
     assert snakemake(config.Params(**params), target) == expected
     Path("params.yaml").write_text("suite: small\n")
     assert snakemake(config.Params(suite="small"), target) == f"snakemake {target}".strip()
+    assert of_folder(Path("reports/small"), "report") == "snakemake report"
+    assert of_folder(Path("results/other/released")) == "snakemake --config suite=other protocol=released"
 
 
 def test_params_yaml_states_every_default(tmp_path):

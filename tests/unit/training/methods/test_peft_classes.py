@@ -70,13 +70,14 @@ def test_feedforward_modules_of_ia3_can_be_given():
 @pytest.mark.parametrize(
     ("config", "arguments", "message"),
     [
-        ("LoraConfg", {}, "'LoraConfg' is no configuration class of peft; there are .*'LoraConfig'"),
+        ("LoraConfg", {}, "'LoraConfg' is no configuration class of peft; did you mean 'LoraConfig'"),
+        ("Xyz", {}, "'Xyz' is no configuration class of peft; there are .*'LoraConfig'"),
         ("PromptTuningConfig", {"num_virtual_tokens": 4}, "it has no target_modules"),
         ("PrefixTuningConfig", {}, "it has no target_modules"),
         ("LNTuningConfig", {}, "meant for the norms"),
         ("AdaLoraConfig", {}, "by calls during the training"),
         ("PolyConfig", {}, "PolyConfig works outside of the layers"),
-        ("LoraConfig", {"rank": 4}, "LoraConfig does not take these arguments.*rank"),
+        ("LoraConfig", {"rank": 4}, "arguments.rank: LoraConfig has no such argument; did you mean 'r'"),
         ("OFTConfig", {"r": 4, "oft_block_size": 8}, "OFTConfig does not take these arguments.*only specify either"),
         ("LoraConfig", {"r": 0}, "LoraConfig cannot adapt these layers of BertForSequenceClassification.*positive"),
     ],

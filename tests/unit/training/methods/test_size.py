@@ -74,7 +74,7 @@ def test_facts_for_the_record():
     ("adapter", "message"),
     [
         (to_match("ia3"), "match_parameters is 'frod', but IA3Config has no argument 'r'"),
-        (to_match("lora", rank=3), "LoraConfig does not take these arguments"),
+        (to_match("lora", rank=3), "arguments.rank: LoraConfig has no such argument"),
     ],
 )
 def test_a_method_without_a_size_is_refused(adapter, message):
