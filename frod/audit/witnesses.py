@@ -19,7 +19,7 @@ from frod.audit.dvc_lock import CACHE, LOCK, entries
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import trial_files
 from frod.audit.study import Study, read_json
-from frod.evaluation.formatting import listed
+from frod.evaluation import formatting as show
 from frod.provenance import history
 from frod.provenance.git import git, git_text
 from frod.reporting import changes
@@ -46,7 +46,8 @@ def check(study: Study, findings: Findings) -> None:
     """Hold what git and DVC tell of runs against those that are planned."""
     if git("rev-parse", "HEAD") is None:
         return  # said already
-    told(study, [*_published(study), *_locked(study)], findings)
+    told(study, _published(study), findings)
+    told(study, _locked(study, findings), findings)
     _check_plans(study, findings)
 
 
@@ -64,7 +65,8 @@ def told(study: Study, witnesses: Iterable[Witness], findings: Findings) -> None
         else:
             others.setdefault(where, {})[f"{key}{figure and f' ({figure})'}"] = None
     findings.notes += [
-        f"{where} tells of runs that the suite does not plan: {listed(list(keys))}" for where, keys in others.items()
+        f"{where} tells of runs that the suite does not plan: {show.listed(list(keys))}"
+        for where, keys in others.items()
     ]
 
 
@@ -87,10 +89,17 @@ def _published(study: Study) -> Iterator[Witness]:
             )
 
 
-def _locked(study: Study) -> Iterator[Witness]:
+def _locked(study: Study, findings: Findings) -> Iterator[Witness]:
     """Runs of the folders that dvc.lock has named, where DVC's cache has their listings."""
+    import yaml
+
     for commit in history.touching(LOCK.as_posix(), most=COMMITS):
-        for folder, md5 in entries(git_text("cat-file", "blob", f"{commit}:./{LOCK}") or "").items():
+        try:
+            listed = entries(git_text("cat-file", "blob", f"{commit}:./{LOCK}") or "")
+        except yaml.YAMLError:
+            findings.unchecked[f"{LOCK} of commit {commit[:12]}"] = "it is no YAML"
+            continue
+        for folder, md5 in listed.items():
             listing = read_json(CACHE / md5[:2] / md5[2:])
             for entry in listing if isinstance(listing, list) else ():
                 path = folder / entry["relpath"]
@@ -123,5 +132,5 @@ def _check_plans(study: Study, findings: Findings) -> None:
     if then:
         last = next(iter(then.values()))[:12]
         findings.notes.append(
-            f"{suite} has planned runs that it does not plan now, until commit {last}: {listed(list(then))}"
+            f"{suite} has planned runs that it does not plan now, until commit {last}: {show.listed(list(then))}"
         )
