@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import Study, read_json
-from frod.evaluation.formatting import listed
+from frod.evaluation import formatting as show
 from frod.provenance import history
 from frod.provenance.dvc_lock import LOCK, cached, entries
 from frod.provenance.git import git, git_text
@@ -45,7 +45,8 @@ def check(study: Study, findings: Findings) -> None:
     """Hold what git and DVC tell of runs against those that are planned."""
     if git("rev-parse", "HEAD") is None:
         return  # said already
-    told(study, [*_published(study), *_locked(study)], findings)
+    told(study, _published(study), findings)
+    told(study, _locked(study, findings), findings)
     _check_plans(study, findings)
 
 
@@ -63,7 +64,8 @@ def told(study: Study, witnesses: Iterable[Witness], findings: Findings) -> None
         else:
             others.setdefault(where, {})[f"{key}{figure and f' ({figure})'}"] = None
     findings.notes += [
-        f"{where} tells of runs that the suite does not plan: {listed(list(keys))}" for where, keys in others.items()
+        f"{where} tells of runs that the suite does not plan: {show.listed(list(keys))}"
+        for where, keys in others.items()
     ]
 
 
@@ -89,10 +91,15 @@ def _published(study: Study) -> Iterator[Witness]:
             )
 
 
-def _locked(study: Study) -> Iterator[Witness]:
+def _locked(study: Study, findings: Findings) -> Iterator[Witness]:
     """Runs of the folders that dvc.lock has named, where DVC's cache has their listings."""
     for commit in history.touching(LOCK.as_posix(), most=COMMITS):
-        for folder, md5 in entries(git_text("cat-file", "blob", f"{commit}:./{LOCK}") or "").items():
+        try:
+            listed = entries(git_text("cat-file", "blob", f"{commit}:./{LOCK}") or "")
+        except ValueError:
+            findings.unchecked[f"{LOCK} of commit {commit[:12]}"] = "it is not what DVC writes"
+            continue
+        for folder, md5 in listed.items():
             listing = read_json(cached(md5))
             for entry in listing if isinstance(listing, list) else ():
                 path = folder / entry["relpath"]
@@ -125,5 +132,5 @@ def _check_plans(study: Study, findings: Findings) -> None:
     if then:
         last = next(iter(then.values()))[:12]
         findings.notes.append(
-            f"{suite} has planned runs that it does not plan now, until commit {last}: {listed(list(then))}"
+            f"{suite} has planned runs that it does not plan now, until commit {last}: {show.listed(list(then))}"
         )
