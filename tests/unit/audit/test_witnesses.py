@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from frod.audit import dvc_lock, witnesses
+from frod.audit import witnesses
 from frod.audit.findings import Findings
 from frod.audit.witnesses import Witness
+from frod.provenance import dvc_lock
 
 RUN = "digits/vit/frod/seed-7"
 STUDY = SimpleNamespace(usual_code="this", results=Path("results/one"))
