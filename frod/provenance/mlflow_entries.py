@@ -101,13 +101,14 @@ def of_tuning(folder: Path) -> list[Entry]:
 
 
 def _of_trial(path: Path) -> Entry:
+    content = path.read_bytes()
     trial = artefacts.read_json(path, keys=("spec", "started", "finished"))
     run = trial["spec"]
     parent = f"{_method(run)}/tune"
     return Entry(
         key=f"{parent}/{path.stem}",
         name=f"{run['method']} {run['task']} {path.stem}",
-        tags=_tags(path.read_bytes(), "trial", {"hash": trial["code"]}, trial["undefined"]),
+        tags=_tags(content, "trial", {"hash": trial["code"]}, trial["undefined"]),
         params=_flat({"spec": run, "budget": trial["budget"]}),
         metrics=_validation(trial),
         inputs=trial["inputs"],
