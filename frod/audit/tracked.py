@@ -12,6 +12,7 @@ from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.mlflow_store import TIMES, Logged, read
 from frod.audit.study import Study
 from frod.evaluation.formatting import listed, number
+from frod.files import sha256
 from frod.provenance import mlflow_entries, tracking
 from frod.provenance.mlflow_entries import Entry
 from frod.reporting.collect import FILE
@@ -52,10 +53,8 @@ def check(study: Study, findings: Findings) -> None:
     if study.report == Path(study.workflow.params.paths.reports) / suite:  # no copy, which may be an earlier one
         listing = study.report / FILE
         for run in by_name.get(f"{suite}/report", []):
-            said, found = study.digests.sha256(listing), run.tags.get("frod.record", NOTHING)
-            findings.equal(
-                f"{NAME} {suite}/report (run {run.id})", f"tag frod.record, by {listing}", said, found, remedy=remedy
-            )
+            name, found = f"{NAME} {suite}/report (run {run.id})", run.tags.get("frod.record", NOTHING)
+            findings.equal(name, f"tag frod.record, by {listing}", sha256(listing), found, remedy=remedy)
     for name, (folder, read_entries) in planned.items():
         with findings.guard(f"{NAME} {name}", "the run"):
             try:

@@ -133,6 +133,13 @@ def artefact(project):
     path.write_text(path.read_text().replace("<h1>", "<h1>Better: "))
 
 
+def logged_report(project):
+    with sqlite3.connect(project / "mlflow.db") as database:
+        of_report = "run_uuid in (select run_uuid from runs where name = 'report')"
+        changed = database.execute(f"update tags set value = '0' where key = 'frod.record' and {of_report}")
+        assert changed.rowcount > 0
+
+
 RUN_PAGE = "runs/task_0/digit_vit/frod.html"
 BY_RAW = "by the raw data"
 ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
@@ -174,6 +181,7 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "a link in the summary": page("summary.md", "| claim |", "[FRoD wins](https://example.org)\n\n| claim |"),
     "a formula in the table": page("results.csv", "tiny,task_0", "=1+1,task_0"),
     "a verdict in LaTeX": page("results.tex", "Method", "FRoD wins. Method"),
+    "another report in MLflow": (logged_report, ["MLflow tiny/report (run "]),
     "a page of runs that never were": (
         partial(shown, name="runs/better.html", old="", new=VECTOR),
         [f"{REPORT}/report.json: does not follow from the runs' files.files.runs/better.html"],
