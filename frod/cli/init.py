@@ -36,6 +36,9 @@ def init(
     Without --data it comes with a sample, mine/NAME, and runs as it is.
     """
     from frod import files
+    from frod.backbones import registry
+    from frod.config import safe_yaml
+    from frod.config.schema import did_you_mean
     from frod.pipeline import inspect_data, new_suite
     from frod.pipeline.load import check_file, load_workflow
     from frod.training import preflight
@@ -45,6 +48,11 @@ def init(
     file = suites / f"{name}.yaml"
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise ValueError(f"NAME: is {name!r}; small letters, digits and _, beginning with a letter")
+    if safe_yaml.from_word(name, "NAME") != name:
+        raise ValueError(f"NAME: is {name}, which is no text in YAML; choose another")
+    known = list(registry.load())
+    if model is not None and model not in known:
+        raise ValueError(f"--model: is {model!r}, no registered model{did_you_mean(model, known)}; known: {known}")
     if file.exists():
         raise ValueError(f"{file}: is there already; choose another name, or delete it")
     found: Found
