@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from frod.characters import visible
-from frod.cli.options import FOLDER
 
 if TYPE_CHECKING:
     from frod.audit.findings import Findings
 
 
 def audit(
-    report: Annotated[Path, typer.Argument(**FOLDER, help="Folder of the report: reports/SUITE.")],
+    report: Annotated[Path, typer.Argument(file_okay=False, help="Folder of the report: reports/SUITE.")],
     json: Annotated[
         Path | None, typer.Option(dir_okay=False, help="File to write the findings to, such as audit.json.")
     ] = None,

@@ -36,6 +36,8 @@ def init(
     Without --data it comes with a sample, mine/NAME, and runs as it is.
     """
     from frod import files
+    from frod.backbones import registry
+    from frod.config.schema import did_you_mean
     from frod.pipeline import inspect_data, new_suite
     from frod.pipeline.load import check_file, load_workflow
     from frod.training import preflight
@@ -44,6 +46,9 @@ def init(
     suites = root / "workflow" / "suites"
     file = suites / f"{name}.yaml"
     new_suite.check_name(name)
+    known = list(registry.load())
+    if model is not None and model not in known:
+        raise ValueError(f"--model: is {model!r}, no registered model{did_you_mean(model, known)}; known: {known}")
     if file.exists():
         raise ValueError(f"{file}: is there already; choose another name, or delete it")
     found: Found

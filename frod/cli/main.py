@@ -45,8 +45,7 @@ def main() -> None:
             print(visible(secrets.removed_from(traceback.format_exc())), file=sys.stderr, end="")
         print(visible(secrets.removed_from(f"error: {_said(error)}")), file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
-    if status:
-        sys.exit(status)
+    sys.exit(status or 0)
 
 
 def _is_clear(error: Exception) -> bool:

@@ -89,6 +89,13 @@ def from_json(text: str, source: str) -> dict[str, Any]:
     return checked(values, source)
 
 
+def from_word(word: str, source: str) -> Any:
+    """Return what YAML takes a word without quotes for; ValueError where YAML 1.1 and 1.2 differ in it."""
+    if fault := _fault_of_bare(word):
+        raise ValueError(f"{source}: {fault}")
+    return yaml.safe_load(word) if _kind_of_bare(word) in _CORE else word
+
+
 def checked(values: Any, source: str) -> dict[str, Any]:
     """Return the values, a mapping, once all in it is known to be plain; ValueError in one line, with the field."""
     if not isinstance(values, dict):
@@ -195,9 +202,14 @@ def _refuse_tags_and_depth(text: str) -> None:
             raise _problem(f"is nested more than {DEEPEST} deep", event)
 
 
+def _kind_of_bare(word: str) -> str:
+    """What YAML 1.1 takes a word without quotes for."""
+    return _RESOLVER.resolve(yaml.ScalarNode, word, (True, False)).rpartition(":")[2]
+
+
 def _fault_of_bare(word: str) -> str | None:
     """Say what is wrong with a word without quotes: it means one thing to some programs, and another to others."""
-    old = _RESOLVER.resolve(yaml.ScalarNode, word, (True, False)).rpartition(":")[2]
+    old = _kind_of_bare(word)
     new = next((kind for kind, form in _CORE.items() if form.fullmatch(word)), "str")
     if old == new or old not in (*_CORE, "str"):
         return None

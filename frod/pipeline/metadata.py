@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from frod.config import safe_yaml
 from frod.pipeline.load import check_file
 from frod.provenance.hashes import TIMESTAMP, files_in
 
@@ -195,11 +196,23 @@ def check_backend(workflow: Any) -> None:
 def given(workflow: Any) -> dict[str, Any]:
     """What of the parameters is from elsewhere than params.yaml, by its option or file; what prevails comes first.
 
-    ValueError where such a file holds what params.yaml may not.
+    ValueError where there is what params.yaml may not hold.
     """
     settings = workflow.config_settings
+    asked = {
+        name: _of_words(value) if isinstance(value, dict | list) else value for name, value in settings.config.items()
+    }
     others = [path for path in reversed(settings.configfiles) if path != Path("params.yaml").absolute()]
-    return {"--config": dict(settings.config)} | {os.path.relpath(path): check_file(path) for path in others}
+    return {"--config": asked} | {os.path.relpath(path): check_file(path) for path in others}
+
+
+def _of_words(value: Any) -> Any:
+    """Of a value in --config that has others in it Snakemake takes all for text: each is what it is in a file."""
+    if isinstance(value, dict):
+        return {name: _of_words(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_of_words(inner) for inner in value]
+    return safe_yaml.from_word(value, "--config") if isinstance(value, str) else value
 
 
 def overrides(workflow: Any) -> list[str]:

@@ -31,12 +31,15 @@ RATES = {
 
 def check_name(name: str) -> None:
     """Raise ValueError where a suite and its task cannot be called so."""
+    from frod.config import safe_yaml
     from frod.tasks import registry
 
     if not re.fullmatch("[a-z][a-z0-9_]{,63}", name):
         better = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_0123456789")[:64]
         such = f", such as {better}" if better else ""
         raise ValueError(f"NAME: is {name!r}; at most 64 small letters, digits and _, beginning with a letter{such}")
+    if safe_yaml.from_word(name, "NAME") != name:
+        raise ValueError(f"NAME: is {name}, which is no text in YAML; choose another")
     if name in RESERVED | {PUBLISHED} or name in registry.load():
         raise ValueError(f"NAME: {name} is taken, as that of a registered task or a folder; choose another")
 

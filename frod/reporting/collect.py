@@ -126,11 +126,19 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
         histories={key: artefacts.read_table(path, columns=["step", "loss"]) for key, path in paths["history"].items()},
         records=known,
         manifests={pair: artefacts.read_manifest(path) for pair, path in paths["manifest"].items()},
-        tuning={key: artefacts.read_json(path, keys=["trials"]) for key, path in paths["rates"].items()},
+        tuning={key: _tuning(path) for key, path in paths["rates"].items()},
         spectra=Spectra(paths["spectrum"]),
         labels={name: look.label for name, look in looks(method_order(list(methods), list(methods)), methods).items()},
         kinds={name: method["kind"] for name, method in methods.items()},
     )
+
+
+def _tuning(path: Path) -> dict[str, Any]:
+    found = artefacts.read_json(path, keys=["trials"])
+    trials = found["trials"] if isinstance(found["trials"], list) else []
+    if not trials or not all(isinstance(one, dict) and {"rates", "validation"} <= one.keys() for one in trials):
+        raise ValueError(f"{path}: trials: are not as `frod tune` writes them; {artefacts.REMEDY}")
+    return found
 
 
 class Spectra(UserDict):

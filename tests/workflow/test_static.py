@@ -63,10 +63,15 @@ def test_the_paper_s_suite_plans_every_run_in_seconds(fresh, protocol, trials):
 
 def test_a_mistake_is_said_of_the_option_or_the_file_that_makes_it(fresh):
     fresh.path("mine.yaml").write_text("training: { warmup: 2 }\n")
-    options = ("--configfile", "mine.yaml", "--config", "training={epochs: yes}")
+    options = ("-n", "--quiet", "--configfile", "mine.yaml", "--config", "training={epochs: true}")
     said = fresh.run("snakemake", "--cores", "1", *options, check=False).stdout
     assert "--config: training.epochs: Input should be a valid number, is True" in said
     assert "mine.yaml: training.warmup: " in said and "params.yaml: " not in said
+    said = fresh.run(
+        "snakemake", "--cores", "1", "-n", "--quiet", "--config", "training={epochs: 1:30}", check=False
+    ).stdout
+    assert "--config: '1:30' means one thing in YAML 1.1" in said
+    fresh.snakemake("-n", "--quiet", "--config", "training={epochs: 0.5, max_train: 10, clip: null}")
     fresh.path("mine.yaml").write_text("training: { epochs: 1:30 }\n")
     said = fresh.run("snakemake", "--cores", "1", "--configfile", "mine.yaml", check=False).stdout
     assert "mine.yaml: line 1: '1:30' means one thing in YAML 1.1" in said and "Traceback" not in said

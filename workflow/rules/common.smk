@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
 from frod import numerics
 from frod.crate.payload import suite_files
@@ -18,7 +19,9 @@ from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
 
 try:
-    WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir), metadata.given(workflow))
+    GIVEN = metadata.given(workflow)
+    update_config(config, GIVEN["--config"])
+    WORKFLOW, BACKBONES, TASKS = load_workflow(config, Path(workflow.basedir), GIVEN)
     PATHS = WORKFLOW.params.paths
     local_inputs.check_seen_by_dvc(
         [path for name in WORKFLOW.backbones() for path in own_paths(BACKBONES[name], TASKS)]

@@ -91,7 +91,7 @@ def test_a_data_set_of_the_hub_leaves_out_splits_without_labels(monkeypatch):
         ({"data": "two.csv"}, r"which of the columns \['a', 'b'\] is the text\? Name it by --text"),
         ({"data": "two.csv", "text": ["c"]}, "no column 'c'; it has 'a', 'b', 'label'"),
         ({"data": "many.csv"}, r"which of the columns \['a', 'b'\] is the label\? Name it by --label"),
-        ({"data": "two.csv", "text": ["a"], "model": "bert"}, "backbone: 'bert' is not registered"),
+        ({"data": "two.csv", "text": ["a"], "model": "bert"}, "--model: is 'bert', no registered model"),
     ],
 )
 def test_what_cannot_be_told_is_asked_for_and_nothing_is_written(options, said):
