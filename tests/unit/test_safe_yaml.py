@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from frod.config import safe_yaml
@@ -41,3 +42,12 @@ def test_without_libyaml_files_mean_the_same_and_the_same_is_refused():
     read, said = json.loads(done.stdout)
     assert read == [safe_yaml.from_yaml(text, "file") for text in READ]
     assert all(expected in message for expected, message in zip(REFUSED.values(), said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("a:\n\tb: 1\n", "line 2: .* is it a tab?"), ("a: b: c\n", "line 1: .* indented")],
+)
+def test_what_is_likely_meant_is_said(text, hint):
+    with pytest.raises(ValueError, match=hint):
+        safe_yaml.from_yaml(text, "file")

@@ -1,13 +1,15 @@
 """Any configuration class of peft that adapts linear layers works from a suite file; the others are refused with the
 reason, or a run would train something else than its name says."""
 
+import logging
+
 import pytest
 import small_models
 import torch
 from small_models import logits
 
 from frod.config import Method
-from frod.training.methods import trained
+from frod.training.methods import peft, trained
 
 
 def applied(config, seed=0, **arguments):
@@ -85,3 +87,8 @@ def test_feedforward_modules_of_ia3_can_be_given():
 def test_what_does_not_fit_is_refused_with_the_reason(config, arguments, message):
     with pytest.raises(ValueError, match=message):
         applied(config, **arguments)
+
+
+def test_a_faster_kernel_that_bitsandbytes_lacks_is_no_news():
+    peft.configuration_class("LoraConfig")
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
