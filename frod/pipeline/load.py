@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frod.config import Workflow
+    from frod.config.origins import Given
     from frod.config.schema import Faults
 
 
 def load_workflow(
-    params: dict[str, Any], root: Path, given: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    params: dict[str, Any], root: Path, given: Given = MappingProxyType({})
 ) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
     """Validate parameters and suite, and hold them against the registries; ValueError says all that is wrong.
 
@@ -35,7 +36,9 @@ def load_workflow(
     faults, workflow = Faults(), None
     with faults:
         workflow = load(params, root, given)
-    where, own = _written(params, root) if workflow is None else (_file(workflow, root), workflow.suite.model_dump())
+    where, own = (
+        _written(params, root, given) if workflow is None else (_file(workflow, root), workflow.suite.model_dump())
+    )
     known_tasks = _with_own(tasks.load(), own["tasks"], tasks.TaskSpec, f"{where}: tasks", faults)
     of_backbones = backbones.load(), own["backbones"], backbones.BackboneSpec
     known_backbones = _with_own(*of_backbones, f"{where}: backbones", faults)
@@ -98,13 +101,14 @@ def check_file(file: Path) -> dict[str, Any]:
     return values
 
 
-def _written(params: dict[str, Any], root: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+def _written(params: dict[str, Any], root: Path, given: Given) -> tuple[str, dict[str, dict[str, Any]]]:
     """A suite's file, and its own tasks and backbones where the rest of its file is wrong, as far as they are there."""
     from frod.config import Params, safe_yaml, suite_files
+    from frod.config.origins import PARAMS, origin
     from frod.config.schema import validate
 
-    checked = validate(Params, safe_yaml.checked(params, "params.yaml"), "params.yaml")
-    path = suite_files.find(checked.suite, root)[1]
+    checked = validate(Params, safe_yaml.checked(params, PARAMS), partial(origin, given))
+    path = suite_files.find(checked.suite, root, f"{origin(given, ['suite'])}: suite")[1]
     values, own = safe_yaml.read(path), {}
     for kind in ("tasks", "backbones"):
         section = values.get(kind)

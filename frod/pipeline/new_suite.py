@@ -31,7 +31,6 @@ RATES = {
 
 def check_name(name: str) -> None:
     """Raise ValueError where a suite and its task cannot be called so."""
-    from frod.config import safe_yaml
     from frod.tasks import registry
 
     if not re.fullmatch("[a-z][a-z0-9_]{,63}", name):
