@@ -8,7 +8,7 @@ import pytest
 from frod import numerics
 
 sys.path.append(str(Path(__file__).parent / "workflow"))  # what tests of several folders use
-from projects import finished, fresh, original  # noqa: F401 - fixtures
+from projects import alone, finished, fresh, original, project  # noqa: F401 - fixtures
 
 numerics.apply("native")
 

@@ -140,3 +140,21 @@ def finished(original, tmp_path_factory):
     shutil.copytree(original.cache, project.cache, symlinks=True)
     project.first_output = original.first_output
     return project
+
+
+@pytest.fixture(scope="module")
+def project(finished, tmp_path_factory):
+    """The finished project with a second seed, logged to MLflow."""
+    import many_runs
+
+    folder = tmp_path_factory.mktemp("audited") / "project"
+    shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns(".snakemake", "mlflow.db*", "__pycache__"))
+    many_runs.finish(folder, many_runs.multiply(folder, tasks=1, seeds=2), track=True)
+    return folder
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Nothing of the user's own settings decides where MLflow or a mirror is."""
+    for name in ("MLFLOW_TRACKING_URI", "FROD_TRACKING", "FROD_MIRROR"):
+        monkeypatch.delenv(name, raising=False)

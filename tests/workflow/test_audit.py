@@ -5,20 +5,17 @@ Two seeds of the tiny suite, each alteration on its own, undone after it. What i
 
 import contextlib
 import json
-import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
 
-import forgeries_data
-import forgeries_suite
-import forgeries_trials
 import many_runs
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from alterations import ALTERED, REPORT, RESULTS, RUN, audit, audited, change, flip, kept, rehash, relabel
+from alterations import REPORT, RESULTS, RUN, audit, audited, change, flip, kept, rehash, relabel
+from forgeries import EVERYTHING
 
 from frod.audit import dvc_lock, tracked, walk
 from frod.audit.findings import Findings
@@ -26,25 +23,7 @@ from frod.audit.study import Study
 from frod.cli import audit as command
 from frod.files import sha256
 
-FORGED = ALTERED | forgeries_trials.ALTERED | forgeries_suite.ALTERED | forgeries_data.ALTERED
-POSSIBLE = forgeries_trials.POSSIBLE | forgeries_suite.POSSIBLE | forgeries_data.POSSIBLE
-EVERYTHING = ("results", "data", "reports", "mlflow.db", "mlruns", "workflow", "params.yaml", ".git", ".dvc")
-
-
-@pytest.fixture(scope="module")
-def project(finished, tmp_path_factory):
-    """The finished project with a second seed, logged to MLflow."""
-    folder = tmp_path_factory.mktemp("audited") / "project"
-    shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns(".snakemake", "mlflow.db*", "__pycache__"))
-    many_runs.finish(folder, many_runs.multiply(folder, tasks=1, seeds=2), track=True)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """Nothing of the user's own settings decides where MLflow or a mirror is."""
-    for name in ("MLFLOW_TRACKING_URI", "FROD_TRACKING", "FROD_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def test_a_project_as_the_workflow_left_it_has_no_findings(finished):
@@ -62,37 +41,6 @@ def test_two_seeds_have_no_findings_and_all_is_looked_at(project):
     assert findings.checked["commits"] == 2  # the runs', and the report's
     assert set(findings.unchecked) == {"DVC", "seconds, memory and machine"}
     assert len(study.digests) > 6 * 5
-
-
-@pytest.mark.parametrize("what", FORGED)
-def test_what_is_altered_is_found_and_named(project, what):
-    alter, expected = FORGED[what]
-    with kept(project, *EVERYTHING):
-        alter(project)
-        lines = audited(project)
-    missing = [start for start in expected if not any(line.startswith(start) for line in lines)]
-    assert not missing, "\n".join(lines)
-    assert all(": " in line and "\n" not in line for line in lines)
-
-
-@pytest.mark.parametrize("what", forgeries_suite.NOTED)
-def test_what_an_author_may_do_is_a_note(project, what):
-    alter, expected = forgeries_suite.NOTED[what]
-    with kept(project, *EVERYTHING):
-        alter(project)
-        found = audit(project)
-    assert [finding.line() for finding in found.found] == []
-    missing = [start for start in expected if not any(note.startswith(start) for note in found.notes)]
-    assert not missing, "\n".join(found.notes)
-
-
-@pytest.mark.parametrize("what", POSSIBLE)
-def test_what_stays_possible_is_in_the_documentation(project, what):
-    """It takes more than an edit; docs/audit.md says what would find it."""
-    with kept(project, *EVERYTHING):
-        POSSIBLE[what](project)
-        assert audited(project) == []
-    assert what in (Path(__file__).parents[2] / "docs/audit.md").read_text("utf-8")
 
 
 def test_what_an_honest_study_may_have_is_told_and_no_finding(project):
