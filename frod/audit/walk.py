@@ -36,6 +36,7 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.audit.traces import Traces
 from frod.config.command_line import snakemake
+from frod.provenance import history
 from frod.provenance.git import git_text
 
 Progress = Callable[[str, int, int], None]
@@ -67,6 +68,7 @@ def audit(
     ValueError
         There is no such report, or its runs are not here at all.
     """
+    os.environ.update(history.HASHED)
     study = Study.open(report)
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-import zipfile
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from frod.provenance.git import git, git_text
 
+HASHED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+"""Environment in which objects are what their hashes say: no clone brings what `git replace` or a graft puts there."""
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -25,13 +28,28 @@ def unpacked(commit: str, paths: Iterable[str], folder: Path) -> Path | None:
     if not has(commit):
         return None
     tree = folder / commit
-    there = [f"./{path}" for path in paths if git("cat-file", "-e", f"{commit}:./{path}") is not None]
-    archive = git("archive", "--format=zip", commit, *there) if there else None
     tree.mkdir(exist_ok=True)
-    if archive is not None:
-        with zipfile.ZipFile(io.BytesIO(archive)) as sources:
-            sources.extractall(tree)  # which keeps every name within the folder
+    # Not by `git archive`, which leaves out and alters what .gitattributes says (export-ignore, export-subst).
+    listed = git_text("ls-tree", "-r", "-z", commit, "--", *(f"./{path}" for path in paths)) or ""
+    entries = [(*entry.split("\t", 1)[0].split(), entry.split("\t", 1)[1]) for entry in listed.split("\0") if entry]
+    named = [
+        (digest, name) for mode, _, digest, name in entries if mode.startswith("100") and ".." not in Path(name).parts
+    ]
+    for (_, name), content in zip(named, _blobs([digest for digest, _ in named])):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(content)
     return tree
+
+
+def _blobs(digests: list[str]) -> Iterator[bytes]:
+    """The contents of files, by git's own hashes of them."""
+    asked = "".join(f"{digest}\n" for digest in digests).encode()
+    done = subprocess.run(["git", "cat-file", "--batch"], input=asked, capture_output=True, check=True)
+    answers = io.BytesIO(done.stdout)
+    for _ in digests:
+        size = int(answers.readline().split()[2])
+        yield answers.read(size)
+        answers.read(1)  # the end of the line
 
 
 def is_whole() -> bool:

@@ -71,3 +71,22 @@ def test_what_a_commit_does_not_have_is_not_unpacked(git, tmp_path):
     assert [path.name for path in tree.iterdir()] == ["a.txt"]
     assert list(history.unpacked(git("rev-parse", "HEAD"), ["b.txt"], folder).rglob("b.txt")) == []
     assert history.unpacked("1" * 40, ["a.txt"], folder) is None
+
+
+def test_a_commit_is_unpacked_as_it_is(git, tmp_path, monkeypatch):
+    """Neither attributes nor objects put in the place of others alter or hide what it has."""
+    files = {"a.txt": "$Format:%H$\n", "b/c.txt": "c\r\n", ".gitattributes": "a.txt export-subst\nb export-ignore\n"}
+    (tmp_path / "b").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content.encode())
+    git("add", ".")
+    git("commit", "-qm", "files")
+    commit = git("rev-parse", "HEAD")
+    git("replace", commit, git("rev-parse", "HEAD~"))
+    for name, value in history.HASHED.items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    tree = history.unpacked(commit, ["a.txt", "b"], folder)
+    found = {path.relative_to(tree).as_posix(): path.read_bytes().decode() for path in tree.rglob("*.txt")}
+    assert found == {name: content for name, content in files.items() if name.endswith(".txt")}
