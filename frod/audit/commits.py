@@ -31,9 +31,21 @@ def _tree(folder: Path, commit: str, paths: tuple[str, ...]) -> Path | None:
     return history.unpacked(commit, paths, folder)
 
 
-@cache
+HASHES: dict[tuple[str, str], str] = {}
+
+
 def _code_hash(tree: Path, entry: str) -> str:
-    return code.code_hash(entry, package=tree / "frod")
+    """The hash of a commit's code. The folder is named by the commit, which is one thing for ever."""
+    key = tree.name, entry
+    if key not in HASHES:
+        HASHES[key] = code.code_hash(entry, package=tree / "frod")
+    return HASHES[key]
+
+
+@cache
+def hash_here(entry: str) -> str:
+    """The hash of the code that is here, which does not change while it runs."""
+    return code.code_hash(entry)
 
 
 def check(study: Study, findings: Findings) -> None:
@@ -172,7 +184,7 @@ def _by(study: Study, name: str) -> dict[Any, list]:
 
 def _check_code(study: Study, findings: Findings) -> None:
     """The code of all runs is one, and it is here: else the first of them is named, and how many there are."""
-    now, usual = code.code_hash(RUNS), study.usual_code
+    now, usual = hash_here(RUNS), study.usual_code
     findings.checked["code hashes"] += len(study.records)
     for digest, keys in _by(study, "hash").items():
         paths = [study.folder(key) / "record.json" for key in keys]

@@ -8,10 +8,10 @@ import json
 import tempfile
 from pathlib import Path
 
+from frod.audit.commits import REPORT, hash_here
 from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.presence import below
 from frod.audit.study import OWN, RELEASED, Study, read_json
-from frod.provenance import code
 from frod.reporting import collect
 
 REMEDY = "run `snakemake report`"
@@ -51,7 +51,7 @@ def _released(study: Study, findings: Findings) -> set[str]:
 
 def check_again(study: Study, findings: Findings) -> None:
     """Write the report once more from the runs' files, elsewhere, and compare file by file."""
-    now, then = code.code_hash("frod.cli.report"), study.written["code"]["hash"]
+    now, then = hash_here(REPORT), study.written["code"]["hash"]
     if now != then:
         findings.add(
             study.report / collect.FILE, "code.hash: written by other code than this", now, then, remedy=REMEDY
