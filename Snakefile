@@ -34,7 +34,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-gone.watch(workflow, RUN_FILES, report=Path(REPORTS), results=Path(RESULTS), paths=PATHS)
+gone.watch(workflow, RUN_FILES, report=Path(REPORTS), results=Path(RESULTS), params=WORKFLOW.params)
 
 
 rule all:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from frod.audit import later_code
 from frod.audit.findings import NOTHING, Findings, shown
 from frod.audit.study import Study
 from frod.config import safe_yaml
@@ -74,6 +75,9 @@ def check(study: Study, findings: Findings) -> None:
                     findings.equal(path, f"code.hash, by commit {commit[:12]}", at, digest, remedy=AGAIN)
             with findings.guard(paths[0], f"the plan at commit {commit[:12]}"):
                 _check_plan(study, tree, commit, findings)
+            with findings.guard(paths[0], f"what was changed after commit {commit[:12]}"):
+                later_code.check(study, tree, findings)
+        later_code.check_here(findings)
         for commit, paths in missing.items():
             _check_missing(f"code of {len(paths)} runs against git", paths[0], commit, findings)
         _check_report(study, Path(folder), findings)
@@ -159,13 +163,18 @@ def _check_edited(
 
 
 def _commit_with(study: Study, folder: Path, commit: str, has_code: Callable[[Path], bool]) -> str | None:
-    """The commit, or the first one after it, that says what is audited but for wordings, and has some code."""
+    """A commit that says what is audited but for wordings; else the first after it that plans it, with some code.
+
+    A later one that says otherwise what verdicts hang on is found out by what the first one said.
+    """
     later = git_text("rev-list", "--reverse", f"{commit}..HEAD", "--", "frod", *changes.sources(study.workflow)) or ""
     for candidate in [commit, *later.split()[:LATER]]:
         tree = _sources(study, folder, candidate)
         try:
             changed = _changes(study, tree) if tree else None
-            same = changed is not None and all(one.is_wording for one in changed) and tree and has_code(tree)
+            plans = changed is not None and not any(one.is_of_plan for one in changed)
+            says = plans and all(one.is_wording for one in changed or ())
+            same = (says if candidate == commit else plans) and tree and has_code(tree)
         except (ValueError, SyntaxError):  # a commit whose suite or code cannot be read has another one
             same = False
         if same:
@@ -205,7 +214,7 @@ def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> No
     """What a commit's own params.yaml and suite plan and say is what is audited; other words are a note."""
     suite, then = study.workflow.params.suite, changes.as_of(tree, study.workflow)
     if then is None:
-        findings.unchecked[f"the plan at commit {commit[:12]}"] = f"git does not have the suite's file ({suite})"
+        _check_outside(study, commit, findings)
         return
     where = "params.yaml" if suite.endswith((".yaml", ".yml")) else f"params.yaml, workflow/suites/{suite}.yaml"
     planned, audited = changes.plan(then), changes.plan(study.workflow)
@@ -220,6 +229,16 @@ def _check_plan(study: Study, tree: Path, commit: str, findings: Findings) -> No
         else:
             findings.add(where, f"{one.field}, by commit {commit[:12]}", *sides, remedy=RESTORE)
     findings.checked["runs planned by their commit"] += len(planned)
+
+
+def _check_outside(study: Study, commit: str, findings: Findings) -> None:
+    """A suite that a commit does not have; one that lies outside of the checkout no commit can have."""
+    file = changes.suite_file(study.workflow)
+    if Path(file).resolve().is_relative_to(Path.cwd()):
+        remedy = f"commit it, delete the runs and {AGAIN}"
+        findings.add(file, f"the suite, by commit {commit[:12]}", "there", NOTHING, remedy=remedy)
+    else:
+        findings.unchecked[f"the plan at commit {commit[:12]}"] = f"the suite's file is not of this checkout ({file})"
 
 
 def _check_report(study: Study, folder: Path, findings: Findings) -> None:

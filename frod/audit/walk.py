@@ -68,7 +68,7 @@ def audit(
     ValueError
         There is no such report, or its runs are not here at all.
     """
-    os.environ.update(history.HASHED)
+    history.take_as_hashed()
     study = Study.open(report)
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")

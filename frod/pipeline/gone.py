@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frod.config.settings import Paths
+from frod.config.command_line import snakemake
+from frod.config.settings import Params, Paths
 from frod.pipeline import bookkeeping, metadata
 from frod.pipeline.outputs import say
 from frod.provenance import dvc_lock
@@ -19,7 +20,7 @@ NAMED = 4  # folders in a message
 BY_DEFAULT = {"all", "report"}  # targets that are up to date without the runs
 
 
-def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, paths: Paths) -> None:
+def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, params: Params) -> None:
     """For the Snakefile: name the runs that are gone, and end in status 1 where they were asked for and none was made.
 
     Parameters
@@ -32,7 +33,7 @@ def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, p
     lost = missing(files, report) if metadata.is_main(workflow) else []
     if not lost:
         return
-    say(told(lost, report, results, paths))
+    say(told(lost, report, results, params))
 
     def at_end() -> None:
         if not metadata.is_done(workflow):
@@ -57,14 +58,15 @@ def missing(files: Sequence[str], report: Path) -> list[Path]:
     return [path for path in map(Path, files) if path.parent in made and not path.exists()]
 
 
-def told(lost: Sequence[Path], report: Path, results: Path, paths: Paths) -> str:
+def told(lost: Sequence[Path], report: Path, results: Path, params: Params) -> str:
     """What is gone, whether DVC has it, and what makes it again."""
     folders = [results] if not results.exists() else list(dict.fromkeys(path.parent for path in lost))
     more = f" and {len(folders) - NAMED} more folders" if len(folders) > NAMED else ""
-    where, bring = ", ".join(map(str, folders[:NAMED])), _kept(results, paths)
+    where, bring = ", ".join(map(str, folders[:NAMED])), _kept(results, params.paths)
+    again = snakemake(params, "runs").replace("snakemake", "snakemake --cores N", 1)
     return (
         f"{len(lost)} files of the runs that {report} was made of are gone, in {where}{more}. "
-        f"{bring}`snakemake --cores N runs` makes them again"
+        f"{bring}`{again}` makes them again"
     )
 
 

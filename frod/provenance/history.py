@@ -14,7 +14,20 @@ from frod.provenance.git import git, git_text
 
 HASHED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
 """Environment in which objects are what their hashes say: no clone brings what `git replace` or a graft puts there."""
+NO_COMMANDS = {"core.fsmonitor": "false", "core.hooksPath": os.devnull, "log.showSignature": "false"}
+"""Settings under which git runs nothing that a checkout's own .git/config names."""
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
+
+
+def take_as_hashed() -> None:
+    """From here on, have git take objects for what their hashes say, and run no command of the checkout's own."""
+    if HASHED.items() <= os.environ.items():
+        return
+    os.environ.update(HASHED)
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    for number, (name, value) in enumerate(NO_COMMANDS.items(), first):
+        os.environ.update({f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value})
+    os.environ["GIT_CONFIG_COUNT"] = str(first + len(NO_COMMANDS))
 
 
 def has(commit: str) -> bool:
@@ -63,7 +76,8 @@ def is_whole() -> bool:
 def is_reached(commit: str) -> bool:
     """Whether a branch, a tag or the checkout leads to a commit; a clone does not get another."""
     of_head = git("merge-base", "--is-ancestor", commit, "HEAD") is not None
-    return of_head or bool(git_text("for-each-ref", "--count=1", f"--contains={commit}"))
+    named = ("refs/heads", "refs/tags", "refs/remotes")
+    return of_head or bool(git_text("for-each-ref", "--count=1", f"--contains={commit}", *named))
 
 
 def made(commit: str) -> datetime:

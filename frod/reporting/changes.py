@@ -39,6 +39,11 @@ class Change(NamedTuple):
         """Whether it changes what a reader reads, and neither a figure nor a verdict."""
         return WORDING.fullmatch(self.field) is not None
 
+    @property
+    def is_of_plan(self) -> bool:
+        """Whether it changes which runs there are, or how they are made."""
+        return self.field.startswith("plan") or (not self.is_wording and PLANNING.match(self.field) is not None)
+
 
 def changes(then: Workflow, now: Workflow) -> list[Change]:
     """All that suite and parameters say otherwise, but for what leaves the planned runs as they were."""

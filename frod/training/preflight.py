@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frod.backbones.registry import BackboneSpec
-    from frod.config import Run, Workflow
+    from frod.config import Method, Run, Workflow
     from frod.tasks.registry import TaskSpec
 
 
@@ -111,6 +111,7 @@ def _try(run: Run, backbone: BackboneSpec) -> None:
     from frod.backbones import architecture, head_modules
     from frod.training.methods import peft, size  # takes seconds
 
+    _check_arguments(run.adapter)
     if backbone.built_as is None:
         size.count(run.adapter, Counter({(768, 768): 1}))
         return
@@ -118,3 +119,17 @@ def _try(run: Run, backbone: BackboneSpec) -> None:
     adapter = size.match(model, run.adapter, run.matched, run.targets).adapter if run.matched else run.adapter
     with torch.device("meta"):
         peft.apply(model, adapter, targets=run.targets, head=head_modules(model), basis=None, seed=0)
+
+
+def _check_arguments(adapter: Method) -> None:
+    """Refuse what peft takes in silence and trains something else by: words for truth values, numbers out of range."""
+    from frod.training.methods import peft
+
+    known = peft.configuration_class(adapter.config).__dataclass_fields__
+    for name, value in adapter.arguments.items():
+        if name in known and known[name].type in ("bool", bool) and not isinstance(value, bool):
+            raise ValueError(f"arguments.{name}: is {value!r}; give true or false")
+        if isinstance(value, int | float) and name.endswith("dropout") and not 0 <= value < 1:
+            raise ValueError(f"arguments.{name}: is {value}; give a share from 0 to less than 1")
+        if isinstance(value, int | float) and name.endswith("alpha") and value <= 0:
+            raise ValueError(f"arguments.{name}: is {value}; give a number above 0")

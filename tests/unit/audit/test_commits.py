@@ -44,6 +44,8 @@ def repository(tmp_path, monkeypatch):
     run("init", "-q")
     monkeypatch.setattr(commits, "_code_hash", lambda tree, _: content(tree))
     monkeypatch.setattr(commits, "_check_report", lambda *_: None)
+    monkeypatch.setattr(commits.later_code, "check", lambda *_: None)
+    monkeypatch.setattr(commits.later_code, "check_here", lambda *_: None)
     monkeypatch.setattr(commits, "_check_code", lambda *_: None)
     return commit
 

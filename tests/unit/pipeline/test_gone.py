@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from frod.config.settings import Paths
+from frod.config.settings import Params
 from frod.pipeline import gone
 
 METHOD = "results/smoke/digits/vit/frod"
@@ -43,10 +43,12 @@ def test_a_report_without_a_list_has_lost_nothing(report, text):
 
 
 def test_what_is_gone_is_named_with_what_brings_it(report):
-    def told():
-        return gone.told(gone.missing(FILES, report), report, Path("results/smoke"), Paths())
+    def told(**params):
+        return gone.told(gone.missing(FILES, report), report, Path("results/smoke"), Params(**params))
 
+    Path("params.yaml").write_text("suite: smoke\n")
     assert told().endswith("are gone, in results/smoke. `snakemake --cores N runs` makes them again")
+    assert told(suite="mine").endswith(" `snakemake --cores N runs --config suite=mine` makes them again")
     Path(METHOD).mkdir(parents=True)
     assert f"in results/smoke, {METHOD}, {METHOD}/tune, {METHOD}/seed-0. " in told()
     Path("dvc.lock").write_text("stages: {runs: {outs: [{path: results/smoke, md5: 0123.dir}]}}")

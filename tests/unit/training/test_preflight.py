@@ -99,12 +99,10 @@ def test_a_suite_that_can_run_passes(check, changes):
             "0",
             "arguments.dropout: LoraConfig has no such argument; did you mean 'lora_dropout'?",
         ),
-        (
-            "LoraConfig",
-            "lora_dropout",
-            "2",
-            "LoraConfig cannot adapt these layers of .*: dropout probability has to be",
-        ),
+        ("LoraConfig", "lora_dropout", "2", "arguments.lora_dropout: is 2; give a share from 0 to less than 1"),
+        ("LoraConfig", "lora_dropout", "-0.1", "arguments.lora_dropout: is -0.1; give a share"),
+        ("LoraConfig", "lora_alpha", "-8", "arguments.lora_alpha: is -8; give a number above 0"),
+        ("LoraConfig", "use_dora", "maybe", "arguments.use_dora: is 'maybe'; give true or false"),
         (
             "LoraConfig",
             "init_lora_weights",
