@@ -3,6 +3,7 @@
 `NOTED`: what an author may do, and a reader has to be told.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -155,8 +156,36 @@ def turned(suite):
     suite["methods"] = dict(reversed(suite["methods"].items()))
 
 
+def replaced(project):
+    """Git is told to take a commit with another margin for the one that the runs name."""
+    runs = json.loads((project / RUN / "record.json").read_text())["code"]["git_commit"]
+    said(margin=20)(project)
+    git(project, "replace", runs, "HEAD")
+
+
+def filtered(project):
+    """Git is told to alter the suite when it takes it out of any commit."""
+    said(margin=20)(project)
+    (project / ".git/info").mkdir(exist_ok=True)
+    (project / ".git/info/attributes").write_text(f"{SUITE} filter=forged export-subst\n")
+    git(project, "config", "filter.forged.smudge", "sed '$ a margin: 20'")
+
+
+def committed_then_changed(project):
+    """Runs of files that nobody had committed; these are, and then the margin is another."""
+    start = git(project, "rev-list", "--max-parents=0", "HEAD").splitlines()[-1]
+    recoded(project, git_commit=start, git_dirty=True)
+    said(margin=20)(project)
+
+
 ALTERED = {
     "a wider margin": (said(margin=20), [f"{WHERE}: margin, by commit "]),
+    "a commit put in another's place": (replaced, [f"{WHERE}: margin, by commit "]),
+    "a filter that alters what commits have": (filtered, [f"{WHERE}: margin, by commit "]),
+    "a margin changed after the files of edited runs were committed": (
+        committed_then_changed,
+        [f"{WHERE}: margin, by commit "],
+    ),
     "a wider margin that is not committed": (
         lambda project: edit(project, lambda suite: suite.update(margin=20)),
         [f"{WHERE}: margin, by commit ", f"{REPORT}/claims.json: does not follow from the runs' files: "],
