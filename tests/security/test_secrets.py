@@ -47,7 +47,7 @@ def said(finished):
         "an error of the library": ["show", f"{RUN}/history.parquet"],
         "a run that is not there": ["params", "--run", ENVIRONMENT["MLFLOW_TRACKING_URI"]],
     }
-    folders = ["--backbone", "x", "--task", "x", "--out", "x"]
+    folders = ["--backbone", ".", "--task", ".", "--out", "x"]
     around = ENVIRONMENT | {"FROD_TRACEBACK": "1"}
     for name, command in commands.items():
         arguments = [*command, *(folders if command[0] == "train" else [])]

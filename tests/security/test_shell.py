@@ -26,7 +26,7 @@ SUITE = {
     "cannot_show": [EVIL],
     "rates_chosen": EVIL,
     "seeds": [0],
-    "methods": {"frod": {"label": EVIL}, "lora": {"label": EVIL, "arguments": {"bias": EVIL, EVIL: 1}}},
+    "methods": {"frod": {"label": EVIL}, "lora": {"label": f"{EVIL}, too", "arguments": {"bias": EVIL, EVIL: 1}}},
     "tasks": {
         "own": {
             "title": EVIL,

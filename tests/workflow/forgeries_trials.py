@@ -208,7 +208,7 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
     ),
     "a trial without its history": (
         lambda project: (project / HISTORY).unlink(),
-        [f"{HISTORY}: the suite plans it, and it is missing; run `snakemake`"],
+        [f"{HISTORY}: the suite plans it, and it is missing; run `snakemake runs`"],
     ),
     "a trial as it was before trials kept their files": (
         lambda project: [
@@ -217,8 +217,8 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
             change(project / f"{TUNE}/trial-0.json", lambda trial: [trial.pop(k) for k in ("outputs", "finished")]),
         ],
         [
-            f"{HISTORY}: the suite plans it, and it is missing; run `snakemake`",
-            f"{PREDICTIONS}: the suite plans it, and it is missing; run `snakemake`",
+            f"{HISTORY}: the suite plans it, and it is missing; run `snakemake runs`",
+            f"{PREDICTIONS}: the suite plans it, and it is missing; run `snakemake runs`",
             f"{TUNE}/trial-0.json: outputs, by the files",
         ],
     ),
