@@ -3,11 +3,13 @@
 import alterations
 import forgeries_data
 import forgeries_suite
+import forgeries_texts
 import forgeries_trials
 
 EVERYTHING = ("results", "data", "reports", "mlflow.db", "mlruns", "workflow", "params.yaml", ".git", ".dvc")
 """What one of them may touch."""
 FORGED = alterations.ALTERED | forgeries_trials.ALTERED | forgeries_suite.ALTERED | forgeries_data.ALTERED
+FORGED |= forgeries_texts.ALTERED
 """Found: how it is done, and how the audit's lines begin."""
 NOTED = forgeries_suite.NOTED
 """Told in a note."""
