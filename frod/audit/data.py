@@ -18,7 +18,7 @@ MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
 
 
 def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
-    """Files that the manifests name: manifest, file, sha256. Broken manifests, and names astray, are left to `check`."""
+    """Files that the manifests name: manifest, file, sha256. Broken ones, and names astray, are left to `check`."""
     for manifest in _manifests(study):
         yield from ((manifest, manifest.parent / name, sha) for name, sha in _named(manifest) if _is_name(name))
 
@@ -153,11 +153,11 @@ def _origin(source: Any, seed: int, stated: Mapping[str, Any]) -> dict[str, Any]
     if not isinstance(source, Pretrained):
         return {"source": f"path {source.path.name}"}
     learned = f"by {source.pretraining} on {source.data}"
-    texts_of = (f"pre-trained here {learned}", f"shipped with frod, pre-trained {learned}")
+    shown = (f"pre-trained here {learned}", f"shipped with frod, pre-trained {learned}")
     there = stated["pretraining"]
     facts = source.model_dump(mode="json") | {"seed": seed if source.seed is None else source.seed}
     facts |= {name: there[name] for name in ("examples", "data_sha256")}
-    return {"source": texts_of[stated["source"] == texts_of[1]], "pretraining": facts}
+    return {"source": shown[stated["source"] == shown[1]], "pretraining": facts}
 
 
 def registered(study: Study, name: str, known: Mapping[str, Any], own: Mapping[str, Any], kind: type) -> Any:

@@ -175,3 +175,9 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         [f"{RUN}/record.json: resources.peak_gpu_bytes, with accelerator NVIDIA H200"],
     ),
 }
+NOTED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+    "a note on a run in MLflow": (
+        logged("insert into tags select 'mlflow.note.content', 'by Prof. X', run_uuid from ({found})"),
+        ["MLflow has notes, which frod does not write, on tiny/task_0/digit_vit/frod/seed-0"],
+    ),
+}
