@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from alterations import REPORT, RESULTS, RUN, TASK, change
+from forgeries_data import reseal
 from forgeries_records import written
 
 from frod.provenance import artefacts
@@ -102,6 +103,19 @@ def led_out(project):
     change(project / REPORT / "report.json", lambda report: report["inputs"].update({"/proc/self/mem": "0" * 64}))
 
 
+def elsewhere(project):
+    change(project / MODEL / "source.json", lambda content: content["files"].update({"/proc/self/mem": "0" * 64}))
+
+
+def further_array(project):
+    (project / TASK / "test.more.npy").write_bytes(b"")
+    change(
+        project / TASK / "manifest.json",
+        lambda content: content["splits"]["test"]["files"].update({"test.more.npy": ""}),
+    )
+    reseal(project)
+
+
 LOGGED = "MLflow tiny/task_0/digit_vit/frod/seed-0 (run "
 ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "a key twice in a record": key_twice(f"{RUN}/record.json", "train"),
@@ -129,6 +143,8 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         [f"{RUN}/record.json: the suite plans it, and it is missing"],
     ),
     "an input without an end": (led_out, [f"{REPORT}/report.json: inputs: /proc/self/mem leads out of the study"]),
+    "weights from anywhere": (elsewhere, [f"{MODEL}/source.json: names /proc/self/mem, which does not lie next to it"]),
+    "an array that no task has": (further_array, [f"{TASK}/manifest.json: splits.test.files[2]"]),
     "another name of a run in MLflow": (
         logged("update tags set value = 'best' where key = 'mlflow.runName' and run_uuid in ({found})"),
         [LOGGED],
