@@ -25,6 +25,8 @@ def check(study: Study, findings: Findings) -> None:
         return
     with findings.guard(path, "its cells"):
         stored = pq.read_table(path)  # pandas would take a column for the rows' names where the file says so
+        for name in sorted(set(stored.column_names) - set(again.columns)):
+            findings.add(path, f"column {name}", NOTHING, "there", remedy=REMEDY)
         findings.equal(path, "columns", list(again.columns), stored.column_names, remedy=REMEDY)
         there = stored.to_pandas(ignore_metadata=True)
         rows = [
