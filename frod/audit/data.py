@@ -99,8 +99,8 @@ def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Fi
     findings.equal(path, "", expected, found, remedy=remedy(path))
     kinds = ("labels", "ids", *(("tokens", "offsets") if expected["inputs"]["kind"] == "text" else ("images",)))
     for split, facts in manifest["splits"].items():
-        planned = sorted(f"{split}.{kind}.npy" for kind in kinds)
-        findings.equal(path, f"splits.{split}.files", planned, sorted(facts["files"]), remedy=remedy(path))
+        planned, named = sorted(f"{split}.{kind}.npy" for kind in kinds), sorted(facts["files"])
+        findings.equal(path, f"splits.{split}.files", ", ".join(planned), ", ".join(named), remedy=remedy(path))
         study.split(task, backbone, split)  # labels and ids as many as the manifest says, or an error
     _check_disjoint(study, path, task, backbone, manifest, findings)
 

@@ -24,7 +24,9 @@ class Logged:
 
     id: str
     name: str | None = None
+    """What the interface shows."""
     status: str | None = None
+    """FINISHED, FAILED, RUNNING."""
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)

@@ -144,7 +144,7 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     ),
     "an input without an end": (led_out, [f"{REPORT}/report.json: inputs: /proc/self/mem leads out of the study"]),
     "weights from anywhere": (elsewhere, [f"{MODEL}/source.json: names /proc/self/mem, which does not lie next to it"]),
-    "an array that no task has": (further_array, [f"{TASK}/manifest.json: splits.test.files[2]"]),
+    "an array that no task has": (further_array, [f"{TASK}/manifest.json: splits.test.files: expected test.ids.npy, "]),
     "another name of a run in MLflow": (
         logged("update tags set value = 'best' where key = 'mlflow.runName' and run_uuid in ({found})"),
         [LOGGED],
