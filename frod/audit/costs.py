@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ WHY = (
     "measures them again; logs and benchmarks are not read"
 )
 CLOCKS = 0.001  # by which the clock that counts seconds and the corrected one that tells the time may differ
+AHEAD = timedelta(hours=1)  # by which the clock of the machine that trained may be ahead of this one's
 PAGES = 0.02  # by which a process's memory may lie above its peak: the system counts pages in lots
 WEIGHTS = (".safetensors", ".bin")
 
@@ -66,7 +67,12 @@ def _check_seconds(
         if not math.isclose(middle, stated["step_seconds_median"], rel_tol=1e-12):
             what, found = "step_seconds_median, by its history", stated["step_seconds_median"]
             findings.add(left.path, what, middle, found, remedy=AGAIN)
-    took = (datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])).total_seconds()
+    began, ended = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
+    latest = datetime.now(UTC) + AHEAD
+    for name, moment in (("started", began), ("finished", ended)):
+        if moment > latest:
+            findings.add(left.path, name, f"at most {latest.isoformat()}, which is now", record[name], remedy=AGAIN)
+    took = (ended - began).total_seconds()
     spans.append(("the time from started to finished", took * (1 + CLOCKS) + CLOCKS))
     for (shorter, less), (longer, more) in pairwise(spans):
         if not less <= more:

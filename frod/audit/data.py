@@ -7,38 +7,52 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from frod.audit.findings import Findings
-from frod.audit.study import Study
+from frod.audit import texts
+from frod.audit.findings import NOTHING, Findings
+from frod.audit.presence import is_stamp
+from frod.audit.study import Study, read_json
+from frod.files import PREFIX
+from frod.provenance import artefacts
 
 MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
 
 
 def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
-    """Files that the manifests name: manifest, file, sha256. Broken manifests are left to `check`."""
-    for backbone in study.workflow.backbones():
-        yield from _named(study.model(backbone) / MODEL)
-        if study.uses_basis(backbone):
-            yield from _named(study.basis(backbone) / BASIS)
-    for task, backbone in study.workflow.pairs():
-        yield from _named(study.tasks / task / backbone / TASK, by_split=True)
+    """Files that the manifests name: manifest, file, sha256. Broken ones, and names astray, are left to `check`."""
+    for manifest in _manifests(study):
+        yield from ((manifest, manifest.parent / name, sha) for name, sha in _named(manifest) if _is_name(name))
 
 
-def _named(manifest: Path, *, by_split: bool = False) -> Iterator[tuple[Path, Path, str]]:
+def _manifests(study: Study) -> dict[Path, str]:
+    """All manifests, each with the command that writes it."""
+    backbones = study.workflow.backbones()
+    found = {study.model(backbone) / MODEL: "backbone" for backbone in backbones}
+    found |= {study.basis(backbone) / BASIS: "basis" for backbone in backbones if study.uses_basis(backbone)}
+    return found | {study.tasks / task / backbone / TASK: "task" for task, backbone in study.workflow.pairs()}
+
+
+def _named(manifest: Path) -> list[tuple[str, str]]:
+    content = read_json(manifest)
     try:
-        content = json.loads(manifest.read_text("utf-8"))
-        tables = [split["files"] for split in content["splits"].values()] if by_split else [content["files"]]
-        named = [(manifest, manifest.parent / name, str(sha)) for table in tables for name, sha in table.items()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        named = []
-    yield from named
+        tables = [split["files"] for split in content["splits"].values()] if "splits" in content else [content["files"]]
+        return [(name, str(sha)) for table in tables for name, sha in table.items()]
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def _is_name(name: str) -> bool:
+    """Whether it is a file's name, and no path to another folder."""
+    return Path(name).name == name
 
 
 def check(study: Study, findings: Findings) -> None:
     """Hold every file against the manifest that names it, and the manifests against the plan and each other."""
-    named: dict[Path, set[str]] = {}
     for manifest, path, expected in files(study):
-        named.setdefault(manifest, set()).add(path.name)
         study.digests.compare(findings, path, expected, by=manifest.name, remedy=remedy(path))
+    for manifest, command in _manifests(study).items():
+        with findings.guard(manifest, "its folder"):
+            texts.check(manifest, command, findings, remedy=remedy(manifest))
+            _check_folder(manifest, findings)
     for task, backbone in study.workflow.pairs():
         manifest = study.tasks / task / backbone / TASK
         with findings.guard(manifest, "the prepared task"):
@@ -49,10 +63,20 @@ def check(study: Study, findings: Findings) -> None:
         with findings.guard(manifest, "the weights"):
             _check_model(study, manifest, backbone, findings)
             findings.checked["backbones"] += 1
-    for manifest, names in named.items():
-        for path in sorted(manifest.parent.iterdir()):
-            if path.is_file() and path.name not in names | {manifest.name} and not path.name.startswith("."):
-                findings.add(path, f"a file that {manifest.name} does not name", remedy="remove it")
+
+
+def _check_folder(manifest: Path, findings: Findings) -> None:
+    """A manifest names what lies next to it, all of that, and nothing else."""
+    names = {name for name, _ in _named(manifest)} | {manifest.name}
+    for name in sorted(names):
+        if not _is_name(name):
+            findings.add(manifest, f"names {name}, which does not lie next to it", remedy=remedy(manifest))
+    for path in sorted(manifest.parent.iterdir()):
+        if path.name.startswith(PREFIX):
+            findings.note(f"{path}: half-written, left by a process that was killed")
+        elif path.name not in names and not is_stamp(path):
+            kind = "folder" if path.is_dir() else "file"
+            findings.add(path, f"a {kind} that {manifest.name} does not name", remedy="remove it")
 
 
 def remedy(path: Path) -> str:
@@ -73,7 +97,10 @@ def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Fi
     found = {name: manifest[name] for name in expected}
     found["parameters"] = {name: found["parameters"][name] for name in expected["parameters"]}
     findings.equal(path, "", expected, found, remedy=remedy(path))
-    for split in manifest["splits"]:
+    kinds = ("labels", "ids", *(("tokens", "offsets") if expected["inputs"]["kind"] == "text" else ("images",)))
+    for split, facts in manifest["splits"].items():
+        planned, named = sorted(f"{split}.{kind}.npy" for kind in kinds), sorted(facts["files"])
+        findings.equal(path, f"splits.{split}.files", ", ".join(planned), ", ".join(named), remedy=remedy(path))
         study.split(task, backbone, split)  # labels and ids as many as the manifest says, or an error
     _check_disjoint(study, path, task, backbone, manifest, findings)
 
@@ -101,13 +128,36 @@ def _check_model(study: Study, path: Path, backbone: str, findings: Findings) ->
 
     source = json.loads(path.read_text("utf-8"))
     spec = registered(study, backbone, registry.load(), study.workflow.suite.backbones, registry.BackboneSpec)
-    findings.equal(path, "name", backbone, source["name"], remedy=remedy(path))
+    seed = study.workflow.params.split.seed
+    expected = {"name": backbone, "title": spec.title, "library": spec.library, "licence": spec.licence}
+    expected |= _origin(spec.source, seed, source)
+    held = {name: source.get(name, NOTHING) for name in expected}
+    findings.equal(path, "by the registry", expected, held, remedy=remedy(path))
+    known = {*expected, "revision", "inputs", "files", "fetched", artefacts.DIGEST}
+    for name in sorted(source.keys() - known):
+        findings.add(path, name, NOTHING, source[name], remedy=remedy(path))
     pinned = getattr(spec.source, "revision", None)
     if pinned is not None and source["revision"] is not None:
         findings.equal(path, "revision, by the registry", pinned, source["revision"], remedy=remedy(path))
     fetched = source.get("fetched", source["files"])
     for name, expected in (getattr(spec.source, "sha256", None) or {}).items():
         findings.equal(path.with_name(name), "sha256 (by the registry)", expected, fetched.get(name))
+
+
+def _origin(source: Any, seed: int, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """What source.json says of where the weights are from; of what they learned only the registry's part is held."""
+    from frod.backbones.registry import Hub, Package, Pretrained
+
+    if isinstance(source, Hub | Package):
+        return {"source": f"hub {source.id}" if isinstance(source, Hub) else f"package {source.package}"}
+    if not isinstance(source, Pretrained):
+        return {"source": f"path {source.path.name}"}
+    learned = f"by {source.pretraining} on {source.data}"
+    shown = (f"pre-trained here {learned}", f"shipped with frod, pre-trained {learned}")
+    there = stated["pretraining"]
+    facts = source.model_dump(mode="json") | {"seed": seed if source.seed is None else source.seed}
+    facts |= {name: there[name] for name in ("examples", "data_sha256")}
+    return {"source": shown[stated["source"] == shown[1]], "pretraining": facts}
 
 
 def registered(study: Study, name: str, known: Mapping[str, Any], own: Mapping[str, Any], kind: type) -> Any:

@@ -12,6 +12,8 @@ from pathlib import Path
 from frod.audit.findings import NOTHING, Findings
 
 BLOCK = 1 << 20
+UNREADABLE = "unreadable"
+"""In place of the hash of a file that the system gives no bytes of."""
 
 
 @dataclass
@@ -38,11 +40,14 @@ class Digests:
 
     def _hash(self, path: str) -> tuple[str, str]:
         sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        with open(path, "rb", buffering=0) as file:
-            while block := file.read(BLOCK):
-                sha256.update(block)
-                if self.md5:
-                    md5.update(block)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                while block := file.read(BLOCK):
+                    sha256.update(block)
+                    if self.md5:
+                        md5.update(block)
+        except OSError:
+            return UNREADABLE, UNREADABLE
         return sha256.hexdigest(), md5.hexdigest()
 
     def __len__(self) -> int:

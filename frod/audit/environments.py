@@ -15,6 +15,7 @@ from frod.audit.traces import Traces
 from frod.provenance.git import git_text
 
 LOCK = "requirements.lock"
+MPS = "Apple GPU (mps)"
 PINNED = re.compile(r"(?m)^([A-Za-z0-9_.-]+)==([^\s;+]+)")
 
 
@@ -28,6 +29,13 @@ def check(study: Study, left: Traces, findings: Findings) -> None:
         findings.equal(left.path, "environment.numerics", planned, setting, remedy=AGAIN)
         threads = processes["threads"]
         findings.equal(left.path, "environment.threads, by processes", threads, environment["threads"], remedy=AGAIN)
+        if not left.is_trial:
+            # Of Apple's GPUs torch does not tell a peak.
+            gpu = environment["accelerator"] not in (None, MPS)
+            peak = left.resources["peak_gpu_bytes"]
+            if gpu != (peak is not None):
+                what = f"resources.peak_gpu_bytes, with accelerator {environment['accelerator']}"
+                findings.add(left.path, what, "a number" if gpu else None, peak, remedy=AGAIN)
 
 
 def check_all(study: Study, findings: Findings) -> None:

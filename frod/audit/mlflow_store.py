@@ -23,6 +23,10 @@ class Logged:
     """A run as MLflow has it."""
 
     id: str
+    name: str | None = None
+    """What the interface shows."""
+    status: str | None = None
+    """FINISHED, FAILED, RUNNING."""
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -66,11 +70,11 @@ def _rows(database: sqlite3.Connection, path: Path, experiment: str) -> list[Log
     named = database.execute("select experiment_id from experiments where name = ?", [experiment]).fetchone()
     if named is None:
         raise ValueError(f"{path} has no experiment {experiment}")
-    of_run = "run_uuid, lifecycle_stage, start_time, end_time"
+    of_run = "run_uuid, name, status, lifecycle_stage, start_time, end_time"
     all_of = f"select {of_run} from runs where experiment_id = ? order by start_time, run_uuid"
     found = {
-        run: Logged(run, times=dict(zip(TIMES, times)), deleted=stage == "deleted")
-        for run, stage, *times in database.execute(all_of, named)
+        run: Logged(run, name, status, times=dict(zip(TIMES, times)), deleted=stage == "deleted")
+        for run, name, status, stage, *times in database.execute(all_of, named)
     }
 
     def of(columns: str, table: str) -> Iterator[tuple]:
@@ -101,9 +105,11 @@ def _from_server(uri: str, experiment: str) -> list[Logged]:
     while more:
         page = client.search_runs([named.experiment_id], run_view_type=ViewType.ALL, max_results=PAGE, page_token=token)
         for run in page:
-            times = dict(zip(TIMES, (run.info.start_time, run.info.end_time)))
-            deleted = run.info.lifecycle_stage == "deleted"
-            found.append(Logged(run.info.run_id, run.data.tags, run.data.params, run.data.metrics, times, deleted))
+            info, data = run.info, run.data
+            times = dict(zip(TIMES, (info.start_time, info.end_time)))
+            deleted = info.lifecycle_stage == "deleted"
+            first = (info.run_id, info.run_name, info.status)
+            found.append(Logged(*first, data.tags, data.params, data.metrics, times, deleted))
         token = page.token
         more = bool(token)
     return found

@@ -5,11 +5,11 @@ What a model really predicted only a second training can tell (`frod replay`); h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.audit import texts
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study, read_json
@@ -81,8 +81,7 @@ def check_metrics(study: Study, key: RunKey, again: Mapping[str, Any] | str, fin
         return
     if findings.equal(path, "does not follow from predictions.parquet", again, found, remedy=EVALUATE):
         # Digits beyond a float's change no value; no other hash covers this file, so its text has to be the same.
-        text = json.dumps(again, indent=2, ensure_ascii=False) + "\n"
-        findings.equal(path, "is not as `frod evaluate` writes it", text, path.read_text("utf-8"), remedy=EVALUATE)
+        texts.hold(path, again, "evaluate", findings, remedy=EVALUATE)
     findings.checked["metrics"] += sum(map(len, again["metrics"].values()))
 
 

@@ -76,4 +76,9 @@ def below(top: Path) -> Iterator[Path]:
     """Files and links below a folder, which no link is followed to; Snakemake's stamps are not content."""
     for here, inner, names in os.walk(top):
         links = [name for name in inner if os.path.islink(os.path.join(here, name))]
-        yield from (Path(here, name) for name in sorted([*links, *names]) if name != TIMESTAMP)
+        yield from (path for path in (Path(here, name) for name in sorted([*links, *names])) if not is_stamp(path))
+
+
+def is_stamp(path: Path) -> bool:
+    """Whether it is a stamp of Snakemake's, which is empty."""
+    return path.name == TIMESTAMP and not path.is_symlink() and path.is_file() and path.stat().st_size == 0

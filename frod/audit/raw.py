@@ -20,7 +20,7 @@ import numpy as np
 from frod import backbones
 from frod.audit.data import TASK, registered, remedy
 from frod.audit.findings import Findings
-from frod.audit.study import Study
+from frod.audit.study import Study, leads_out
 from frod.files import sha256
 from frod.tasks import folders, prepare, registry
 from frod.tasks.examples import Examples
@@ -62,7 +62,7 @@ def _lacking(study: Study, task: TaskSpec) -> str | None:
     source = task.source
     if isinstance(source, Hub) and not ((mirror := _mirror(study)) and (mirror / "datasets" / source.id).is_dir()):
         return f"no mirror has {source.id}"
-    if isinstance(source, Local) and not source.path.exists():
+    if isinstance(source, Local) and not (source.path.is_file() or source.path.is_dir()):
         return f"there is no {source.path}"
     if isinstance(source, Package) and not any(metadata.distributions(name=source.package)):
         return f"the package {source.package} is not installed"
@@ -115,7 +115,10 @@ def _same_files(study: Study, task: TaskSpec, listed: Mapping[str, str], path: P
         return True
     same = []
     for name, expected in listed.items():
-        if name.endswith(IMAGES):
+        if leads_out(name):
+            findings.add(path, f"source.files: {name} leads out of {root}, and was not read", remedy=remedy(path))
+            same.append(False)
+        elif name.endswith(IMAGES):
             split = root / name.removesuffix(IMAGES)
             folder = split if split.is_dir() else root  # without folders of splits all are `all`
             found = folders.digest(folder, folders.images(folder))

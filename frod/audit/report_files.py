@@ -8,6 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from frod.audit import texts
 from frod.audit.commits import REPORT, hash_here
 from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.presence import below
@@ -32,6 +33,9 @@ def check(study: Study, findings: Findings) -> None:
         findings.notes.append(f"{study.report / OWN}: what an earlier audit wrote; nothing holds it")
     for path, expected in study.written["inputs"].items():
         study.digests.compare(findings, path, expected, by=str(listing), remedy=REMEDY)
+    for table, name in study.astray:
+        findings.add(listing, f"{table}: {name} leads out of the study, and was not read", remedy=REMEDY)
+    texts.check(listing, "report", findings, remedy=REMEDY)
     if study.workflow.skipped and not study.workflow.suite.skip_missing:
         findings.add(listing, "skipped, though skip_missing is false", [], study.workflow.skipped, remedy=REMEDY)
     places = {"suite": study.workflow.name, "summary": str(study.summary), "tasks": str(study.tasks)}
@@ -105,7 +109,7 @@ def _cell(there: str, wanted: str) -> tuple[str, str, str] | None:
 def _key(there: str, wanted: str) -> tuple[str, str, str] | None:
     try:
         differing = difference(json.loads(wanted), json.loads(there))
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return None
     return differing and (differing[0], str(differing[1]), str(differing[2]))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,8 @@ class Study:
     """What a method trains, by backbone and method."""
     seen: dict[tuple, list] = field(default_factory=dict)
     """Trainings by what no other may have: see `copies`."""
+    astray: list[tuple[str, str]] = field(default_factory=list)
+    """Tables of report.json and paths in them that lead out of the study: nothing reads those, they may have no end."""
     _made: dict[tuple, Any] = field(default_factory=dict)
 
     @classmethod
@@ -58,8 +61,29 @@ class Study:
         for name in TABLES:
             if not isinstance(written[name], dict):
                 raise ValueError(f"{path}: {name}: should be a table; {remedy}")
-        workflow, skipped = load(written["params"], given={str(path): written["params"]}), written["skipped"]
-        return cls(report, written, workflow.without(skipped) if skipped else workflow)
+        skipped = written["skipped"]
+        if not isinstance(skipped, list) or not all(isinstance(name, str) for name in skipped):
+            raise ValueError(f"{path}: skipped: should be a list of names; {remedy}")
+        workflow = load(written["params"], given={str(path): written["params"]})
+        study = cls(report, written, workflow.without(skipped) if skipped else workflow)
+        for table, tops in (("files", ()), ("inputs", (workflow.params.paths.results, workflow.params.paths.data))):
+            study.astray += [(table, name) for name in written[table] if leads_out(name, tops)]
+        for table, name in study.astray:
+            del written[table][name]
+        study._check_readable()
+        return study
+
+    def _check_readable(self) -> None:
+        """Raise ValueError where there is a pipe or a device, also behind a link: reading it would never end."""
+        read = {self.results, *map(self.folder, self.runs)}
+        for key in self.folders:
+            read |= {self.tune(*key), self.tune(*key).parent, self.tasks / key[0] / key[1]}
+        for backbone in self.workflow.backbones():
+            read |= {self.model(backbone), self.basis(backbone)}
+        for folder in sorted(read):
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if path.exists() and not (path.is_file() or path.is_dir()):
+                    raise ValueError(f"{path}: is neither a file nor a folder, and cannot be read to an end; remove it")
 
     @property
     def results(self) -> Path:
@@ -158,9 +182,17 @@ class Study:
         return self._made[key]
 
 
+def leads_out(name: str, tops: Iterable[str] = ()) -> bool:
+    """Whether a path leads out of the folder it is relative to, and into none of `tops`."""
+    place = Path(os.path.normpath(name))
+    return (place.is_absolute() or ".." in place.parts) and not any(
+        place.is_relative_to(os.path.normpath(top)) for top in tops
+    )
+
+
 def read_json(path: Path) -> Any:
     """Contents of a JSON file; None where there is none or it is broken, which its hash will tell, too."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
         return None

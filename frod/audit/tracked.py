@@ -18,6 +18,7 @@ from frod.provenance.mlflow_entries import Entry
 from frod.reporting.collect import FILE
 
 NAME = "MLflow"
+NOTE = "mlflow.note.content"
 UNPLANNED = "plan it again; deleted there it stays a note, and a run by this very code a finding"
 RUN = re.compile(r"[^/]+/[^/]+/[^/]+/(seed-\d+|tune/trial-\d+)")
 
@@ -55,6 +56,10 @@ def check(study: Study, findings: Findings) -> None:
         for run in by_name.get(f"{suite}/report", []):
             name, found = f"{NAME} {suite}/report (run {run.id})", run.tags.get("frod.record", NOTHING)
             findings.equal(name, f"tag frod.record, by {listing}", sha256(listing), found, remedy=remedy)
+            findings.equal(name, "name and status", _shown("report"), _shown_of(run), remedy=remedy)
+    noted = [run.tags.get("frod.run", run.id) for run in logged if NOTE in run.tags]
+    if noted:
+        findings.notes.append(f"{NAME} has notes, which frod does not write, on {listed(noted)}; nothing holds them")
     for name, (folder, read_entries) in planned.items():
         with findings.guard(f"{NAME} {name}", "the run"):
             try:
@@ -80,6 +85,15 @@ def _check_deleted(study: Study, suite: str, logged: list[Logged], findings: Fin
         findings.notes.append(f"{NAME} has {number(len(again), 'training')} made more than once: {listed(again)}")
 
 
+def _shown(name: str, *, failed: bool = False) -> dict[str, str | None]:
+    """What MLflow's interface shows of a run first: its name, which the store has twice, and how it ended."""
+    return {"name": name, "mlflow.runName": name, "status": "FAILED" if failed else "FINISHED"}
+
+
+def _shown_of(run: Logged) -> dict[str, str | None]:
+    return {"name": run.name, "mlflow.runName": run.tags.get("mlflow.runName"), "status": run.status}
+
+
 def _figure(run: Logged) -> str:
     """The first figure of a training."""
     found = [f"{name} {run.metrics[name]:.4g}" for name in sorted(run.metrics) if name.startswith(("test_", "valid"))]
@@ -95,6 +109,7 @@ def _compare(entry: Entry, there: list[Logged], folder: Path, findings: Findings
             "tag": (tags, {tag: run.tags.get(tag, NOTHING) for tag in tags}),
             "param": (entry.params, run.params),
             "metric": (entry.last, run.metrics),
+            "shown": (_shown(entry.name, failed=entry.failed), _shown_of(run)),
             "time": (dict(zip(TIMES, (entry.began, entry.ended))), run.times),
         }
         for part, (expected, found) in parts.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from frod.audit import predictions, trainings
+from frod.audit import predictions, texts, trainings
 from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import budget, evaluations
 from frod.audit.study import Study, read_json
@@ -87,6 +87,7 @@ def _check_choice(study: Study, path: Path, tried: Sequence[Traces], findings: F
     except (ValueError, KeyError, TypeError) as error:
         findings.add(path, f"no rates can be chosen from the trials: {error}", remedy=AGAIN)
         return
+    texts.check(path, "tune", findings, remedy=CHOOSE)
     inputs = {str(left.path): study.digests.sha256(left.path) for left in tried}
     findings.checked["hashes"] += len(inputs)
     expected = chosen | {"inputs": inputs}

@@ -3,13 +3,15 @@
 import alterations
 import forgeries_data
 import forgeries_suite
+import forgeries_texts
 import forgeries_trials
 
 EVERYTHING = ("results", "data", "reports", "mlflow.db", "mlruns", "workflow", "params.yaml", ".git", ".dvc")
 """What one of them may touch."""
 FORGED = alterations.ALTERED | forgeries_trials.ALTERED | forgeries_suite.ALTERED | forgeries_data.ALTERED
+FORGED |= forgeries_texts.ALTERED
 """Found: how it is done, and how the audit's lines begin."""
-NOTED = forgeries_suite.NOTED
+NOTED = forgeries_suite.NOTED | forgeries_texts.NOTED
 """Told in a note."""
 POSSIBLE = forgeries_trials.POSSIBLE | forgeries_suite.POSSIBLE | forgeries_data.POSSIBLE
 """Not found; docs/audit.md says what it takes and what finds it."""

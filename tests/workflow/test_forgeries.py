@@ -3,10 +3,11 @@
 Each alteration on its own, undone after it. What is found is held against what was done.
 """
 
+import os
 from pathlib import Path
 
 import pytest
-from alterations import audit, audited, kept
+from alterations import REPORT, RUN, TASK, audit, audited, change, kept
 from forgeries import EVERYTHING, FORGED, NOTED, POSSIBLE
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -41,3 +42,19 @@ def test_what_stays_possible_is_in_the_documentation(project, what):
         POSSIBLE[what](project)
         assert audited(project) == []
     assert what in (Path(__file__).parents[2] / "docs/audit.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", [f"{RUN}/record.json", f"{TASK}/manifest.json", "data/models/digit_vit/config.json"])
+def test_what_has_no_end_stops_the_audit_before_it_is_read(project, name):
+    with kept(project, *EVERYTHING):
+        (project / name).unlink()
+        os.mkfifo(project / name)
+        with pytest.raises(ValueError, match=f"{name}: is neither a file nor a folder"):
+            audit(project)
+
+
+def test_a_report_that_skips_no_list_is_none(project):
+    with kept(project, *EVERYTHING):
+        change(project / REPORT / "report.json", lambda report: report.update(skipped={"a": 1}))
+        with pytest.raises(ValueError, match=r"report\.json: skipped: should be a list of names"):
+            audit(project)

@@ -29,6 +29,17 @@ def test_a_wrong_and_a_missing_file_are_told_apart(tmp_path):
     assert [one.what for one in findings.found] == ["sha256 (in list.json)", "is named in list.json, and missing"]
 
 
+def test_a_file_that_gives_no_bytes_is_a_finding(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "a").write_text("a")
+    monkeypatch.setattr("frod.audit.digests.open", refuse, raising=False)
+    findings = Findings()
+    Digests().compare(findings, tmp_path / "a", "00", by="list.json")
+    assert [(one.what, one.found) for one in findings.found] == [("sha256 (in list.json)", "unreadable")]
+
+
 def test_a_folder_has_dvcs_own_hash(tmp_path, monkeypatch):
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.meta import Meta
