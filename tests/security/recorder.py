@@ -29,6 +29,8 @@ if command == "evaluate":
 else:
     (out,) = map(Path, options("out"))
     outputs = [out / name for name in FILES[command]] if command in FILES else [out]
+    if command == "trial":
+        outputs += [out.with_suffix(f".{table}.parquet") for table in ("history", "predictions")]
 for output in outputs:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("{}")

@@ -227,7 +227,7 @@ def test_the_command_prints_a_line_a_finding_and_ends_in_its_status(project, tmp
 
     out = tmp_path / "audit.json"
     status, printed = run(Path(REPORT), out)
-    assert status == 0
+    assert status == 0, printed.out + printed.err
     assert "no findings" in printed.out and "checked: " in printed.out
     assert json.loads(out.read_text())["findings"] == []
     with kept(project, "results"):
