@@ -49,6 +49,8 @@ def init(
     known = list(registry.load())
     if model is not None and model not in known:
         raise ValueError(f"--model: is {model!r}, no registered model{did_you_mean(model, known)}; known: {known}")
+    if data is not None and images:
+        raise ValueError("--images: is of the sample; leave it out, --data says by itself what it holds")
     if data is None and (text or label):
         raise ValueError("--text, --label: name columns of --data; give that, too, or leave them out")
     if file.exists():

@@ -200,16 +200,16 @@ def test_parameters_that_the_commit_does_not_have_are_found(project):
 
 def test_a_forgery_in_all_files_is_found_by_what_it_cannot_alter(project):
     """Labels by the task's arrays; validation by the history; test by MLflow alone, until that is altered, too."""
-    with kept(project, "results", "reports"):
+    with kept(project, *EVERYTHING):
         relabel(project / RUN, "test")
         rehash(project, project / RUN)
         assert any(line.startswith(f"{RUN}/predictions.parquet: label in row") for line in audited(project))
-    with kept(project, "results", "reports"):
+    with kept(project, *EVERYTHING):
         relabel(project / RUN, "validation", "prediction")
         rehash(project, project / RUN)
         lines = audited(project)
         assert any(line.startswith(f"{RUN}/history.parquet: last validation_accuracy") for line in lines)
-    with kept(project, "results", "reports", "mlflow.db"):
+    with kept(project, *EVERYTHING):
         relabel(project / RUN, "test", "prediction")
         rehash(project, project / RUN)
         lines = audited(project)
