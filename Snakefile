@@ -34,7 +34,8 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-gone.watch(workflow, RUN_FILES, report=Path(REPORTS), results=Path(RESULTS), params=WORKFLOW.params)
+if not COPIES:
+    gone.watch(workflow, RUN_FILES, report=Path(REPORTS), results=Path(RESULTS), params=WORKFLOW.params)
 
 
 rule all:
@@ -51,7 +52,7 @@ rule data:
 
 rule bases:
     input:
-        [basis_file(backbone) for backbone in WORKFLOW.backbones()],
+        [basis_on(backbone) for backbone in WORKFLOW.backbones()],
 
 
 rule runs:

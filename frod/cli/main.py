@@ -14,7 +14,7 @@ from pathlib import Path
 from frod import files, numerics, terminal
 from frod.characters import visible
 from frod.cli import options
-from frod.pipeline import workflows
+from frod.pipeline import copies, workflows
 from frod.provenance import secrets
 
 REMEDIES = {
@@ -35,6 +35,7 @@ def main() -> None:
     """
     workflows.end_with_workflow()
     terminal.printable()
+    copies.enter()
     words = sys.argv[1:] or ["--help"]
     try:
         numerics.apply()

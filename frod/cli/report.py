@@ -20,11 +20,13 @@ def report(
 
     MLflow gets page, tables and figures as artefacts of the run `report`."""
     from frod.config import safe_yaml
+    from frod.pipeline import copies
     from frod.pipeline.load import load_workflow
     from frod.provenance import tracking
     from frod.reporting import collect
 
     given = safe_yaml.from_json(params, "--params")
-    workflow, _, _ = load_workflow(given, Path(), {"--params": given})
-    collect.build(workflow, given, tasks=tasks, summary=summary, out=out)
+    project = copies.project()
+    workflow, _, _ = load_workflow(given, project, {"--params": given})
+    collect.build(workflow, given, tasks=tasks, summary=summary, out=out, project=project)
     tracking.log_report_or_say(out, workflow.name, summary.parent)

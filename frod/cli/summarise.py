@@ -16,11 +16,12 @@ def summarise(
     from frod import files
     from frod.config import safe_yaml
     from frod.evaluation.summary import summarise as collect
+    from frod.pipeline import copies
     from frod.pipeline.load import load_workflow
     from frod.provenance import artefacts
 
     given = safe_yaml.from_json(params, "--params")
-    workflow, _, _ = load_workflow(given, Path(), {"--params": given})
+    workflow, _, _ = load_workflow(given, copies.project(), {"--params": given})
     table = collect([Path(workflow.params.paths.results) / run.key for run in workflow.runs])
     with files.path_for(out) as partial:
         artefacts.write_table(table, partial)

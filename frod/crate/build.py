@@ -57,7 +57,7 @@ def build(
     """
     check_target(out)
     payload = Payload(workflow, with_data=with_data)
-    jobs_of = Jobs(workflow, payload, {name: spec.pretrained_on for name, spec in specs["backbone"].items()})
+    jobs_of = Jobs(workflow, payload, specs)
     jobs = jobs_of.read(folder / "report.json")
     commands = dict.fromkeys(command(job.rule) for job in jobs)
     for path in (*map(Path, (WORKFLOW, *commands)), *suite_files(workflow), *source_files()):

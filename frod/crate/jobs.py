@@ -13,6 +13,7 @@ from frod.crate.payload import Payload
 from frod.pipeline.metadata import Metadata, is_unknown
 from frod.provenance import records
 from frod.provenance.artefacts import read_json
+from frod.provenance.hashes import MANIFESTS, standing_for
 from frod.reporting.flat import flat
 
 RULES = {
@@ -28,8 +29,6 @@ RULES = {
     "report": "the page, its tables and figures",
 }
 """What each rule of the workflow makes, in its order; the rule's command is frod/cli/RULE.py."""
-FOLDERS = ("data/", "results/", "reports/")
-"""Of the crate: what the workflow makes lies in them."""
 
 
 @dataclass(kw_only=True)
@@ -62,11 +61,14 @@ class Jobs:
     ----------
     workflow : Workflow
     payload : Payload
-    pretrained_on : mapping of backbone to the task that it is pre-trained on, or None
+    specs : mapping of "backbone" and "task" to the registry's entries by name
     """
 
-    def __init__(self, workflow: Workflow, payload: Payload, pretrained_on: Mapping[str, str | None]) -> None:
-        self._payload, self._pretrained_on = payload, pretrained_on
+    def __init__(self, workflow: Workflow, payload: Payload, specs: Mapping[str, Mapping[str, Any]]) -> None:
+        self._payload = payload
+        self._pretrained_on = {name: spec.pretrained_on for name, spec in specs["backbone"].items()}
+        entries = (entry for kind in specs.values() for entry in kind.values())
+        self._own = {str(path) for entry in entries if (path := getattr(entry.source, "path", None))}
         self._again = f"run `{snakemake(workflow.params)}`"
         self._data = PurePath(workflow.params.paths.data)
         self._metadata = Metadata(Path())
@@ -93,16 +95,16 @@ class Jobs:
         rule, log = record["rule"], record["log"][0]
         job = self._found.get(log)
         if job is None:
-            inputs = [path for path in record["input"] if ".parts/" not in path]  # a basis' parts are deleted
+            # A basis' parts are deleted, own data are not the crate's to hold.
+            inputs = [path for path in record["input"] if ".parts/" not in path and path not in self._own]
             for path in inputs:
-                if self._payload.name(path).startswith(FOLDERS):
-                    self._visit(path)
+                self._visit(path)
             of = log.removeprefix(f"logs/{rule}/").removesuffix(".log")
             job = self._found[log] = Job(rule=rule, of=of, sources=self._sources(rule, of))
             job.inputs.update(dict.fromkeys(self._add(path) for path in inputs))
         job.outputs[self._add(output)] = None
-        if output.endswith(".json") and rule != "evaluate":
-            self._told(job, Path(output))
+        if (said := standing_for(Path(output))).suffix == ".json" and rule != "evaluate":
+            self._told(job, said)
 
     def _told(self, job: Job, path: Path) -> None:
         """Add what a file says of the job that wrote it."""
@@ -130,9 +132,9 @@ class Jobs:
         return ([("backbone", of)] if rule == "backbone" else []) + ([("task", task)] if task else [])
 
     def _add(self, path: str, digest: str | None = None, *, by: str = "") -> str:
-        pure = PurePath(path)
-        large = pure.is_relative_to(self._data) and pure.name not in ("source.json", "manifest.json")
-        return self._payload.add(path, digest, by=by, data=large or pure.suffix == ".safetensors")
+        pure = standing_for(Path(path))
+        large = pure.is_relative_to(self._data) and pure.name not in MANIFESTS
+        return self._payload.add(pure, digest, by=by, data=large or pure.suffix == ".safetensors")
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:

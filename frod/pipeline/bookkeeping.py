@@ -36,11 +36,13 @@ def stages(suites: Iterable[str], paths: Paths = USUAL) -> list[Stage]:
 
 
 def keep(workflow: Any, *, suite: str, paths: Paths = USUAL) -> None:
-    """For the Snakefile: restore now, save when the workflow ends. Does nothing in the processes of single jobs.
+    """For the Snakefile: restore now, save when the workflow ends. Does nothing in the processes of single jobs, and
+    with a storage provider: DVC keeps files that lie here.
 
     Saving waits for the end of the process rather than for ``onsuccess`` and ``onerror``, because Snakemake calls
     neither when there is nothing to be done. ValueError with ``--touch``, which declares outputs made by parameters
-    they were not made with, and with a Snakemake whose records cannot be read.
+    they were not made with, with a Snakemake whose records cannot be read, and where DVC is to see what a storage
+    provider keeps.
     """
     if not metadata.is_main(workflow):
         return
@@ -49,6 +51,10 @@ def keep(workflow: Any, *, suite: str, paths: Paths = USUAL) -> None:
         raise ValueError("--touch: would record old outputs under today's parameters; leave it out")
     root = Path.cwd()
     workflows.enter(root, local=metadata.is_local(workflow))
+    if metadata.copies(workflow):
+        if "DVC_STAGE" in os.environ:
+            raise ValueError("--default-storage-provider: DVC keeps files that lie in the project; leave it out")
+        return
     restore(stages(suites_here(root, suite, paths), paths), root=root)
     running = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
     required = [stage for stage in stages([suite], paths) if stage.name == running]

@@ -127,7 +127,7 @@ class FileState:
 
     def signature(self, path: str) -> str:
         """Of `path` as it is now; see `frod.provenance.hashes`."""
-        return hashes.signature(self.root / path)
+        return hashes.signature(hashes.standing_for(self.root / path))
 
     def settled(self, path: str) -> bool:
         """Whether `path` is as it was when it was last looked at."""
@@ -139,7 +139,7 @@ class FileState:
 
     def sha256(self, path: str) -> str:
         """Hash of the content of `path`."""
-        return hashes.remembered(self._hashes, path, self.root / path)
+        return hashes.remembered(self._hashes, path, hashes.standing_for(self.root / path))
 
     def settle(self, path: str, entry: Entry | None, *, end: float, before: str | None = None) -> None:
         """Note that `path` is now as `entry` says, or that nothing is known of it; `end` as in `ends`.

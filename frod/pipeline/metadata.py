@@ -147,6 +147,15 @@ def is_local(workflow: Any) -> bool:
     return workflow.resource_settings.nodes is None
 
 
+def copies(workflow: Any) -> str:
+    """The folder of the copies of what a storage provider keeps, with a slash at its end; empty where there is none."""
+    provider = workflow.storage_registry.default_storage_provider
+    if provider is None:
+        return ""
+    prefix = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
+    return str(provider.object(f"{prefix}/x").local_path()).removesuffix("x")
+
+
 def jobs_due(workflow: Any) -> int:
     """How many jobs this run is going to start."""
     # `onstart` is not told.

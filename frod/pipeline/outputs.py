@@ -27,6 +27,7 @@ from frod import files
 from frod.pipeline import metadata
 from frod.pipeline.file_state import Entry, FileState, read_backup, write_backup
 from frod.pipeline.metadata import Metadata
+from frod.provenance.hashes import MANIFESTS
 
 # A network file system may show a file's final time a little after its job's end.
 LATENCY_SECONDS = 2.0
@@ -70,13 +71,17 @@ def restore(kept: list[Stage], *, root: Path) -> bool:
 def _outputs(stage: Stage, root: Path, records: Metadata, known: Collection[str]) -> list[str]:
     """All files in a stage's folders, and directories that are an output as a whole instead of the files in them.
 
-    A directory is an output if it is among those `known`, or if Snakemake has a record of it.
+    A directory is an output if it has a manifest, if it is among those `known`, or if Snakemake has a record of it.
     """
     found: list[str] = []
     pending = [folder for folder in stage.folders if (root / folder).is_dir()]
     while pending:
         folder = pending.pop()
-        for item in os.scandir(root / folder):
+        items = list(os.scandir(root / folder))
+        if any(item.name in MANIFESTS for item in items):
+            found.append(folder)
+            continue
+        for item in items:
             path = f"{folder}/{item.name}"
             if not item.is_dir(follow_symlinks=False):
                 if item.name not in NO_OUTPUTS and not item.name.startswith(files.PREFIX):
@@ -124,7 +129,10 @@ def _just_made(path: str, root: Path, records: Metadata, file_state: FileState) 
     end = record.get("endtime") or 0.0
     if end == file_state.ends.get(path):  # the record is the one that stood there at the last look, so it is not news
         return None
-    return record if abs(metadata.modification_time(str(root / path)) - end) <= LATENCY_SECONDS else None
+    place, latest = str(root / path), end + LATENCY_SECONDS
+    # A directory keeps its stamp when DVC brings other files into it.
+    made_then = abs(metadata.modification_time(place) - end) <= LATENCY_SECONDS
+    return record if made_then and metadata.newest_time(place) <= latest else None
 
 
 def _reconcile(kept: list[Stage], root: Path, records: Metadata, file_state: FileState) -> None:
@@ -153,7 +161,6 @@ def _reconcile(kept: list[Stage], root: Path, records: Metadata, file_state: Fil
     file_state.forget_all_but(outputs)
     for stage in kept:
         file_state.see_stash(stage.backup)
-    _mark_folders([path for path in wrong if entries[path] is None], kept, entries, root, records)
     _report(wrong, entries)
 
 
@@ -181,29 +188,6 @@ def _fault(entry: Entry | None, present: set[str], file_state: FileState) -> str
         if name in present and file_state.sha256(name) != digest:
             return f"{name} was another when it was made"
     return ""
-
-
-def _mark_folders(
-    unknown: list[str], kept: list[Stage], entries: dict[str, Entry | None], root: Path, records: Metadata
-) -> None:
-    """Mark the folders of unknown files too: a rule may have the folder as its output.
-
-    Not those that hold outputs of their own, where the unknown file merely lies among them.
-    """
-    spared = {folder for stage in kept for folder in stage.folders}
-    for output in (path for path, entry in entries.items() if entry is not None):
-        folder = os.path.dirname(output)
-        spared.add(output)
-        while folder not in spared:
-            spared.add(folder)
-            folder = os.path.dirname(folder)
-    for path in unknown:
-        folder = os.path.dirname(path)
-        while folder not in spared:
-            spared.add(folder)
-            if not records.has(folder):
-                records.mark_unknown(folder, "its origin is unknown", metadata.modification_time(str(root / folder)))
-            folder = os.path.dirname(folder)
 
 
 def _report(wrong: dict[str, str], entries: dict[str, Entry | None]) -> None:

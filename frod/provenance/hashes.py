@@ -13,6 +13,9 @@ from typing import Any
 from frod import files
 
 TIMESTAMP = ".snakemake_timestamp"
+# Of a model; of a prepared task or a basis. It names the sha256 of all else in its folder, against which who reads that
+# holds it, and so stands for the folder.
+MANIFESTS = ("source.json", "manifest.json")
 
 
 def bytes_sha256(content: bytes) -> str:
@@ -67,6 +70,11 @@ def _check_keys(value: Any) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _check_keys(item)
+
+
+def standing_for(path: Path) -> Path:
+    """The manifest of a folder that has one; else `path` itself."""
+    return next((manifest for name in MANIFESTS if (manifest := path / name).is_file()), path)
 
 
 def json_sha256(value: Any) -> str:

@@ -108,8 +108,10 @@ def _methods(tree: Path, then: Workflow) -> dict[str, Method]:
     }
 
 
-def since_first_run(records: Mapping[Any, Mapping[str, Any]], workflow: Workflow) -> dict[str, Any]:
-    """What was changed after the first run was trained: by its commit, as git has it.
+def since_first_run(
+    records: Mapping[Any, Mapping[str, Any]], workflow: Workflow, project: Path = Path()
+) -> dict[str, Any]:
+    """What was changed after the first run was trained: by its commit, as git has it in the project's folder.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def since_first_run(records: Mapping[Any, Mapping[str, Any]], workflow: Workflow
     if made_by.get("git_dirty"):
         return {"unknown": f"the first run was made with files that commit {commit[:12]} does not have"}
     with tempfile.TemporaryDirectory(prefix="frod-commit-") as folder:
-        tree = history.unpacked(commit, sources(workflow), Path(folder))
+        tree = history.unpacked(commit, sources(workflow), Path(folder), project)
         if tree is None:
             return {"unknown": f"there is no commit {commit[:12]} here, of which the first run is"}
         try:

@@ -33,6 +33,7 @@ def build(
     summary: Path,
     out: Path,
     since: Mapping[str, Any] | None = None,
+    project: Path = Path(),
 ) -> None:
     """Read the runs of a suite and write its report.
 
@@ -50,6 +51,8 @@ def build(
         the suite's own folder of reports, so that a copy anywhere is the same to the byte.
     since : mapping, optional
         What was changed after the first run, as a report.json has it. Default: what git says now.
+    project : Path
+        A folder of git's checkout.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def build(
         "protocol": workflow.params.protocol,
         "methods": {name: method.model_dump() for name, method in workflow.methods.items()},
     }
-    since = secrets.removed_from(since or changes.since_first_run(evidence.records, workflow))
+    since = secrets.removed_from(since or changes.since_first_run(evidence.records, workflow, project))
     report = Report(
         summary=evidence.summary,
         histories=evidence.histories,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+from frod.provenance.hashes import MANIFESTS
 from frod.provenance.records import machine
 from frod.provenance.run_keys import RunKey
 from frod.reporting.report_data import Report
@@ -19,7 +20,6 @@ from frod.reporting.thinned_curves import thin
 
 CURVE_POINTS = 100
 DIGESTS = ("adapter.safetensors", "predictions.parquet")
-READ = ("source.json", "manifest.json")  # of weights, of prepared tasks and bases
 
 
 def curves_csv(histories: Mapping[RunKey, pd.DataFrame]) -> str:
@@ -46,7 +46,7 @@ def runs_json(records: Mapping[RunKey, Mapping[str, Any]]) -> str:
         outputs = {PurePath(path).name: digest for path, digest in (records[key].get("outputs") or {}).items()}
         facts = {PurePath(name).stem: outputs[name] for name in DIGESTS if name in outputs}
         facts |= machine(records[key]["environment"])
-        read = (path for path in records[key]["inputs"] if PurePath(path).name in READ)
+        read = (path for path in records[key]["inputs"] if PurePath(path).name in MANIFESTS)
         facts["inputs"] = {path: records[key]["inputs"][path] for path in read}
         lines.append(f"    {json.dumps(key.path)}: {json.dumps(facts, ensure_ascii=False, allow_nan=False)}")
     return '{\n  "layout": 1,\n  "runs": {\n' + ",\n".join(lines) + "\n  }\n}\n"

@@ -107,7 +107,7 @@ def test_an_altered_array_is_refused_and_its_remedy_spares_the_trainings(finishe
     (line,) = {line.strip() for line in failed.stdout.splitlines() if line.strip().startswith("error: ")}
     assert f"{TASK}/train.images.npy: sha256 is" in line
     assert remedied(finished.folder, line) == TASK
-    finished.snakemake(f"{TASK}/manifest.json")  # this alone first: what it is made into is as it was
+    finished.snakemake(TASK)  # this alone first: what it is made into is as it was
     said = finished.snakemake(probe, FROD_TRACKING="off")
     assert "training digits linear_probe" in said and "training digits frod" not in said
     assert result(finished.folder) == before

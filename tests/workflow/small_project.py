@@ -49,8 +49,6 @@ def make(arguments, version):
         if output.suffix:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(text + "\\n")
-            if output.name == "source.json":  # a file next to an output, as weights are
-                (output.parent / "weights.bin").write_text(text)
         else:
             (output / "deep").mkdir(parents=True, exist_ok=True)
             (output / "manifest.json").write_text(text)

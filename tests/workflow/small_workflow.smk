@@ -27,7 +27,7 @@ rule all:
 
 rule data:
     input:
-        "data/tasks/digits/vit/manifest.json",
+        "data/tasks/digits/vit",
 
 
 rule bases:
@@ -42,7 +42,7 @@ rule runs:
 
 rule backbone:
     output:
-        source="data/models/vit/source.json",
+        model=directory("data/models/vit"),
     params:
         spec=json.dumps(config["model"]),
         code=CODE["data"],
@@ -52,9 +52,9 @@ rule backbone:
 
 rule task:
     input:
-        "data/models/vit/source.json",
+        "data/models/vit",
     output:
-        "data/tasks/digits/vit/manifest.json",
+        directory("data/tasks/digits/vit"),
     params:
         spec=json.dumps(config["split"]),
         code=CODE["data"],
@@ -62,10 +62,9 @@ rule task:
         "python -m frod.cli.data {params.spec:q} {input} -- {output}"
 
 
-# A whole directory as output, as the other rules do not have it.
 rule basis:
     input:
-        "data/models/vit/source.json",
+        "data/models/vit",
     output:
         directory("data/bases/vit"),
     params:
@@ -77,7 +76,7 @@ rule basis:
 
 rule train:
     input:
-        "data/tasks/digits/vit/manifest.json",
+        "data/tasks/digits/vit",
         "data/bases/vit",
     output:
         f"{RUN}/adapter.bin",

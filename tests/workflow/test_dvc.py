@@ -11,7 +11,7 @@ from small_project import SmallProject
 
 TRAIN = [f"results/smoke/digits/vit/frod/seed-{seed}/adapter.bin" for seed in (0, 1)]
 AFTER_TRAIN = ["reports/smoke/index.html"]  # the summary is made by `cat`, which keeps no log
-EVERYTHING = ["data/bases/vit", "data/models/vit/source.json", "data/tasks/digits/vit/manifest.json"]
+EVERYTHING = ["data/bases/vit", "data/models/vit", "data/tasks/digits/vit"]
 ALL = ("data", "bases", "runs", "report")
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -6,10 +6,10 @@ PARTS = WORKFLOW.params.basis.parts
 
 rule basis:
     input:
-        source=MODEL,
+        model=MODEL,
         parts=[f"{BASIS}.parts/{part}" for part in range(PARTS) if PARTS > 1],
     output:
-        manifest=f"{BASIS}/manifest.json",
+        basis=directory(BASIS),
     log:
         "logs/basis/{backbone}/{basis}.log",
     benchmark:
@@ -25,21 +25,19 @@ rule basis:
     params:
         command="basis",
         spec=lambda wildcards: json.dumps(WORKFLOW.extraction(wildcards.backbone)),
-        backbone=subpath(input.source, parent=True),
         parts=lambda wildcards, input: option("join", input.parts),
-        out=subpath(output.manifest, parent=True),
         numerics=NUMERICS,
         code=CODE["basis"],
     message:
         "shared basis of {wildcards.backbone}"
     shell:
-        "python -m frod {params.command:q} --spec {params.spec:q} --backbone {params.backbone:q} {params.parts:q}"
-        " --out {params.out:q} --threads {threads} > {log:q} 2>&1"
+        "python -m frod {params.command:q} --spec {params.spec:q} --backbone {input.model:q} {params.parts:q}"
+        " --out {output:q} --threads {threads} > {log:q} 2>&1"
 
 
 use rule basis as basis_part with:
     input:
-        source=MODEL,
+        model=MODEL,
     output:
         part=temp(directory(f"{BASIS}.parts/{{part}}")),
     log:
@@ -51,7 +49,6 @@ use rule basis as basis_part with:
     params:
         command="basis_part",
         parts=lambda wildcards: ["--part", wildcards.part, "--parts", PARTS],
-        out=output.part,
         code=CODE["basis_part"],
     message:
         "shared basis of {wildcards.backbone}, part {wildcards.part}"

@@ -9,10 +9,10 @@ from snakemake.utils import update_config
 
 from frod import numerics
 from frod.crate.payload import suite_files
-from frod.pipeline import bookkeeping, local_inputs, metadata
+from frod.pipeline import bookkeeping, copies, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
-from frod.provenance import sources
+from frod.provenance import sources, tracking
 from frod.provenance.code import code_hash
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
@@ -48,8 +48,8 @@ TASK_DATA = f"{PATHS.data}/tasks"
 if PROTOCOL != "audited":
     TASK_DATA = f"{PATHS.data}/tasks/{PROTOCOL}"
 
-MODEL = f"{PATHS.data}/models/{{backbone}}/source.json"
-TASK = f"{TASK_DATA}/{{task}}/{{backbone}}/manifest.json"
+MODEL = f"{PATHS.data}/models/{{backbone}}"
+TASK = f"{TASK_DATA}/{{task}}/{{backbone}}"
 BASIS = f"{PATHS.data}/bases/{{backbone}}/{{basis}}"
 METHOD = f"{RESULTS}/{{task}}/{{backbone}}/{{method}}"
 RUN = f"{METHOD}/seed-{{seed}}"
@@ -85,11 +85,15 @@ sources.keep(PARSED)
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
 NUMERICS = os.environ[numerics.VARIABLE] = WORKFLOW.params.numerics
 
+# Where a storage provider is set, jobs find the study's files below this folder.
+COPIES = os.environ[copies.VARIABLE] = metadata.copies(workflow)
+
 # Where things are found and how often they are saved: no result depends on these, so they must not make a finished
 # job stale. The jobs inherit them; what the user's environment says comes first.
 INHERITED = {
     "FROD_MIRROR": PATHS.mirror and str(Path(PATHS.mirror).expanduser().resolve()),
-    "MLFLOW_TRACKING_URI": WORKFLOW.params.tracking.uri,
+    "MLFLOW_TRACKING_URI": WORKFLOW.params.tracking.uri
+    or (COPIES and f"{tracking.LOCAL}{Path('mlflow.db').absolute()}"),
     "FROD_TRACKING": None if WORKFLOW.params.tracking.enabled else "off",
     "FROD_CHECKPOINT_SECONDS": str(RESOURCES.checkpoint_seconds),
     "FROD_GPU_SLOTS": str(CLUSTER.gpu_slots),
@@ -109,8 +113,20 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def basis_file(backbone):
-    return f"{BASIS}/manifest.json".format(backbone=backbone, basis=WORKFLOW.basis_of(backbone))
+def basis_on(backbone):
+    return BASIS.format(backbone=backbone, basis=WORKFLOW.basis_of(backbone))
+
+
+def own_files(entry):
+    """The user's own data and weights. What they hold stands among the params, so that their times say nothing.
+
+    A name with a brace in it Snakemake would take for a pattern. Of a storage provider's files times are all there is;
+    it has none by an absolute path.
+    """
+    paths = [path for path in map(str, own_paths(entry, TASKS)) if "{" not in path]
+    if not COPIES:
+        return [ancient(path) for path in paths]
+    return [local(path) if os.path.isabs(path) else path for path in paths]
 
 
 def resources_of(wildcards):
@@ -168,7 +184,11 @@ def trials_of(wildcards):
 
 def basis_of_run(wildcards):
     frod = WORKFLOW.methods[wildcards.method].kind == "frod"
-    return [basis_file(wildcards.backbone)] if frod else []
+    return [basis_on(wildcards.backbone)] if frod else []
+
+
+def rates_of_run(wildcards):
+    return [f"{METHOD}/tune/rates.json"] if trials_of(wildcards) else []
 
 
 def of_all_trials(file):
@@ -179,10 +199,14 @@ def of_all_seeds(file):
     return expand(file, seed=WORKFLOW.suite.seeds, allow_missing=True)
 
 
+def run_options(wildcards):
+    return option("run", expand(RUN, seed=WORKFLOW.suite.seeds, **wildcards))
+
+
 def of_all_runs(file):
     return [f"{PATHS.results}/{run.key}/{file}" for run in WORKFLOW.runs]
 
 
-def option(name, files, folder=False):
-    """Return an option of a command, once for each file, or for the folder that it lies in."""
-    return [word for file in files for word in (f"--{name}", str(Path(file).parent) if folder else file)]
+def option(name, paths):
+    """Return an option of a command, once for each path."""
+    return [word for path in paths for word in (f"--{name}", path)]

@@ -2,8 +2,10 @@
 
 
 rule backbone:
+    input:
+        own=lambda wildcards: own_files(BACKBONES[wildcards.backbone]),
     output:
-        source=MODEL,
+        model=directory(MODEL),
     log:
         "logs/backbone/{backbone}.log",
     priority: urgency
@@ -17,21 +19,21 @@ rule backbone:
         spec=lambda wildcards: json.dumps(
             spec_of_backbone(wildcards.backbone, BACKBONES, TASKS, WORKFLOW.params.split.seed)
         ),
-        out=subpath(output.source, parent=True),
         own=lambda wildcards: local_inputs.state(own_paths(BACKBONES[wildcards.backbone], TASKS)),
         numerics=NUMERICS,
         code=CODE["backbone"],
     message:
         "weights of {wildcards.backbone}"
     shell:
-        "python -m frod backbone --spec {params.spec:q} --out {params.out:q} --threads {threads} > {log:q} 2>&1"
+        "python -m frod backbone --spec {params.spec:q} --out {output.model:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule task:
     input:
-        source=MODEL,
+        model=MODEL,
+        own=lambda wildcards: own_files(TASKS[wildcards.task]),
     output:
-        manifest=TASK,
+        task=directory(TASK),
     log:
         "logs/task/{task}/{backbone}.log",
     priority: urgency
@@ -43,8 +45,6 @@ rule task:
         runtime=RESOURCES.runtime,
     params:
         spec=lambda wildcards: json.dumps(spec_of_task(wildcards.task, TASKS)),
-        backbone=subpath(input.source, parent=True),
-        out=subpath(output.manifest, parent=True),
         seed=WORKFLOW.params.split.seed,
         protocol=PROTOCOL,
         own=lambda wildcards: local_inputs.state(own_paths(TASKS[wildcards.task], TASKS)),
@@ -53,5 +53,5 @@ rule task:
     message:
         "task {wildcards.task} prepared for {wildcards.backbone}"
     shell:
-        "python -m frod task --spec {params.spec:q} --backbone {params.backbone:q} --seed {params.seed:q}"
-        " --protocol {params.protocol:q} --out {params.out:q} > {log:q} 2>&1"
+        "python -m frod task --spec {params.spec:q} --backbone {input.model:q} --seed {params.seed:q}"
+        " --protocol {params.protocol:q} --out {output.task:q} > {log:q} 2>&1"

@@ -15,9 +15,13 @@ RUN_FILES = [
 
 rule evaluate:
     input:
+        task=TASK,
         predictions=of_all_seeds(rules.train.output.predictions),
         record=of_all_seeds(rules.train.output.record),
-        task=TASK,
+        # Of these only the mirror is told.
+        history=of_all_seeds(rules.train.output.history),
+        rates=rates_of_run,
+        trials=of_all_trials(rules.trial.output.trial),
     output:
         metrics=of_all_seeds(f"{RUN}/metrics.json"),
     log:
@@ -25,24 +29,23 @@ rule evaluate:
     conda:
         "../envs/frod.yaml"
     params:
-        runs=lambda wildcards, output: option("run", output.metrics, folder=True),
-        task=subpath(input.task, parent=True),
+        runs=run_options,
         experiment=WORKFLOW.name,
         numerics=NUMERICS,
         code=CODE["evaluate"],
     message:
         "metrics of {wildcards.task} {wildcards.method}"
     shell:
-        "python -m frod evaluate {params.runs:q} --task {params.task:q} --experiment {params.experiment:q} > {log:q} 2>&1"
+        "python -m frod evaluate {params.runs:q} --task {input.task:q} --experiment {params.experiment:q} > {log:q} 2>&1"
 
 
 rule spectrum:
     input:
-        source=MODEL,
+        model=MODEL,
         task=TASK,
         basis=basis_of_run,
-        adapters=of_all_seeds(rules.train.output.adapter),
-        records=of_all_seeds(rules.train.output.record),
+        rates=rates_of_run,
+        runs=[of_all_seeds(output) for output in rules.train.output],
     output:
         spectrum=f"{METHOD}/spectrum.parquet",
     log:
@@ -56,7 +59,7 @@ rule spectrum:
         gpu=gpus_of,
         gres=gres_of,
     params:
-        runs=lambda wildcards, input: option("run", input.records, folder=True),
+        runs=run_options,
         numerics=NUMERICS,
         code=CODE["spectrum"],
     message:

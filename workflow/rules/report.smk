@@ -7,6 +7,9 @@ rule report:
         summary=rules.summarise.output.summary,
         rates=[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
         spectra=SPECTRA,
+        tasks=[TASK.format(task=task, backbone=backbone) for task, backbone in WORKFLOW.pairs()],
+        records=of_all_runs("record.json"),
+        histories=of_all_runs("history.parquet"),
     output:
         page=report(
             f"{REPORTS}/index.html",
@@ -62,7 +65,7 @@ rule report:
         "../envs/frod.yaml"
     params:
         config=lambda wildcards: json.dumps(config),
-        out=subpath(output.page, parent=True),
+        out=REPORTS,
         suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
         tasks=TASK_DATA,
         numerics=NUMERICS,

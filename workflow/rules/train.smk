@@ -4,10 +4,10 @@
 
 rule train:
     input:
-        source=MODEL,
+        model=MODEL,
         task=TASK,
         basis=basis_of_run,
-        rates=lambda wildcards: [f"{METHOD}/tune/rates.json"] if trials_of(wildcards) else [],
+        rates=rates_of_run,
     output:
         adapter=f"{RUN}/adapter.safetensors",
         history=f"{RUN}/history.parquet",
@@ -33,11 +33,11 @@ rule train:
     params:
         command="train",
         spec=lambda wildcards: json.dumps(WORKFLOW.find(**wildcards).resolved()),
-        backbone=subpath(input.source, parent=True),
-        task=subpath(input.task, parent=True),
-        basis=lambda wildcards, input: option("basis", input.basis, folder=True),
+        backbone=input.model,
+        task=input.task,
+        basis=lambda wildcards, input: option("basis", input.basis),
         rates=lambda wildcards, input: option("rates", input.rates),
-        out=subpath(output.record, parent=True),
+        out=RUN,
         team=team_of,
         numerics=NUMERICS,
         code=CODE["train"],
@@ -50,7 +50,7 @@ rule train:
 
 use rule train as trial with:
     input:
-        source=MODEL,
+        model=MODEL,
         task=TASK,
         basis=basis_of_run,
     output:

@@ -80,7 +80,7 @@ def test_folders_elsewhere_have_their_usual_names_and_other_places_none(project)
 def test_a_file_of_which_nobody_knows_how_it_was_made_is_an_error(project):
     """Snakemake has no record of it, or one that says so, as of files that were brought from elsewhere."""
     workflow = load({"suite": "one"})
-    jobs = Jobs(workflow, payload.Payload(workflow), {})
+    jobs = Jobs(workflow, payload.Payload(workflow), {"backbone": {}, "task": {}})
     for known in (False, True):
         if known:
             Metadata(project).mark_unknown("reports/one/report.json", "copied", 1.0)

@@ -6,6 +6,7 @@ content and new times. With the real tools: tests/workflow/test_dvc.py.
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from frod.pipeline import bookkeeping, metadata, outputs
 from frod.pipeline.file_state import FILE, FileState, read_backup
 from frod.pipeline.metadata import Metadata
 
-DATA, BASIS, RUN = "data/models/vit/source.json", "data/bases/vit", "results/smoke/digits/seed-0/record.json"
+DATA, BASIS, RUN = "data/models/vit", "data/bases/vit", "results/smoke/digits/seed-0/record.json"
 
 
 class Place:
-    """A working directory with three stages in a row: a file, a directory, a file."""
+    """A working directory with three stages in a row: two directories, a file."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.records = root, Metadata(root)
@@ -45,11 +46,11 @@ class Place:
         place.write_text(json.dumps({**json.loads(place.read_text()), "starttime": started}))
 
     def put(self, path: str, text: str) -> None:
-        """Write a file, or a file in a directory without suffix."""
+        """Write a file, or the files of a directory without suffix."""
         place = self.root / path
-        place = place if place.suffix else place / "deep" / "basis.bin"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
+        for file in [place] if place.suffix else [place / "manifest.json", place / "deep" / "weights.bin"]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
 
     def make_all(self, text: str = "a", params: str = "1") -> None:
         self.job(DATA, f"data {text}", params=params)
@@ -181,7 +182,7 @@ def test_outputs_without_their_stash_are_unknown_until_it_comes(here, empty):
     empty.checkout(snapshot, only="data/bases")
     empty.restore()
     assert empty.params(RUN) == "unknown"
-    assert empty.params(BASIS) == "unknown"  # a directory that nothing but its rule shows to be an output
+    assert empty.params(BASIS) == "unknown"  # a directory that nothing but its manifest shows to be an output
     assert not empty.restore()
     empty.save()
     assert read_backup(empty.root / "data/state/runs-smoke.json") == {}
@@ -218,8 +219,7 @@ def test_an_output_changed_by_hand_is_noticed(here, path):
     here.put(path, "forged")
     past = time.time() - 1e6
     os.utime(here.root / path, (past, past))
-    inner = here.root / path / "deep" / "basis.bin"
-    if inner.exists():
+    for inner in (here.root / path).rglob("*"):
         os.utime(inner, (past, past))
     assert here.restore() and here.params(path) == "unknown"
     here.save()
@@ -247,7 +247,7 @@ def test_a_whole_file_from_dvc_clears_the_mark_of_a_killed_job(here):
     here.job(RUN, "half", leave=True)
     here.checkout(snapshot)
     assert not here.restore() and here.records.is_incomplete(RUN)  # by itself it is left to Snakemake, which reruns it
-    (here.root / DATA).unlink()
+    shutil.rmtree(here.root / DATA)
     here.checkout(snapshot)
     here.restore()
     assert not here.records.is_incomplete(RUN) and here.params(RUN) == "1"
@@ -288,7 +288,7 @@ def ahead(place, path, text, *, seconds=1e7, **how):
     place.job(path, text, **how)
     later = time.time() + seconds
     metadata.set_modification_time(str(place.root / path), later)
-    for inner in (place.root / path).rglob("*.bin"):
+    for inner in (place.root / path).rglob("*"):
         os.utime(inner, (later, later))
     record = place.records.read(path)
     place.records.write(path, record, later)
@@ -326,7 +326,7 @@ def test_two_suites_keep_in_step(here):
     here.save()
     snapshot = here.snapshot()
     assert "data/state/runs-other.json" in snapshot
-    (here.root / DATA).unlink()
+    shutil.rmtree(here.root / DATA)
     here.checkout(snapshot)
     assert here.restore()
     moments = {metadata.modification_time(str(here.root / path)) for path in (DATA, BASIS, RUN, other)}
@@ -335,13 +335,24 @@ def test_two_suites_keep_in_step(here):
 
 def test_files_beside_an_output_are_not_reported(here, empty, capsys):
     here.make_all()
-    here.put("data/models/vit/weights.bin", "w")
+    checkpoint = f"{RUN.rpartition('/')[0]}/checkpoint.pt"
+    here.put(checkpoint, "w")
     here.save()
     empty.checkout(here.snapshot())
     empty.restore()
     assert "out of date" not in capsys.readouterr().err
-    assert empty.params("data/models/vit") == "none"
+    assert empty.params(RUN) == "1"
     assert not empty.restore()
+
+
+def test_a_directory_is_as_its_manifest_says(here):
+    """Who reads what else lies in it holds that against the manifest; here a large model is not read for it."""
+    here.made()
+    (here.root / DATA / "deep" / "weights.bin").write_text("w")
+    assert not here.restore() and here.all_params() == ["1", "1", "1"]
+    (here.root / DATA / "manifest.json").write_text("other")
+    here.restore()
+    assert here.all_params() == ["unknown"] * 3
 
 
 def test_required_stages_exist_even_if_empty(here):
