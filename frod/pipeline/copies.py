@@ -18,6 +18,8 @@ def enter() -> None:
     folder = os.environ.pop(VARIABLE, "")  # not for processes that this one starts: they begin in the folder
     if folder:
         os.environ[PROJECT] = os.getcwd()
+        # Processes that this one starts are to find the same package.
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
         sys.argv[1:] = [word.removeprefix(folder) for word in sys.argv[1:]]
         os.chdir(folder)
 

@@ -1,93 +1,175 @@
-"""The profile for Kubernetes without a cluster: what it submits, to a kubectl that runs each Job's command here."""
+"""The profile for Kubernetes without a cluster: a suite goes to its report by pods that share nothing but a store.
 
-import importlib.util
-import json
-import os
-import shutil
-import sys
-from pathlib import Path
-
-import pytest
-import yaml
-
-PROFILE = Path(__file__).parents[2] / "profiles" / "kubernetes"
-KUBECTL = """\
-#!{python}
-# Jobs are folders next to this file: what was submitted, and the exit status when it has ended.
-import json, subprocess, sys
-from pathlib import Path
-
-jobs, arguments = Path(__file__).parent / "jobs", sys.argv[1:]
-if arguments[:3] == ["create", "-f", "-"]:
-    job = json.load(sys.stdin)
-    name = job["metadata"]["generateName"] + str(len(list(jobs.iterdir())))
-    (jobs / name).mkdir()
-    (jobs / name / "job.json").write_text(json.dumps(job))
-    container = job["spec"]["template"]["spec"]["containers"][0]
-    script, folder = container["command"][1], container["workingDir"]
-    run = f"(cd {{folder}} && sh {{script}}) > out.txt 2>&1; echo $? > ended; mv ended status"
-    subprocess.Popen(["sh", "-c", run], cwd=jobs / name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    print(name, end="")
-elif arguments[:2] == ["get", "job"]:
-    status = jobs / arguments[2] / "status"
-    state = "" if not status.exists() else "Complete" if status.read_text() == "0\\n" else "Failed"
-    print(arguments[2] + ":" + state)
-else:
-    sys.exit(f"unknown: {{arguments}}")
+Jobs are submitted to an API of the tests' own, which runs each one's command in an empty folder on this machine. The
+stores are a folder, and moto's S3 on the loopback address.
 """
 
+import json
+import shutil
 
-@pytest.fixture
-def kubectl(tmp_path):
-    """A folder for PATH with a kubectl; its Jobs lie in jobs/."""
-    (tmp_path / "bin" / "jobs").mkdir(parents=True)
-    program = tmp_path / "bin" / "kubectl"
-    program.write_text(KUBECTL.format(python=sys.executable))
-    program.chmod(0o755)
-    return program.parent
+import boto3
+import numpy as np
+import pods_on_loopback
+import pytest
+from moto.server import ThreadedMotoServer
+from PIL import Image
+from projects import checkout
+
+# A minute on an idle machine, of which most is Snakemake's start, three times a job.
+pytestmark = pytest.mark.timeout(2400)
+
+SUITE = """\
+title: Pictures
+description: One task of own pictures, one method, two trials.
+rates_chosen: by hand, for tests
+seeds: [0]
+training: { epochs: 1, batch_size: 8 }
+tasks:
+  pictures:
+    title: Pictures
+    kind: images
+    licence: CC0-1.0
+    source: { path: mine/pictures }
+    classes: 2
+    train: { from: train }
+    validation: { from: train, rows: 8 }
+    test: { from: test }
+    metrics: [accuracy]
+methods: { frod: { kind: frod, sparse_rate: 0.02 } }
+experiments:
+  - tasks: [pictures]
+    backbone: digit_vit
+    grid:
+      frod:
+        - { lr_scale: 1.0e-6, lr_rotation: 1.0e-6, lr_head: 1.0e-6 }
+        - { lr_scale: 1.0e-2, lr_rotation: 6.0e-3, lr_head: 1.0e-3 }
+"""
+RUN = "results/tiny/pictures/digit_vit/frod/seed-0"
+BUCKET = "study"
 
 
-@pytest.fixture
-def submit():
-    spec = importlib.util.spec_from_file_location("submit", PROFILE / "submit.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class Folder:
+    """A store that is a folder, which all pods see."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.options = ["--default-storage-provider", "fs", "--default-storage-prefix", folder]
+        self.environment = {}
+
+    def put(self, source):
+        shutil.copytree(source, self.folder, dirs_exist_ok=True)
+
+    def bring(self, target):
+        shutil.copytree(self.folder, target, dirs_exist_ok=True)
 
 
-def test_a_job_is_submitted_and_its_end_is_seen(finished, kubectl):
-    shutil.rmtree(finished.path("data/tasks"))
-    path = f"{kubectl}{os.pathsep}{finished.environment()['PATH']}"
-    quick = ["--seconds-between-status-checks", "1"]
-    target = "data/tasks/digits/digit_vit/manifest.json"
-    finished.run("snakemake", "--workflow-profile", "profiles/kubernetes", *quick, target, PATH=path)
-    assert finished.path(target).exists()
-    (name,) = [folder.name for folder in (kubectl / "jobs").iterdir()]
-    assert name.startswith("frod-task-")
-    job = json.loads((kubectl / "jobs" / name / "job.json").read_text())
-    asked = job["spec"]["template"]["spec"]["containers"][0]["resources"]
-    assert asked == {"requests": {"cpu": "1", "memory": "4000M"}, "limits": {"memory": "4000M"}}
-    assert job["spec"]["activeDeadlineSeconds"] == 240 * 60
+class Bucket:
+    """A store that is a server of S3's protocol."""
+
+    def __init__(self, url):
+        prefix = f"s3://{BUCKET}/one"
+        self.options = ["--default-storage-provider", "s3", "--default-storage-prefix", prefix]
+        self.options += ["--storage-s3-endpoint-url", url]
+        self.environment = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "key", "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret"}
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        self._bucket = boto3.resource("s3", endpoint_url=url, **keys).create_bucket(Bucket=BUCKET)
+
+    def put(self, source):
+        for path in filter(lambda path: path.is_file(), source.rglob("*")):
+            self._bucket.upload_file(str(path), f"one/{path.relative_to(source).as_posix()}")
+
+    def bring(self, target):
+        for item in self._bucket.objects.all():
+            path = target / item.key.removeprefix("one/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._bucket.download_file(item.key, str(path))
 
 
-@pytest.mark.parametrize(("gres", "gpus"), [("gpu:1", "1"), ("gpu:a100:4", "4")])
-def test_gpus_are_those_of_the_parameters_once_for_trainings_that_share_one(submit, gres, gpus):
-    resources = {"mem_mb": 8000, "runtime": 10, "gres": gres, "gpu": 0}
-    properties = {"type": "group", "groupid": "train-digits-digit_vit-frod", "threads": 2, "resources": resources}
-    job = submit.filled(yaml.safe_load((PROFILE / "job.yaml").read_text()), properties)
-    asked = job["spec"]["template"]["spec"]["containers"][0]["resources"]
-    assert asked["limits"] == {"memory": "8000M", "nvidia.com/gpu": gpus}
-    assert asked["requests"] == asked["limits"] | {"cpu": "2"}
-    assert job["metadata"]["generateName"] == "frod-train-digits-digit-vit-frod-"
+@pytest.fixture(scope="module", params=["fs", "s3"])
+def store(request, tmp_path_factory):
+    if request.param == "fs":
+        yield Folder(tmp_path_factory.mktemp("store"))
+        return
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield Bucket("http://{}:{}".format(*server.get_host_and_port()))
+    server.stop()
 
 
-def test_the_pods_are_valid_documents_and_mount_one_volume():
-    """Snakemake's pod and the Jobs' must see the clone under the same path."""
-    *_, head = yaml.safe_load_all((PROFILE / "head.yaml").read_text())
-    job = yaml.safe_load((PROFILE / "job.yaml").read_text())["spec"]["template"]["spec"]
-    mounts = [pod["containers"][0]["volumeMounts"][0] for pod in (head["spec"], job)]
-    claims = [pod["volumes"][0] for pod in (head["spec"], job)]
-    images = [pod["containers"][0]["image"] for pod in (head["spec"], job)]
-    assert mounts[0] == mounts[1]
-    assert claims[0] == claims[1]
-    assert images[0] == images[1]
+@pytest.fixture(scope="module")
+def through_pods(store, tmp_path_factory):
+    """A fresh clone whose suite has gone through pods to its report, and what the store then has."""
+    top = tmp_path_factory.mktemp("pods")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 8)):
+        for label, name in enumerate(("dark", "light")):
+            (top / "own/mine/pictures" / split / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(128 * label, 128 * label + 128, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(top / "own/mine/pictures" / split / name / f"{index}.png")
+    store.put(top / "own")
+    project = checkout(top / "project", top / "cache", SUITE)
+    project.edit("params.yaml", "  gpu: 0", "  gpu: 1")
+    project.start()
+    with pods_on_loopback.Cluster(top / "pods") as cluster:
+        project.submit = lambda *words: submit(project, store, cluster, *words)
+        project.submit()
+        project.cluster = cluster
+        store.bring(top / "brought")
+        project.brought = top / "brought"
+        yield project
+
+
+def submit(project, store, cluster, *words):
+    """Run Snakemake with the profile, but for its patience."""
+    soon = ["--seconds-between-status-checks", "1", "--latency-wait", "5"]
+    command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *soon, *store.options, *words]
+    done = project.run(*command, check=False, KUBECONFIG=str(cluster.configuration), **store.environment)
+    assert done.returncode == 0, f"{done.stdout}\n{cluster.said()}"
+    return done.stdout
+
+
+def test_the_suite_goes_through_pods_to_its_report(through_pods):
+    brought = through_pods.brought
+    assert "frod" in (brought / "reports/tiny/index.html").read_text()
+    assert len(list((brought / "reports/tiny/figures").iterdir())) > 0
+    assert len(through_pods.cluster.jobs) == 7  # model, task, basis, two trials, a training, a spectrum
+    assert "Nothing to be done" in through_pods.submit("--dry-run")
+
+
+def test_nothing_is_left_in_the_clone(through_pods):
+    here = through_pods.path("")
+    assert not [
+        name for name in ("data/models", "data/tasks", "data/bases", "results", "reports") if (here / name).exists()
+    ]
+    assert (here / "mlflow.db").exists()
+
+
+def test_files_have_the_names_of_a_study_wherever_they_were_made(through_pods):
+    record = json.loads((through_pods.brought / RUN / "record.json").read_text())
+    assert {name.partition("/")[0] for name in {**record["inputs"], **record["outputs"]}} == {"data", "results"}
+    for name in {**record["inputs"], **record["outputs"]}:
+        assert (through_pods.brought / name).is_file(), name
+    report = json.loads((through_pods.brought / "reports/tiny/report.json").read_text())
+    assert f"{RUN}/history.parquet" in report["inputs"]
+
+
+def test_the_digits_are_those_of_a_run_without_pods(through_pods, tmp_path):
+    local = checkout(tmp_path / "local", tmp_path / "cache", SUITE)
+    shutil.copytree(through_pods.brought / "mine", local.path("mine"), dirs_exist_ok=True)
+    local.snakemake(f"{RUN}/record.json", "--config", "tracking={enabled: false}")
+    for name in ("adapter.safetensors", "predictions.parquet"):
+        assert (local.path(RUN) / name).read_bytes() == (through_pods.brought / RUN / name).read_bytes()
+
+
+def test_each_pod_asks_for_what_the_parameters_say(through_pods):
+    pods = {}
+    for job in through_pods.cluster.jobs.values():
+        (pod,) = job["spec"]["template"]["spec"]["containers"]
+        rule = pod["args"][1].partition("--allowed-rules ")[2].partition(" ")[0]
+        pods[rule] = pod
+    assert pods.keys() == {"backbone", "task", "basis", "trial", "train", "spectrum"}
+    assert {pod["image"] for pod in pods.values()} == {"registry.example.org/frod:latest"}
+    limits = pods["train"]["resources"]["limits"]
+    assert (limits["cpu"], limits["memory"], limits["nvidia.com/gpu"]) == ("1000m", "4000M", "1")
+    assert "nvidia.com/gpu" not in pods["task"]["resources"]["limits"]

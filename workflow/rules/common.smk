@@ -18,6 +18,9 @@ from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
 
+# Where a storage provider is set, jobs find the study's files below this folder.
+COPIES = os.environ[copies.VARIABLE] = metadata.copies(workflow)
+
 try:
     GIVEN = metadata.given(workflow)
     update_config(config, GIVEN["--config"])
@@ -29,8 +32,8 @@ try:
         folder=Path(PATHS.own),
         suite=WORKFLOW.params.suite,
     )
-    # Once there is a table of all runs, the suite has shown that it can run.
-    if metadata.is_main(workflow) and not Path(PATHS.results, WORKFLOW.name, "summary.parquet").exists():
+    # Once there is a table of all runs, the suite has shown that it can run. A storage provider's files are not here.
+    if metadata.is_main(workflow) and not COPIES and not Path(PATHS.results, WORKFLOW.name, "summary.parquet").exists():
         prepared = {path.parents[1].name for path in Path(PATHS.data, "tasks").rglob("manifest.json")}
         preflight.check(WORKFLOW, BACKBONES, TASKS, prepared=prepared)
 except ValueError as error:
@@ -84,9 +87,6 @@ sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
 NUMERICS = os.environ[numerics.VARIABLE] = WORKFLOW.params.numerics
-
-# Where a storage provider is set, jobs find the study's files below this folder.
-COPIES = os.environ[copies.VARIABLE] = metadata.copies(workflow)
 
 # Where things are found and how often they are saved: no result depends on these, so they must not make a finished
 # job stale. The jobs inherit them; what the user's environment says comes first.
@@ -191,12 +191,14 @@ def rates_of_run(wildcards):
     return [f"{METHOD}/tune/rates.json"] if trials_of(wildcards) else []
 
 
+# By names and not by `rules.train.output`, which with a storage provider are copies' and cannot be expanded.
 def of_all_trials(file):
-    return lambda wildcards: expand(file, index=[trial.index for trial in trials_of(wildcards)], **wildcards)
+    trial = f"{METHOD}/tune/trial-{{index}}.{file}"
+    return lambda wildcards: expand(trial, index=[trial.index for trial in trials_of(wildcards)], **wildcards)
 
 
-def of_all_seeds(file):
-    return expand(file, seed=WORKFLOW.suite.seeds, allow_missing=True)
+def of_all_seeds(*files):
+    return expand([f"{RUN}/{file}" for file in files], seed=WORKFLOW.suite.seeds, allow_missing=True)
 
 
 def run_options(wildcards):

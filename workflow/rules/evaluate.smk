@@ -16,14 +16,13 @@ RUN_FILES = [
 rule evaluate:
     input:
         task=TASK,
-        predictions=of_all_seeds(rules.train.output.predictions),
-        record=of_all_seeds(rules.train.output.record),
+        runs=of_all_seeds("record.json", "predictions.parquet"),
         # Of these only the mirror is told.
-        history=of_all_seeds(rules.train.output.history),
+        history=of_all_seeds("history.parquet"),
         rates=rates_of_run,
-        trials=of_all_trials(rules.trial.output.trial),
+        trials=of_all_trials("json"),
     output:
-        metrics=of_all_seeds(f"{RUN}/metrics.json"),
+        metrics=of_all_seeds("metrics.json"),
     log:
         f"logs/evaluate/{OF_METHOD}.log",
     conda:
@@ -45,7 +44,7 @@ rule spectrum:
         task=TASK,
         basis=basis_of_run,
         rates=rates_of_run,
-        runs=[of_all_seeds(output) for output in rules.train.output],
+        runs=of_all_seeds(*[Path(output).name for output in rules.train.output]),
     output:
         spectrum=f"{METHOD}/spectrum.parquet",
     log:

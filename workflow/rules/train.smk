@@ -77,9 +77,9 @@ use rule train as trial with:
 
 rule tune:
     input:
-        trials=of_all_trials(rules.trial.output.trial),
-        history=of_all_trials(rules.trial.output.history),
-        predictions=of_all_trials(rules.trial.output.predictions),
+        trials=of_all_trials("json"),
+        history=of_all_trials("history.parquet"),
+        predictions=of_all_trials("predictions.parquet"),
     output:
         rates=f"{METHOD}/tune/rates.json",
     log:
