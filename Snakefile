@@ -23,6 +23,10 @@ configfile: "params.yaml"
 report: "workflow/report/workflow.rst"
 
 
+# Taken with `--software-deployment-method apptainer` alone; docs/cluster.md says how it is built.
+container: "frod.sif"
+
+
 messages.shorten(lambda: metadata.is_dry(workflow))
 
 

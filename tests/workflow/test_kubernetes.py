@@ -88,6 +88,8 @@ class Bucket:
 @pytest.fixture(scope="module", params=["fs", "s3"])
 def store(request, tmp_path_factory):
     if request.param == "fs":
+        if shutil.which("rsync") is None:
+            pytest.skip("rsync, with which Snakemake's plugin copies files, is not installed")
         yield Folder(tmp_path_factory.mktemp("store"))
         return
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
