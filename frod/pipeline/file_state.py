@@ -20,9 +20,6 @@ from frod.provenance import hashes
 LAYOUT = 1
 FILE = ".snakemake/frod-file-state.json"
 
-# Inputs that change without making anything stale: logs and the tracking store, which every job writes to.
-VOLATILE = (".snakemake/", "logs/", "mlflow.db", "mlruns/", "mlartifacts/")
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -165,18 +162,7 @@ class FileState:
         self._unknown = {path: signature for path, signature in self._unknown.items() if path in present}
         self.ends = {path: end for path, end in self.ends.items() if path in present}
 
-    def inputs_of(self, records: Iterable[dict[str, Any]], ignored: Iterable[str]) -> set[str]:
-        """Inputs that the hashes of entries are taken over: files here, but those to be ignored."""
-        names = {name for record in records for name in record.get("input") or ()}
-        exact = {name for name in ignored if not name.endswith("/")}
-        folders = tuple(name for name in ignored if name.endswith("/"))
-        return {
-            name
-            for name in names - exact
-            if not name.startswith(folders) and not os.path.isabs(name) and (self.root / name).exists()
-        }
-
-    def entry_from(self, path: str, record: dict[str, Any], ignored: Iterable[str] = VOLATILE) -> Entry:
+    def entry_from(self, path: str, record: dict[str, Any]) -> Entry:
         """Entry of an output that Snakemake has just made, by Snakemake's record of it.
 
         An input that has changed since the job began was perhaps another one; its hash is then not known. By the clock,
@@ -184,7 +170,9 @@ class FileState:
         """
         started = record.get("starttime") or 0.0
         inputs: dict[str, str | None] = {}
-        for name in sorted(self.inputs_of([record], ignored)):
+        for name in sorted(record.get("input") or ()):
+            if os.path.isabs(name) or not (self.root / name).exists():
+                continue
             unchanged = metadata.newest_time(str(self.root / name)) <= started or (
                 self._before.get(name, ("", ""))[0] == self.signature(name)
             )

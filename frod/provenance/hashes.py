@@ -74,7 +74,8 @@ def _check_keys(value: Any) -> None:
 
 def standing_for(path: Path) -> Path:
     """The manifest of a folder that has one; else `path` itself."""
-    return next((manifest for name in MANIFESTS if (manifest := path / name).is_file()), path)
+    found = (path / name for name in MANIFESTS) if path.is_dir() else iter(())
+    return next(filter(Path.is_file, found), path)
 
 
 def json_sha256(value: Any) -> str:
