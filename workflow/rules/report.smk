@@ -65,9 +65,9 @@ rule report:
         "../envs/frod.yaml"
     params:
         config=lambda wildcards: json.dumps(config),
-        out=REPORTS,
+        out=subpath(output.page, parent=True),
         suite=json_sha256(WORKFLOW.model_dump(mode="json", include={"suite", "methods", "runs", "skipped"})),
-        tasks=TASK_DATA,
+        tasks=lambda wildcards, input: str(Path(input.tasks[0]).parents[1]),
         numerics=NUMERICS,
         code=CODE["report"],
     message:
