@@ -83,12 +83,13 @@ def reached(
 
 
 class _Package:
-    """The files of a package, each read at most once."""
+    """The files of a package, each looked at once."""
 
     def __init__(self, package: str | os.PathLike[str] | None) -> None:
         self.directory = Path(package).resolve() if package is not None else PACKAGE_DIRECTORY
         self.modules = _modules(self.directory)
         self.source = functools.cache(lambda name: parsed(self.modules[name]))
+        self.targets = functools.cache(lambda name, used: _targets(name, used, self))
         self.sha256 = functools.cache(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
         self.data_files = functools.cache(lambda folder: list(_data_files(folder, self)))
 
@@ -103,7 +104,7 @@ def _reached(entry: str, exclude: tuple[str, ...], package: _Package) -> dict[st
     banned = {name for name in modules if any(name == bad or name.startswith(bad + ".") for bad in exclude)}
     names = _walk(entry, package, banned)
     found = {name: package.source(name).digest for name in names}
-    for folder in {modules[name].parent for name in names}:
+    for folder in {os.path.dirname(modules[name]) for name in names}:
         for name, path, owners in package.data_files(folder):
             if name not in exclude and (not owners or owners & names):
                 found[name] = package.sha256(path)
@@ -112,7 +113,6 @@ def _reached(entry: str, exclude: tuple[str, ...], package: _Package) -> dict[st
 
 def _walk(entry: str, package: _Package, banned: set[str]) -> set[str]:
     """Modules used (all their imports count) and modules only loaded because a package's ``__init__`` always is."""
-    modules = package.modules
     whole: set[str] = set()
     loaded: set[str] = set()
     queue = [(entry, True)]
@@ -121,18 +121,23 @@ def _walk(entry: str, package: _Package, banned: set[str]) -> set[str]:
         if name in banned or name in whole or (name in loaded and not used):
             continue
         (whole if used else loaded).add(name)
-        source = package.source(name)
-        names = set(source.imports if used else source.imports_on_load)
-        if used:
-            names |= _named_by_strings(name, source, modules)
-        for imported in names:
-            target = imported
-            while target and target not in modules:  # a.b.c with c a function: module a.b
-                target = target.rpartition(".")[0]
-            if target:
-                queue.append((target, True))
-        queue += [(parent, False) for parent in _parents(name) if parent in modules]
+        queue += [(target, True) for target in package.targets(name, used)]
+        queue += [(parent, False) for parent in _parents(name) if parent in package.modules]
     return whole | loaded
+
+
+def _targets(name: str, used: bool, package: _Package) -> set[str]:
+    """Modules that a module imports or names: all of them, or those of its loading alone."""
+    source = package.source(name)
+    names = set(source.imports if used else source.imports_on_load)
+    if used:
+        names |= _named_by_strings(name, source, package.modules)
+    found = set()
+    for target in names:
+        while target and target not in package.modules:  # a.b.c with c a function: module a.b
+            target = target.rpartition(".")[0]
+        found.add(target)
+    return found - {""}
 
 
 def _named_by_strings(name: str, source: Source, modules: dict[str, Path]) -> set[str]:
@@ -162,14 +167,14 @@ def _modules(directory: Path) -> dict[str, Path]:
     return found
 
 
-def _data_files(folder: Path, package: _Package) -> Iterator[tuple[str, Path, set[str]]]:
+def _data_files(folder: str, package: _Package) -> Iterator[tuple[str, Path, set[str]]]:
     """Files in a folder (and in folders there that are no packages) that are not Python: name, path and owners.
 
     A file that some module of its folder names in a string belongs to that module; a file that none names may be read
     by any of them. Otherwise a new entry in a registry would retrain what merely lives next to it.
     """
-    near = {name: package.source(name) for name, path in package.modules.items() if path.parent == folder}
-    for path in _not_python(folder):
+    near = {name: package.source(name) for name, path in package.modules.items() if os.path.dirname(path) == folder}
+    for path in _not_python(Path(folder)):
         parts = path.relative_to(folder).parts
         owners = {
             name for name, source in near.items() if any(part in text for text in source.strings for part in parts)

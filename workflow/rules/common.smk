@@ -128,10 +128,10 @@ def gres_of(wildcards):
     return f"{CLUSTER.gres}:{gpus}" if gpus else ""
 
 
-def team_of(wildcards, threads):
+def team_of(wildcards, input):
     """Processes of one training. The result is the same up to rounding, and another number leaves a finished run alone.
 
-    It does so because Snakemake takes a parameter that is a function of `threads` for no cause to run a job again.
+    It does so because Snakemake takes a parameter that is a function of `input` for no cause to run a job again.
     """
     resources = resources_of(wildcards)
     return ["--processes", resources.processes, "--sharded" if resources.sharded else "--no-sharded"]
