@@ -133,10 +133,11 @@ def _targets(name: str, used: bool, package: _Package) -> set[str]:
     if used:
         names |= _named_by_strings(name, source, package.modules)
     found = set()
-    for target in names:
-        while target and target not in package.modules:  # a.b.c with c a function: module a.b
-            target = target.rpartition(".")[0]
-        found.add(target)
+    for imported in names:
+        module = imported
+        while module and module not in package.modules:  # a.b.c with c a function: module a.b
+            module = module.rpartition(".")[0]
+        found.add(module)
     return found - {""}
 
 
