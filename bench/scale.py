@@ -1,6 +1,7 @@
 """What the workflow itself costs as a suite grows: planning, running with jobs that do nothing, files, MLflow, disk.
 
-    python -m bench.scale                      24 tasks x 10 methods x 5 seeds x 3 rates, and a half and a quarter of it
+    python -m bench.scale                            24 tasks x 10 methods x 5 seeds x 3 rates, and a half and a quarter
+    python -m bench.scale --tasks 201 --plan-only    10,050 runs
 
 In a clone of the last commit, whose `python -m frod` only writes the files that its rule expects; so the seconds are
 Snakemake's, ours (frod.pipeline.bookkeeping) and those of starting a process. Needs the extra `workflow`.
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = ("vision", "nlu", "reasoning")
 METHODS = ("full_ft", "frod", "linear_probe", "lora", "dora", "rslora", "pissa", "vera", "randlora", "oft")
 SEEDS, RATES = 5, 3
+MEMORIES = (".snakemake/frod-code.json", ".snakemake/frod-passed.json")  # of earlier plans
 FLUSHED = 10  # steps between two readings of memory and processor (frod.training.loop)
 STUB = '''\
 """Writes what the command's rule expects, and nothing else."""
@@ -48,26 +50,38 @@ for path in [path / name for path in paths for name in FILES[command]] if comman
 
 
 def suite(tasks: int) -> dict:
-    """A suite of the paper's families with so many tasks, a third of each; rates that none of them has are LoRA's."""
-    experiments = []
+    """A suite of the paper's families with so many tasks, a third of each; rates that none of them has are LoRA's.
+
+    Beyond the paper's tasks they are the same again under other names.
+    """
+    known = yaml.safe_load((ROOT / "frod/tasks/registry.yaml").read_text())
+    experiments, own = [], {}
     for family in FAMILIES:
         given = yaml.safe_load((ROOT / f"workflow/suites/{family}.yaml").read_text())
         (one,) = given["experiments"]
-        one["tasks"] = one["tasks"][: tasks // len(FAMILIES)]
+        of_family, one["tasks"] = one["tasks"], []
+        for i in range(tasks // len(FAMILIES)):
+            again, place = divmod(i, len(of_family))
+            one["tasks"].append(of_family[place] + f"_{again}" * bool(again))
+            if again:
+                own[one["tasks"][-1]] = known[of_family[place]]
         one["grid"] = {method: one["grid"].get(method, one["grid"]["lora"])[:RATES] for method in METHODS}
         one |= {"rates": {}, "training": given["training"], "resources": given["resources"]}
         experiments.append(one)
-    names = {"title": "Scale", "description": "Scale", "methods": {method: {} for method in METHODS}}
+    names = {"title": "Scale", "description": "Scale", "methods": {method: {} for method in METHODS}, "tasks": own}
     return names | {"seeds": list(range(SEEDS)), "experiments": experiments}
 
 
 def measure(project: Path, tasks: int, rounds: int, *, run: bool) -> dict[str, float]:
-    """Plan a suite; with `run` also run it by stubs, and plan it once more with nothing to be done."""
+    """Plan a suite, first and again; with `run` also run it by stubs, and plan it with nothing to be done."""
     name = f"scale_{tasks}"
     (project / f"workflow/suites/{name}.yaml").write_text(yaml.safe_dump(suite(tasks)))
     snakemake = ["snakemake", "--quiet", "all", "--config", f"suite={name}", "--cores", "2"]
     planning = [*snakemake, "--dry-run", "runs"]
     found: dict[str, float] = {"tasks": tasks, "runs": tasks * len(METHODS) * SEEDS}
+    for memory in MEMORIES:
+        (project / memory).unlink(missing_ok=True)
+    found |= _timed("first_plan", project, planning, 1)
     found |= _timed("plan", project, planning, rounds)
     found |= _paper(project, name)
     if run:
@@ -108,9 +122,10 @@ def mlflow_rows(steps: int) -> int:
 
 
 def _timed(what: str, project: Path, command: list[str], rounds: int) -> dict[str, float]:
-    """Medians of a command's seconds, and of its processor's, which other work on the machine disturbs less."""
+    """Medians of a command's seconds, and of its processor's, which other work on the machine disturbs less; memory."""
     found = timed(command, project, rounds)
-    return {f"{what}_seconds": found["median"], f"{what}_processor_seconds": found["processor_median"]}
+    seconds = {f"{what}_seconds": found["median"], f"{what}_processor_seconds": found["processor_median"]}
+    return seconds | {f"{what}_bytes": found["largest_process"]}
 
 
 def _files(project: Path) -> int:

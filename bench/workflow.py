@@ -9,9 +9,9 @@ there are cores (a job of several threads counts as one). Writes bench/results/w
 import argparse
 import os
 import re
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from datetime import datetime
@@ -65,24 +65,27 @@ def of_log(text: str) -> dict[str, Any]:
 
 
 def timed(command: list[str], project: Path, rounds: int) -> dict[str, Any]:
-    """Seconds of a command, by the clock and of processors; SystemExit with what it said where it fails."""
-    wall, processor = [], []
+    """Seconds of a command, by the clock and of processors, and memory of its largest process, in bytes.
+
+    SystemExit with what it said where it fails.
+    """
+    wall, processor, largest = [], [], 0
     for _ in range(rounds):
-        began, used = time.perf_counter(), _processor_seconds()
-        done = subprocess.run(
-            command, cwd=project, env=_environment(project), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        began = time.perf_counter()
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                command, cwd=project, env=_environment(project), stdout=said, stderr=subprocess.STDOUT
+            )
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                said.seek(0)
+                last = said.read().decode(errors="replace")[-4000:]
+                raise SystemExit(f"{' '.join(command)}: {process.returncode}\n{last}")
         wall.append(time.perf_counter() - began)
-        processor.append(_processor_seconds() - used)
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # of all that ran so far
+        processor.append(used.ru_utime + used.ru_stime)
+        largest = max(largest, used.ru_maxrss * 1024)
     return {"seconds": wall, "median": median(wall), "processor_median": median(processor), "largest_process": largest}
-
-
-def _processor_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def _environment(project: Path) -> dict[str, str]:

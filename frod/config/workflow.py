@@ -96,7 +96,7 @@ class Workflow(StrictModel):
 
     def targets_of(self, backbone: str) -> list[str] | None:
         """Target layers of a backbone; one suite has one answer for each."""
-        return next(run.targets for run in self.runs if run.backbone == backbone)
+        return self._first_on[backbone].targets
 
     def basis_of(self, backbone: str) -> str:
         """Folder name of a backbone's basis: its settings, and its targets where they are not the default."""
@@ -130,12 +130,16 @@ class Workflow(StrictModel):
         return {(run.task, run.backbone, run.method, run.seed): run for run in self.runs}
 
     @cached_property
+    def _first_on(self) -> dict[str, Run]:
+        return {run.backbone: run for run in reversed(self.runs)}
+
+    @cached_property
     def resources_on(self) -> dict[str, list[Resources]]:
-        """Resources of the trainings on each backbone."""
-        found: dict[str, list[Resources]] = {}
-        for run in self.runs:
-            found.setdefault(run.backbone, []).append(self.resources[run.folder])
-        return found
+        """Resources of the trainings on each backbone, each that differs once."""
+        found: dict[str, dict[Resources, None]] = {}
+        for folder, backbone in {run.folder: run.backbone for run in self.runs}.items():
+            found.setdefault(backbone, {})[self.resources[folder]] = None
+        return {backbone: list(each) for backbone, each in found.items()}
 
     @cached_property
     def _by_method(self) -> dict[tuple[str, str, str], list[Trial]]:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,11 @@ def is_unknown(record: dict[str, Any]) -> bool:
 
 def modification_time(path: str) -> float:
     """Time by which Snakemake judges `path`: of a stamp within, for a directory that has one."""
-    if os.path.isdir(path) and not os.path.islink(path):
+    found = os.lstat(path)
+    if stat.S_ISDIR(found.st_mode):
         with contextlib.suppress(FileNotFoundError):
             return os.stat(os.path.join(path, TIMESTAMP)).st_mtime
-    return os.stat(path, follow_symlinks=False).st_mtime
+    return found.st_mtime
 
 
 def set_modification_time(path: str, time: float) -> float:

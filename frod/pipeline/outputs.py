@@ -15,6 +15,7 @@ All outputs then get one time, so that only content decides. When a workflow end
 found is kept in a file state in ``.snakemake``: files are hashed once, and an unchanged state costs a look at times.
 """
 
+import functools
 import os
 import sys
 import time
@@ -54,14 +55,16 @@ def restore(kept: list[Stage], *, root: Path) -> bool:
         say("another Snakemake works here, or one was killed: the outputs are left as they are")
         return False
     file_state = FileState.read(root)
-    foreign = any(file_state.backup_changed(stage.backup) for stage in kept) or any(
-        not file_state.settled(path)
-        and not _just_made(path, root, records, file_state)
-        and not records.is_incomplete(path)
-        for stage in kept
-        for path in _outputs(stage, root, records, file_state.entries)
+    outputs = [path for stage in kept for path in _outputs(stage, root, records, file_state.entries)]
+    settled = {path for path in outputs if file_state.settled(path)}
+    foreign = (
+        any(file_state.backup_changed(stage.backup) for stage in kept)
+        or not all(
+            path in settled or _just_made(path, root, records, file_state) or records.is_incomplete(path)
+            for path in outputs
+        )
+        or _misdated(settled, root, file_state)
     )
-    foreign = foreign or any(_misdated(path, root, file_state) for path in file_state.entries)
     if foreign:
         _reconcile(kept, root, records, file_state)
         file_state.write()
@@ -95,25 +98,31 @@ def _outputs(stage: Stage, root: Path, records: Metadata, known: Collection[str]
     return found
 
 
-def _misdated(path: str, root: Path, file_state: FileState) -> bool:
+def _misdated(settled: Collection[str], root: Path, file_state: FileState) -> bool:
     """Whether the times of an output and its inputs say something else than their contents.
 
     Snakemake takes an output for stale if an input is newer. Has the clock been set back in between, it repeats for
     ever what is right, or keeps what was made from something else; and as long as an input's time has not come, it
     throws away what was made from it.
     """
-    if not (root / path).exists() or not file_state.settled(path):
-        return False
-    made = metadata.modification_time(str(root / path))
-    if made > time.time() + LATENCY_SECONDS:
-        return True
-    for name, digest in file_state.entries[path].inputs.items():
-        if digest is None or not (root / name).exists():
-            continue
-        newer = metadata.modification_time(str(root / name)) > made
-        same = file_state.sha256(name) == digest
-        if not (newer or same) or (newer and same and name in file_state.entries):
+
+    @functools.cache  # most are inputs of many
+    def time_of(name: str) -> float | None:
+        return metadata.modification_time(str(root / name)) if (root / name).exists() else None
+
+    sha256 = functools.cache(file_state.sha256)
+    latest = time.time() + LATENCY_SECONDS
+    for path in file_state.entries.keys() & settled:
+        made = metadata.modification_time(str(root / path))
+        if made > latest:
             return True
+        for name, digest in file_state.entries[path].inputs.items():
+            moment = time_of(name) if digest is not None else None
+            if moment is None:
+                continue
+            newer, same = moment > made, sha256(name) == digest
+            if not (newer or same) or (newer and same and name in file_state.entries):
+                return True
     return False
 
 

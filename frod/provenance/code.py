@@ -13,11 +13,11 @@ and so does every string that names one of our modules (tables for late imports)
 such a table takes in everything beneath its package.
 """
 
+import functools
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from frod.provenance.git import git_text
@@ -60,33 +60,58 @@ def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | o
     ValueError
         If `entry` or something in `exclude` does not exist: a misspelt one would silently change what is watched.
     """
-    lines = [f"{name} {digest}" for name, digest in sorted(reached(entry, exclude=exclude, package=package).items())]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return code_hashes({entry: entry}, exclude=exclude, package=package)[entry]
+
+
+def code_hashes(
+    entries: Mapping[str, str], *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None
+) -> dict[str, str]:
+    """`code_hash` of several modules, by the names that `entries` gives them; the package is looked at once."""
+    here, banned = _Package(package), tuple(exclude)
+    found = {}
+    for name, entry in entries.items():
+        lines = [f"{reached} {digest}" for reached, digest in sorted(_reached(entry, banned, here).items())]
+        found[name] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return found
 
 
 def reached(
     entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None
 ) -> dict[str, str]:
     """Digests by name (dotted for modules, relative paths for data files) of what `code_hash` covers."""
-    directory = Path(package).resolve() if package is not None else PACKAGE_DIRECTORY
-    modules = _modules(directory)
-    exclude = tuple(exclude)
+    return _reached(entry, tuple(exclude), _Package(package))
+
+
+class _Package:
+    """The files of a package, each looked at once."""
+
+    def __init__(self, package: str | os.PathLike[str] | None) -> None:
+        self.directory = Path(package).resolve() if package is not None else PACKAGE_DIRECTORY
+        self.modules = _modules(self.directory)
+        self.source = functools.cache(lambda name: parsed(self.modules[name]))
+        self.targets = functools.cache(lambda name, used: _targets(name, used, self))
+        self.sha256 = functools.cache(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
+        self.data_files = functools.cache(lambda folder: list(_data_files(folder, self)))
+
+
+def _reached(entry: str, exclude: tuple[str, ...], package: _Package) -> dict[str, str]:
+    modules, directory = package.modules, package.directory
     for name in (entry, *exclude):
         known = name in modules or (name != entry and (directory / name).is_file())
         # What is excluded by default may be left out of an installation.
         if not known and name not in EXCLUDED:
             raise ValueError(f"{name!r} is neither a module of {directory} nor a file in it: correct the name")
     banned = {name for name in modules if any(name == bad or name.startswith(bad + ".") for bad in exclude)}
-    whole, loaded = _walk(entry, modules, banned)
-    found = {name: parsed(modules[name]).digest for name in whole | loaded}
-    for path in _data_files(whole | loaded, modules):
-        name = path.relative_to(directory).as_posix()
-        if name not in exclude:
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    names = _walk(entry, package, banned)
+    found = {name: package.source(name).digest for name in names}
+    for folder in {os.path.dirname(modules[name]) for name in names}:
+        for name, path, owners in package.data_files(folder):
+            if name not in exclude and (not owners or owners & names):
+                found[name] = package.sha256(path)
     return found
 
 
-def _walk(entry: str, modules: dict[str, Path], banned: set[str]) -> tuple[set[str], set[str]]:
+def _walk(entry: str, package: _Package, banned: set[str]) -> set[str]:
     """Modules used (all their imports count) and modules only loaded because a package's ``__init__`` always is."""
     whole: set[str] = set()
     loaded: set[str] = set()
@@ -96,18 +121,24 @@ def _walk(entry: str, modules: dict[str, Path], banned: set[str]) -> tuple[set[s
         if name in banned or name in whole or (name in loaded and not used):
             continue
         (whole if used else loaded).add(name)
-        source = parsed(modules[name])
-        names = set(source.imports if used else source.imports_on_load)
-        if used:
-            names |= _named_by_strings(name, source, modules)
-        for imported in names:
-            target = imported
-            while target and target not in modules:  # a.b.c with c a function: module a.b
-                target = target.rpartition(".")[0]
-            if target:
-                queue.append((target, True))
-        queue += [(parent, False) for parent in _parents(name) if parent in modules]
-    return whole, loaded - whole
+        queue += [(target, True) for target in package.targets(name, used)]
+        queue += [(parent, False) for parent in _parents(name) if parent in package.modules]
+    return whole | loaded
+
+
+def _targets(name: str, used: bool, package: _Package) -> set[str]:
+    """Modules that a module imports or names: all of them, or those of its loading alone."""
+    source = package.source(name)
+    names = set(source.imports if used else source.imports_on_load)
+    if used:
+        names |= _named_by_strings(name, source, package.modules)
+    found = set()
+    for imported in names:
+        module = imported
+        while module and module not in package.modules:  # a.b.c with c a function: module a.b
+            module = module.rpartition(".")[0]
+        found.add(module)
+    return found - {""}
 
 
 def _named_by_strings(name: str, source: Source, modules: dict[str, Path]) -> set[str]:
@@ -137,24 +168,19 @@ def _modules(directory: Path) -> dict[str, Path]:
     return found
 
 
-def _data_files(names: set[str], modules: dict[str, Path]) -> Iterator[Path]:
-    """Files that are not Python, in the folders of the modules `names` (and folders there that are no packages).
+def _data_files(folder: str, package: _Package) -> Iterator[tuple[str, Path, set[str]]]:
+    """Files in a folder (and in folders there that are no packages) that are not Python: name, path and owners.
 
     A file that some module of its folder names in a string belongs to that module; a file that none names may be read
     by any of them. Otherwise a new entry in a registry would retrain what merely lives next to it.
     """
-    folders: dict[Path, dict[str, Source]] = {modules[name].parent: {} for name in names}
-    for name, path in modules.items():
-        if path.parent in folders:
-            folders[path.parent][name] = parsed(path)
-    for folder, near in sorted(folders.items(), key=itemgetter(0)):
-        for path in _not_python(folder):
-            parts = path.relative_to(folder).parts
-            owners = {
-                name for name, source in near.items() if any(part in text for text in source.strings for part in parts)
-            }
-            if not owners or owners & names:
-                yield path
+    near = {name: package.source(name) for name, path in package.modules.items() if os.path.dirname(path) == folder}
+    for path in _not_python(Path(folder)):
+        parts = path.relative_to(folder).parts
+        owners = {
+            name for name, source in near.items() if any(part in text for text in source.strings for part in parts)
+        }
+        yield path.relative_to(package.directory).as_posix(), path, owners
 
 
 def _not_python(folder: Path) -> Iterator[Path]:

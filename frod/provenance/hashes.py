@@ -7,6 +7,7 @@ another by eye.
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,12 @@ def json_sha256(value: Any) -> str:
 
 def signature(path: str | os.PathLike[str]) -> str:
     """Size and time of a file, or of all files in a directory: equal as long as nobody has written to it."""
-    if not os.path.isdir(path):
-        stat = os.stat(path)
-        return f"{stat.st_size}:{stat.st_mtime_ns}"
+    found = os.stat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{found.st_size}:{found.st_mtime_ns}"
     names = files_in(path)
     inner = [os.stat(os.path.join(path, name)) for name in names]
-    return json_sha256([names, [[stat.st_size, stat.st_mtime_ns] for stat in inner]])
+    return json_sha256([names, [[one.st_size, one.st_mtime_ns] for one in inner]])
 
 
 def remembered(known: dict[str, tuple[str, str]], name: str, path: Path) -> str:

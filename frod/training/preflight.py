@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from frod import files
+from frod.provenance import code, hashes, records
 
 if TYPE_CHECKING:
     from frod.backbones.registry import BackboneSpec
@@ -18,6 +23,7 @@ def check(
     tasks: Mapping[str, TaskSpec],
     *,
     prepared: Collection[str] = (),
+    memory: Path | None = None,
 ) -> None:
     """Read the suite's own tasks as `frod task` will, and hold its methods against peft.
 
@@ -29,6 +35,8 @@ def check(
         Registry entries and the suite's own.
     prepared : collection of str
         Tasks that need no look.
+    memory : Path, optional
+        File in which methods that have passed are remembered: to try one takes seconds. It may be deleted.
 
     Raises
     ------
@@ -40,7 +48,7 @@ def check(
         *_of_tasks(workflow, {name: tasks[name] for name in wanted if hasattr(tasks[name].source, "path")}),
         *_of_backbones(workflow, backbones),
         *_of_pairs(workflow, backbones, tasks),
-        *_of_methods(workflow, backbones),
+        *_of_methods(workflow, backbones, memory),
     ]
     if faults:
         raise ValueError("\n".join(dict.fromkeys(faults)))
@@ -81,7 +89,7 @@ def _of_pairs(
             )
 
 
-def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> list[str]:
+def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec], memory: Path | None) -> list[str]:
     """Put the suite's own methods of peft on skeletons of its models, which have shapes and no numbers."""
     from frod.config.workflow import known_methods
 
@@ -91,15 +99,48 @@ def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> li
         for run in workflow.runs
         if run.adapter.kind == "peft" and (run.adapter.config, run.adapter.arguments) not in known
     }
-    faults: dict[str, str] = {}
+    recalled = _recalled(memory)
+    by = _tried_by() if own else {}
+    faults, passed = dict[str, str](), set[str]()
     for (name, backbone), run in own.items():
-        try:
-            _try(run, backbones[backbone])
-        except (ValueError, RuntimeError) as error:
-            if "meta" not in str(error):  # torch's word where an operation needs numbers: it is left to the job
-                what = str(error).removeprefix("methods: ")
-                faults.setdefault(name, f"suite {workflow.name}: methods.{name}: {what}")
+        what = _what_is_tried(run, backbones[backbone], by)
+        fault = None if what in recalled else _fault(run, backbones[backbone])
+        if fault is None:
+            passed.add(what)
+        else:
+            faults.setdefault(name, f"suite {workflow.name}: methods.{name}: {fault}")
+    if memory and not passed <= recalled:
+        with contextlib.suppress(OSError):  # a folder to read only, for a dry run: it costs only time
+            files.write_json(memory, sorted(recalled | passed))
     return list(faults.values())
+
+
+def _recalled(memory: Path | None) -> set[str]:
+    """What has passed before; a damaged file costs only time."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return set(json.loads(memory.read_text("utf-8"))) if memory else set()
+    return set()
+
+
+def _tried_by() -> dict[str, Any]:
+    """What the answer depends on besides the method and the model."""
+    environment = records.environment()
+    return {"code": code.code_hash(__name__)} | {name: environment[name] for name in ("python", "packages")}
+
+
+def _what_is_tried(run: Run, backbone: BackboneSpec, by: Mapping[str, Any]) -> str:
+    methods = [method and method.model_dump(mode="json") for method in (run.adapter, run.matched)]
+    return hashes.json_sha256([methods, run.targets, backbone.model_dump(mode="json", by_alias=True), by])
+
+
+def _fault(run: Run, backbone: BackboneSpec) -> str | None:
+    """What is wrong with a method; None where nothing is, or only the job can tell."""
+    try:
+        _try(run, backbone)
+    except (ValueError, RuntimeError) as error:
+        if "meta" not in str(error):  # torch's word where an operation needs numbers: it is left to the job
+            return str(error).removeprefix("methods: ")
+    return None
 
 
 def _try(run: Run, backbone: BackboneSpec) -> None:

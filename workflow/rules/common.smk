@@ -13,13 +13,16 @@ from frod.pipeline import bookkeeping, copies, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
 from frod.provenance import sources, tracking
-from frod.provenance.code import code_hash
+from frod.provenance.code import code_hashes
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
 
 # Where a storage provider is set, jobs find the study's files below this folder.
 COPIES = os.environ[copies.VARIABLE] = metadata.copies(workflow)
+# Of this machine, by content: only modules that have changed are parsed again, only methods that have are tried again.
+PARSED, PASSED = Path(".snakemake/frod-code.json"), Path(".snakemake/frod-passed.json")
+sources.recall(PARSED)
 
 try:
     GIVEN = metadata.given(workflow)
@@ -35,7 +38,7 @@ try:
     # Once there is a table of all runs, the suite has shown that it can run. A storage provider's files are not here.
     if metadata.is_main(workflow) and not COPIES and not Path(PATHS.results, WORKFLOW.name, "summary.parquet").exists():
         prepared = {path.parents[1].name for path in Path(PATHS.data, "tasks").rglob("manifest.json")}
-        preflight.check(WORKFLOW, BACKBONES, TASKS, prepared=prepared)
+        preflight.check(WORKFLOW, BACKBONES, TASKS, prepared=prepared, memory=PASSED)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -79,10 +82,7 @@ localrules:
 bookkeeping.keep(workflow, suite=WORKFLOW.name.partition("/")[0], paths=PATHS)
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
-# Only modules that have changed are parsed again.
-PARSED = Path(".snakemake/frod-code.json")
-sources.recall(PARSED)
-CODE = {stage: code_hash(f"frod.cli.{stage}") for stage in STAGES}
+CODE = code_hashes({stage: f"frod.cli.{stage}" for stage in STAGES})
 sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
@@ -143,10 +143,10 @@ def gres_of(wildcards):
     return f"{CLUSTER.gres}:{gpus}" if gpus else ""
 
 
-def team_of(wildcards, threads):
+def team_of(wildcards, input):
     """Processes of one training. The result is the same up to rounding, and another number leaves a finished run alone.
 
-    It does so because Snakemake takes a parameter that is a function of `threads` for no cause to run a job again.
+    It does so because Snakemake takes a parameter that is a function of `input` for no cause to run a job again.
     """
     resources = resources_of(wildcards)
     return ["--processes", resources.processes, "--sharded" if resources.sharded else "--no-sharded"]

@@ -161,6 +161,13 @@ def test_a_changed_data_file_changes_the_hash(toy):
     assert _hash(toy, "toy.commands.page") != before
 
 
+def test_several_hashed_at_once_are_as_each_alone(toy):
+    entries = {"train": "toy.commands.train", "page": "toy.commands.page", "computed": "toy.training.computed"}
+    alone = {name: _hash(toy, entry) for name, entry in entries.items()}
+    assert code.code_hashes(entries, package=toy, exclude=EXCLUDE) == alone
+    assert len(set(alone.values())) == len(entries)
+
+
 def test_a_misspelt_name_is_refused(toy):
     with pytest.raises(ValueError, match=r"toy\.comands"):
         code.code_hash("toy.comands", package=toy, exclude=())

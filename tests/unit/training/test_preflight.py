@@ -63,12 +63,12 @@ def check(tmp_path, monkeypatch):
     lines = [f"text {i},{('bad', 'good')[i % 2]}" for i in range(20)]
     (tmp_path / "mine/reviews.csv").write_text("\n".join(["text,label", *lines]) + "\n")
 
-    def checked(**changes):
+    def checked(memory=None, **changes):
         suite = SUITE
         for word, value in (RIGHT | changes).items():
             suite = suite.replace(word, value)
         (tmp_path / "mine.yaml").write_text(suite)
-        preflight.check(*load_workflow({"suite": "mine.yaml"}, tmp_path))
+        preflight.check(*load_workflow({"suite": "mine.yaml"}, tmp_path), memory=memory)
 
     return checked
 
@@ -158,3 +158,28 @@ def test_all_faults_are_named_at_once(check):
         "tasks.shells",
         "methods.loha",
     ]
+
+
+def test_a_method_that_has_passed_is_tried_again_only_when_what_is_tried_has_changed(check, tmp_path, monkeypatch):
+    memory = tmp_path / "passed.json"
+    with pytest.raises(ValueError, match="rr: LoHaConfig has no such argument"):
+        check(memory, ARGUMENT="rr")
+    check(memory)
+
+    def tried(run, backbone):
+        raise ValueError("tried")
+
+    monkeypatch.setattr(preflight, "_try", tried)
+    check(memory)
+    for changes in ({"VALUE": "5"}, {"ARGUMENT": "alpha"}, {"MODEL": "clip_vit_b32_timm"}, {"ARGUMENT": "rr"}):
+        for _ in range(2):  # nor is it remembered then
+            with pytest.raises(ValueError, match=r"methods\.loha: tried"):
+                check(memory, **changes)
+    check(memory)
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="tried"):
+        patch.setattr(preflight.code, "code_hash", lambda name: "of other code")
+        check(memory)
+    for damaged in ("{", "3", "[[]]"):
+        memory.write_text(damaged)
+        with pytest.raises(ValueError, match="tried"):
+            check(memory)
