@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from frod import files, numerics
-from frod.config import Run
+from frod.config import Run, Training
 from frod.evaluation import metrics
 from frod.method.heads import within
 from frod.provenance.run_keys import DIVERGED
@@ -68,6 +68,11 @@ def deterministic(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def in_bfloat16(training: Training, device: torch.device) -> bool:
+    """Whether a model computes in bfloat16: where that is asked for, and by `auto` on a GPU."""
+    return training.precision == "bfloat16" or (training.precision == "auto" and device.type == "cuda")
+
+
 def train(
     run: Run,
     model: torch.nn.Module,
@@ -109,9 +114,10 @@ def train(
     adapter = methods.of_kind(method.kind)
     adapter.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
     training = run.training
-    engine = processes.accelerator(training)
+    device = processes.device
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bfloat16(training, device))
     if processes.sharded:
-        sharding.shard(model, engine.device, processes.world_size)
+        sharding.shard(model, device, processes.world_size)
     groups = adapter.groups(model, run.rates, head, training.weight_decay)
     processes.seed(streams["dropout"])
 
@@ -128,14 +134,14 @@ def train(
 
     def predictions(model: torch.nn.Module, split: str, chosen: np.ndarray) -> pd.DataFrame:
         evaluations[split] += 1
-        with engine.autocast():
+        with autocast():
             table = predict(
                 model,
                 splits[split],
                 chosen,
                 split=split,
                 batch_size=EVALUATION_FACTOR * training.batch_size,
-                device=engine.device,
+                device=device,
                 processes=processes,
             )
         if not np.isfinite(np.stack(table["scores"].tolist())).all():
@@ -159,7 +165,8 @@ def train(
         budget=budget,
         training=training,
         regression=regression,
-        accelerator=engine,
+        device=device,
+        autocast=autocast,
         validate=after_epoch,
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,

@@ -111,13 +111,10 @@ def long_run():
 
 def train(folder, one, out, processes=SINGLE_PROCESS, on_step=lambda model, step: None, seconds=1e9):
     """One training as `frod train` does it, its results left in `out`; the model and what came of it."""
-    from accelerate.state import AcceleratorState
-
     from frod import backbones
     from frod.training.methods import trained
     from frod.training.run import train as stage
 
-    AcceleratorState._reset_state()  # accelerate keeps to one precision as long as the process lives
     out.mkdir(exist_ok=True)  # another process may have made it
     model = load(folder)
     outcome = stage(

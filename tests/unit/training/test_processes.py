@@ -6,6 +6,7 @@ order in which sums are taken: by some 1e-7 a step, which training carries on.
 """
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import processes_project as project
 import pytest
 import torch
 
-from frod.training import launch
 from frod.training.run import deterministic
 
 TIMELESS = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy"]
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     for case, one in project.cases().items():
         project.train(folder, one, folder / f"one-{case}")
     worker = Path(__file__).with_name("processes_worker.py")
-    launch.look_after([sys.executable, str(worker), str(folder)], 2, 2)
+    subprocess.run([sys.executable, worker, folder], check=True)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic_before)
     return folder
