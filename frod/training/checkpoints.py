@@ -1,7 +1,7 @@
 """Checkpoints: a killed training goes on from the last one and ends in the same result, bit for bit on a CPU.
 
-A checkpoint is one file. What is in pieces lies next to it, in a folder that the file names by its step: no process ever
-has the whole. The folder of the last checkpoint stays until there is the file of the next.
+A checkpoint is one file. What is in pieces lies next to it, in a folder named by the file's step: no process ever has
+the whole. The folder of the last checkpoint stays until there is the file of the next.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def load(path: Path, fingerprint: str, processes: Processes) -> dict[str, Any] |
             print(f"{_folder(path, state['step'])}: damaged checkpoint, starting again", file=sys.stderr)
             state = None
     if processes.is_main:
-        _remove_pieces(path, but=state and state["step"])
+        _remove_pieces(path, but=state["step"] if state else 0)
     if state is None:
         return None
     torch.set_rng_state(state["random"]["cpu"][processes.rank])
@@ -104,7 +104,7 @@ def _folder(path: Path, step: int | str) -> Path:
     return path.with_suffix(f".step-{step}")
 
 
-def _remove_pieces(path: Path, but: int | None) -> None:
+def _remove_pieces(path: Path, *, but: int) -> None:
     for folder in path.parent.glob(_folder(path, "*").name):
-        if folder != _folder(path, but or 0):
+        if folder != _folder(path, but):
             shutil.rmtree(folder)

@@ -80,8 +80,8 @@ def meeting(nodes: int) -> list[str]:
         rank = given["SLURM_NODEID"]
     else:
         raise ValueError(
-            f"--nodes {nodes}: nothing says where they meet; call it by `srun --nodes={nodes} --ntasks-per-node=1` in a "
-            "SLURM job, or on each of them with MASTER_ADDR (of the first), MASTER_PORT and NODE_RANK (from 0) set"
+            f"--nodes {nodes}: nothing says where they meet; call this by `srun --nodes={nodes} --ntasks-per-node=1` "
+            "in a SLURM job, or on each of them with MASTER_ADDR (of the first), MASTER_PORT and NODE_RANK (from 0) set"
         )
     # Not told, torchrun compares the address with those that this machine's name has.
     told = [] if rank is None else [f"--rdzv-conf=is_host={int(rank == '0')}"]

@@ -40,7 +40,7 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        As the method left it; moved to the device. Sharded already where `processes` are.
+        As the method left it; moved to the processes' device. Sharded already where they are.
     groups : list of dict
         The method's parameter groups, each with `name`, `lr`, `weight_decay` and `params`.
     data : frod.tasks.arrays.Split
@@ -71,7 +71,6 @@ class Trainer:
     budget: Budget
     training: Training
     regression: bool
-    device: torch.device
     autocast: Callable[[], AbstractContextManager]
     validate: Callable[[torch.nn.Module], float]
     checkpoint: Path
@@ -124,7 +123,7 @@ class Trainer:
             group["lr"] = rate * scale
         batch = self.chosen[self.batches[step]]
         *earlier, last = np.array_split(batch, min(self.budget.accumulation, len(batch)))
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.processes.device)
         for micro in earlier:
             # FRoD's weights, and the exchange between processes, need working out once a step only: in the last.
             alone = self.processes.no_exchange(self.model)
@@ -148,7 +147,7 @@ class Trainer:
         Of several processes each does its share.
         """
         mine, counts = self.processes.shard(micro)
-        inputs = move(self.data.batch(mine), self.device)
+        inputs = move(self.data.batch(mine), self.processes.device)
         labels = inputs.pop("labels")
         with self.autocast():
             scores = backbones.logits(self.model, inputs)

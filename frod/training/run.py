@@ -68,9 +68,10 @@ def deterministic(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def in_bfloat16(training: Training, device: torch.device) -> bool:
-    """Whether a model computes in bfloat16: where that is asked for, and by `auto` on a GPU."""
-    return training.precision == "bfloat16" or (training.precision == "auto" and device.type == "cuda")
+def precision(training: Training, device: torch.device) -> Callable[[], torch.autocast]:
+    """Return what makes a context that computes in the precision asked for: `auto` is bfloat16 on a GPU."""
+    half = training.precision == "bfloat16" or (training.precision == "auto" and device.type == "cuda")
+    return partial(torch.autocast, device.type, torch.bfloat16, enabled=half)
 
 
 def train(
@@ -114,10 +115,9 @@ def train(
     adapter = methods.of_kind(method.kind)
     adapter.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
     training = run.training
-    device = processes.device
-    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bfloat16(training, device))
+    autocast = precision(training, processes.device)
     if processes.sharded:
-        sharding.shard(model, device, processes.world_size)
+        sharding.shard(model, processes.device, processes.world_size)
     groups = adapter.groups(model, run.rates, head, training.weight_decay)
     processes.seed(streams["dropout"])
 
@@ -141,7 +141,7 @@ def train(
                 chosen,
                 split=split,
                 batch_size=EVALUATION_FACTOR * training.batch_size,
-                device=device,
+                device=processes.device,
                 processes=processes,
             )
         if not np.isfinite(np.stack(table["scores"].tolist())).all():
@@ -165,7 +165,6 @@ def train(
         budget=budget,
         training=training,
         regression=regression,
-        device=device,
         autocast=autocast,
         validate=after_epoch,
         checkpoint=checkpoint,

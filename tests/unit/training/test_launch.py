@@ -35,9 +35,7 @@ def in_two(tmp_path):
     def start(code):
         script = tmp_path / "script.py"
         script.write_text(IN_TWO + code)
-        return subprocess.Popen(
-            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return start
 
@@ -130,7 +128,7 @@ def test_machines_that_cannot_meet_are_told_how(monkeypatch, given):
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match="--nodes 2: nothing says where they meet; call it by `srun --nodes=2"):
+    with pytest.raises(ValueError, match="--nodes 2: nothing says where they meet; call this by `srun --nodes=2"):
         launch.meeting(2)
 
 
