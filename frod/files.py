@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,15 @@ def whole_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
     _flush_folder(target.parent)
     sweep(target.parent.absolute())
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files, and folders with what is in them."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

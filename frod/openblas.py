@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -71,4 +71,8 @@ def _array(tensor: Tensor) -> np.ndarray:
     (m, n), (down, across) = tensor.shape[-2:], tensor.stride()[-2:]
     if not ((across == 1 and down >= n) or (down == 1 and across >= m)):
         tensor = tensor.contiguous()
-    return tensor.detach().numpy()
+    tensor = tensor.detach()
+    if distributed.is_initialized():
+        # torch does not free what numpy has seen, and FSDP2 frees whole weights: numpy sees a second handle of them.
+        tensor = torch.from_dlpack(tensor).as_strided(tensor.shape, tensor.stride())
+    return tensor.numpy()

@@ -32,5 +32,5 @@ def evaluate(
         if found["undefined"]:
             print(f"{folder} has no figure: {found['undefined']}")
         files.write_json(folder / "metrics.json", found)
-        (folder / "checkpoint.pt").unlink(missing_ok=True)  # the training has ended, to Snakemake's knowledge too
+        files.remove(folder.glob("checkpoint.*"))  # the training has ended, to Snakemake's knowledge too
     tracking.log_or_say(run, experiment)

@@ -30,6 +30,9 @@ def train(
             **THREADS, help="Processes that share each batch and the threads, one GPU each where there are GPUs."
         ),
     ] = 1,
+    nodes: Annotated[
+        int, typer.Option(**THREADS, help="Machines that share the processes; on each of them this command is called.")
+    ] = 1,
     sharded: Annotated[
         bool, typer.Option("--sharded/--no-sharded", help="Keep a piece of the model in each process (FSDP2).")
     ] = False,
@@ -53,7 +56,7 @@ def train(
         chosen = artefacts.read_json(rates, keys=("rates", "trials", "seed", "index"))
         run = run.model_copy(update={"rates": schema.validate(Rates, chosen["rates"], str(rates), "rates")})
     job = Job.open(run, backbone, task, basis, rates=rates)
-    if launch.start(processes, threads):
+    if launch.start(processes, threads, nodes):
         return
     from frod.training.processes import Processes
 

@@ -21,6 +21,7 @@ def trial(
     basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
     threads: Annotated[int, typer.Option(**THREADS, help="CPU threads.")] = 1,
     processes: Annotated[int, typer.Option(**THREADS, help="Processes, as for `frod train`.")] = 1,
+    nodes: Annotated[int, typer.Option(**THREADS, help="Machines, as for `frod train`.")] = 1,
     sharded: Annotated[bool, typer.Option("--sharded/--no-sharded", help="As for `frod train`.")] = False,
     checkpoint_seconds: CheckpointSeconds = 120.0,
 ) -> None:
@@ -40,7 +41,7 @@ def trial(
         raise ValueError("--spec: rates is null; a trial tries one entry of the suite's grid, so put it there")
     checkpoint = out.with_suffix(".checkpoint.pt")
     job = Job.open(run, backbone, task, basis)
-    if launch.start(processes, threads):
+    if launch.start(processes, threads, nodes):
         return
     from frod.training.processes import Processes
 

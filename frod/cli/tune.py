@@ -32,7 +32,7 @@ def tune(
     chosen = choose(trials)
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
-        path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too
+        files.remove(path.parent.glob(f"{path.stem}.checkpoint.*"))  # its job has ended, to Snakemake's knowledge too
     if chosen["validation"] is None:
         print(f"none of the {len(trial)} trials has a figure on validation: the first one's rates, {chosen['rates']}")
     else:

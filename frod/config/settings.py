@@ -113,6 +113,9 @@ class Resources(StrictModel):
     threads: Count = 1
     """CPU threads of a training job, shared out among its processes. Results are bit for bit the same only for the same
     number."""
+    nodes: Count = 1
+    """Machines that a training job runs on, by SLURM. They share threads, processes and gpu, which count all of them
+    together; mem_mb is of each."""
     processes: Count = 1
     """Processes of a training job, which share each batch: one GPU each where there are GPUs. Budget, order of examples
     and loss are those of one process, up to rounding; a finished run does not become stale by another number."""
@@ -131,6 +134,11 @@ class Resources(StrictModel):
     def _a_gpu_for_each_process(self) -> Resources:
         if self.gpu and self.processes > self.gpu:
             raise ValueError(f"processes is {self.processes}, gpu is {self.gpu}: each process takes a GPU of its own")
+        for name in ("processes", "gpu"):
+            if getattr(self, name) % self.nodes:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, nodes is {self.nodes}: give a multiple, for all nodes"
+                )
         if self.sharded and self.processes == 1:
             raise ValueError("sharded is true, processes is 1: give the processes that the model is spread over")
         return self

@@ -33,7 +33,7 @@ REQUIRED_TEXT = ("started", "finished")
 REQUIRED_OR_NONE = ("undefined",)
 
 PACKAGES = (
-    "frod", "torch", "transformers", "timm", "peft", "accelerate", "safetensors", "tokenizers", "numpy", "scipy",
+    "frod", "torch", "transformers", "timm", "peft", "safetensors", "tokenizers", "numpy", "scipy",
     "scikit-learn", "pandas", "pyarrow", "datasets", "torchvision", "pillow", "babel", "snakemake", "mlflow",
 )  # fmt: skip
 

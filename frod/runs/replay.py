@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 
 # What does the arithmetic; another version of anything else leaves the numbers alone.
-COMPUTING = ("torch", "torchvision", "transformers", "timm", "peft", "accelerate", "numpy")
+COMPUTING = ("torch", "torchvision", "transformers", "timm", "peft", "numpy")
 
 
 @dataclass(frozen=True)

@@ -1,121 +1,113 @@
-"""The processes of one training, all on this machine: they start together and end together.
+"""The processes of one training: torchrun starts them, on one machine or on several, with this process's command line.
 
-The launcher runs its own command line once more in each of them, and trains nothing itself. Each holds the reading end
-of a pipe that only the launcher could write to: however that one ends, by kill -9 for one, the pipe closes and they
-end. (torchrun's workers outlive it then.)
+torchrun starts none of them again: a training that was killed goes on from its checkpoint by the same command. Its
+workers would outlive it where it is killed (they have sessions of their own), so each of them looks for it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from typing import IO
+from typing import Any
 
 from frod.pipeline import devices
 
-WORKER = "FROD_WORKER"  # descriptors of the pipe, and of the socket that the first process listens on
-POLL_SECONDS = 0.05
-TAIL_LINES = 20
+LAUNCHER = "FROD_LAUNCHER"  # number of the process that has started a worker
+LOOK_SECONDS = 0.2
+FIRST_PORT, PORTS = 20000, 10000  # of SLURM jobs, by their numbers: below those that systems give away by themselves
 
 
-def start(count: int, threads: int) -> bool:
-    """Have `count` processes run this very command; of several, this one only looks after them.
+def start(processes: int, threads: int, nodes: int = 1) -> bool:
+    """Have `processes` run this very command, as many on each machine; of several, this one only looks after them.
 
     CPU threads are of all of them together. Returns True where all is done: the processes have ended; False where this
-    process has to train. ChildProcessError where one of them ended by an error or was killed; the others have been
-    killed then.
+    process has to train. ValueError where they cannot be shared out, or the machines cannot meet; ChildProcessError
+    where a process ended by an error or was killed; the others have been ended then.
     """
     if is_worker():
-        _end_with_launcher()
+        _be_worker()
         return False
-    devices.take(count)
-    if count == 1:
+    if processes % nodes:
+        raise ValueError(f"--processes {processes}: each of {nodes} nodes takes as many; give a multiple of {nodes}")
+    devices.take(processes // nodes)
+    if processes == 1:
         return False
-    look_after([sys.executable, "-m", "frod", *sys.argv[1:]], count, threads)
+    torchrun([sys.executable, "-m", "frod", *sys.argv[1:]], processes, threads, nodes)
     return True
 
 
 def is_worker() -> bool:
     """Whether a launcher started this process."""
-    return WORKER in os.environ
+    return LAUNCHER in os.environ
 
 
-def listening_socket() -> int:
-    """Descriptor of the socket that the first process listens on: its port is taken since the launcher chose it."""
-    return int(os.environ[WORKER].split(":")[1])
+def torchrun(command: list[str], processes: int, threads: int, nodes: int = 1) -> None:
+    """Run a command in so many processes until all have ended, or one by a fault; see `start`."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    os.environ |= {LAUNCHER: str(os.getpid()), "OMP_NUM_THREADS": str(max(1, threads // processes))}
+    # DDP would warn of each model all of whose weights are used.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    words = [f"--nnodes={nodes}", f"--nproc-per-node={processes // nodes}", *meeting(nodes), "--max-restarts=0"]
+    try:
+        run.run(run.parse_args([*words, f"--log-dir={os.devnull}", "--no-python", *command]))
+    except ChildFailedError as error:
+        raise ChildProcessError(_said(error.failures, processes)) from None
+    except SignalException as error:  # torchrun has passed it on: end by it, as any process does
+        signal.signal(error.sigval, signal.SIG_DFL)
+        signal.raise_signal(error.sigval)
 
 
-def _end_with_launcher() -> None:
-    pipe = int(os.environ[WORKER].split(":")[0])
+def meeting(nodes: int) -> list[str]:
+    """torchrun's options that say where the machines of a training meet; ValueError where nothing says it.
+
+    Those of a SLURM job meet on the machine that srun was called on; others where MASTER_ADDR says.
+    """
+    if nodes == 1:
+        return ["--standalone", "--local-addr=127.0.0.1"]
+    given = os.environ
+    if "MASTER_ADDR" in given:
+        address, name = ":".join([given["MASTER_ADDR"], given.get("MASTER_PORT", "29400")]), "frod"
+        rank = given.get("NODE_RANK")
+    elif given.get("SLURM_STEP_NUM_NODES") == str(nodes):
+        port = FIRST_PORT + int(given["SLURM_JOB_ID"]) % PORTS
+        address, name = f"{given['SLURM_LAUNCH_NODE_IPADDR']}:{port}", given["SLURM_JOB_ID"]
+        rank = given["SLURM_NODEID"]
+    else:
+        raise ValueError(
+            f"--nodes {nodes}: nothing says where they meet; call this by `srun --nodes={nodes} --ntasks-per-node=1` "
+            "in a SLURM job, or on each of them with MASTER_ADDR (of the first), MASTER_PORT and NODE_RANK (from 0) set"
+        )
+    # Not told, torchrun compares the address with those that this machine's name has.
+    told = [] if rank is None else [f"--rdzv-conf=is_host={int(rank == '0')}"]
+    return ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}", f"--rdzv-id={name}", *told]
+
+
+def _be_worker() -> None:
+    """End when the launcher is no more, and at once by Ctrl-C; let the first process alone print."""
+    launcher = int(os.environ[LAUNCHER])
 
     def wait() -> None:
-        os.read(pipe, 1)  # nothing is ever written: it returns when the pipe closes
+        while os.getppid() == launcher:
+            time.sleep(LOOK_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if os.environ["RANK"] != "0":
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until it ends
 
 
-def look_after(command: list[str], count: int, threads: int) -> None:
-    """Run a command in so many processes until all have ended, or one by a fault; see `start`."""
-    reading, writing = os.pipe()
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        outputs: list[IO[bytes] | None] = [None]  # the first process writes where this one would
-        outputs += [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
-        common = {
-            WORKER: f"{reading}:{listening.fileno()}",
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(listening.getsockname()[1]),
-            "OMP_NUM_THREADS": str(max(1, threads // count)),
-            # DDP would warn of each model all of whose weights are used.
-            "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
-        }
-        workers: list[subprocess.Popen[bytes]] = []
-        try:
-            for rank, output in enumerate(outputs):
-                workers.append(
-                    subprocess.Popen(
-                        command,
-                        env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-                        pass_fds=[reading, listening.fileno()],
-                        stdout=output,
-                        stderr=output,
-                    )
-                )
-            failed = _wait(workers)
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-            os.close(reading)
-            os.close(writing)
-        if failed:
-            raise ChildProcessError("\n".join(_said(rank, code, outputs[rank], count) for rank, code in failed.items()))
-
-
-def _wait(workers: list[subprocess.Popen[bytes]]) -> dict[int, int]:
-    """Wait until all have ended, or one by a fault; return the exit statuses of those by rank."""
-    while True:
-        codes = [worker.poll() for worker in workers]
-        failed = {rank: code for rank, code in enumerate(codes) if code}
-        if failed or None not in codes:
-            return failed
-        time.sleep(POLL_SECONDS)
-
-
-def _said(rank: int, code: int, output: IO[bytes] | None, count: int) -> str:
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-    if output is None:
-        return f"process {rank} of {count} {how}"  # what it said is there already
-    output.seek(0)
-    lines = output.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
-    return "\n".join([f"process {rank} of {count} {how}{':' if lines else ''}", *(f"  {line}" for line in lines)])
+def _said(failures: dict[int, Any], count: int) -> str:
+    """Which processes failed, and how; those that torchrun has ended for it are left out."""
+    codes = {rank: failure.exitcode for rank, failure in failures.items()}
+    first = {rank: code for rank, code in codes.items() if code != -signal.SIGTERM} or codes
+    return "\n".join(
+        f"process {rank} of {count} {f'was killed by signal {-code}' if code < 0 else f'ended with status {code}'}"
+        for rank, code in first.items()
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        As the method left it; moved to the accelerator's device. Sharded already where `processes` are.
+        As the method left it; moved to the processes' device. Sharded already where they are.
     groups : list of dict
         The method's parameter groups, each with `name`, `lr`, `weight_decay` and `params`.
     data : frod.tasks.arrays.Split
@@ -48,6 +49,8 @@ class Trainer:
         Positions in `data` that `batches` count in.
     batches : list of ndarray
         Examples of each step (order.plan).
+    autocast : callable
+        A context that computes in the precision asked for.
     validate : callable
         Model -> value of the primary metric on validation; called after each epoch.
     checkpoint : Path
@@ -68,7 +71,7 @@ class Trainer:
     budget: Budget
     training: Training
     regression: bool
-    accelerator: Any
+    autocast: Callable[[], AbstractContextManager]
     validate: Callable[[torch.nn.Module], float]
     checkpoint: Path
     checkpoint_seconds: float
@@ -84,10 +87,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.groups, fused=True)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.plain = self.model  # without the wrapper for several processes
-        if self.processes.sharded:
-            self.optimiser = self.accelerator.prepare(self.optimiser)
-        else:
-            self.model, self.optimiser = self.accelerator.prepare(self.model, self.optimiser)
+        self.model = self.processes.wrap(self.plain)
         self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.process = psutil.Process()
         self.process.cpu_percent()  # the first call only starts the count
@@ -123,15 +123,15 @@ class Trainer:
             group["lr"] = rate * scale
         batch = self.chosen[self.batches[step]]
         *earlier, last = np.array_split(batch, min(self.budget.accumulation, len(batch)))
-        total = torch.zeros((), device=self.accelerator.device)
+        total = torch.zeros((), device=self.processes.device)
         for micro in earlier:
             # FRoD's weights, and the exchange between processes, need working out once a step only: in the last.
-            alone = self.processes.no_exchange(self.accelerator, self.model)
+            alone = self.processes.no_exchange(self.model)
             with alone, frod.accumulating(self.model, len(earlier) + 1):
                 total += self._backward(micro, len(batch))
         total += self._backward(last, len(batch))
         limit = self.training.clip if self.training.clip is not None else math.inf
-        norm = full_tensor(self.accelerator.clip_grad_norm_(self.trained, limit))
+        norm = full_tensor(torch.nn.utils.clip_grad_norm_(self.trained, limit))
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.pending.append((step, total, norm))
@@ -147,15 +147,15 @@ class Trainer:
         Of several processes each does its share.
         """
         mine, counts = self.processes.shard(micro)
-        inputs = move(self.data.batch(mine), self.accelerator.device)
+        inputs = move(self.data.batch(mine), self.processes.device)
         labels = inputs.pop("labels")
-        with self.accelerator.autocast():
+        with self.autocast():
             scores = backbones.logits(self.model, inputs)
         # Sum over the micro-batch, over the size of the whole: micro-batches of unlike size weigh as they should.
         loss = self._loss(scores.float(), labels) / size
         if not counts:
             loss = loss * 0
-        self.accelerator.backward(loss * self.processes.world_size)  # the exchange takes the mean over the processes
+        (loss * self.processes.world_size).backward()  # the exchange takes the mean over the processes
         return loss.detach()
 
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -195,13 +195,15 @@ class Trainer:
 
     def _save(self, step: int) -> None:
         self._flush()
+        trained = trained_state(self.plain)
         checkpoints.save(
             self.checkpoint,
             self.fingerprint,
             self.processes,
             step=step,
-            model=sharding.whole_tensors(trained_state(self.plain)),
+            model=sharding.whole(trained),
             optimiser=sharding.whole_optimiser(self.optimiser),
+            pieces=sharding.pieces(trained, self.optimiser),
             history=self.history,
             seconds=self.seconds,
             eval_state=self.eval_state and self.eval_state.state(),
@@ -210,19 +212,17 @@ class Trainer:
 
     def _resume(self) -> int:
         state = checkpoints.load(self.checkpoint, self.fingerprint, self.processes)
-        steps = self.processes.gather(torch.tensor(state["step"] if state else 0))
-        if len(set(map(int, steps))) > 1:
-            raise OSError(f"{self.checkpoint}: could not be read by all processes; train again")
         if state is None:
             return 0
-        here = trained_state(self.plain)
-        if set(state["model"]) != set(here):
+        trained = trained_state(self.plain)
+        if set(state["model"]) != set(sharding.whole(trained)):
             raise ValueError(
                 f"{self.checkpoint}: holds other parameters than the model trains; delete it to start again"
             )
-        for name, tensor in here.items():
-            copy_into(tensor, state["model"][name])
+        for name, tensor in state["model"].items():
+            copy_into(trained[name], tensor)
         sharding.load_optimiser(self.optimiser, state["optimiser"])
+        checkpoints.load_pieces(self.checkpoint, state["step"], sharding.pieces(trained, self.optimiser))
         self.history, self.seconds = state["history"], state["seconds"]
         if self.eval_state:
             self.eval_state.restore(state["eval_state"])

@@ -1,23 +1,23 @@
 """The processes that share one training, seen from one of them. A training of one process is the case of one.
 
-Each batch is split over them, so that budget, order of examples and loss are those of one process. accelerate averages
-the gradients (DistributedDataParallel). With `sharded`, FSDP2 keeps a piece of every weight, gradient and moment in
-each: by torch's own fully_shard, since accelerate's plugin refuses a machine without GPUs.
+Each batch is split over them, so that budget, order of examples and loss are those of one process.
+DistributedDataParallel averages the gradients. With `sharded`, FSDP2 keeps a piece of every weight, gradient and moment
+in each.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from frod.config import Training
 from frod.training import launch
 from frod.training.seeds import stream
 
@@ -45,25 +45,18 @@ class Processes:
             if sharded:
                 raise ValueError("--sharded: needs processes to spread the model over; give --processes 2 or more")
             return cls()
-        rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        gpus = torch.cuda.device_count()
-        if 0 < gpus < count:
+        gpus, here = torch.cuda.device_count(), int(os.environ["LOCAL_WORLD_SIZE"])
+        if 0 < gpus < here:
             raise ValueError(
-                f"processes is {count}, but there are {gpus} GPUs: each process takes one. Ask for as many, or hide "
-                "the GPUs (CUDA_VISIBLE_DEVICES=) to train on the CPU"
+                f"processes is {here} on this machine, but there are {gpus} GPUs: each process takes one. Ask for as "
+                "many, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to train on the CPU"
             )
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if os.path.exists("/proc") else "lo0")
-        store = distributed.TCPStore(
-            os.environ["MASTER_ADDR"],
-            int(os.environ["MASTER_PORT"]),
-            count,
-            is_master=rank == 0,
-            timeout=LONGEST_WAIT,
-            master_listen_fd=launch.listening_socket() if rank == 0 else None,
-        )
-        backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
-        return cls(rank=rank, world_size=count, sharded=sharded)
+        if gpus:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        if os.environ["GROUP_WORLD_SIZE"] == "1":
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if os.path.exists("/proc") else "lo0")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=LONGEST_WAIT)
+        return cls(rank=distributed.get_rank(), world_size=distributed.get_world_size(), sharded=sharded)
 
     @property
     def is_main(self) -> bool:
@@ -74,18 +67,20 @@ class Processes:
         """Seed the generators: in the first process as in the only one, in the others with streams of their own."""
         torch.manual_seed(seed if self.is_main else stream(seed, f"process {self.rank}"))
 
-    def accelerator(self, training: Training) -> Any:
-        """Return accelerate's Accelerator in the precision asked for: `auto` is bfloat16 on a GPU, else float32."""
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+    @property
+    def device(self) -> torch.device:
+        """The GPU of this process, where there are GPUs; Apple's for one process alone; else the CPU."""
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if self.world_size == 1 and torch.backends.mps.is_available() else "cpu")
 
-        cuda = torch.cuda.is_available()
-        half = training.precision == "bfloat16" or (training.precision == "auto" and cuda)
-        several: dict[str, Any] = {}
-        if self.world_size > 1:
-            # A weight that no loss reaches has no gradient, as with one process; DDP would wait for it.
-            several["kwargs_handlers"] = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-            several["cpu"] = not cuda  # not told, it would take each process for the only one
-        return Accelerator(mixed_precision="bf16" if half else "no", **several)
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Put a model on the device, and in what averages its gradients; a sharded one is and does so already."""
+        if self.sharded:
+            return model
+        model.to(self.device)
+        # A weight that no loss reaches has no gradient, as with one process; DDP would wait for it.
+        return model if self.world_size == 1 else DistributedDataParallel(model, find_unused_parameters=True)
 
     def shard(self, examples: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return this process's part of some examples, and whether it counts.
@@ -120,10 +115,10 @@ class Processes:
         return bool(told)
 
     @contextmanager
-    def no_exchange(self, accelerator: Any, model: Any) -> Iterator[None]:
+    def no_exchange(self, model: Any) -> Iterator[None]:
         """Let gradients add up in each process: for all micro-batches of a step but the last."""
         if not self.sharded:
-            with accelerator.no_sync(model):
+            with model.no_sync() if self.world_size > 1 else nullcontext():
                 yield
             return
         model.set_requires_gradient_sync(False)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from frod import files, numerics
-from frod.config import Run
+from frod.config import Run, Training
 from frod.evaluation import metrics
 from frod.method.heads import within
 from frod.provenance.run_keys import DIVERGED
@@ -68,6 +68,12 @@ def deterministic(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def precision(training: Training, device: torch.device) -> Callable[[], torch.autocast]:
+    """Return what makes a context that computes in the precision asked for: `auto` is bfloat16 on a GPU."""
+    half = training.precision == "bfloat16" or (training.precision == "auto" and device.type == "cuda")
+    return partial(torch.autocast, device.type, torch.bfloat16, enabled=half)
+
+
 def train(
     run: Run,
     model: torch.nn.Module,
@@ -109,9 +115,9 @@ def train(
     adapter = methods.of_kind(method.kind)
     adapter.apply(model, method, targets=run.targets, head=head, basis=basis, seed=streams["adapter"])
     training = run.training
-    engine = processes.accelerator(training)
+    autocast = precision(training, processes.device)
     if processes.sharded:
-        sharding.shard(model, engine.device, processes.world_size)
+        sharding.shard(model, processes.device, processes.world_size)
     groups = adapter.groups(model, run.rates, head, training.weight_decay)
     processes.seed(streams["dropout"])
 
@@ -128,14 +134,14 @@ def train(
 
     def predictions(model: torch.nn.Module, split: str, chosen: np.ndarray) -> pd.DataFrame:
         evaluations[split] += 1
-        with engine.autocast():
+        with autocast():
             table = predict(
                 model,
                 splits[split],
                 chosen,
                 split=split,
                 batch_size=EVALUATION_FACTOR * training.batch_size,
-                device=engine.device,
+                device=processes.device,
                 processes=processes,
             )
         if not np.isfinite(np.stack(table["scores"].tolist())).all():
@@ -159,7 +165,7 @@ def train(
         budget=budget,
         training=training,
         regression=regression,
-        accelerator=engine,
+        autocast=autocast,
         validate=after_epoch,
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,

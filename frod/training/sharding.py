@@ -1,13 +1,18 @@
-"""FSDP2: a model in pieces, one in each process, and its state and the optimiser's in one piece for a checkpoint."""
+"""FSDP2: a model in pieces, one in each process; and what of it and its optimiser is in pieces, in files (DCP)."""
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from frod.method.wrappers import full_tensor, is_sharded
+from frod import files
+from frod.method.wrappers import is_sharded
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 
 
 def shard(model: nn.Module, device: torch.device, processes: int) -> None:
@@ -42,28 +47,57 @@ def reshard(model: nn.Module) -> None:
             module.reshard()
 
 
-def whole_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return them in one piece, those that were in pieces on the CPU. All processes have to ask."""
-    return {name: full_tensor(tensor).cpu() if is_sharded(tensor) else tensor for name, tensor in tensors.items()}
+def pieces(trained: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """What is in pieces of the trained tensors and of the optimiser's moments, by names of their own."""
+    found = {f"model.{name}": tensor for name, tensor in trained.items()}
+    for i, moments in optimiser.state_dict()["state"].items():
+        found |= {f"optimiser.{i}.{name}": tensor for name, tensor in moments.items()}
+    return {name: tensor for name, tensor in found.items() if is_sharded(tensor)}
 
 
-def whole_optimiser(optimiser: Any) -> dict[str, Any]:
-    """Return the optimiser's state_dict in one piece: the one it would have in one process."""
+def whole(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of some tensors that are not in pieces."""
+    return {name: tensor for name, tensor in tensors.items() if not is_sharded(tensor)}
+
+
+def whole_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimiser's state_dict without what is in pieces."""
     state = optimiser.state_dict()
-    return state | {"state": {i: whole_tensors(moments) for i, moments in state["state"].items()}}
+    return state | {"state": {i: whole(moments) for i, moments in state["state"].items()}}
 
 
-def load_optimiser(optimiser: Any, stored: dict[str, Any]) -> None:
-    """Load what `whole_optimiser` gave into the optimiser of parameters that may be in pieces."""
+def load_optimiser(optimiser: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
+    """Load what `whole_optimiser` gave. Moments that are in pieces are 0 then, for `load` to fill."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    state = {i: {name: _like(t, parameters[i]) for name, t in of.items()} for i, of in stored["state"].items()}
+    state = {
+        i: moments | {name: torch.zeros_like(parameters[i]) for name in MOMENTS if is_sharded(parameters[i])}
+        for i, moments in stored["state"].items()
+    }
     optimiser.load_state_dict(stored | {"state": state})
 
 
-def _like(tensor: torch.Tensor, parameter: Any) -> torch.Tensor:
-    """A moment of a parameter, cut up as that is; the count of steps stays as it is."""
-    if not is_sharded(parameter) or tensor.shape != parameter.shape:
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
+def save(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write tensors that are in pieces, each process its own to a file of its own. All processes call this.
 
-    return distribute_tensor(tensor, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    As safetensors: DCP's usual format has a pickle, which runs code where someone has put another in its place.
+    """
+    from torch.distributed import checkpoint as dcp
+
+    try:
+        dcp.save(tensors, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    except dcp.CheckpointException as error:  # in all processes, whichever it befell
+        fault, _ = next(iter(error.failures.values()))
+        raise fault from error
+
+
+def load(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Fill tensors that are in pieces with what `save` wrote. All processes call this."""
+    from torch.distributed import checkpoint as dcp
+
+    dcp.load(tensors, storage_reader=dcp.HuggingFaceStorageReader(str(folder)))
+
+
+def digest(folder: Path, rank: int) -> torch.Tensor:
+    """sha256 of what the process of this rank has written, as 32 numbers."""
+    hashes = [files.sha256(path) for path in sorted(folder.glob(f"shard-{rank + 1:05d}-*"))]
+    return torch.tensor(list(hashlib.sha256("".join(hashes).encode()).digest()), dtype=torch.uint8)

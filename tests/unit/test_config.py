@@ -202,6 +202,8 @@ def test_a_fault_is_said_of_what_gave_the_value(tmp_path):
             "resources.checkpoint_seconds: is alike for all; set it in params.yaml",
         ),
         ("resources", {"processes": 4, "gpu": 2}, "processes is 4, gpu is 2: each process takes a GPU of its own"),
+        ("resources", {"processes": 3, "nodes": 2}, "processes is 3, nodes is 2: give a multiple, for all nodes"),
+        ("resources", {"processes": 2, "nodes": 2, "gpu": 3}, "gpu is 3, nodes is 2: give a multiple, for all nodes"),
         ("resources", {"sharded": True}, "sharded is true, processes is 1: give the processes"),
         ("resources", {"gpus": 1}, "small.yaml: resources.gpus: unknown key; did you mean 'gpu'"),
         ("methods.full_ft", {"kind": "full_ft", "sparse_rate": 0.1}, "sparse_rate is 0.1, kind is full_ft"),

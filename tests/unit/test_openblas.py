@@ -99,3 +99,16 @@ def test_afterwards_torch_computes_again():
     code += "; print((torch.ones(2, 3) @ torch.ones(3, 2)).sum().item(), openblas.product.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "12.0 product\n" and not done.stderr
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_factor_can_be_freed_in_a_training_of_several_processes(monkeypatch, layout):
+    """As FSDP2 does with whole weights; the product is the same to the bit."""
+    a, b = LAYOUTS[layout](1, 5, 3), normal(3, 1)
+    expected = a @ b
+    a, b = a.clone(memory_format=torch.preserve_format), b.clone()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    found = a @ b
+    for factor in (a, b):
+        factor.untyped_storage().resize_(0)
+    assert torch.equal(found, expected)

@@ -20,7 +20,7 @@ def test_a_job_like_the_workflow_is_warm(warm):
 @pytest.mark.parametrize(
     "variables",
     [{"LANG": "xx"}, {"NEW": "1"}, {"OMP_NUM_THREADS": "2"}, {"CUDA_VISIBLE_DEVICES": "0"}, {"FROD_NUMERICS": "native"},
-     {"FROD_NUMERICS": "wrong"}, {"PYTHONHASHSEED": "1"}, {"FROD_WORKER": "3:4"}],
+     {"FROD_NUMERICS": "wrong"}, {"PYTHONHASHSEED": "1"}, {"FROD_LAUNCHER": "1"}],
     ids=lambda variables: "=".join(next(iter(variables.items()))),
 )  # fmt: skip
 def test_another_environment(warm, variables):

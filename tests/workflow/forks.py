@@ -33,7 +33,7 @@ LIBRARIES = {
     ],
     "dvc": ["dvc.cli.parser", "dvc.repo", "dvc.stage"],
     "frod": [
-        *("torch", "timm", "transformers.models.auto.modeling_auto", "safetensors.torch", "accelerate", "scipy.stats"),
+        *("torch", "timm", "transformers.models.auto.modeling_auto", "safetensors.torch", "scipy.stats"),
         *("pandas", "pyarrow.parquet", "sklearn.metrics", "mlflow.store.tracking.sqlalchemy_store", "typer.main"),
         *("PIL", "rich.table", "pydantic", "rocrate.rocrate", "jinja2", "psutil", "filelock", "babel.numbers"),
     ],

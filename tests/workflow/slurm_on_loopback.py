@@ -1,7 +1,8 @@
-"""A SLURM of one node on the loopback address, for tests: munged, slurmctld and slurmd without systemd, stopped after.
+"""A SLURM of two nodes on the loopback address, for tests: its daemons without systemd, stopped after.
 
 By itself it runs one command in it: python tests/workflow/slurm_on_loopback.py sinfo. Needs root, and of Debian
-slurm-wlm and munge. It has four processors, whatever the machine has, one GPU that is /dev/null, and no accounting.
+slurm-wlm and munge. Each node has four processors, whatever the machine has, and one GPU that is /dev/null; the second
+is in partition `pair` alone. There is no accounting.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ CONFIGURATION = Path("/etc/slurm/slurm.conf")
 GRES = CONFIGURATION.with_name("gres.conf")
 MARK = "# Written by tests/workflow/slurm_on_loopback.py, which removes it."
 DAEMONS = ("munged", "slurmctld", "slurmd")
+NODES = ("first", "second")
 
 SLURM_CONF = """\
 {mark}
@@ -29,11 +31,11 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
 SlurmUser=root
 SlurmctldPidFile={state}/slurmctld.pid
-SlurmdPidFile={state}/slurmd.pid
+SlurmdPidFile={state}/slurmd-%n.pid
 SlurmctldLogFile={state}/slurmctld.log
-SlurmdLogFile={state}/slurmd.log
+SlurmdLogFile={state}/slurmd-%n.log
 StateSaveLocation={state}/state
-SlurmdSpoolDir={state}/spool
+SlurmdSpoolDir={state}/spool-%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -46,9 +48,11 @@ KillWait=5
 ReturnToService=2
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:1
-PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
+NodeName=first NodeHostname={host} NodeAddr=127.0.0.1 Port=16818 CPUs=4 RealMemory=64000 Gres=gpu:1
+NodeName=second NodeHostname={host} NodeAddr=127.0.0.1 Port=16819 CPUs=4 RealMemory=64000 Gres=gpu:1
+PartitionName=cpu Nodes=first Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=first MaxTime=INFINITE State=UP
+PartitionName=pair Nodes=first,second MaxTime=INFINITE State=UP
 """
 
 
@@ -74,7 +78,8 @@ def cluster() -> Iterator[Path]:
     try:
         _configure(state)
         daemons.append(_munge(state))
-        daemons += [_start(["slurmctld", "-D"], state), _start(["slurmd", "-D", "-N", _host()], state)]
+        daemons += [_start(["slurmctld", "-D"], state)]
+        daemons += [_start(["slurmd", "-D", "-N", node], state) for node in NODES]
         _wait_for_node(state)
         yield state
     finally:
@@ -97,12 +102,12 @@ def _host() -> str:
 
 
 def _configure(state: Path) -> None:
-    for name in ("state", "spool"):
+    for name in ("state", *(f"spool-{node}" for node in NODES)):
         (state / name).mkdir()
     CONFIGURATION.parent.mkdir(exist_ok=True)
     CONFIGURATION.write_text(SLURM_CONF.format(mark=MARK, host=_host(), state=state))
     # A device file; a GPU that is only counted has the node drained.
-    GRES.write_text(f"NodeName={_host()} Name=gpu File=/dev/null\n")
+    GRES.write_text(f"NodeName={','.join(NODES)} Name=gpu File=/dev/null\n")
 
 
 def _munge(state: Path) -> subprocess.Popen | None:

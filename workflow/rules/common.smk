@@ -138,8 +138,8 @@ def gpus_of(wildcards):
 
 
 def gres_of(wildcards):
-    """GPUs as SLURM calls them; its profile asks by this name and not by `gpu`."""
-    gpus = gpus_of(wildcards)
+    """GPUs of each node as SLURM calls them; its profile asks by this name and not by `gpu`."""
+    gpus = gpus_of(wildcards) // resources_of(wildcards).nodes
     return f"{CLUSTER.gres}:{gpus}" if gpus else ""
 
 
@@ -149,7 +149,26 @@ def team_of(wildcards, input):
     It does so because Snakemake takes a parameter that is a function of `input` for no cause to run a job again.
     """
     resources = resources_of(wildcards)
-    return ["--processes", resources.processes, "--sharded" if resources.sharded else "--no-sharded"]
+    sharded = "--sharded" if resources.sharded else "--no-sharded"
+    return ["--processes", resources.processes, "--nodes", resources.nodes, sharded]
+
+
+def threads_of_node(resources):
+    return -(-max(resources.threads, resources.processes) // resources.nodes)
+
+
+def srun_of(wildcards, threads):
+    """What calls a training's command on each of its nodes, in a SLURM job. (Of `threads` for the reason above.)"""
+    resources = resources_of(wildcards)
+    if resources.nodes == 1 or "SLURM_JOB_ID" not in os.environ:
+        return []
+    nodes = [f"--nodes={resources.nodes}", f"--ntasks={resources.nodes}", "--ntasks-per-node=1"]
+    return ["srun", *nodes, f"--cpus-per-task={threads_of_node(resources)}", "--kill-on-bad-exit"]
+
+
+def on_nodes(resource):
+    """A resource of trainings on several nodes alone: Snakemake drops one that is None."""
+    return lambda wildcards: resource(of) if (of := resources_of(wildcards)).nodes > 1 else None
 
 
 SLOTS = {}

@@ -30,6 +30,12 @@ rule train:
         runtime=lambda wildcards: resources_of(wildcards).runtime,
         gpu=gpus_of,
         gres=gres_of,
+        # The plugin for SLURM calls srun itself, but for jobs that have `mpi`, whatever it says.
+        mpi=on_nodes(lambda resources: "srun"),
+        nodes=on_nodes(lambda resources: resources.nodes),
+        tasks=on_nodes(lambda resources: resources.nodes),
+        tasks_per_gpu=on_nodes(lambda resources: 0),
+        cpus_per_task=on_nodes(threads_of_node),
     params:
         command="train",
         spec=lambda wildcards: json.dumps(WORKFLOW.find(**wildcards).resolved()),
@@ -39,13 +45,15 @@ rule train:
         rates=lambda wildcards, input: option("rates", input.rates),
         out=RUN,
         team=team_of,
+        srun=srun_of,
         numerics=NUMERICS,
         code=CODE["train"],
     message:
         "training {wildcards.task} {wildcards.method} seed {wildcards.seed}"
     shell:
-        "python -m frod {params.command:q} --spec {params.spec:q} --backbone {params.backbone:q} --task {params.task:q}"
-        " {params.basis:q} {params.rates:q} --out {params.out:q} --threads {threads} {params.team:q} > {log:q} 2>&1"
+        "{params.srun:q} python -m frod {params.command:q} --spec {params.spec:q} --backbone {params.backbone:q}"
+        " --task {params.task:q} {params.basis:q} {params.rates:q} --out {params.out:q} --threads {threads} {params.team:q}"
+        " > {log:q} 2>&1"
 
 
 use rule train as trial with:

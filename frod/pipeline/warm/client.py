@@ -35,7 +35,7 @@ def hand_over() -> None:
 
 def _is_one_of_several() -> bool:
     """Whether more than one process is to train: they start their own."""
-    if "FROD_WORKER" in os.environ:
+    if "FROD_LAUNCHER" in os.environ:
         return True
     given = [text.partition("=") for text in sys.argv if text.startswith("--processes")]
     following = {after for text, after in zip(sys.argv, sys.argv[1:]) if text == "--processes"}

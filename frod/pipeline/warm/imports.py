@@ -16,7 +16,7 @@ STAGES = (
     "backbone", "task", "basis_part", "basis", "trial", "tune", "train", "evaluate", "spectrum", "summarise", "report",
 )  # fmt: skip
 LIBRARIES = (
-    "torch", "transformers", "timm", "accelerate", "pandas", "pyarrow.parquet", "sklearn.metrics", "scipy.stats",
+    "torch", "transformers", "timm", "pandas", "pyarrow.parquet", "sklearn.metrics", "scipy.stats",
     "safetensors.torch", "typer.main", "psutil", "yaml", "jinja2", "filelock", "transformers.models.auto.modeling_auto",
 )  # fmt: skip
 State = tuple[int, ...]

@@ -111,13 +111,10 @@ def long_run():
 
 def train(folder, one, out, processes=SINGLE_PROCESS, on_step=lambda model, step: None, seconds=1e9):
     """One training as `frod train` does it, its results left in `out`; the model and what came of it."""
-    from accelerate.state import AcceleratorState
-
     from frod import backbones
     from frod.training.methods import trained
     from frod.training.run import train as stage
 
-    AcceleratorState._reset_state()  # accelerate keeps to one precision as long as the process lives
     out.mkdir(exist_ok=True)  # another process may have made it
     model = load(folder)
     outcome = stage(
@@ -146,43 +143,52 @@ def adapter(out):
 
 
 class Command:
-    """`frod train` with two processes, sharded, on what `make` made in a folder."""
+    """`frod train` with two processes on what `make` made in a folder: on this machine, or one on each of two."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, one, strategy, machines=(([], {}),)):
+        self.folder, self.one, self.strategy, self.machines = folder, one, strategy, machines
 
     def start(self, out, seconds):
+        """A launcher on each machine; the first prints."""
         inputs = [f"--{name}={self.folder / name}" for name in ("backbone", "task", "basis")]
-        spec = json.dumps(long_run().resolved())
-        several = ["--processes=2", "--sharded", "--threads=2", f"--checkpoint-seconds={seconds}"]
-        return subprocess.Popen(
-            [sys.executable, "-m", "frod", "train", f"--spec={spec}", *inputs, f"--out={out}", *several],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        )
+        spec = json.dumps(self.one.resolved())
+        several = ["--processes=2", f"--nodes={len(self.machines)}", "--threads=2"]
+        several += ["--sharded"] if self.strategy == "sharded" else []
+        command = [sys.executable, "-m", "frod", "train", f"--spec={spec}", *inputs, f"--out={out}", *several]
+        return [
+            subprocess.Popen(
+                [*prefix, *command, f"--checkpoint-seconds={seconds}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"CUDA_VISIBLE_DEVICES": ""} | environment,
+            )
+            for prefix, environment in self.machines
+        ]
 
     def finish(self, out):
-        said, error = (done := self.start(out, 1e9)).communicate(timeout=SECONDS)
-        assert done.returncode == 0, error
-        return said, error
+        """Train to the end; return what was said."""
+        launchers = self.start(out, 1e9)
+        said = [launcher.communicate(timeout=SECONDS) for launcher in launchers]
+        assert [launcher.returncode for launcher in launchers] == [0] * len(launchers), said
+        return said[0][0]
 
     def kill(self, out, victim, checkpoints):
-        """Kill -9 the launcher, or the worker of this rank, once there are so many checkpoints.
+        """Kill -9 a machine's launcher, or the worker of a rank, once there are so many checkpoints.
 
-        Return what was said up to there, and the errors, when all have ended.
+        Return what was said up to there, and the errors of each machine, when all have ended.
         """
-        command = self.start(out, 1e-9)
+        launchers = self.start(out, 1e-9)
         lines = []
         while sum(line.startswith("checkpoint") for line in lines) < checkpoints:
-            lines.append(command.stdout.readline())
-            assert lines[-1], command.communicate()[1]
-        workers = psutil.Process(command.pid).children()
+            lines.append(launchers[0].stdout.readline())
+            assert lines[-1], [launcher.communicate() for launcher in launchers]
+        workers = [worker for launcher in launchers for worker in psutil.Process(launcher.pid).children()]
         assert len(workers) == 2
-        processes = {"launcher": command.pid} | {worker.environ()["RANK"]: worker.pid for worker in workers}
+        processes = {f"launcher {i}": launcher.pid for i, launcher in enumerate(launchers)}
+        processes |= {f"worker {worker.environ()['RANK']}": worker.pid for worker in workers}
         os.kill(processes[victim], signal.SIGKILL)
         wait_until_gone(workers)
-        _, error = command.communicate(timeout=SECONDS)
-        assert command.returncode != 0
-        return lines, error
+        errors = [launcher.communicate(timeout=SECONDS)[1] for launcher in launchers]
+        assert all(launcher.returncode != 0 for launcher in launchers)
+        return lines, errors

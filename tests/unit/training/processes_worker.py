@@ -52,6 +52,8 @@ def diverging(folder, out, team):
 
 
 def main(folder):
+    if not launch.is_worker():
+        return launch.torchrun([sys.executable, *sys.argv], 2, 2)
     assert not launch.start(2, 2)
     team = Processes.join(sharded=False)
     deterministic(1)

@@ -6,6 +6,7 @@ order in which sums are taken: by some 1e-7 a step, which training carries on.
 """
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import pandas as pd
 import processes_project as project
 import pytest
 import torch
+from machines import two_machines
 
-from frod.training import launch
 from frod.training.run import deterministic
 
 TIMELESS = ["step", "epoch", "loss", "grad_norm", "examples", "validation_accuracy"]
@@ -35,7 +36,7 @@ def folder(tmp_path_factory):
     for case, one in project.cases().items():
         project.train(folder, one, folder / f"one-{case}")
     worker = Path(__file__).with_name("processes_worker.py")
-    launch.look_after([sys.executable, str(worker), str(folder)], 2, 2)
+    subprocess.run([sys.executable, worker, folder], check=True)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic_before)
     return folder
@@ -103,17 +104,53 @@ def test_all_processes_see_the_divergence_of_one(folder, strategy):
     assert len(predictions) == 0
 
 
+GOING_ON = "going on from the checkpoint after step "
+
+
 def test_killed_processes_lose_nothing_and_leave_nothing(folder):
     """`frod train`, a process killed, then the launcher: it ends in what the undisturbed one ends in, to the bit."""
-    command, out = project.Command(folder / "dropout"), folder / "dropout" / "killed"
-    _, error = command.kill(out, "1", checkpoints=4)
+    out = folder / "dropout" / "killed"
+    command = project.Command(folder / "dropout", project.long_run(), "sharded")
+    _, (error,) = command.kill(out, "worker 1", checkpoints=4)
     assert "error: process 1 of 2 was killed by signal 9" in error
     assert not (out / "record.json").exists()
-    lines, _ = command.kill(out, "launcher", checkpoints=4)
-    assert lines[0].startswith("going on from the checkpoint after step ")
-    said, error = command.finish(out)
-    assert said.startswith("going on from the checkpoint after step "), error
+    lines, _ = command.kill(out, "launcher 0", checkpoints=4)
+    assert lines[0].startswith(GOING_ON)
+    assert command.finish(out).startswith(GOING_ON)
     record = json.loads((out / "record.json").read_text())
     assert record["resumed_from_step"] >= 8
     assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
     assert_equal(out, folder / "sharded-interrupted-whole")
+
+
+def test_two_machines_do_what_two_processes_of_one_do(folder, strategy, tmp_path):
+    """To the bit; and those do what one process does."""
+    with two_machines() as machines:
+        project.Command(folder, project.cases()["frod"], strategy, machines).finish(tmp_path)
+    assert_equal(tmp_path, folder / f"{strategy}-frod")
+
+
+def test_whatever_is_killed_on_either_machine_the_same_commands_go_on(folder, tmp_path):
+    """Nothing lives on, on the other machine neither."""
+    with two_machines() as machines:
+        command = project.Command(folder / "dropout", project.long_run(), "sharded", machines)
+        for i, victim in enumerate(["worker 1", "launcher 0", "launcher 1", "worker 0"]):
+            lines, errors = command.kill(tmp_path, victim, checkpoints=3)
+            assert lines[0].startswith(GOING_ON) == (i > 0), errors
+        assert command.finish(tmp_path).startswith(GOING_ON)
+    assert json.loads((tmp_path / "record.json").read_text())["resumed_from_step"] >= 12
+    assert_equal(tmp_path, folder / "sharded-interrupted-whole")
+
+
+def test_a_damaged_piece_of_a_checkpoint_is_noticed(folder, tmp_path):
+    """By all processes, whichever wrote it: the training starts again, and leaves no piece of the old one."""
+    command = project.Command(folder / "dropout", project.long_run(), "sharded")
+    command.kill(tmp_path, "worker 0", checkpoints=2)
+    for piece in tmp_path.glob("checkpoint.step-*/shard-00002-*"):  # also of the next one, half-written
+        content = bytearray(piece.read_bytes())
+        content[-1] ^= 1
+        piece.write_bytes(content)
+    assert not command.finish(tmp_path).startswith(GOING_ON)
+    assert json.loads((tmp_path / "record.json").read_text())["resumed_from_step"] == 0
+    assert not list(tmp_path.glob("checkpoint.step-*"))
+    assert_equal(tmp_path, folder / "sharded-interrupted-whole")
