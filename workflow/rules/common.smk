@@ -12,8 +12,7 @@ from frod.crate.payload import suite_files
 from frod.pipeline import bookkeeping, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
-from frod.provenance import sources
-from frod.provenance.code import code_hash
+from frod.provenance import code, sources
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
@@ -36,8 +35,11 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
-# An audit holds runs against a commit that has these.
+# An audit holds runs against a commit that has these; records say whether they, the rules and the code were committed.
 SETTINGS = [Path("params.yaml"), *suite_files(WORKFLOW)]
+os.environ[code.SETTINGS] = os.pathsep.join(
+    map(str, [*SETTINGS, "Snakefile", "workflow/rules"])
+)
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources
@@ -79,7 +81,7 @@ bookkeeping.keep(workflow, suite=WORKFLOW.name.partition("/")[0], paths=PATHS)
 # Only modules that have changed are parsed again.
 PARSED = Path(".snakemake/frod-code.json")
 sources.recall(PARSED)
-CODE = {stage: code_hash(f"frod.cli.{stage}") for stage in STAGES}
+CODE = {stage: code.code_hash(f"frod.cli.{stage}") for stage in STAGES}
 sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
