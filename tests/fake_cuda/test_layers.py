@@ -22,7 +22,9 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=[
 
 
 def tensors(model):
-    return [*model.parameters(), *model.buffers(), *(layer.Ut for layer in all_layers(model) if layer.Ut is not None)]
+    """Parameters, buffers, and what else modules hold."""
+    others = (value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor))
+    return [*model.parameters(), *model.buffers(), *others]
 
 
 def inputs(name, device, dtype=torch.float32):
