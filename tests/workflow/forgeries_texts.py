@@ -143,7 +143,7 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "a key too many in a record's environment": noted(f"{RUN}/record.json", "environment"),
     "a key too many in a trial": noted(f"{TUNE}/trial-0.json"),
     "NaN in a record": no_number(f"{RUN}/record.json", "wall_seconds"),
-    "NaN in a trial": no_number(f"{TUNE}/trial-0.json", "peak_rss_bytes"),
+    "NaN in a trial": no_number(f"{TUNE}/trial-0.json", "train_seconds"),
     "NaN in a task's manifest": no_number(f"{TASK}/manifest.json", "train_available"),
     "a record nested too deep": (written(f"{RUN}/record.json", DEEP), [f"{RUN}/record.json: is no record"]),
     "a trial nested too deep": (

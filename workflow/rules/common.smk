@@ -37,9 +37,7 @@ except ValueError as error:
 
 # An audit holds runs against a commit that has these; records say whether they, the rules and the code were committed.
 SETTINGS = [Path("params.yaml"), *suite_files(WORKFLOW)]
-os.environ[code.SETTINGS] = os.pathsep.join(
-    map(str, [*SETTINGS, "Snakefile", "workflow/rules"])
-)
+os.environ[code.SETTINGS] = os.pathsep.join(map(str, [*SETTINGS, "Snakefile", "workflow/rules"]))
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources
