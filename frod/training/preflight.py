@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frod.config.suite_files import written_in
+from frod.provenance.artefacts import first_line
 from frod.provenance.run_keys import REFERENCE, SUBJECT
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def check(
     if faults:
         raise ValueError("\n".join(f"{file}: {fault}" for fault in dict.fromkeys(faults)))
     claims = {SUBJECT: "no claim can", REFERENCE: "that FRoD matches full fine-tuning cannot"}
-    for method in claims.keys() - workflow.methods.keys():
+    for method in (name for name in claims if name not in workflow.methods):
         print(f"{file}: methods: has no {method}: {claims[method]} be tested", file=sys.stderr)
 
 
@@ -102,8 +103,8 @@ def _of_targets(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> It
         try:
             if (model := _skeleton(backbones[name])) is not None:
                 find(model, targets)
-        except ValueError as error:
-            yield f"experiments: backbone {name}: {error}"
+        except (ValueError, OSError, RuntimeError) as error:  # the libraries' own, of a model's configuration
+            yield f"experiments: backbone {name}: {first_line(error)}"
 
 
 def _skeleton(backbone: BackboneSpec) -> Module | None:
