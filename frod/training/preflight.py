@@ -110,13 +110,14 @@ def _of_targets(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> It
 def _skeleton(backbone: BackboneSpec) -> Module | None:
     """A model's names and shapes; None where nothing that is here says them as they will be."""
     from frod.backbones import architecture, loading
+    from frod.backbones.registry import Local
 
     if backbone.built_as is not None:
         return architecture.build(backbone)
-    path = getattr(backbone.source, "path", None)
-    if path is None or not (path / "config.json").is_file() or backbone.source.config:
+    source = backbone.source
+    if not isinstance(source, Local) or source.config or not (source.path / "config.json").is_file():
         return None
-    return loading.empty(path, backbone.library, "text" if backbone.max_length else "images")
+    return loading.empty(source.path, backbone.library, "text" if backbone.max_length else "images")
 
 
 def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> list[str]:

@@ -12,6 +12,7 @@ from without_numbers import APART, places
 
 import frod
 from frod.config import Training
+from frod.training import loop as training
 from frod.training import predict as predicting
 from frod.training.loop import Trainer
 from frod.training.order import Budget
@@ -41,21 +42,22 @@ def predictions(name, device):
     return predict(adapted(name).to(device), examples(name), chosen, split="validation", batch_size=4, device=device)
 
 
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
 @MODELS
-def test_predictions_come_from_the_device(cuda, name):
-    table = predictions(name, cuda)
+def test_predictions_come_from_the_device(cuda, name, half):
+    with torch.autocast("cuda", torch.bfloat16, enabled=half):
+        table = predictions(name, cuda)
     assert table["example_id"].tolist() == list(range(6)) and len(table["scores"][0]) == 3
+
+
+def all_but(kept):
+    return lambda batch, device: {key: values if key == kept else values.to(device) for key, values in batch.items()}
 
 
 @MODELS
 def test_an_input_on_the_processor_is_found(cuda, monkeypatch, name):
     """One of a batch is enough."""
-    kept = "pixel_values" if name == "vit" else "input_ids"
-
-    def all_but_one(batch, device):
-        return {key: values if key == kept else values.to(device) for key, values in batch.items()}
-
-    monkeypatch.setattr(predicting, "move", all_but_one)
+    monkeypatch.setattr(predicting, "move", all_but("pixel_values" if name == "vit" else "input_ids"))
     with pytest.raises(RuntimeError, match=APART):
         predictions(name, cuda)
 
@@ -113,3 +115,10 @@ def test_a_step_of_the_training_stays_on_the_device(cuda, name, plan):
     assert moments and places(moments) == {"cuda"}
     made._flush()
     assert made.history[0]["loss"] == 0.0, "read, and made up"
+
+
+def test_labels_on_the_processor_are_found(cuda, monkeypatch):
+    monkeypatch.setattr(training, "move", all_but("labels"))
+    made = trainer("llama", cuda)
+    with pytest.raises(RuntimeError, match=APART):
+        made._step(0)
