@@ -7,11 +7,7 @@ from without_numbers import fake_cuda
 
 from frod.method import basis, fitness, products
 
-
-def pytest_collection_modifyitems(items):
-    """An address is none there, and torch says so."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor"))
+HASH = "0" * 64
 
 
 @pytest.fixture
@@ -41,6 +37,3 @@ def unread(monkeypatch):
     # `frod.method.attach` is the function, once the package has it.
     monkeypatch.setattr(import_module("frod.method.attach"), "model_hash", lambda *_: HASH)
     monkeypatch.setattr("frod.method.extraction.weights_hash", lambda *_: HASH)
-
-
-HASH = "0" * 64

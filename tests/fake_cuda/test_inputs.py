@@ -18,6 +18,7 @@ from frod.training.loop import Trainer
 from frod.training.order import Budget
 from frod.training.predict import move, predict
 
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 MODELS = pytest.mark.parametrize("name", list(HEADS))
 
 

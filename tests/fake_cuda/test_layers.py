@@ -16,6 +16,7 @@ from frod.method import decomposition, strategies
 from frod.method.linear import all_layers
 from frod.method.products import SparsePattern
 
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 PLANS = ("materialised", "factored", "input_side")
 MODELS = pytest.mark.parametrize("name", list(HEADS))
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
