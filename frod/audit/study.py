@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from frod.audit.digests import Digests
 from frod.config import Run, Workflow, load
-from frod.config.command_line import of_folder
+from frod.config.command_line import near, of_folder
 from frod.provenance import artefacts
 from frod.provenance.run_keys import RunKey
 from frod.reporting.collect import FILE
@@ -55,7 +55,8 @@ class Study:
         """
         path = report / FILE
         if not path.is_file():
-            raise ValueError(f"{path} is not there: {report} is no report; `{of_folder(report, 'report')}` writes one")
+            meant = near(report, FILE) or f"; `{of_folder(report, 'report')}` writes one"
+            raise ValueError(f"{path} is not there: {report} is no report{meant}")
         remedy = f"`{of_folder(report, 'report')}` writes it again"
         written = artefacts.read_json(path, keys=("params", "skipped", *TABLES), remedy=remedy)
         for name in TABLES:
@@ -70,20 +71,17 @@ class Study:
             study.astray += [(table, name) for name in written[table] if leads_out(name, tops)]
         for table, name in study.astray:
             del written[table][name]
-        study._check_readable()
         return study
 
-    def _check_readable(self) -> None:
-        """Raise ValueError where there is a pipe or a device, also behind a link: reading it would never end."""
+    def endless(self) -> list[Path]:
+        """Pipes and devices among the files, also behind links: reading one would never end."""
         read = {self.results, *map(self.folder, self.runs)}
         for key in self.folders:
             read |= {self.tune(*key), self.tune(*key).parent, self.tasks / key[0] / key[1]}
         for backbone in self.workflow.backbones():
             read |= {self.model(backbone), self.basis(backbone)}
-        for folder in sorted(read):
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if path.exists() and not (path.is_file() or path.is_dir()):
-                    raise ValueError(f"{path}: is neither a file nor a folder, and cannot be read to an end; remove it")
+        found = [path for folder in sorted(read) if folder.is_dir() for path in sorted(folder.iterdir())]
+        return [path for path in found if path.exists() and not (path.is_file() or path.is_dir())]
 
     @property
     def results(self) -> Path:

@@ -38,7 +38,11 @@ def check(path: Path, command: str, findings: Findings, *, remedy: str) -> None:
 
 def hold(path: Path, content: Any, command: str, findings: Findings, *, remedy: str) -> None:
     """Hold a file's text against what `frod COMMAND` writes of this content."""
-    wanted = json.dumps(content, indent=2, ensure_ascii=command == "basis") + "\n"
+    try:
+        wanted = json.dumps(content, indent=2, ensure_ascii=command == "basis", allow_nan=False) + "\n"
+    except ValueError:
+        findings.add(path, "holds a number that is no JSON", "a finite number or null", "NaN or inf", remedy=remedy)
+        return
     found = path.read_bytes().decode("utf-8")  # whose line ends count
     if wanted != found:
         lines = enumerate(zip_longest(wanted.split("\n"), found.split("\n"), fillvalue=NOTHING), start=1)

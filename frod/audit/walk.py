@@ -72,6 +72,12 @@ def audit(
     study = Study.open(report)
     if not study.results.is_dir():
         raise ValueError(f"{study.results} is not there: the report's runs are needed; `dvc pull` may bring them")
+    if endless := study.endless():
+        findings = Findings()
+        for path in endless:
+            findings.add(path, "is neither a file nor a folder, and cannot be read to an end", remedy="remove it")
+        findings.unchecked["all else"] = "what has no end stops an audit before it reads"
+        return study, findings
     study.digests = Digests(md5=dvc_lock.LOCK.is_file())
     ask = partial(models.ask, study.report)
     if workers == 1:

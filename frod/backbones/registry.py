@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
+from frod.config.schema import Count, HubSource, Inside, Name, OwnPath, StrictModel
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 VOCABULARY = (
@@ -76,7 +76,7 @@ class Package(StrictModel):
 class Local(StrictModel):
     """A folder in the library's own layout."""
 
-    path: Annotated[Path, Field(strict=False)]
+    path: OwnPath
     """Of the folder: config.json, weights in safetensors, and a tokenizer's files."""
     config: dict[str, Any] = {}
     """What differs from the model's config.json."""

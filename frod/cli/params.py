@@ -18,6 +18,8 @@ def params(
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
     """Check parameters, suite and own data; list the runs, or print one as the JSON that `frod train --spec` takes."""
+    import contextlib
+
     from frod.config.schema import did_you_mean
     from frod.pipeline.load import check_file, load_workflow
     from frod.training import preflight
@@ -27,9 +29,11 @@ def params(
         raise ValueError(f"{file}: is a suite, no parameters: `frod params --suite {file.stem}`")
     asked = {} if suite is None else {"suite": suite}
     given = {"--suite": asked, str(file): values}
-    workflow, backbones, tasks = load_workflow(values | asked, file.resolve().parent, given)
+    root = file.resolve().parent
+    workflow, backbones, tasks = load_workflow(values | asked, root, given)
     if run is None:
-        preflight.check(workflow, backbones, tasks)
+        with contextlib.chdir(root):
+            preflight.check(workflow, backbones, tasks)
         print("\n".join(one.key for one in workflow.runs))
         if workflow.skipped:
             print(f"skipped, not in the mirror: {', '.join(workflow.skipped)}", file=sys.stderr)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+FILE = "summary.parquet"
+
 
 def show(
     summary: Annotated[
@@ -16,14 +18,17 @@ def show(
     """Print per task and method the mean over seeds, the difference to full fine-tuning, and what was trained."""
 
     from frod import terminal
-    from frod.config.command_line import of_folder
+    from frod.config.command_line import near, of_folder
     from frod.evaluation.summary import KEY
     from frod.provenance import artefacts
     from frod.reporting.terminal_summary import summary_table
 
-    summary = summary / "summary.parquet" if summary.is_dir() else summary
+    if summary.is_file() and summary.suffix != ".parquet":
+        raise ValueError(f"{summary}: is no table of all runs; give results/SUITE/{FILE}, or its folder")
+    summary = summary / FILE if summary.is_dir() else summary
     if not summary.is_file():
-        raise ValueError(f"{summary}: is not there; run `{of_folder(summary.parent)}`")
+        meant = near(summary.parent, FILE) or f"; run `{of_folder(summary.parent)}`"
+        raise ValueError(f"{summary}: is not there{meant}")
     table = artefacts.read_table(summary, columns=(*KEY, "undefined"))
     if table.empty:
         raise ValueError(f"{summary}: has no run; run `{of_folder(summary.parent)}`")

@@ -22,6 +22,12 @@ def snakemake(params: Params, target: str = "") -> str:
     return " ".join(["snakemake", *([target] if target else []), *(["--config", *other] if other else [])])
 
 
+def near(folder: Path, file: str) -> str:
+    """Suggest the other folder of the same suite that has a file: results/SUITE is taken for reports/SUITE."""
+    found = [path.parent for path in Path().glob(f"*/{Path(*folder.parts[1:])}/{file}")]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
 def of_folder(folder: Path, target: str = "") -> str:
     """Return the command for the suite that a folder of results or reports is called after."""
     released = folder.name == "released"

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from frod.config import safe_yaml
 
@@ -33,6 +33,13 @@ def not_blank(text: str, *, field: str = "") -> str:
     return text
 
 
+def not_empty(path: Any) -> Any:
+    """Return a path, or what is none; ValueError for an empty one, which would be the current folder."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError(f"is {safe_yaml.shown(path)}; give a file or a folder")
+    return path
+
+
 def look_of(text: str) -> str:
     """What a reader can tell two names by: neither case nor blanks, nor what is not seen at all."""
     folded = unicodedata.normalize("NFKC", text).casefold()
@@ -42,6 +49,7 @@ def look_of(text: str) -> str:
 Words = Annotated[str, AfterValidator(not_blank)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Inside = Annotated[str, AfterValidator(inside)]
+OwnPath = Annotated[Path, BeforeValidator(not_empty), Field(strict=False)]
 # Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.
 NAME, NAME_PATTERN = "lower case letters, digits and _", r"^[a-z0-9][a-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64, description=NAME)]
@@ -123,9 +131,9 @@ def load(kind: type[Kind], path: Path) -> dict[str, Kind]:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """Suggest the known word that a misspelt one is closest to, whatever its case; empty where none is close."""
-    folded = {one.casefold(): one for one in reversed(known) if one != word}
-    close = difflib.get_close_matches(word.casefold(), list(folded), n=1)
+    """Suggest the known word that a misspelt one is closest to, but for case and outer blanks; empty if none is."""
+    folded = {one.casefold().strip(): one for one in reversed(known) if one != word}
+    close = difflib.get_close_matches(word.casefold().strip(), list(folded), n=1)
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
 
 

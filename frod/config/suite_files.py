@@ -14,15 +14,19 @@ MOST_RUNS = 100_000
 """Of a suite: more make Snakemake's plan take hours."""
 
 
+def written_in(suite: str) -> str:
+    """The file of a suite, seen from the folder of params.yaml; `suite` is a name of workflow/suites or a path."""
+    return suite if suite.endswith((".yaml", ".yml")) else f"workflow/suites/{suite}.yaml"
+
+
 def find(suite: str, root: Path, where: str = "params.yaml: suite") -> tuple[str, Path]:
     """Return a suite's name and its file; `suite` is a name of workflow/suites or a path, `where` is for messages."""
     folder = root / "workflow" / "suites"
-    is_path = suite.endswith((".yaml", ".yml"))
-    if not is_path and (not suite or "/" in suite):
+    if not suite.endswith((".yaml", ".yml")) and (not suite or "/" in suite):
         raise ValueError(
             f"{where}: is {safe_yaml.shown(suite)}; give the name of a file in workflow/suites, or a path to a .yaml"
         )
-    path = root / suite if is_path else folder / f"{suite}.yaml"
+    path = root / written_in(suite)
     try:
         found = path.is_file()
     except OSError:  # a name that is too long for a file

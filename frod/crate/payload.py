@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from frod import files
 from frod.config import Workflow
 from frod.config.command_line import snakemake
+from frod.config.suite_files import written_in
 from frod.provenance import secrets
 from frod.provenance.hashes import bytes_sha256
 
@@ -156,5 +157,4 @@ def source_files(root: Path = Path()) -> Iterable[Path]:
 
 def suite_files(workflow: Workflow) -> list[Path]:
     """The file of the suite, and those of the suites that it includes."""
-    names = [workflow.params.suite, *workflow.suite.include]
-    return [Path(name if name.endswith((".yaml", ".yml")) else f"workflow/suites/{name}.yaml") for name in names]
+    return [Path(written_in(name)) for name in (workflow.params.suite, *workflow.suite.include)]

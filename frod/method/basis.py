@@ -162,7 +162,7 @@ class Basis:
         }
         manifest["manifest_digest"] = _digest(manifest)
         temporary = directory / f".{MANIFEST}.{os.getpid()}"
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+        temporary.write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
         temporary.replace(directory / MANIFEST)
 
     @classmethod

@@ -79,7 +79,8 @@ class SparsePattern(nn.Module):
 
     def places(self) -> tuple[Tensor, Tensor]:
         """Rows and columns (k,) of the off-diagonal entries, in the order in which their values are kept."""
-        rows = torch.repeat_interleave(torch.arange(self.crow.numel() - 1, device=self.crow.device), self.crow.diff())
+        n, p = self.crow.numel() - 1, self.columns.numel()
+        rows = torch.repeat_interleave(torch.arange(n, device=self.crow.device), self.crow.diff(), output_size=p)
         return rows[self.off_diagonal], self.columns[self.off_diagonal]
 
     def values(self, d: Tensor, s: Tensor) -> Tensor:

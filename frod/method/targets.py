@@ -210,7 +210,11 @@ def find(model: nn.Module, targets: Targets = None) -> dict[str, dict[str, Targe
                 unused.difference_update(hits)
                 found[name] = target
     if unused:
-        raise ValueError(f"targets {sorted(unused)} match no linear layer of {type(model).__name__}; check the names.")
+        known = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if is_adaptable(module)})
+        raise ValueError(
+            f"targets {sorted(unused)} match no linear layer of {type(model).__name__}, whose layers' names end in "
+            f"{', '.join(known)}."
+        )
     fused = {n.rpartition(".")[0]: target.layer for n, target in found.items() if isinstance(target, FusedSlice)}
     refuse_unfit(model, fused | {n: target for n, target in found.items() if isinstance(target, nn.Module)})
     return _by_category(found)

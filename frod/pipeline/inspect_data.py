@@ -64,6 +64,8 @@ def local(path: Path, root: Path, *, text: list[str], label: str | None) -> Foun
         raise ValueError(f"--data: {path} should end in one of {', '.join(FORMS)}, or be a folder of images")
     files = {"all": [where]} if where.is_file() else _by_split(where)
     source = {"path": path.as_posix()}
+    if not files and (text or label):
+        raise ValueError(f"--text, --label: name columns of a table, and {path} is a folder of images; leave them out")
     return _tables(files, source, text, label) if files else _images(where, source)
 
 
@@ -110,6 +112,7 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
     frames = {split: pd.concat([_read(file) for file in found]) for split, found in files.items()}
     shown = next((split for split in OWN["train"] if split in files), next(iter(files)))
     where, first = files[shown][0], frames[shown]
+    columns.check_there(where, list(map(str, first)), [label] if label else [])
     label = label or _label(first, where)
     images = [name for name in first if first[name].map(lambda cell: isinstance(cell, dict) and "bytes" in cell).all()]
     texts = [] if images else text or _text(first, label, where)

@@ -41,7 +41,7 @@ def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> 
     ValueError, with the remedy, where it is not there, is not JSON, or lacks one of `keys`.
     """
     try:
-        content = json.loads(Path(path).read_text("utf-8"))
+        content = json.loads(Path(path).read_text("utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise ValueError(f"{path}: is not there; {remedy}") from None
     except (ValueError, RecursionError) as error:  # of UTF-8 or of JSON
@@ -52,10 +52,16 @@ def read_json(path: Path, *, keys: Iterable[str] = (), remedy: str = REMEDY) -> 
     return content
 
 
+def _refuse(constant: str) -> None:
+    """What Python's parser takes, and no other does."""
+    raise ValueError(f"{constant} is no JSON")
+
+
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Write a manifest with the digest of itself in it, and return it so."""
     complete = with_digest(manifest)
-    path.write_text(json.dumps(complete, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(complete, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", "utf-8")
     return complete
 
 

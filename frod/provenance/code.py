@@ -40,6 +40,8 @@ EXCLUDED = (
 NAMED = 5  # edited files in a warning
 # Made by the workflow, or by the DVC stage that is running: no sign of edited sources.
 GENERATED = ("reports", "results", "data", "logs", "benchmarks", "dvc.lock")
+SETTINGS = "FROD_SETTINGS"
+"""Variable by which the workflow tells its jobs which files say what they do, as PATH has folders."""
 
 
 def code_hash(entry: str, *, exclude: Iterable[str] = EXCLUDED, package: str | os.PathLike[str] | None = None) -> str:
@@ -194,24 +196,30 @@ def _not_python(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def git_state(directory: str | os.PathLike[str] | None = None) -> dict[str, str | bool | None]:
+def git_state() -> dict[str, str | bool | None]:
     """Commit and whether sources differ from it: ``{"git_commit": str | None, "git_dirty": bool | None}``.
 
-    Generated paths (`GENERATED`) do not make it dirty: they change while the workflow runs. Both are None outside a git
-    checkout or without git: results from an unpacked archive are results too.
+    Sources are the code and what the workflow names in `SETTINGS`; of a job by hand, all that is not generated
+    (`GENERATED`). Both are None outside a git checkout or without git: results from an unpacked archive are results
+    too.
     """
-    where = Path(directory) if directory is not None else PACKAGE_DIRECTORY.parent
-    commit = git_text("rev-parse", "HEAD", cwd=where)
-    top = git_text("rev-parse", "--show-toplevel", cwd=where)
+    commit, top = (git_text("rev-parse", what, cwd=PACKAGE_DIRECTORY.parent) for what in ("HEAD", "--show-toplevel"))
     if not commit or not top:
         return {"git_commit": None, "git_dirty": None}
-    status = _edited(Path(top))
+    named = os.environ.get(SETTINGS)
+    held = _held(top, named.split(os.pathsep)) if named else [f":(top,exclude){name}" for name in GENERATED]
+    status = _status(top, held)
     return {"git_commit": commit, "git_dirty": None if status is None else bool(status)}
 
 
-def _edited(top: Path) -> str | None:
-    spared = [f":(top,exclude){name}" for name in GENERATED]
-    return git_text("status", "--porcelain", "--untracked-files=normal", "--", ":(top)", *spared, cwd=top)
+def _held(top: str, settings: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """The code, and those of some files that the checkout has or could have."""
+    paths = [PACKAGE_DIRECTORY, *(Path(one).resolve() for one in settings)]
+    return [str(path) for path in paths if path.is_relative_to(top)]
+
+
+def _status(top: str, held: Iterable[str]) -> str | None:
+    return git_text("status", "--porcelain", "--untracked-files=all", "--", *held, cwd=Path(top))
 
 
 def warn_of_edits(settings: Iterable[str | os.PathLike[str]]) -> None:
@@ -220,9 +228,7 @@ def warn_of_edits(settings: Iterable[str | os.PathLike[str]]) -> None:
     An audit holds runs against a commit.
     """
     top = git_text("rev-parse", "--show-toplevel", cwd=PACKAGE_DIRECTORY.parent)
-    held = [path for path in (PACKAGE_DIRECTORY, *(Path(one).resolve() for one in settings))]
-    within = [str(path) for path in held if top and path.is_relative_to(top)]
-    status = git_text("status", "--porcelain", "--untracked-files=all", "--", *within, cwd=Path(top)) if top else None
+    status = _status(top, _held(top, settings)) if top else None
     names = [line.split(maxsplit=1)[1] for line in (status or "").splitlines()]
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

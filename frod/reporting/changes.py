@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frod.config import Method, Suite, Workflow, load, safe_yaml
+from frod.config.suite_files import written_in
 from frod.provenance import history
 from frod.provenance.artefacts import first_line
 
@@ -71,8 +72,7 @@ def sources(workflow: Workflow) -> tuple[str, ...]:
 
 def suite_file(workflow: Workflow) -> str:
     """The suite's own file."""
-    suite = workflow.params.suite
-    return suite if suite.endswith((".yaml", ".yml")) else f"workflow/suites/{suite}.yaml"
+    return written_in(workflow.params.suite)
 
 
 def as_of(tree: Path, workflow: Workflow) -> Workflow | None:

@@ -84,7 +84,7 @@ def fault(
 
 
 def _said(value: Any, rows: int, known: Sequence[str]) -> str:
-    meant = did_you_mean(str(value).strip()[:100], list(known)).removeprefix("; ")
+    meant = did_you_mean(str(value)[:100], list(known)).removeprefix("; ")
     notes = [*([f"{rows} rows"] if rows > 1 else []), *([meant] if meant else [])]
     return _BRIEFLY.repr(value) + (f" ({', '.join(notes)})" if notes else "")
 

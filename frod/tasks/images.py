@@ -11,6 +11,8 @@ import numpy as np
 
 # Others are not tried: Pillow reads some by programs outside it.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+DECODED = 100 * 10**6
+"""Bytes of images that `check` decodes, which takes a few seconds; of the others it reads the heads."""
 LONGEST = 100  # of an image's edges to each other: resized by the shorter one, it would fill the memory
 
 
@@ -36,6 +38,21 @@ def encode(images: Sequence[Any], facts: dict[str, Any], out: np.ndarray, *, nam
     for row, image in enumerate(images):
         try:
             out[row] = _sized(_opened(image, facts["channels"]), facts)
+        except (OSError, ValueError) as error:
+            name = names[row] if names else f"{row} of {len(images)}"
+            raise ValueError(_unreadable(image, name, error)) from None
+
+
+def check(images: Sequence[Any], *, names: Sequence[str] = ()) -> None:
+    """Open the images as `encode` does, and write nothing; ValueError as there, where a model's sizes play no part."""
+    left = DECODED
+    for row, image in enumerate(images):
+        left -= image.stat().st_size if isinstance(image, Path) else len(image)
+        try:
+            if left < 0:
+                _head(image).close()
+            else:
+                _opened(image, 1)
         except (OSError, ValueError) as error:
             name = names[row] if names else f"{row} of {len(images)}"
             raise ValueError(_unreadable(image, name, error)) from None
@@ -70,15 +87,22 @@ def _opened(image: Any, channels: int) -> Any:
 
     Of the images that a camera puts into one JPEG it is the first.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    content = image.read_bytes() if isinstance(image, Path) else image
+    opened = _head(image.read_bytes() if isinstance(image, Path) else image)
+    return ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+
+
+def _head(image: Any) -> Any:
+    """Open an image without decoding it; ValueError where its head says that it is none, or none that is taken."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
         opened: Image.Image
-        if isinstance(content, bytes):
-            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+        if isinstance(image, bytes | Path):
+            opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=FORMATS)
         else:
-            opened = Image.fromarray(content)
+            opened = Image.fromarray(image)
     except UnidentifiedImageError:
         raise ValueError(f"it is of no known format; known are {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError as error:
@@ -87,7 +111,7 @@ def _opened(image: Any, channels: int) -> Any:
         raise ValueError(f"it is of mode {opened.mode}; save it with 8 bits a channel")
     if (frames := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":
         raise ValueError(f"it is a sequence of {frames} images; save the one that is meant")
-    return ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+    return opened
 
 
 def _unreadable(image: Any, name: str, error: Exception) -> str:

@@ -35,6 +35,7 @@ def read(values: Any, task: TaskSpec, split: str, keys: list[list[str]] | None =
         A label is missing, or none of what the task knows; with how many, their values and rows.
     """
     column = task.columns.label
+    _check_filled(values, split, column)
     if task.problem == "regression":
         return _finite(values, split, column)
     if task.answers is not None:
@@ -94,7 +95,6 @@ def _found(places: list[int], values: Any, what: str, split: str, column: str, k
 
 def _finite(values: Any, split: str, column: str) -> np.ndarray:
     """Return a column as float32, the type that labels of a regression have on disk."""
-    _check_filled(values, split, column)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, and is reported as one
         numbers = np.array([_number(value) for value in values.to_pylist()]).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(numbers))
@@ -106,6 +106,9 @@ def _finite(values: Any, split: str, column: str) -> np.ndarray:
 def _check_filled(values: Any, split: str, column: str) -> None:
     if values.null_count == len(values):
         raise ValueError(f"split {split}: column {column!r} is empty in all {len(values)} rows")
+    if values.null_count:
+        empty = np.flatnonzero(values.is_null().to_numpy())
+        raise fault(split, column, "is empty (fill it in, or leave the row out)", empty, values.to_pylist())
 
 
 def _integer(value: Any) -> int | None:

@@ -80,6 +80,8 @@ def check(name: str, task: TaskSpec, *, seed: int, protocol: Protocol = "audited
     """Read and split a task's source as `prepare` does, and write nothing; ValueError as there."""
     with opened(task, seed=seed, protocol=protocol) as source:
         drawn(name, task, source, seed=seed, protocol=protocol)
+        for split, part in source.splits.items() if task.kind == "images" else ():
+            images.check(part.inputs, names=_image_names(split, part, source.facts["what"]))
 
 
 @contextmanager
@@ -268,7 +270,7 @@ def encode(
     arrays.write_labels(folder, split, part.labels, part.ids)
     if task.kind == "images":
         out = arrays.write_images(folder, split, images.shape(len(part), facts))
-        images.encode(part.inputs, facts, out, names=[f"with id {i} of {split}, {what}," for i in part.ids])
+        images.encode(part.inputs, facts, out, names=_image_names(split, part, what))
         out.flush()
         return 0
     choice = task.kind == "choices"
@@ -278,3 +280,8 @@ def encode(
     )
     arrays.write_tokens(folder, split, tokens, offsets)
     return truncated
+
+
+def _image_names(split: str, part: Examples, what: str) -> list[str]:
+    """What errors call the images that are no files; `what` is the source's name."""
+    return [f"with id {i} of {split}, {what}," for i in part.ids]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from frod.config import schema
-from frod.config.schema import Count, HubSource, Inside, Name, StrictModel
+from frod.config.schema import Count, HubSource, Inside, Name, OwnPath, StrictModel
 from frod.tasks.choices import LETTERS
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
@@ -59,7 +59,7 @@ class Local(StrictModel):
     - a folder of images, SPLIT/CLASS/*.png (or jpg), or CLASS/*.png: one split, `all`.
     """
 
-    path: Annotated[Path, Field(strict=False)]
+    path: OwnPath
     """File or folder."""
 
 

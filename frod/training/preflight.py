@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod import files
+from frod.config.suite_files import written_in
 from frod.provenance import code, hashes, records
+from frod.provenance.artefacts import first_line
+from frod.provenance.run_keys import REFERENCE, SUBJECT
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from frod.backbones.registry import BackboneSpec
     from frod.config import Method, Run, Workflow
     from frod.tasks.registry import TaskSpec
@@ -25,9 +31,9 @@ def check(
     prepared: Collection[str] = (),
     memory: Path | None = None,
 ) -> None:
-    """Read the suite's own tasks as `frod task` will, and hold its methods against peft.
+    """Read the suite's own tasks as `frod task` will, and hold its targets and methods against its models.
 
-    Nothing is fetched, and what the package brings along is not looked at.
+    Nothing is fetched, and what the package brings along is not looked at. Paths are seen from the working directory.
 
     Parameters
     ----------
@@ -48,10 +54,14 @@ def check(
         *_of_tasks(workflow, {name: tasks[name] for name in wanted if hasattr(tasks[name].source, "path")}),
         *_of_backbones(workflow, backbones),
         *_of_pairs(workflow, backbones, tasks),
-        *_of_methods(workflow, backbones, memory),
+        *(list(_of_targets(workflow, backbones)) or _of_methods(workflow, backbones, memory)),
     ]
+    file = written_in(workflow.params.suite)
     if faults:
-        raise ValueError("\n".join(dict.fromkeys(faults)))
+        raise ValueError("\n".join(f"{file}: {fault}" for fault in dict.fromkeys(faults)))
+    claims = {SUBJECT: "no claim can", REFERENCE: "that FRoD matches full fine-tuning cannot"}
+    for method in (name for name in claims if name not in workflow.methods):
+        print(f"{file}: methods: has no {method}: {claims[method]} be tested", file=sys.stderr)
 
 
 def _of_tasks(workflow: Workflow, own: Mapping[str, TaskSpec]) -> list[str]:
@@ -64,13 +74,13 @@ def _of_tasks(workflow: Workflow, own: Mapping[str, TaskSpec]) -> list[str]:
         try:
             prepare.check(name, task, seed=workflow.params.split.seed, protocol=workflow.params.protocol)
         except (ValueError, OSError) as error:
-            faults.append(f"suite {workflow.name}: tasks.{name}: {error}")
+            faults.append(f"tasks.{name}: {error}")
     return faults
 
 
 def _of_backbones(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> list[str]:
     return [
-        f"suite {workflow.name}: backbones.{name}: source.path: {path} does not exist, seen from {Path.cwd()}"
+        f"backbones.{name}: source.path: {path} does not exist, seen from {Path.cwd()}"
         for name in workflow.backbones()
         if (path := getattr(backbones[name].source, "path", None)) and not path.exists()
     ]
@@ -84,9 +94,37 @@ def _of_pairs(
         if has != takes:
             named = {True: "images", False: "text"}
             yield (
-                f"suite {workflow.name}: task {task} has {named[has]}, the backbone {backbone} takes {named[takes]}; "
-                "choose another"
+                f"experiments: task {task} has {named[has]}, the backbone {backbone} takes {named[takes]}; choose "
+                "another"
             )
+
+
+def _of_targets(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> Iterator[str]:
+    """Look for the targets that the suite names, or those usual for a model of its own, in skeletons of its models."""
+    for name in dict.fromkeys(run.backbone for run in workflow.runs if run.adapter.kind in ("frod", "peft")):
+        targets = workflow.targets_of(name)
+        if targets is None and name not in workflow.suite.backbones:
+            continue
+        from frod.method.targets import find
+
+        try:
+            if (model := _skeleton(backbones[name])) is not None:
+                find(model, targets)
+        except (ValueError, OSError, RuntimeError) as error:  # the libraries' own, of a model's configuration
+            yield f"experiments: backbone {name}: {first_line(error)}"
+
+
+def _skeleton(backbone: BackboneSpec) -> Module | None:
+    """A model's names and shapes; None where nothing that is here says them as they will be."""
+    from frod.backbones import architecture, loading
+    from frod.backbones.registry import Local
+
+    if backbone.built_as is not None:
+        return architecture.build(backbone)
+    source = backbone.source
+    if not isinstance(source, Local) or source.config or not (source.path / "config.json").is_file():
+        return None
+    return loading.empty(source.path, backbone.library, "text" if backbone.max_length else "images")
 
 
 def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec], memory: Path | None) -> list[str]:
@@ -108,7 +146,7 @@ def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec], memor
         if fault is None:
             passed.add(what)
         else:
-            faults.setdefault(name, f"suite {workflow.name}: methods.{name}: {fault}")
+            faults.setdefault(name, f"methods.{name}: {fault}")
     if memory and not passed <= recalled:
         with contextlib.suppress(OSError):  # a folder to read only, for a dry run: it costs only time
             files.write_json(memory, sorted(recalled | passed))

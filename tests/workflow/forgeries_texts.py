@@ -1,5 +1,6 @@
 """Forgeries of what files say besides figures: a key twice, a key too many, names, and what is no file at all."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,18 @@ def twice(name):
 
 def key_twice(name, command):
     return twice(name), [f"{name}: is not as `frod {command}` writes it: line "]
+
+
+def no_number(name, key):
+    """What Python writes and reads, and is no JSON."""
+
+    def forge(project):
+        text = (project / name).read_text()
+        forged = re.sub(rf'("{key}": )[^,\n]+', r"\1NaN", text, count=1)
+        assert forged != text
+        (project / name).write_text(forged)
+
+    return forge, [f"{name}: holds a number that is no JSON: expected a finite number or null, found NaN"]
 
 
 def other_line_ends(project):
@@ -129,6 +142,9 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "a key too many in a record": noted(f"{RUN}/record.json"),
     "a key too many in a record's environment": noted(f"{RUN}/record.json", "environment"),
     "a key too many in a trial": noted(f"{TUNE}/trial-0.json"),
+    "NaN in a record": no_number(f"{RUN}/record.json", "wall_seconds"),
+    "NaN in a trial": no_number(f"{TUNE}/trial-0.json", "train_seconds"),
+    "NaN in a task's manifest": no_number(f"{TASK}/manifest.json", "train_available"),
     "a record nested too deep": (written(f"{RUN}/record.json", DEEP), [f"{RUN}/record.json: is no record"]),
     "a trial nested too deep": (
         written(f"{TUNE}/trial-0.json", DEEP),

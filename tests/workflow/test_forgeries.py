@@ -45,12 +45,13 @@ def test_what_stays_possible_is_in_the_documentation(project, what):
 
 
 @pytest.mark.parametrize("name", [f"{RUN}/record.json", f"{TASK}/manifest.json", "data/models/digit_vit/config.json"])
-def test_what_has_no_end_stops_the_audit_before_it_is_read(project, name):
+def test_what_has_no_end_is_a_finding_and_stops_the_audit_before_it_is_read(project, name):
     with kept(project, *EVERYTHING):
         (project / name).unlink()
         os.mkfifo(project / name)
-        with pytest.raises(ValueError, match=f"{name}: is neither a file nor a folder"):
-            audit(project)
+        found = audit(project)
+        assert [one.file for one in found.found] == [name] and list(found.unchecked) == ["all else"]
+        assert found.found[0].what.startswith("is neither a file nor a folder")
 
 
 def test_a_report_that_skips_no_list_is_none(project):

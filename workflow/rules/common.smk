@@ -12,8 +12,7 @@ from frod.crate.payload import suite_files
 from frod.pipeline import bookkeeping, copies, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
-from frod.provenance import sources, tracking
-from frod.provenance.code import code_hashes
+from frod.provenance import code, sources, tracking
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
@@ -42,8 +41,9 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
-# An audit holds runs against a commit that has these.
+# An audit holds runs against a commit that has these; records say whether they, the rules and the code were committed.
 SETTINGS = [Path("params.yaml"), *suite_files(WORKFLOW)]
+os.environ[code.SETTINGS] = os.pathsep.join(map(str, [*SETTINGS, "Snakefile", "workflow/rules"]))
 RESULTS = f"{PATHS.results}/{WORKFLOW.name}"
 REPORTS = f"{PATHS.reports}/{WORKFLOW.name}"
 RESOURCES = WORKFLOW.params.resources
@@ -82,7 +82,7 @@ localrules:
 bookkeeping.keep(workflow, suite=WORKFLOW.name.partition("/")[0], paths=PATHS)
 
 # Snakemake sees the shell text and `params`, not the modules behind a command: their hash stands among the params.
-CODE = code_hashes({stage: f"frod.cli.{stage}" for stage in STAGES})
+CODE = code.code_hashes({stage: f"frod.cli.{stage}" for stage in STAGES})
 sources.keep(PARSED)
 
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.

@@ -90,6 +90,8 @@ def test_a_data_set_of_the_hub_leaves_out_splits_without_labels(monkeypatch):
         ({"data": "params.yaml"}, r"should end in one of \.csv, \.tsv, \.parquet"),
         ({"data": "two.csv"}, r"which of the columns \['a', 'b'\] is the text\? Name it by --text"),
         ({"data": "two.csv", "text": ["c"]}, "no column 'c'; it has 'a', 'b', 'label'"),
+        ({"data": "two.csv", "label": "lable"}, "no column 'lable'; it has 'a', 'b', 'label'; did you mean 'label'"),
+        ({"data": "shells", "label": "kind"}, "--text, --label: name columns of a table, and shells is a folder of im"),
         ({"data": "many.csv"}, r"which of the columns \['a', 'b'\] is the label\? Name it by --label"),
         ({"data": "two.csv", "text": ["a"], "model": "bert"}, "--model: is 'bert', no registered model"),
     ],
@@ -97,9 +99,21 @@ def test_a_data_set_of_the_hub_leaves_out_splits_without_labels(monkeypatch):
 def test_what_cannot_be_told_is_asked_for_and_nothing_is_written(options, said):
     pd.DataFrame({"a": ["x", "y"] * 20, "b": ["u", "v"] * 20, "label": ["0", "1"] * 20}).to_csv("two.csv", index=False)
     pd.DataFrame({"a": map(str, range(40)), "b": map(str, range(40))}).to_csv("many.csv", index=False)
+    Path("shells/whelk").mkdir(parents=True)
     with pytest.raises(ValueError, match=said):
         init("mine", **options)
     assert not Path("workflow/suites/mine.yaml").exists()
+
+
+def test_each_model_has_three_rates_to_try(project):
+    """The best of two would always be at an end."""
+    reviews().to_csv("reviews.csv", index=False)
+    for model in ("minilm", "micro_llama"):
+        written(f"on_{model}", data="reviews.csv", model=model)
+        grid = safe_yaml.read(Path(f"workflow/suites/on_{model}.yaml"))["experiments"][0]["grid"]
+        assert {method: len(trials) for method, trials in grid.items()} == {"full_ft": 3, "frod": 3}
+    assert [trial["lr"] for trial in grid["full_ft"]] == [2e-3, 5e-3, 1.25e-2], "those of smoke, and one step more"
+    assert {trial["lr_head"] for trials in grid.values() for trial in trials} == {5e-3}
 
 
 TEXTS = [f"text {i}" for i in range(40)]
@@ -128,7 +142,7 @@ SAID = {
     "fractions.parquet": r"'label' has fractions, such as 0\.25: of a regression",
     "ids.parquet": "'label' has 40 values in 40 rows, too many for classes; name another by --label",
     "lists.parquet": "column 'label' should be integer, truth value or text, is list",
-    "gaps.parquet": r"'label' is none of \['a', 'b'\] in 10 of 40 rows, such as \[None \(10 rows\)\] at rows \[2\]",
+    "gaps.parquet": r"'label' is empty \(fill it in, or leave the row out\) in 10 of 40 rows, .* at rows \[2\]",
     "cut.parquet": "cut.parquet: is not a whole parquet file",
 }
 

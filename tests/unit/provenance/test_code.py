@@ -4,6 +4,7 @@ Each case builds a small package, because the hash must follow imports without i
 """
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -187,21 +188,46 @@ def _git(directory, *arguments):
     subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True)
 
 
-def test_git_state(tmp_path):
-    assert code.git_state(tmp_path) == {"git_commit": None, "git_dirty": None}
-    assert code.git_state(tmp_path / "none") == {"git_commit": None, "git_dirty": None}
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A project of one commit."""
+    monkeypatch.setattr(code, "PACKAGE_DIRECTORY", tmp_path / "frod")
+    monkeypatch.chdir(tmp_path)
+    for name in ("frod/loop.py", "params.yaml", "workflow/suites/mine.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
     _git(tmp_path, "init")
-    assert code.git_state(tmp_path)["git_commit"] is None
-    (tmp_path / "a.py").write_text("1")
     _git(tmp_path, "add", ".")
     _git(tmp_path, "commit", "-m", "one")
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "index.html").touch()
-    (tmp_path / "dvc.lock").touch()
-    clean = code.git_state(tmp_path)
+    return tmp_path
+
+
+def test_git_state(checkout, monkeypatch):
+    (checkout / "reports").mkdir()
+    (checkout / "reports" / "index.html").touch()
+    (checkout / "dvc.lock").touch()
+    clean = code.git_state()
     assert len(clean["git_commit"]) == 40 and clean["git_dirty"] is False
-    (tmp_path / "a.py").write_text("2")
-    assert code.git_state(tmp_path) == {**clean, "git_dirty": True}
+    (checkout / "notes.md").touch()
+    assert code.git_state() == {**clean, "git_dirty": True}
+    (checkout / "new").mkdir()
+    _git(checkout / "new", "init")
+    for place in (checkout.parent, checkout / "none", checkout / "new"):  # no checkout, no folder, no commit
+        monkeypatch.setattr(code, "PACKAGE_DIRECTORY", place / "frod")
+        assert code.git_state() == {"git_commit": None, "git_dirty": None}
+
+
+@pytest.mark.parametrize("name", ["frod/more.py", "frod/loop.py", "params.yaml", "workflow/suites/mine.yaml"])
+def test_a_job_of_the_workflow_looks_at_what_its_run_depends_on(checkout, monkeypatch, name):
+    """A note, a table elsewhere and the next suite are no reason to doubt a run."""
+    settings = ["params.yaml", "workflow/suites/mine.yaml", "../elsewhere.yaml"]
+    monkeypatch.setenv(code.SETTINGS, os.pathsep.join(settings))
+    for other in ("notes.md", "mine/more.csv", "workflow/suites/next.yaml"):
+        (checkout / other).parent.mkdir(exist_ok=True)
+        (checkout / other).touch()
+    assert code.git_state()["git_dirty"] is False
+    (checkout / name).write_text("2")
+    assert code.git_state()["git_dirty"] is True
 
 
 def test_a_warning_before_trainings_names_what_an_audit_holds_and_nothing_else(tmp_path, monkeypatch, capsys):

@@ -35,7 +35,7 @@ def test_every_required_key_is_required(record, tmp_path):
     assert not (tmp_path / "record.json").exists()
 
 
-@pytest.mark.parametrize("content", ['{"run": ', "[1, 2]", "{}"])
+@pytest.mark.parametrize("content", ['{"run": ', "[1, 2]", "{}", '{"run": NaN}', '{"run": -Infinity}'])
 def test_a_damaged_record_is_refused(tmp_path, content):
     (tmp_path / "record.json").write_text(content)
     with pytest.raises(ValueError, match=r"record\.json"):

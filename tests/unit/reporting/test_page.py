@@ -301,7 +301,8 @@ def test_a_task_by_chance_is_marked_and_no_part_of_the_mean(results, tmp_path):
     means = [of.mean for where, of in results.headline.by_task.items() if where != pair]
     assert report.headline.over_tasks.mean == pytest.approx(sum(means) / len(means))
     assert report.headline.over_tasks.n == len(means) == 3
-    assert "mean over 3 tasks" in said
+    assert "mean over 3 tasks" in said and "over all tasks, hollow ones too, against" in said
+    assert "hollow" not in words(page(results, tmp_path / "none"))
     drawn = (tmp_path / "figures/difference.svg").read_text()
     assert "full fine-tuning at chance level: not in the mean: sums on micro_llama" in drawn
 

@@ -144,9 +144,14 @@ SLIPS = {
         r"'label' is none of \['bad', 'good'\] in 3 of 4 rows, such as \['god' \(2 rows, did you mean 'good'\?\), "
         r"'Bad' \(did you mean 'bad'\?\)\] at rows \[1, 2\]",
     ),
-    "spaces": ("text,label\na, bad\nb, good\n", {}, r"'label' is none of \['bad', 'good'\] in 2 of 2 .*' bad'"),
+    "spaces": ("text,label\na, bad\nb, good\n", {}, r"none .* in 2 of 2 .*' bad' \(did you mean 'bad'\?\)"),
+    "a space at the end": (TWO, {"classes": ["bad ", "good"]}, r"none .* in 1 of 2 .*'bad' \(did you mean 'bad '\?\)"),
     "classes without names": (TWO, {"classes": 2}, "is no integer .*`classes` by name"),
-    "no label": ("text,label\na,bad\nb,\n", {}, r"'label' is none .* in 1 of 2 rows, such as \[None\] at rows \[1\]"),
+    "no label": (
+        "text,label\na,bad\nb,\n",
+        {},
+        r"'label' is empty \(fill it in, or leave the row out\) in 1 of 2 rows, such as \[None\] at rows \[1\]",
+    ),
     "no text": ("text,label\n,bad\nb,good\n", {}, r"'text' is empty in 1 of 2 rows, such as .* at rows \[0\]"),
     "no column": ("words,label\na,bad\n", {}, "no column 'text'; it has 'words', 'label'"),
     "no rows": ("text,label\n", {}, "the split is empty"),

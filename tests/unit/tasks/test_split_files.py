@@ -83,7 +83,7 @@ COLUMNS = {
     "text for ids": ({"idx": ["1"] * 60}, "column 'idx' should be integer, is string"),
     "lists for labels": ({"label": [[1]] * 60}, "'label' should be integer, truth value or text"),
     "numbers for text": ({"sentence": list(range(60))}, "'sentence' should be text, is int64"),
-    "a label missing": (first("label", None), r"no integer in 1 of 60.*\[0\]"),
+    "a label missing": (first("label", None), r"'label' is empty \(fill it in, .* in 1 of 60.*\[0\]"),
     "nan": (first("label", float("nan")), "no integer in 1 of 60"),
     "no labels at all": ({"label": [None] * 60}, "empty in all 60 rows"),
     "a fraction": (first("label", 0.5), r"\[0.5\] at rows \[0\]"),

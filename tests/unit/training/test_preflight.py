@@ -37,11 +37,16 @@ tasks:
     test: {from: all, rows: 6}
     metrics: [accuracy]
 experiments:
-  - {tasks: [reviews], backbone: micro_llama, rates: &rates {full_ft: &lr {lr: 1.0e-3, lr_head: 1.0e-3}, loha: *lr}}
+  - tasks: [reviews]
+    backbone: TEXT
+    targets: TARGETS
+    rates: &rates {full_ft: &lr {lr: 1.0e-3, lr_head: 1.0e-3}, loha: *lr}
   - {tasks: [shells], backbone: MODEL, rates: *rates}
 """
 RIGHT = {
     "MODEL": "digit_vit",
+    "TEXT": "micro_llama",
+    "TARGETS": "null",
     "CONFIG": "LoHaConfig",
     "ARGUMENT": "r",
     "VALUE": "4",
@@ -49,6 +54,17 @@ RIGHT = {
     "ROWS": "6",
     "FOLDER": "mine/shells",
 }
+
+
+LOHA = "loha: {kind: peft, config: LoHaConfig, arguments: {r: 4}}"
+FROD_RATES = "loha: {lr_scale: 0.1, lr_rotation: 0.1, lr_head: 1.0e-3}"
+QUARY = (
+    "mine.yaml: experiments: backbone micro_llama: targets ['quary'] match no linear layer of "
+    "LlamaForSequenceClassification, whose layers' names end in down_proj, gate_proj, k_proj, o_proj, q_proj, score, "
+)
+OWN_MODEL = """backbones:
+  own: {title: x, library: transformers, licence: x, max_length: 8, source: {path: mine/model}}
+experiments:"""
 
 
 @pytest.fixture
@@ -62,6 +78,9 @@ def check(tmp_path, monkeypatch):
             Image.new("L", (4, 4), i + 20 * (name == "mussel")).save(tmp_path / f"mine/shells/{name}/{i}.png")
     lines = [f"text {i},{('bad', 'good')[i % 2]}" for i in range(20)]
     (tmp_path / "mine/reviews.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+
+    (tmp_path / "mine/model").mkdir()
+    (tmp_path / "mine/model/config.json").write_text('{"model_type": "distilbert", "vocab_size": 9}')
 
     def checked(memory=None, **changes):
         suite = SUITE
@@ -114,7 +133,7 @@ def test_a_suite_that_can_run_passes(check, changes):
     ],
 )
 def test_an_argument_of_peft_that_no_training_could_take_is_named(check, config, argument, value, line):
-    with pytest.raises(ValueError, match=f"^suite mine: methods.loha: {line}") as error:
+    with pytest.raises(ValueError, match=f"^mine.yaml: methods.loha: {line}") as error:
         check(CONFIG=config, ARGUMENT=argument, VALUE=value)
     assert "\n" not in str(error.value), "said once, though there are two models"
 
@@ -131,15 +150,21 @@ def test_what_is_doubtful_about_data_is_said(check, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"CONFIG": "LoHaConfg"}, "suite mine: methods.loha: config 'LoHaConfg' is no configuration class of peft"),
-        ({"ARGUMENT": "rr"}, "suite mine: methods.loha: arguments.rr: LoHaConfig has no such argument; did"),
-        ({"COLUMN": "txt"}, "suite mine: tasks.reviews: mine/reviews.csv: no column 'txt'; it has 'text', 'label'"),
-        ({"ROWS": "16"}, "suite mine: tasks.reviews: train: nothing is left of the source's all"),
-        ({"MODEL": "micro_llama"}, "suite mine: task shells has images, the backbone micro_llama takes text; choose"),
-        ({"FOLDER": "mine/shell"}, "suite mine: tasks.shells: source.path: mine/shell is not a folder of images"),
+        ({"CONFIG": "LoHaConfg"}, "mine.yaml: methods.loha: config 'LoHaConfg' is no configuration class of peft"),
+        ({"ARGUMENT": "rr"}, "mine.yaml: methods.loha: arguments.rr: LoHaConfig has no such argument; did"),
+        ({"COLUMN": "txt"}, "mine.yaml: tasks.reviews: mine/reviews.csv: no column 'txt'; it has 'text', 'label'"),
+        ({"ROWS": "16"}, "mine.yaml: tasks.reviews: train: nothing is left of the source's all"),
+        ({"TARGETS": "[q_proj, quary]"}, QUARY),
+        ({"TARGETS": "[quary]", LOHA: "loha: {kind: frod, sparse_rate: 0.1}", "loha: *lr": FROD_RATES}, QUARY),
+        (
+            {"TEXT": "own", "experiments:": OWN_MODEL},
+            "mine.yaml: experiments: backbone own: targets=None, but model type 'distilbert' has no default targets",
+        ),
+        ({"MODEL": "micro_llama"}, "mine.yaml: experiments: task shells has images, the backbone micro_llama takes"),
+        ({"FOLDER": "mine/shell"}, "mine.yaml: tasks.shells: source.path: mine/shell is not a folder of images"),
         (
             {"cockle": "cockles"},
-            "suite mine: tasks.shells: mine/shells: the folders ['cockle'] are none of the",
+            "mine.yaml: tasks.shells: mine/shells: the folders ['cockle'] are none of the",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -148,6 +173,59 @@ def test_what_cannot_run_is_named(check, changes, line):
     with pytest.raises(ValueError) as error:
         check(**changes)
     assert str(error.value).startswith(line)
+
+
+def test_an_empty_path_is_no_folder(check):
+    """Or it would be the current one, with all that lies below it."""
+    with pytest.raises(ValueError, match=r"mine\.yaml: tasks: reviews\.source\.path: is ''; give a file or a folder"):
+        check(**{"mine/reviews.csv": "''"})
+
+
+def broken(name, content):
+    from pathlib import Path
+
+    path = Path("mine/shells/cockle", name)
+    path.write_bytes(content(Path("mine/shells/mussel/0.png").read_bytes()))
+    return f"^mine.yaml: tasks.shells: image {path} cannot be read: "
+
+
+def cut(png):
+    return png[:-20]
+
+
+def test_an_image_that_cannot_be_read_is_named(check):
+    with pytest.raises(ValueError, match=broken("9.png", cut) + "image file is truncated"):
+        check()
+
+
+def test_of_many_images_the_heads_are_read(check, monkeypatch):
+    """To decode them all would take minutes."""
+    monkeypatch.setattr("frod.tasks.images.DECODED", 0)
+    broken("9.png", cut)
+    check()
+    with pytest.raises(ValueError, match=broken("8.png", lambda png: b"text") + "it is of no known format"):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("methods", "lost"),
+    [
+        ("  full_ft: {}\n", ["frod: no claim can be tested"]),
+        ("  frod: {}\n", ["full_ft: that FRoD matches full fine-tuning cannot be tested"]),
+        ("  full_ft: {}\n  frod: {}\n", []),
+    ],
+    ids=["frod", "full_ft", "none"],
+)
+def test_what_no_claim_can_do_without_is_said(tmp_path, monkeypatch, capsys, methods, lost):
+    monkeypatch.chdir(tmp_path)
+    rates = {"full_ft": "{lr: 1.0e-3, lr_head: 1.0e-3}", "frod": "{lr_scale: 0.1, lr_rotation: 0.1, lr_head: 1.0e-3}"}
+    given = ", ".join(f"{name}: {values}" for name, values in rates.items() if f" {name}:" in methods)
+    (tmp_path / "mine.yaml").write_text(
+        f"title: Mine\ndescription: x\nseeds: [0]\nmethods:\n{methods}"
+        f"experiments: [{{tasks: [digits], backbone: digit_vit, rates: {{{given}}}}}]\n"
+    )
+    preflight.check(*load_workflow({"suite": "mine.yaml"}, tmp_path))
+    assert capsys.readouterr().err.splitlines() == [f"mine.yaml: methods: has no {line}" for line in lost]
 
 
 def test_all_faults_are_named_at_once(check):
