@@ -9,7 +9,7 @@ import typer
 
 from frod.cli.options import FILE
 
-TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds", "outputs")
+TRIAL = ("rates", "seed", "metric", "validation", "validation_loss", "undefined", "budget", "train_seconds", "outputs")
 
 
 def tune(
@@ -34,6 +34,6 @@ def tune(
     for path in trial:
         path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too
     if chosen["validation"] is None:
-        print(f"none of the {len(trial)} trials has a figure on validation: the first one's rates, {chosen['rates']}")
+        print(f"none of the {len(trial)} trials has a figure on validation: those of trial {chosen['index']}, {chosen['rates']}")
     else:
         print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")
