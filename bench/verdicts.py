@@ -21,8 +21,8 @@ TASKS, SEEDS, KIN = (4, 8, 20), (2, 3, 5), (1, 2, 4)
 MARGIN, BETWEEN, WITHIN = 1.0, 1.0, 2.0
 """Points; standard deviations between the true differences of tasks, and between seeds of one."""
 EXAMPLES, BLOCKS, ALIKE, UNLIKE, ONE_SEED = 400, 100, 20.0, 30.0, 0.6
-"""One task: its examples; standard deviations, in points, of what all seeds find alike of an example, of what each finds
-for itself, and of a seed over all examples."""
+"""One task: its examples; standard deviations, in points, of what all seeds find alike of an example, of what each
+finds for itself, and of a seed over all examples."""
 
 
 class Rates(NamedTuple):

@@ -20,7 +20,7 @@ from frod.claims.claim import (
     untestable,
 )
 from frod.claims.curves import LEVELS, Curves
-from frod.claims.evidence import Evidence, Pair, run
+from frod.claims.evidence import Evidence, Pair, Values, run
 from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
 from frod.claims.pairing import Paired, paired, runs
 from frod.evaluation.formatting import fixed, listed, significant
@@ -45,8 +45,8 @@ LEVELS_NOTE = (
 )
 RATIO_NOTE = (
     "FRoD's steps (seconds) over the other's: geometric mean over tasks, with the t interval over tasks (with one "
-    "task, over seeds). A run that did not reach the level, or diverged, counts with the whole budget, at its own pace: "
-    "where there are such pairs (how many, of all), the ratio is nearer to 1 than the truth."
+    "task, over seeds). A run that did not reach the level, or diverged, counts with the whole budget, at its own "
+    "pace: where there are such pairs (how many, of all), the ratio is nearer to 1 than the truth. Empty: no run did."
 )
 
 
@@ -170,18 +170,23 @@ def _ratios(evidence: Evidence, curves: Curves, others: list[str]) -> dict[str, 
             cells = []
             for index in range(len(LEVELS)):
                 whole = paired(curves.to_level(quantity, index, capped=True), SUBJECT, method, log=True)
-                reached = paired(curves.to_level(quantity, index), SUBJECT, method)
-                cells.append(_ratio(whole, whole.pairs - reached.pairs))
+                cells.append(_ratio(whole, curves.to_level(quantity, index), method))
             rows.append([evidence.label(method), quantity, *cells])
     columns = ["FRoD against", "in", *(f"to {level:g}" for level in LEVELS)]
     return table("Steps and seconds to levels, FRoD over each other method", columns, rows, note=RATIO_NOTE)
 
 
-def _ratio(found: Paired, late: int) -> dict[str, Any] | None:
-    """`late`: pairs in which a run did not get there."""
-    if found.overall is None:
+def _ratio(whole: Paired, reached: Values, method: str) -> dict[str, Any] | None:
+    """The ratio over all pairs, and in how many a run did not get there; None where no run did."""
+    pairs = [
+        [math.isnan(reached[pair][of][seed]) for of in (SUBJECT, method)]
+        for pair, seeds in whole.groups.items()
+        for seed in seeds
+    ]
+    if whole.overall is None or all(map(all, pairs)):
         return None
-    return ratio(found.overall.deciding, f", {late} of {found.pairs} pairs late" if late else "")
+    late = sum(map(any, pairs))
+    return ratio(whole.overall.deciding, f", {late} of {len(pairs)} pairs late" if late else "")
 
 
 def _published() -> dict[str, Any]:

@@ -23,8 +23,8 @@ TEST = (
     "Effective rank of W' − W (m × n) of every adapted layer, as a share of min(m, n): exp of the entropy of the "
     "singular values as shares of their sum (Roy and Vetterli, 2007). FRoD's less the other's, paired by layer and "
     f"seed; mean over layers. {rule('higher', 'lower')} That the rank is full in the strict sense is no test: with "
-    "scaling factors changed, as with any noise, no singular value is zero. It stands in the table. A run that diverged "
-    "has no weights to take a spectrum of: with one of FRoD its rank is not found higher."
+    "scaling factors changed, as with any noise, no singular value is zero. It stands in the table. A run that "
+    "diverged has no weights to take a spectrum of: with one of FRoD its rank is not found higher."
 )
 NOTE = (
     "Shares of min(m, n), medians over layers and seeds. Numerical rank: singular values above ε · ‖W‖, which is what "
@@ -67,6 +67,8 @@ def full_rank(evidence: Evidence) -> dict[str, Any]:
         tables=([table_of(evidence, against, title, AGAINST_NOTE)] if against else [])
         + ([_table(evidence, found)] if found else []),
     )
+
+
 def _ranks(spectrum: pd.DataFrame) -> Ranks:
     each = [
         spectra.ranks(
@@ -108,7 +110,9 @@ def _verdict(evidence: Evidence, found: Mapping[Pair, Mapping[str, Ranks]], agai
         none = "There are no two runs of FRoD with a spectrum to set against LoRA or its kin"
         return undecided(f"{none}: runs diverged on {listed(lost)}.") if lost else untestable(f"{none}.")
     said = sentence(evidence, kin)
-    said += f" Numerical rank of FRoD's updates by numpy's rule: {_lowest(found)} of the full or more (median over layers)."
+    said += (
+        f" Numerical rank of FRoD's updates by numpy's rule: {_lowest(found)} of the full or more (median over layers)."
+    )
     if any(of.worse for of in kin):
         return contradicted(said)
     unseen = [evidence.label(m) for m in evidence.peft_baselines if m not in [of.method for of in kin]]

@@ -113,27 +113,26 @@ def sentence(evidence: Evidence, found: Sequence[Against]) -> str:
         deciding = of.over.deciding
         said = f"{of.quantity.label}, {evidence.label(of.method)}: {of.quantity.shown(deciding)['text']}"
         if deciding.has_interval:
-            said += f", p {show.p_value(p_value(deciding))}, worse {show.p_value(of.p_worse)}"
+            said += f", p {show.p_value(p_value(deciding))}, p worse {show.p_value(of.p_worse)}"
         each.append(f"{said} ({show.number(len(of.over.groups), 'task')})")
     several = max(len(of.over.groups) for of in found) > 1
-    scope = "of tasks like these, at these rates" if several else "of this task, at these rates"
-    return f"FRoD against the other {scope} (mean, 95\u00a0% interval, p, p worse after Holm): {'; '.join(each)}."
+    scope = f"for {'tasks like these' if several else 'this task'}, at these rates"
+    return f"FRoD against each, {scope} (mean, 95\u00a0% interval, p, p worse after Holm): {'; '.join(each)}."
 
 
 def table_of(evidence: Evidence, found: Sequence[Against], title: str, note: str) -> dict[str, Any]:
     """A row for each comparison, with what stands beside the verdict."""
     rows = []
     for of in found:
-        several, shown = len(of.over.groups) > 1, of.quantity.shown
+        beside = [of.over.fixed, of.over.over_families(evidence.families)] if len(of.over.groups) > 1 else [None] * 2
         left_out = list(dict.fromkeys(pair_label(*pair) for pair, _ in (*of.paired.lost, *of.paired.dropped)))
         p = p_value(of.over.deciding)
         rows.append(
             [
                 of.quantity.label,
                 evidence.label(of.method),
-                shown(of.over.deciding),
-                shown(of.over.fixed) if several else None,
-                shown(of.over.over_families(evidence.families)) if several else None,
+                of.quantity.shown(of.over.deciding),
+                *(of.quantity.shown(one) if one and one.has_interval else None for one in beside),
                 len(of.over.groups),
                 of.paired.pairs,
                 cell(p, text=show.p_value(p)),

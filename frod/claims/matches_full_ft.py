@@ -20,8 +20,8 @@ from frod.claims.claim import (
 )
 from frod.claims.evidence import ONE_SIDED, TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, paired, runs
-from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed
 from frod.evaluation import inference
+from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed
 from frod.evaluation.inference import Overall, holm, non_inferiority_p
 from frod.evaluation.statistics import over_seeds
 from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label, words
@@ -31,19 +31,19 @@ TEST = (
     "Difference on test, paired by seed. Matched if the mean over tasks is shown to lie less than {margin} below full "
     "fine-tuning: the 95\u00a0% t interval over tasks lies above −{margin}; contradicted if it lies below. That is "
     "about tasks like these, at rates chosen like these. Beside it stand these tasks alone (only the seeds are left to "
-    "chance) and families (tasks that share data or a backbone count as one). With one task its interval over seeds and "
-    "test examples decides, about that task at these rates. A run that diverged has no figure. Where a run of FRoD has "
-    "none, the verdict is never a match; where one of full fine-tuning has none and FRoD's of the same seed has, it is "
-    "never a loss."
+    "chance) and families (tasks that share data or a backbone count as one). With one task its interval over seeds "
+    "and test examples decides, about that task at these rates. A run that diverged has no figure. Where a run of FRoD "
+    "has none, the verdict is never a match; where one of full fine-tuning has none and FRoD's of the same seed has, "
+    "it is never a loss."
 )
 TASKS_NOTE = (
     "Mean ± standard deviation over seeds, in points: 100 times the metric that stands with the task. A point of a "
     "correlation is not a point of accuracy; the margin is the same for both. Difference: paired by seed, with its "
     "95\u00a0% interval, of that task by itself at these rates, where both seeds and test examples are left to chance. "
-    "The p values are corrected over the tasks after Holm, the intervals are not, so that an interval may leave out what "
-    "its p value does not rule out. Non-inferior: corrected one-sided p below 0.025. The interval over tasks, on which "
-    "the verdict rests, is exact where the tasks' means are normal, and too hopeful where a few tasks lose far more than "
-    "the rest."
+    "The p values are corrected over the tasks after Holm, the intervals are not, so that an interval may leave out "
+    "what its p value does not rule out. Non-inferior: corrected one-sided p below 0.025. The interval over tasks, on "
+    "which the verdict rests, is exact where the tasks' means are normal, and too hopeful where a few tasks lose far "
+    "more than the rest."
 )
 OTHERS_NOTE = (
     "For context; no verdict rests on it. Mean over tasks with the t interval over tasks (with one task, its own); "

@@ -7,7 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from frod.claims.claim import Verdict, cell, claim, contradicted, figure, from_log, supported, table, undecided, untestable
+from frod.claims.claim import (
+    Verdict,
+    cell,
+    claim,
+    contradicted,
+    figure,
+    from_log,
+    supported,
+    table,
+    undecided,
+    untestable,
+)
 from frod.claims.evidence import Evidence, Pair, Values, run
 from frod.claims.failures import Failures, Sign
 from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
@@ -20,22 +31,24 @@ LEAST = 3
 SEEDS, RATES = "spread of the test loss over seeds", "mean validation over the tried rates"
 TEST = (
     "Two senses, by task: the standard deviation of the test loss over seeds (as a ratio FRoD / other: less is more "
-    "robust), and the mean of validation over all trials of the learning rates (FRoD less the other, in points: more is "
-    "more robust), which is what one trial at a rate of the grid is expected to give. "
-    f"{rule('more robust', 'less robust')} That takes at least {LEAST} tasks, and both senses; Holm's correction is over "
-    "both together. The mean over rates counts for FRoD only where its grid is nowhere narrower, and against it only "
-    "where it is nowhere wider. Where a run or trial has no figure (it diverged, or its metric is undefined), its task "
-    "has none; it counts against the method: the claim is not supported where one of FRoD has none, and contradicted "
-    "where that is so on more tasks than of one of them (exact sign test over tasks, one-sided p below 0.025 after Holm)."
+    "robust), and the mean of validation over all trials of the learning rates (FRoD less the other, in points: more "
+    "is more robust), which is what one trial at a rate of the grid is expected to give. "
+    f"{rule('more robust', 'less robust')} That takes at least {LEAST} tasks, and both senses; Holm's correction is "
+    "over both together. The mean over rates counts for FRoD only where its grid is nowhere narrower, and against it "
+    "only where it is nowhere wider. Where a run or trial has no figure (it diverged, or its metric is undefined), its "
+    "task has none; it counts against the method: the claim is not supported where one of FRoD has none, and "
+    "contradicted where that is so on more tasks than of one of them (exact sign test over tasks, one-sided p below "
+    "0.025 after Holm)."
 )
 SEEDS_NOTE = (
-    "Standard deviation over seeds of the loss on test (mean cross-entropy; of a regression, squared error); in brackets "
-    "the seeds. From few seeds it is itself poorly known. A method that fails alike on every seed has a small one."
+    "Standard deviation over seeds of the loss on test (mean cross-entropy; of a regression, squared error); in "
+    "brackets the seeds. From few seeds it is itself poorly known. A method that fails alike on every seed has a small "
+    "one."
 )
 RATES_NOTE = (
-    "Mean of the validation metric over all trials, in points. Rates are those that the suite lists: a mean over them is "
-    "about these lists. x is the factor between the largest and the smallest value tried of the rate that varies most. "
-    "Trials without a figure are counted; a task with one is not compared below."
+    "Mean of the validation metric over all trials, in points. Rates are those that the suite lists: a mean over them "
+    "is about these lists. x is the factor between the largest and the smallest value tried of the rate that varies "
+    "most. Trials without a figure are counted; a task with one is not compared below."
 )
 AGAINST_NOTE = "Spread: geometric mean of FRoD's over the other's. Validation: FRoD's mean less the other's, in points."
 

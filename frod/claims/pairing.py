@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from frod.claims.evidence import CONFIDENCE, Evidence, Pair, OnTest, Values
+from frod.claims.evidence import CONFIDENCE, Evidence, OnTest, Pair, Values
 from frod.evaluation.examples import with_examples
 from frod.evaluation.inference import Overall, overall
 from frod.evaluation.statistics import Difference, differences

@@ -33,7 +33,5 @@ def tune(
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
         path.with_suffix(".checkpoint.pt").unlink(missing_ok=True)  # its job has ended, to Snakemake's knowledge too
-    if chosen["validation"] is None:
-        print(f"none of the {len(trial)} trials has a figure on validation: those of trial {chosen['index']}, {chosen['rates']}")
-    else:
-        print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")
+    figure = "none has a figure" if chosen["validation"] is None else f"{chosen['validation']:.4f}"
+    print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {figure}")

@@ -51,7 +51,8 @@ def with_examples(named: Mapping[int, float], differences_SB: np.ndarray, *, con
     """Mean of the seeds' differences with its interval, where both seeds and examples are left to chance.
 
     Seeds and blocks of examples are crossed: a seed meets all blocks. The variance of the mean is that between seeds,
-    and what blocks add to it; each with the quantile of its own degrees of freedom (Howe, JASA 69, 1974).
+    and what blocks add to it; each with the quantile of its own degrees of freedom (Howe, JASA 69, 1974). Seeds that
+    are alike by chance do not make the interval narrower than the examples alone do; none where they are all the same.
 
     Parameters
     ----------
@@ -63,15 +64,17 @@ def with_examples(named: Mapping[int, float], differences_SB: np.ndarray, *, con
     from scipy.special import stdtridf, stdtrit
 
     seeds, blocks = differences_SB.shape
-    if seeds < 2 or blocks < 2:
-        return mean_interval(named, confidence=confidence)
+    over_seeds = mean_interval(named, confidence=confidence)
+    if blocks < 2 or not over_seeds.has_interval:
+        return over_seeds
     of_seed_S, of_block_B = differences_SB.mean(axis=1), differences_SB.mean(axis=0)
     rest_SB = differences_SB - of_seed_S[:, None] - of_block_B + differences_SB.mean()
     rest = float((rest_SB**2).sum()) / ((seeds - 1) * (blocks - 1) * seeds * blocks)
-    by_seed = float(np.var(of_seed_S, ddof=1)) / seeds  # holds the rest, too, so that of the blocks' it is taken off
-    by_block = max(0.0, float(np.var(of_block_B, ddof=1)) / blocks - rest)
-    variance, level = by_seed + by_block, (1 + confidence) / 2
-    half = math.hypot(stdtrit(seeds - 1, level) * by_seed**0.5, stdtrit(blocks - 1, level) * by_block**0.5)
-    error = math.sqrt(variance)
-    df = float(stdtridf(level, half / error)) if variance > 0 else math.nan  # whose quantile gives the same interval
+    by_seed, by_block = (float(np.var(of, ddof=1)) / len(of) for of in (of_seed_S, of_block_B))
+    added = max(0.0, by_block - rest)  # both hold the rest, what a seed makes of a block
+    level = (1 + confidence) / 2
+    of_seeds, of_blocks = stdtrit(seeds - 1, level), stdtrit(blocks - 1, level)
+    half = max(math.hypot(of_seeds * by_seed**0.5, of_blocks * added**0.5), of_blocks * by_block**0.5)
+    error = math.sqrt(max(by_seed + added, by_block))
+    df = float(stdtridf(level, half / error))  # whose quantile gives this interval
     return mean_interval(named, confidence=confidence, error=error, df=df)

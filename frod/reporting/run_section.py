@@ -138,8 +138,8 @@ def rates_chosen(report: Report) -> list[str]:
         seeds = sorted({chosen["seed"] for chosen in report.tuning.values()})
         said.append(
             f"By trials, {' or '.join(map(str, numbers))} a task, as many for every method, each a training on seed "
-            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, of equal ones "
-            "that with the least loss there. All trials are below."
+            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, of equal "
+            "ones that with the least loss there. All trials are below."
         )
     if len(report.tuning) < report.summary.groupby(["task", "backbone", "method"]).ngroups:
         said.append(report.suite.get("rates_chosen") or "Not stated in the suite file.")

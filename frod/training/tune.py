@@ -12,8 +12,9 @@ KEPT = ("rates", "validation", "validation_loss", "undefined", "train_seconds")
 def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Choose among the trials of one method on one task; of equal ones that with the least loss, then the grid's first.
 
-    Where none has a figure they are equal, with a validation of None: the run then shows what comes of it. Trials are as
-    `frod trial` writes them: rates, seed, metric, validation, validation_loss, undefined (why there is no figure), budget.
+    Where none has a figure they are equal, with a validation of None: the run then shows what comes of it. Trials are
+    as `frod trial` writes them: rates, seed, metric, validation, validation_loss, undefined (why there is no figure),
+    budget.
 
     Returns rates, index and validation of the choice, metric, seed and budget of all trials, and `trials`. ValueError
     where they differ in seed, metric or budget.

@@ -110,6 +110,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
 def diverged(found, *keys, steps=7):
     """The same evidence with some runs (task, method, seed) diverged: no figure, and a history that ends in nan."""
     summary, histories, records = found.summary.copy(), dict(found.histories), dict(found.records)
+    on_test = dict(found.on_test)
     for task, method, seed in keys:
         key = RunKey(task, "small", method, seed)
         rows = (summary["task"] == task) & (summary["method"] == method) & (summary["seed"] == seed)
@@ -117,8 +118,9 @@ def diverged(found, *keys, steps=7):
         why = f"diverged: step {steps} of {STEPS}: loss nan"
         summary.loc[rows, ["test", "undefined"]] = math.nan, why
         histories[key] = histories[key].iloc[:steps].assign(loss=[*histories[key]["loss"][: steps - 1], math.nan])
+        on_test.pop(key, None)
         records[key] = records[key] | {"undefined": why, "evaluations": {"validation": 0, "test": 0}}
-    return replace(found, summary=summary, histories=histories, records=records)
+    return replace(found, summary=summary, histories=histories, records=records, on_test=on_test)
 
 
 def noisy(means, *, tasks=8, seeds=3, spread=0.3, seed=0):
