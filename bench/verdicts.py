@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -65,11 +66,13 @@ def judged(data: np.ndarray) -> list[Overall]:
     return [overall({str(t): dict(enumerate(of)) for t, of in enumerate(suite)}) for suite in data.tolist()]
 
 
+@cache
 def over_tasks(tasks: int, seeds: int, *, skewed: bool = False, paired: bool = False) -> Rates:
     """The rule of the verdict: tasks at random."""
     return rates([of.deciding for of in judged(suites(tasks, seeds, skewed=skewed, paired=paired))])
 
 
+@cache
 def these_tasks(tasks: int, seeds: int) -> Rates:
     """Tasks fixed; the seeds of some vary four times as much as those of others."""
     rng = np.random.default_rng([tasks, seeds])
@@ -79,12 +82,14 @@ def these_tasks(tasks: int, seeds: int) -> Rates:
     return rates([of.fixed for of in found], centres.mean())
 
 
+@cache
 def by_family(tasks: int, seeds: int) -> Rates:
     """Families at random, of two tasks each."""
     family = {str(t): str(t // 2) for t in range(tasks)}
     return rates([of.over_families(family) for of in judged(suites(tasks, seeds, paired=True))])
 
 
+@cache
 def spreads(tasks: int, seeds: int) -> Rates:
     """The ratio of two standard deviations; power: of one that is half the other."""
     rng = np.random.default_rng([tasks, seeds, 2])
@@ -101,6 +106,7 @@ def blocks(seeds: int) -> np.ndarray:
     return alike + unlike + rng.normal(0, ONE_SEED, (SUITES, seeds, 1))
 
 
+@cache
 def one_task(seeds: int) -> Rates:
     """The rule of one task: seeds and test examples at random; power at three margins, as one task shows little."""
     data = blocks(seeds)
@@ -119,6 +125,7 @@ class AgainstKin(NamedTuple):
     """Found better than every one, where it is two margins better than each."""
 
 
+@cache
 def kin(methods: int) -> AgainstKin:
     """Better than every one of so many methods, without correction, or worse than one, after Holm."""
     rng = np.random.default_rng(methods)

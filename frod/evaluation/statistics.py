@@ -113,5 +113,5 @@ def mean_interval(
         low, high = summary.mean - half, summary.mean + half
     else:
         error = math.nan
-    pairs = tuple(named)
-    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, each=each, pairs=pairs, error=error, df=df)
+    mean = summary.mean
+    return Difference(mean=mean, low=low, high=high, n=len(each), each=each, pairs=tuple(named), error=error, df=df)

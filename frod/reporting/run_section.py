@@ -156,11 +156,14 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
     chosen = report.tuning.get((task, backbone, method))
     if not chosen:
         return None
-    whole = any(trial["validation"] is not None for trial in chosen["trials"])
+    taken = chosen["trials"][chosen["index"]]
+    by_loss = (
+        "the one with the least loss was" if taken.get("validation_loss") is not None else "the first one’s rates were"
+    )
     return {
         "metric": metric_label(chosen["metric"]),
         "seed": chosen["seed"],
-        "taken": "The best was taken." if whole else "None has a figure: the one with the least loss was taken.",
+        "taken": f"None has a figure: {by_loss} taken." if taken["validation"] is None else "The best was taken.",
         "trials": [
             {
                 "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),

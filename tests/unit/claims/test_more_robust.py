@@ -1,4 +1,4 @@
-"""Robust is less spread over seeds and more at an average rate, on tasks enough to tell; a narrow grid does not help."""
+"""Robust is less spread over seeds and more at an average rate, on tasks enough; a narrow grid does not help."""
 
 import math
 from dataclasses import replace
@@ -91,7 +91,7 @@ def test_less_robust_than_one_is_corrected_over_methods_and_senses_and_over_no_o
     ratios = np.exp(1 + t / t.std(ddof=1) * math.sqrt(8) / 3.2)
     points, tuning = {}, {}
     for task, ratio in enumerate(ratios):
-        methods = dict.fromkeys([*baselines, "full_ft"], [79.9, 80.1]) | {"frod": [80 - ratio / 10, 80 + ratio / 10]}
+        methods = {m: [79.9, 80.1] for m in (*baselines, "full_ft")} | {"frod": [80 - ratio / 10, 80 + ratio / 10]}
         points[f"task_{task}"] = methods
         tuning |= {(f"task_{task}", "small", m): rates([0.7, 0.7 + 0.01 * task * (m == "frod")]) for m in methods}
     claim = more_robust(evidence(points, tuning=tuning))
