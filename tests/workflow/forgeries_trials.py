@@ -12,8 +12,8 @@ import pandas as pd
 from alterations import OTHER, RESULTS, RUN, change, hashes, rehash
 from forgeries_records import rewrite
 
-from frod.files import sha256, write_json
 from frod.evaluation.loss import loss
+from frod.files import sha256, write_json
 from frod.training.tune import choose
 
 TUNE = f"{RESULTS}/frod/tune"
