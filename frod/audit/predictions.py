@@ -14,6 +14,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.runs import AGAIN, budget
 from frod.audit.study import Study, read_json
 from frod.audit.traces import Traces
+from frod.evaluation.loss import loss
 from frod.evaluation.metrics import BEST_EPOCH, compute, defined, evaluate, validate
 from frod.provenance.run_keys import RunKey
 
@@ -95,7 +96,7 @@ def compute_metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
 
 
 def compute_validation(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | str:
-    """The figure of a trial, under the keys of metrics.json; or why it cannot be computed."""
+    """The figure of a trial, under the keys of metrics.json, and its loss; or why they cannot be computed."""
     import pandas as pd
 
     try:
@@ -103,7 +104,7 @@ def compute_validation(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any
         table = pd.read_parquet(path)
         validate(table, num_classes=classes)
         found = compute(table, [primary], num_classes=classes if classes > 1 else None)
-        return {"metrics": {"validation": {primary: defined(found[primary])}}}
+        return {"metrics": {"validation": {primary: defined(found[primary])}}, "loss": loss(table)}
     except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end
         return f"{type(error).__name__}: {error}"
 

@@ -19,7 +19,7 @@ from frod.provenance import records
 _BOTH = {"spec", "inputs", "code", "environment", "processes", "budget", "evaluations", "undefined", "outputs"}
 _BOTH |= {"started", "finished", "resumed_from_step"}
 RUN = _BOTH | {"run", "protocol", "tuning", "best_epoch", "parameters", "resources", "seeds"}
-TRIAL = _BOTH | {"rates", "seed", "metric", "validation", "train_seconds"}
+TRIAL = _BOTH | {"rates", "seed", "metric", "validation", "validation_loss", "train_seconds"}
 INNER = {  # of the tables that nothing else holds key by key
     "code": set(records.REQUIRED["code"]),
     "environment": {*records.REQUIRED["environment"], "platform", "numerics"},

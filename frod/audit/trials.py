@@ -63,14 +63,15 @@ def _check_trial(study: Study, left: Traces, again: Mapping[str, Any] | str, fin
 
 def _check_figure(left: Traces, name: str, again: Mapping[str, Any] | str, findings: Findings) -> None:
     """The figure that the choice is made by is that of the predictions; a trial that diverged has none."""
-    value = None
+    value = loss = None
     if left.undefined is None:
         if isinstance(again, str):
             if left.predictions.is_file():
                 findings.add(left.predictions, f"{name} cannot be computed: {again}", remedy=AGAIN)
             return
-        value = again["metrics"]["validation"][name.removeprefix("validation_")]
-    expected = {"validation": value, "undefined": left.undefined or why_undefined(value, name)}
+        value, loss = again["metrics"]["validation"][name.removeprefix("validation_")], again["loss"]
+    undefined = left.undefined or why_undefined(value, name)
+    expected = {"validation": value, "validation_loss": loss, "undefined": undefined}
     found = {of: left.record.get(of) for of in expected}
     what = f"does not follow from {left.predictions.name}"
     findings.equal(left.path, what, expected, found, remedy=AGAIN)

@@ -5,6 +5,6 @@ the statistics are in `frod.evaluation`.
 """
 
 from frod.claims.assessment import assess
-from frod.claims.evidence import Evidence
+from frod.claims.evidence import Evidence, OnTest
 
-__all__ = ["Evidence", "assess"]
+__all__ = ["Evidence", "OnTest", "assess"]

@@ -15,12 +15,11 @@ from frod.claims.more_robust import more_robust
 from frod.provenance.run_keys import pair_label
 
 LAYOUT = 2
-COMPARING = (matches_full_ft, converges_faster, more_robust)
-CLAIMS = (*COMPARING, full_rank)
+CLAIMS = (matches_full_ft, converges_faster, more_robust, full_rank)
 
 
 def assess(evidence: Evidence) -> dict[str, Any]:
-    """Judge every claim; those that compare methods cannot be tested where compared runs had not the same budget.
+    """Judge every claim; none can be tested where compared runs had not the same budget.
 
     Returns
     -------
@@ -35,16 +34,13 @@ def assess(evidence: Evidence) -> dict[str, Any]:
     found = [judge(evidence) for judge in CLAIMS]
     if not budget["same"]:
         unlike = untestable(f"Compared runs are not known to have had the same budget. {budget['reason']}")._asdict()
-        found = [claim | (unlike if judge in COMPARING else {}) for judge, claim in zip(CLAIMS, found)]
+        found = [claim | unlike for claim in found]
     by_chance = uninformative(evidence)
     said = "".join(
         f" On {pair_label(*pair)}, which counts here, full fine-tuning is not above chance ({why})."
         for pair, why in by_chance.items()
     )
-    found = [
-        claim | ({"reason": claim["reason"] + said} if judge in COMPARING else {})
-        for judge, claim in zip(CLAIMS, found)
-    ]
+    found = [claim | {"reason": claim["reason"] + said} for claim in found]
     return plain(
         {
             "layout": LAYOUT,

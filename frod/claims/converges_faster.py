@@ -12,7 +12,6 @@ from frod.claims.claim import (
     cell,
     claim,
     contradicted,
-    difference,
     figure,
     ratio,
     supported,
@@ -21,30 +20,24 @@ from frod.claims.claim import (
     untestable,
 )
 from frod.claims.curves import LEVELS, Curves
-from frod.claims.evidence import TWO_SIDED, Evidence, Pair, run
-from frod.claims.pairing import Paired, against, paired, runs
-from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed, significant
-from frod.evaluation.inference import Overall
+from frod.claims.evidence import Evidence, Pair, Values, run
+from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
+from frod.claims.pairing import Paired, paired, runs
+from frod.evaluation.formatting import fixed, listed, significant
 from frod.provenance.run_keys import SUBJECT, pair_label, stopped, words
 
 SAYS = "FRoD converges faster than LoRA and its kin."
 TEST = (
     "Area under the training loss (10-step moving average) over the whole budget, in units of the loss of a uniform "
-    "guess, paired by seed. FRoD is faster than a method if the mean difference over tasks is below 0: p below 0.05 "
-    "after Holm's correction over all methods, and both the 95\u00a0% t interval over tasks and the bootstrap's "
-    "below 0; slower if likewise above 0. Supported if it is faster than every one of LoRA and its kin (peft's "
-    "methods); contradicted if slower than one. A run that diverged has no area and reached no level: with one of FRoD "
-    "it is not found faster, and with one of another method not slower than that."
+    f"guess, paired by seed; less is faster. {rule('faster', 'slower')} A run that diverged has no area and reached no "
+    "level: with one of FRoD it is not found faster, and with one of another method not slower than that."
 )
 AREA_NOTE = (
     "1: the loss stayed at the start level (ln of the number of classes; of a regression the runs' mean first smoothed "
     "loss) throughout; the smaller, the faster it fell. Mean ± standard deviation over seeds. How fast a loss falls "
     "depends on the learning rates, which were chosen for the metric on validation, not for speed."
 )
-AGAINST_NOTE = (
-    "FRoD's area less the other's: below 0, FRoD was faster. Mean over tasks with the t interval over tasks (with one "
-    "task, over seeds); p two-sided, corrected over these methods after Holm (the intervals are not)."
-)
+AGAINST_NOTE = "FRoD's area less the other's: below 0, FRoD was faster."
 LEVELS_NOTE = (
     "Levels are fractions of the start level, reached when the 10-step moving average lies below; counted to its last "
     "step. Median over seeds, where a run that did not get there, or diverged, counts as later than all; in brackets "
@@ -52,94 +45,78 @@ LEVELS_NOTE = (
 )
 RATIO_NOTE = (
     "FRoD's steps (seconds) over the other's: geometric mean over tasks, with the t interval over tasks (with one "
-    "task, over seeds). Only pairs where both runs reached the level, and how many these are of all; where they are "
-    "few, the ratio flatters the method that more often did not."
+    "task, over seeds). A run that did not reach the level, or diverged, counts with the whole budget, at its own "
+    "pace: where there are such pairs (how many, of all), the ratio is nearer to 1 than the truth. Empty: no run did."
 )
 
 
 def converges_faster(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD's training loss falls faster than that of peft's methods."""
     curves = Curves(evidence)
-    found, p = against(curves.areas, SUBJECT, evidence.others)
-    tested = {method: pairs.overall for method, pairs in found.items() if pairs.overall is not None}
+    area = Quantity(label="area under the loss", values=curves.areas, more_is_better=False, digits=3)
+    found = against_each(evidence, area)
     tables = []
-    if tested:
+    if found:
+        title = "Area under the training loss, FRoD and each other method"
         levels = [_levels(evidence, curves, quantity) for quantity in ("steps", "seconds")]
-        against_each = _against(evidence, tested, found, p)
-        tables = [_areas(evidence, curves), against_each, *levels, _ratios(evidence, curves, list(tested))]
+        against = table_of(evidence, found, title, AGAINST_NOTE)
+        tables = [_areas(evidence, curves), against, *levels, _ratios(evidence, curves, [of.method for of in found])]
     return claim(
         "converges_faster",
         title="Converges faster",
         says=SAYS,
         test=TEST,
-        verdict=_verdict(evidence, found, p),
-        # LoRA and its kin first: the verdict rests on them.
-        figures=[
-            _figure(evidence.label(m), tested[m])
-            for m in sorted(tested, key=lambda m: m not in evidence.peft_baselines)
-        ],
+        verdict=_verdict(evidence, curves, found),
+        figures=[_figure(evidence.label(of.method), of) for of in found],
         tables=[*tables, _published()],
     )
 
 
-def _verdict(evidence: Evidence, found: dict[str, Paired], p: dict[str, float]) -> Verdict:
-    peft_baselines = {
-        method: pairs.overall for method, pairs in found.items() if method in evidence.peft_baselines and pairs.overall
-    }
-    lacking = _lacking(evidence, peft_baselines)
+def _verdict(evidence: Evidence, curves: Curves, found: list[Against]) -> Verdict:
+    kin = [of for of in found if of.method in evidence.peft_baselines]
+    lost = _lost(evidence, curves)
+    lacking = _lacking(evidence, kin)
     if not lacking:
-        return _judged(evidence, found, peft_baselines, p)
-    failed = runs(_lost(found), evidence, SUBJECT) if evidence.peft_baselines else []
+        return _judged(evidence, kin, runs(lost, evidence, SUBJECT))
+    failed = runs(lost, evidence, SUBJECT) if evidence.peft_baselines else []
     if failed and any(key.method == SUBJECT and evidence.stopped(key) for key in evidence.undefined):
         return undecided(f"{lacking} FRoD has no run, or no finite loss, on {listed(failed)}.")
     return untestable(lacking)
 
 
-def _lost(found: dict[str, Paired]) -> list[tuple[Pair, int]]:
+def _lost(evidence: Evidence, curves: Curves) -> list[tuple[Pair, int]]:
     """Where FRoD has no figure, against whatever method."""
-    return sorted({left_out for pairs in found.values() for left_out in pairs.lost})
+    return sorted({lost for method in evidence.others for lost in paired(curves.areas, SUBJECT, method).lost})
 
 
-def _lacking(evidence: Evidence, peft_baselines: dict[str, Overall]) -> str | None:
+def _lacking(evidence: Evidence, kin: list[Against]) -> str | None:
     """Why there is nothing to test; None where there is."""
     if SUBJECT not in evidence.methods or not evidence.peft_baselines:
         return f"No run of {'FRoD' if evidence.peft_baselines else 'LoRA or its kin'}."
-    if not peft_baselines:
+    if not kin:
         return "No task has finite losses of FRoD and of LoRA or its kin on a shared seed."
-    if all(over.deciding.n < 2 for over in peft_baselines.values()):
+    if all(of.over.deciding.n < 2 for of in kin):
         return "One task with one seed leaves nothing to judge chance by."
     return None
 
 
-def _judged(
-    evidence: Evidence, found: dict[str, Paired], peft_baselines: dict[str, Overall], p: dict[str, float]
-) -> Verdict:
-    said = "; ".join(
-        f"{evidence.label(method)}: {signed(over.deciding.mean, 3)} "
-        f"{interval(over.deciding.low, over.deciding.high, 3)}, p {p_value(p[method])}"
-        for method, over in peft_baselines.items()
-    )
-    tasks = max(len(over.by_group) for over in peft_baselines.values())
-    said = (
-        f"Area under the training loss in units of the start level, FRoD less the other, over {number(tasks, 'task')} "
-        f"(mean, 95\u00a0% interval, p after Holm): {said}."
-    )
-    lost = runs(_lost(found), evidence, SUBJECT)
+def _judged(evidence: Evidence, kin: list[Against], lost: list[str]) -> Verdict:
+    said = sentence(evidence, kin)
     # What was left out must not help: a method that lost runs is not found to be the slower one, nor FRoD the faster.
-    if any(p[m] < TWO_SIDED and over.above(0.0) and not found[m].dropped for m, over in peft_baselines.items()):
+    if any(of.worse for of in kin):
         return contradicted(said)
-    unseen = [evidence.label(method) for method in evidence.peft_baselines if method not in peft_baselines]
+    unseen = [evidence.label(m) for m in evidence.peft_baselines if m not in [of.method for of in kin]]
     if unseen or lost:
         without = [f"no shared run with a finite loss of {listed(unseen)}"] if unseen else []
         without += [f"no run of FRoD, or no finite loss, on {listed(lost)}"] if lost else []
         return undecided(f"{said} Not all could be compared: {'; '.join(without)}.")
-    if all(p[method] < TWO_SIDED and over.below(0.0) for method, over in peft_baselines.items()):
+    if all(of.better for of in kin):
         return supported(said)
     return undecided(f"{said} Neither faster than all of them nor slower than one is shown.")
 
 
-def _figure(label: str, over: Overall) -> dict[str, Any]:
-    of = over.deciding
+def _figure(label: str, against: Against) -> dict[str, Any]:
+    of = against.over.deciding
     return figure(f"area less that of {label}", of.mean, low=of.low, high=of.high, unit="of the start level", n=of.n)
 
 
@@ -164,26 +141,6 @@ def _mean(values: list[float], lost: list[str], where: str) -> dict[str, Any]:
     of = over_seeds(values)
     text = fixed(of.mean, 3) + (f" ± {fixed(of.spread, 3)}" if of.n > 1 else "")
     return cell(of.mean, text=text + (f" ({words(lost)})" if lost else ""), run=where)
-
-
-def _against(
-    evidence: Evidence, tested: dict[str, Overall], found: dict[str, Paired], p: dict[str, float]
-) -> dict[str, Any]:
-    rows = []
-    for method, over in tested.items():
-        of, (low, high) = over.deciding, over.bootstrap
-        rows.append(
-            [
-                evidence.label(method),
-                difference(of, 3),
-                cell(None, low=low, high=high, text=interval(low, high, 3)),
-                len(over.by_group),
-                found[method].pairs,
-                cell(p[method], text=p_value(p[method])),
-            ]
-        )
-    columns = ["FRoD against", "difference in area", "by bootstrap", "tasks", "pairs", "p (Holm)"]
-    return table("Area under the training loss, FRoD and each other method", columns, rows, note=AGAINST_NOTE)
 
 
 def _levels(evidence: Evidence, curves: Curves, quantity: str) -> dict[str, Any]:
@@ -212,18 +169,24 @@ def _ratios(evidence: Evidence, curves: Curves, others: list[str]) -> dict[str, 
         for method in others:
             cells = []
             for index in range(len(LEVELS)):
-                found = paired(curves.to_level(quantity, index), SUBJECT, method, log=True)
-                cells.append(_ratio(found))
+                whole = paired(curves.to_level(quantity, index, capped=True), SUBJECT, method, log=True)
+                cells.append(_ratio(whole, curves.to_level(quantity, index), method))
             rows.append([evidence.label(method), quantity, *cells])
     columns = ["FRoD against", "in", *(f"to {level:g}" for level in LEVELS)]
     return table("Steps and seconds to levels, FRoD over each other method", columns, rows, note=RATIO_NOTE)
 
 
-def _ratio(found: Paired) -> dict[str, Any] | None:
-    if found.overall is None:
+def _ratio(whole: Paired, reached: Values, method: str) -> dict[str, Any] | None:
+    """The ratio over all pairs, and in how many a run did not get there; None where no run did."""
+    pairs = [
+        [math.isnan(reached[pair][of][seed]) for of in (SUBJECT, method)]
+        for pair, seeds in whole.groups.items()
+        for seed in seeds
+    ]
+    if whole.overall is None or all(map(all, pairs)):
         return None
-    pairs = f", {found.pairs} of {found.pairs + len(found.lost) + len(found.dropped)} pairs"
-    return ratio(found.overall.deciding, pairs)
+    late = sum(map(any, pairs))
+    return ratio(whole.overall.deciding, f", {late} of {len(pairs)} pairs late" if late else "")
 
 
 def _published() -> dict[str, Any]:

@@ -24,6 +24,10 @@ class Curve:
     """To each level; nan where it was not reached, or the run diverged."""
     seconds: tuple[float, ...]
     """Of training, likewise."""
+    all_steps: float
+    """Of the budget."""
+    all_seconds: float
+    """That these take; of a run that diverged, at the pace that it had."""
 
 
 class Curves:
@@ -62,15 +66,19 @@ class Curves:
 
     def _measure(self, key: RunKey) -> Curve:
         start, losses = self.starts[key[0], key[1]], self._losses(key)
-        if not start > 0 or self.evidence.stopped(key):  # what it had reached before does not count: it lost it
-            return Curve(area=math.nan, steps=(math.nan,) * len(LEVELS), seconds=(math.nan,) * len(LEVELS))
         history = self.evidence.histories[key]
         step, seconds = history["step"].to_numpy(dtype=float), history["seconds"].to_numpy(dtype=float)
+        planned = (self.evidence.records[key].get("budget") or {}).get("steps") or step[-1]
+        whole = {"all_steps": float(planned), "all_seconds": float(seconds[-1] / step[-1] * planned)}
+        if not start > 0 or self.evidence.stopped(key):  # what it had reached before does not count: it lost it
+            none = (math.nan,) * len(LEVELS)
+            return Curve(area=math.nan, steps=none, seconds=none, **whole)
         reached = [convergence.first_step_below(losses, level * start) for level in LEVELS]
         return Curve(
             area=convergence.area(losses, start),
             steps=tuple(math.nan if n is None else float(step[n - 1]) for n in reached),
             seconds=tuple(math.nan if n is None else float(seconds[n - 1]) for n in reached),
+            **whole,
         )
 
     @cached_property
@@ -78,6 +86,9 @@ class Curves:
         """Area of each run."""
         return values_of((key, curve.area) for key, curve in self.of.items())
 
-    def to_level(self, quantity: str, index: int) -> Values:
-        """Steps or seconds of each run to one of LEVELS; nan where it was not reached."""
-        return values_of((key, getattr(curve, quantity)[index]) for key, curve in self.of.items())
+    def to_level(self, quantity: str, index: int, *, capped: bool = False) -> Values:
+        """Steps or seconds of each run to one of LEVELS; where it was not reached nan or, capped, all of the budget."""
+        found = {key: getattr(curve, quantity)[index] for key, curve in self.of.items()}
+        if capped:
+            found = {k: getattr(self.of[k], f"all_{quantity}") if math.isnan(n) else n for k, n in found.items()}
+        return values_of((key, number) for key, number in found.items())

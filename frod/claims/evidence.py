@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frod.provenance.run_keys import SUBJECT, RunKey, stopped, undefined
+from frod.provenance.run_keys import SUBJECT, RunKey, pair_label, stopped, undefined
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 CONFIDENCE = 0.95
@@ -21,6 +23,14 @@ Pair = tuple[str, str]
 """task, backbone: what tables call a task."""
 Values = dict[Pair, dict[str, dict[int, float]]]
 """A number of each run: by task and backbone, method, seed; nan where it is undefined."""
+
+
+class OnTest(NamedTuple):
+    """What a run's predictions of test say."""
+
+    loss: float
+    blocks: np.ndarray
+    """The primary metric by block of examples: see `frod.evaluation.examples.by_block`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +50,8 @@ class Evidence:
     """What rates.json holds, by task, backbone and method; empty where rates were given."""
     spectra: Mapping[tuple[str, str, str], pd.DataFrame]
     """Singular values of W' - W, by task, backbone and method: a row per seed and layer."""
+    on_test: Mapping[RunKey, OnTest]
+    """Of runs that have a figure."""
     labels: Mapping[str, str]
     """Names of the methods to show, in the order to show them in."""
     kinds: Mapping[str, str]
@@ -89,6 +101,25 @@ class Evidence:
         """Each run's primary metric on test, in points."""
         columns = (self.summary[name] for name in (*RunKey._fields, "test"))
         return values_of((RunKey(*key), 100 * float(test)) for *key, test in zip(*columns))
+
+    @cached_property
+    def losses(self) -> Values:
+        """Each run's loss on test; nan where it has no figure."""
+        columns = (self.summary[name] for name in RunKey._fields)
+        keys = [RunKey(*key) for key in zip(*columns)]
+        return values_of((key, self.on_test[key].loss if key in self.on_test else math.nan) for key in keys)
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """Tasks that share data or a backbone, if only through others, are of one family: its first task, by task."""
+        first = {pair: pair for pair in self.points}
+        for one, other in combinations(self.points, 2):
+            if one[1] == other[1] or self._data(one) == self._data(other):
+                first = {pair: first[one] if of == first[other] else of for pair, of in first.items()}
+        return {pair_label(*pair): pair_label(*of) for pair, of in first.items()}
+
+    def _data(self, pair: Pair) -> str:
+        return (self.manifests.get(pair, {}).get("source") or {}).get("what", pair[0])
 
 
 def values_of(numbers: Iterator[tuple[RunKey, float]]) -> Values:

@@ -20,31 +20,33 @@ from frod.claims.claim import (
 )
 from frod.claims.evidence import ONE_SIDED, TWO_SIDED, Evidence, Pair, run
 from frod.claims.pairing import Paired, paired, runs
+from frod.evaluation import inference
 from frod.evaluation.formatting import fixed, interval, listed, number, p_value, signed
-from frod.evaluation.inference import Overall, difference_p, holm, non_inferiority_p
+from frod.evaluation.inference import Overall, holm, non_inferiority_p
 from frod.evaluation.statistics import over_seeds
 from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label, words
 
 SAYS = "On 20 benchmarks over vision, reasoning and language understanding, FRoD matches full fine-tuning in accuracy."
 TEST = (
     "Difference on test, paired by seed. Matched if the mean over tasks is shown to lie less than {margin} below full "
-    "fine-tuning: the lower ends of both the 95\u00a0% t interval over tasks and the 95\u00a0% interval of a "
-    "hierarchical bootstrap (tasks, then seeds) lie above −{margin}. Contradicted if both intervals lie wholly below. "
-    "With one task its t interval over seeds decides. A run that diverged has no figure. Where a run of FRoD has "
-    "none, the verdict is never a match; where one of full fine-tuning has none and FRoD's of the same seed has, it is "
-    "never a loss."
+    "fine-tuning: the 95\u00a0% t interval over tasks lies above −{margin}; contradicted if it lies below. That is "
+    "about tasks like these, at rates chosen like these. Beside it stand these tasks alone (only the seeds are left to "
+    "chance) and families (tasks that share data or a backbone count as one). With one task its interval over seeds "
+    "and test examples decides, about that task at these rates. A run that diverged has no figure. Where a run of FRoD "
+    "has none, the verdict is never a match; where one of full fine-tuning has none and FRoD's of the same seed has, "
+    "it is never a loss."
 )
 TASKS_NOTE = (
     "Mean ± standard deviation over seeds, in points: 100 times the metric that stands with the task. A point of a "
     "correlation is not a point of accuracy; the margin is the same for both. Difference: paired by seed, with its "
-    "95\u00a0% t interval over seeds, of that task by itself. It is about training again on these data; how much the "
-    "test examples leave to chance is not in it. The p values are corrected over the tasks after Holm, the intervals "
-    "are not, so that an interval may leave out what its p value does not rule out. Non-inferior: corrected one-sided "
-    "p below 0.025. The interval over tasks, on which the verdict rests, is exact where the tasks' means are normal, "
-    "and too hopeful where a few tasks lose far more than the rest."
+    "95\u00a0% interval, of that task by itself at these rates, where both seeds and test examples are left to chance. "
+    "The p values are corrected over the tasks after Holm, the intervals are not, so that an interval may leave out "
+    "what its p value does not rule out. Non-inferior: corrected one-sided p below 0.025. The interval over tasks, on "
+    "which the verdict rests, is exact where the tasks' means are normal, and too hopeful where a few tasks lose far "
+    "more than the rest."
 )
 OTHERS_NOTE = (
-    "For context; no verdict rests on it. Mean over tasks with the t interval over tasks (with one task, over seeds); "
+    "For context; no verdict rests on it. Mean over tasks with the t interval over tasks (with one task, its own); "
     "p of a difference, two-sided, corrected over these methods after Holm (the intervals are not). Tasks "
     "non-inferior: by a one-sided test of each task at 0.025, corrected over the method's tasks after Holm."
 )
@@ -67,7 +69,7 @@ def decide(found: Overall, margin: float) -> str | None:
 
 def matches_full_ft(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD lies less than the margin below full fine-tuning."""
-    found = paired(evidence.points, SUBJECT, REFERENCE)
+    found = paired(evidence.points, SUBJECT, REFERENCE, on_test=evidence.on_test)
     by_task = _by_task(evidence, found)
     margin = _points(evidence.margin)
     return claim(
@@ -76,7 +78,7 @@ def matches_full_ft(evidence: Evidence) -> dict[str, Any]:
         says=SAYS,
         test=TEST.format(margin=margin),
         verdict=_verdict(evidence, found, by_task),
-        figures=[] if found.overall is None else _figures(found.overall, by_task),
+        figures=[] if found.overall is None else _figures(evidence, found.overall, by_task),
         tables=([] if found.overall is None else [_task_table(evidence, found.overall, by_task)]) + _others(evidence),
     )
 
@@ -93,9 +95,9 @@ class Tested:
 
 
 def _by_task(evidence: Evidence, found: Paired) -> dict[Pair, Tested]:
-    each = [list(of.values()) for of in found.groups.values()]
-    match = [non_inferiority_p(differences, evidence.margin) for differences in each]
-    loss, differ = [1 - p for p in match], [difference_p(differences) for differences in each]
+    each = list(found.overall.by_group.values()) if found.overall else []
+    match = [non_inferiority_p(of, evidence.margin) for of in each]
+    loss, differ = [1 - p for p in match], [inference.p_value(of) for of in each]
     corrected = zip(holm(match), holm(loss), holm(differ))
     return {pair: Tested(match=p[0], loss=p[1], differ=p[2]) for pair, p in zip(found.groups, corrected)}
 
@@ -113,7 +115,7 @@ def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> V
     lacking = undecided if failed else untestable  # a run without a figure was tested, and is no match
     if found.overall is None:
         return lacking(f"No task has a run of both on a shared seed with a defined metric.{left_out}")
-    decided, what = decide(found.overall, margin), _what(found.overall, by_task)
+    decided, what = decide(found.overall, margin), _what(evidence, found.overall, by_task)
     if decided is None:
         return lacking(f"{what}: one task with one seed leaves nothing to judge chance by.{left_out}")
     # What was left out must not help: without failed runs of FRoD nothing is a match, without the other's none a loss.
@@ -129,16 +131,19 @@ def _judged(evidence: Evidence, found: Paired, by_task: dict[Pair, Tested]) -> V
     return undecided(f"{what}. {_why_undecided(found.overall, margin)}{left_out}")
 
 
-def _what(found: Overall, by_task: dict[Pair, Tested]) -> str:
+def _what(evidence: Evidence, found: Overall, by_task: dict[Pair, Tested]) -> str:
     deciding, many = found.deciding, len(by_task) > 1
     said = f"FRoD − full fine-tuning: {signed(deciding.mean)} points"
     said += f" over {number(deciding.n, 'task')}" if many else f" on {pair_label(*next(iter(by_task)))}"
     if deciding.has_interval:
-        over = "tasks" if many else f"{number(deciding.n, 'seed')}"
-        said += f", 95\u00a0% interval over {over} {interval(deciding.low, deciding.high)}"
+        over = "for tasks like these" if many else f"over {number(deciding.n, 'seed')} and the test examples"
+        said += f", 95\u00a0% interval {over}, at these rates, {interval(deciding.low, deciding.high)}"
     if many:
-        low, high = found.bootstrap
-        said += f", by bootstrap {interval(low, high)}"
+        fixed, families = found.fixed, found.over_families(evidence.families)
+        beside = [f"for these tasks alone {interval(fixed.low, fixed.high)}"] if fixed.has_interval else []
+        if families.has_interval and families.n < deciding.n:
+            beside.append(f"over {families.n} families {interval(families.low, families.high)}")
+        said += f" ({', '.join(beside)})" if beside else ""
         match = sum(p.match < ONE_SIDED for p in by_task.values())
         losses = [pair_label(*pair) for pair, p in by_task.items() if p.loss < ONE_SIDED]
         said += f"; each by itself, after Holm: non-inferior on {match} of {number(len(by_task), 'task')}"
@@ -150,10 +155,6 @@ def _why_undecided(found: Overall, margin: float) -> str:
     deciding = found.deciding
     if not deciding.has_interval:
         return f"All {deciding.n} differences are the same, so that there is no interval."
-    if deciding.low > -margin:
-        return f"The t interval lies above −{_points(margin)}, the bootstrap's reaches {signed(found.bootstrap.low)}."
-    if deciding.high < -margin:
-        return f"The t interval lies below −{_points(margin)}, the bootstrap's reaches {signed(found.bootstrap.high)}."
     width = deciding.high - deciding.low
     return (
         f"The interval is {fixed(width, 1)} points wide and holds −{margin:g}: with a margin of "
@@ -170,13 +171,12 @@ def _left_out(evidence: Evidence, found: Paired) -> str:
     )
 
 
-def _figures(found: Overall, by_task: dict[Pair, Tested]) -> list[dict[str, Any]]:
-    deciding = found.deciding
-    mean, n = deciding.mean, deciding.n
-    figures = [figure("difference", mean, low=deciding.low, high=deciding.high, unit="points", n=n)]
+def _figures(evidence: Evidence, found: Overall, by_task: dict[Pair, Tested]) -> list[dict[str, Any]]:
+    means = {"difference": found.deciding}
     if len(by_task) > 1:
-        low, high = found.bootstrap
-        figures.append(figure("difference, bootstrap", mean, low=low, high=high, unit="points", n=n))
+        means["difference, these tasks alone"] = found.fixed
+        means["difference, by family"] = found.over_families(evidence.families)
+    figures = [figure(what, of.mean, low=of.low, high=of.high, unit="points", n=of.n) for what, of in means.items()]
     tests = list(by_task.values())
     counts = {
         "tasks non-inferior": sum(p.match < ONE_SIDED for p in tests),
@@ -222,24 +222,22 @@ def _others(evidence: Evidence) -> list[dict[str, Any]]:
         return []
     rows = []
     compared = [method for method in evidence.methods if method != REFERENCE]
-    found = {method: paired(evidence.points, method, REFERENCE) for method in compared}
+    found = {method: paired(evidence.points, method, REFERENCE, on_test=evidence.on_test) for method in compared}
     tested = {method: pairs.overall for method, pairs in found.items() if pairs.overall is not None}
-    for (method, over), p in zip(tested.items(), holm([over.p for over in tested.values()])):
-        of, (low, high) = over.deciding, over.bootstrap
-        below = holm([non_inferiority_p(group.each, evidence.margin) for group in over.by_group.values()])
+    for (method, over), p in zip(tested.items(), holm([inference.p_value(over.deciding) for over in tested.values()])):
+        below = holm([non_inferiority_p(group, evidence.margin) for group in over.by_group.values()])
         rows.append(
             [
                 evidence.label(method),
-                difference(of),
-                cell(None, low=low, high=high, text=interval(low, high)),
-                len(over.by_group),
+                difference(over.deciding),
+                len(over.groups),
                 cell(p, text=p_value(p)),
                 sum(q < ONE_SIDED for q in below),
                 len(found[method].lost) + len(found[method].dropped) or None,
             ]
         )
-    columns = ["method", "difference to full fine-tuning", "by bootstrap", "tasks", "p different (Holm)"]
-    columns += ["tasks non-inferior", "pairs left out: no figure"]
+    columns = ["method", "difference to full fine-tuning", "tasks", "p different (Holm)", "tasks non-inferior"]
+    columns += ["pairs left out: no figure"]
     return [table("All methods and full fine-tuning", columns, rows, note=OTHERS_NOTE)] if rows else []
 
 

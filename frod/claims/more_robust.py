@@ -1,10 +1,10 @@
-"""Claim: FRoD is more robust. Taken as less spread over seeds, and less loss where a learning rate is off."""
+"""Claim: FRoD is more robust. Taken as less spread over seeds, and as a better figure at rates that nobody chose."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from frod.claims.claim import (
@@ -14,99 +14,55 @@ from frod.claims.claim import (
     contradicted,
     figure,
     from_log,
-    ratio,
     supported,
     table,
     undecided,
     untestable,
 )
-from frod.claims.evidence import TWO_SIDED, Evidence, Pair, Values, run
+from frod.claims.evidence import Evidence, Pair, Values, run
 from frod.claims.failures import Failures, Sign
-from frod.claims.pairing import Paired, paired
-from frod.evaluation.formatting import fixed, listed, number, p_value, ratio_interval, significant
-from frod.evaluation.inference import Overall, holm
+from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
+from frod.evaluation.formatting import fixed, listed, significant
 from frod.evaluation.statistics import NO_SPREAD, over_seeds
 from frod.provenance.run_keys import SUBJECT, pair_label, words
 
 SAYS = "FRoD converges more robustly than LoRA and its kin."
 LEAST = 3
+SEEDS, RATES = "spread of the test loss over seeds", "mean validation over the tried rates"
 TEST = (
-    "Two ratios FRoD / other by task: of the standard deviations over seeds (test), and of the ranges from the best to "
-    "the worst trial of the learning rates (validation). FRoD varies less in one of these two senses if the mean log "
-    f"ratio over at least {LEAST} tasks is below 0: p below 0.05 after Holm's correction over methods and senses, and "
-    "both the 95\u00a0% t interval over tasks and the bootstrap's below 0; it varies more if likewise above 0. "
-    "Supported if in both senses it varies less than every one of LoRA and its kin (peft's methods); contradicted if "
-    "in either it varies more than one of them. The range over rates counts for FRoD only where its grid is nowhere "
-    "narrower, and against it only where it is nowhere wider. Where a run or trial has no figure (it "
-    "diverged, or its metric is undefined), its task has no spread; it counts against the method: the claim is not "
-    "supported where one of FRoD has none, and contradicted where that is so on more tasks than of one of them (exact "
-    "sign test over tasks, one-sided p below 0.025 after Holm)."
+    "Two senses, by task: the standard deviation of the test loss over seeds (as a ratio FRoD / other: less is more "
+    "robust), and the mean of validation over all trials of the learning rates (FRoD less the other, in points: more "
+    "is more robust), which is what one trial at a rate of the grid is expected to give. "
+    f"{rule('more robust', 'less robust')} That takes at least {LEAST} tasks, and both senses; Holm's correction is "
+    "over both together. The mean over rates counts for FRoD only where its grid is nowhere narrower, and against it "
+    "only where it is nowhere wider. Where a run or trial has no figure (it diverged, or its metric is undefined), its "
+    "task has none; it counts against the method: the claim is not supported where one of FRoD has none, and "
+    "contradicted where that is so on more tasks than of one of them (exact sign test over tasks, one-sided p below "
+    "0.025 after Holm)."
 )
 SEEDS_NOTE = (
-    "Standard deviation over seeds of the test metric, in points; in brackets the seeds. From few seeds it is itself "
-    "poorly known. A method that fails alike on every seed has a small one."
+    "Standard deviation over seeds of the loss on test (mean cross-entropy; of a regression, squared error); in "
+    "brackets the seeds. From few seeds it is itself poorly known. A method that fails alike on every seed has a small "
+    "one."
 )
 RATES_NOTE = (
-    "Validation metric of the best trial less that of the worst, in points. Grids differ by method, and the range with "
-    "them: x is the factor between the largest and the smallest value tried of the rate that varies most. Trials "
-    "without a figure are counted; a task with one is not in the ratio below."
+    "Mean of the validation metric over all trials, in points. Rates are those that the suite lists: a mean over them "
+    "is about these lists. x is the factor between the largest and the smallest value tried of the rate that varies "
+    "most. Trials without a figure are counted; a task with one is not compared below."
 )
-RATIO_NOTE = (
-    "Geometric mean over tasks with the t interval over tasks; below 1, FRoD varies less. p two-sided, corrected over "
-    "all of these after Holm (the intervals are not)."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sense:
-    """One sense of robust: a spread of each method on each task."""
-
-    label: str
-    spreads: Values
-    """In points, under the key 0; nan where a run is missing, or a run or trial gave no figure. Tasks without a spread
-    are left out."""
-    none: dict[str, list[Pair]]
-    """Which those are, by method."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """FRoD and another method in one sense."""
-
-    sense: Sense
-    method: str
-    paired: Paired
-    over: Overall
-    p: float
-    """Corrected."""
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are tasks enough to judge."""
-        return len(self.over.by_group) >= LEAST
-
-    @property
-    def larger(self) -> bool:
-        """Whether FRoD's spread is shown to be larger, and no task was left out that would say otherwise."""
-        shown = self.enough and self.p < TWO_SIDED and self.over.above(0.0)
-        return shown and not self.paired.dropped and not self.sense.none.get(SUBJECT)
-
-    @property
-    def smaller(self) -> bool:
-        """Whether FRoD's spread is shown to be smaller, and no task was left out that would say otherwise."""
-        shown = self.enough and self.p < TWO_SIDED and self.over.below(0.0)
-        return shown and not self.paired.lost and not self.sense.none.get(self.method)
+AGAINST_NOTE = "Spread: geometric mean of FRoD's over the other's. Validation: FRoD's mean less the other's, in points."
 
 
 def more_robust(evidence: Evidence) -> dict[str, Any]:
-    """Judge whether FRoD varies less than peft's methods over seeds and over learning rates."""
-    seeds, rates = _over_seeds(evidence), _over_rates(evidence)
-    compared = _compare(evidence, (seeds, rates))
+    """Judge whether FRoD varies less than peft's methods over seeds, and does better at rates that nobody chose."""
+    seeds = Quantity(label=SEEDS, values=_spreads(evidence), more_is_better=False, log=True, least=LEAST)
+    rates = Quantity(label=RATES, values=_means(evidence), more_is_better=True, least=LEAST)
+    compared = against_each(evidence, seeds, rates)
     lost = Failures(evidence)
     signs = lost.signs(evidence.peft_baselines)
-    tables = [_seeds_table(evidence)] if seeds.spreads else []
+    tables = [_seeds_table(evidence, seeds)] if seeds.values else []
     tables += [_rates_table(evidence)] if evidence.tuning else []
-    tables += [_ratio_table(evidence, compared)] if compared else []
+    tables += [table_of(evidence, compared, "FRoD and each other method", AGAINST_NOTE)] if compared else []
     tables += [lost.table(signs)] if lost.any else []
     return claim(
         "more_robust",
@@ -120,57 +76,34 @@ def more_robust(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def _over_seeds(evidence: Evidence) -> Sense:
-    spreads: dict[tuple[Pair, str], float] = {}
-    for pair, methods in evidence.points.items():
+def _spreads(evidence: Evidence) -> Values:
+    """Standard deviation of the test loss, in place of seeds under the key 0; nan where a run is missing or failed."""
+    spreads: Values = {}
+    for pair, methods in evidence.losses.items():
         # Over the same seeds for all: a standard deviation of fewer values is smaller in the mean of its logarithm.
-        seeds = sorted({seed for points in methods.values() for seed in points})
+        seeds = sorted({seed for losses in methods.values() for seed in losses})
         for method in evidence.methods if len(seeds) > 1 else ():
-            values = [methods.get(method, {}).get(seed, math.nan) for seed in seeds]
-            whole = not any(math.isnan(value) for value in values)
-            spreads[pair, method] = over_seeds(values).spread if whole else math.nan
-    return _sense("standard deviation over seeds", spreads)
+            losses = [methods.get(method, {}).get(seed, math.nan) for seed in seeds]
+            spread = math.nan if any(map(math.isnan, losses)) else over_seeds(losses).spread
+            none = spread <= NO_SPREAD * abs(fmean(losses))  # but for rounding
+            spreads.setdefault(pair, {})[method] = {0: 0.0 if none else spread}
+    return spreads
 
 
-def _over_rates(evidence: Evidence) -> Sense:
-    spreads = {}
+def _means(evidence: Evidence) -> Values:
+    """Mean of validation over the trials, in points, under the key 0; nan where one has no figure."""
+    means: Values = {}
     for (task, backbone, method), chosen in sorted(evidence.tuning.items(), key=lambda item: item[0]):
         figures = [trial["validation"] for trial in chosen["trials"]]
         if len(figures) > 1:
-            spreads[(task, backbone), method] = math.nan if None in figures else 100 * (max(figures) - min(figures))
-    return _sense("range over learning rates", spreads)
-
-
-def _sense(label: str, spreads: Mapping[tuple[Pair, str], float]) -> Sense:
-    kept: Values = {}
-    none: dict[str, list[Pair]] = {}
-    for (pair, method), spread in spreads.items():
-        if spread < NO_SPREAD:
-            none.setdefault(method, []).append(pair)
-        else:
-            kept.setdefault(pair, {})[method] = {0: spread}
-    return Sense(label=label, spreads=kept, none=none)
-
-
-def _compare(evidence: Evidence, senses: Sequence[Sense]) -> list[Compared]:
-    found = [(s, m, paired(_both(s.spreads, m), SUBJECT, m, log=True)) for s in senses for m in evidence.others]
-    tested = [(sense, method, pairs, pairs.overall) for sense, method, pairs in found if pairs.overall is not None]
-    corrected = holm([over.p if len(over.by_group) >= LEAST else math.nan for *_, over in tested])
-    return [
-        Compared(sense=sense, method=method, paired=pairs, over=over, p=p)
-        for (sense, method, pairs, over), p in zip(tested, corrected)
-    ]
-
-
-def _both(spreads: Values, method: str) -> Values:
-    """Tasks where FRoD and the other have a spread; the others are those of `Sense.none`, or were not tuned."""
-    return {pair: of for pair, of in spreads.items() if SUBJECT in of and method in of}
+            means.setdefault((task, backbone), {})[method] = {0: math.nan if None in figures else 100 * fmean(figures)}
+    return means
 
 
 def _verdict(
     evidence: Evidence,
-    senses: Sequence[Sense],
-    compared: list[Compared],
+    senses: Sequence[Quantity],
+    compared: list[Against],
     lost: Failures,
     signs: Mapping[str, Sign],
 ) -> Verdict:
@@ -181,54 +114,47 @@ def _verdict(
         return contradicted(
             f"FRoD's runs are without a figure on more tasks than those of {listed(worse)}.{lost.sentence()}"
         )
-    peft_baselines = [of for of in compared if of.method in evidence.peft_baselines]
-    if not any(of.enough for of in peft_baselines):
-        most = max((len(of.over.by_group) for of in peft_baselines), default=0)
-        said = f"It takes {LEAST} tasks with a spread of both methods; there are at most {most}.{lost.sentence()}"
+    kin = [of for of in compared if of.method in evidence.peft_baselines]
+    if not any(of.enough for of in kin):
+        most = max((len(of.over.groups) for of in kin), default=0)
+        said = f"It takes {LEAST} tasks with a figure of both methods; there are at most {most}.{lost.sentence()}"
         return undecided(said) if lost.on(SUBJECT) else untestable(said)
-    each = "; ".join(_said(evidence, of) for of in peft_baselines)
-    said = f"FRoD's spread over the other's (ratio, 95\u00a0% interval, p after Holm): {each}."
-    none = [
-        f"{evidence.label(method)} on {pair_label(*pair)} ({sense.label})"
-        for sense in senses
-        for method in (SUBJECT, *evidence.peft_baselines)
-        for pair in sense.none.get(method, [])
-    ]
-    said += f" Left out, as there is no spread at all: {listed(none)}." if none else ""
-    said += lost.sentence()
-    if any(of.larger and (of.sense is senses[0] or _grids(evidence, of, wider=False)) for of in peft_baselines):
+    said = sentence(evidence, kin) + lost.sentence()
+    if none := _without_spread(evidence, senses[0]):
+        return undecided(f"{said} No spread at all, and so no ratio: {listed(none)}.")
+    if any(of.worse and (of.quantity is senses[0] or _grids(evidence, of, wider=False)) for of in kin):
         return contradicted(said)
-    open_ = _open(evidence, senses, peft_baselines, lost)
+    open_ = _open(evidence, senses, kin, lost)
     return undecided(f"{said} {open_}") if open_ else supported(said)
 
 
-def _open(evidence: Evidence, senses: Sequence[Sense], peft_baselines: list[Compared], lost: Failures) -> str | None:
+def _without_spread(evidence: Evidence, seeds: Quantity) -> list[str]:
+    """Where runs of FRoD, or of LoRA and its kin, are all the same: to leave them out would bias the ratio."""
+    return [
+        f"{evidence.label(method)} on {pair_label(*pair)}"
+        for pair, methods in seeds.values.items()
+        for method in (SUBJECT, *evidence.peft_baselines)
+        if methods.get(method, {}).get(0) == 0.0
+    ]
+
+
+def _open(evidence: Evidence, senses: Sequence[Quantity], kin: list[Against], lost: Failures) -> str | None:
     """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
     if lost.on(SUBJECT):
         return f"FRoD has no figure on {listed([pair_label(*pair) for pair in lost.on(SUBJECT)])}."
-    enough = {(of.sense.label, of.method) for of in peft_baselines if of.enough}
+    enough = {(of.quantity.label, of.method) for of in kin if of.enough}
     short = [s.label for s in senses if any((s.label, m) not in enough for m in evidence.peft_baselines)]
     if short:
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
-    missing = sorted({pair for of in peft_baselines for pair, _ in of.paired.lost})
+    missing = sorted({pair for of in kin for pair, _ in of.paired.lost})
     if missing:
         return f"Runs or trials of FRoD are missing on {listed([pair_label(*pair) for pair in missing])}."
-    if not all(of.smaller for of in peft_baselines):
-        return "Neither less spread than each of them nor more than one is shown."
+    if not all(of.better for of in kin):
+        return "Neither more robust than each of them nor less than one is shown."
     narrow = [
-        evidence.label(of.method)
-        for of in peft_baselines
-        if of.sense is senses[1] and not _grids(evidence, of, wider=True)
+        evidence.label(of.method) for of in kin if of.quantity is senses[1] and not _grids(evidence, of, wider=True)
     ]
     return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
-
-
-def _said(evidence: Evidence, of: Compared) -> str:
-    mean = of.over.deciding
-    said = f"{of.sense.label}, {evidence.label(of.method)}: {significant(from_log(mean.mean))}"
-    if mean.has_interval and len(of.over.by_group) > 1:
-        said += f" {ratio_interval(from_log(mean.low), from_log(mean.high))}, p {p_value(of.p)}"
-    return said + f" ({number(len(of.over.by_group), 'task')})"
 
 
 def _span(chosen: Mapping[str, Any]) -> float:
@@ -237,7 +163,7 @@ def _span(chosen: Mapping[str, Any]) -> float:
     return max(max(r[group] for r in rates) / min(r[group] for r in rates) for group in rates[0])
 
 
-def _grids(evidence: Evidence, of: Compared, *, wider: bool) -> bool:
+def _grids(evidence: Evidence, of: Against, *, wider: bool) -> bool:
     """Whether FRoD's grid is on every compared task at least (wider), or at most, as wide as the other's."""
     for task, backbone in of.paired.groups:
         ours, other = (_span(evidence.tuning[task, backbone, method]) for method in (SUBJECT, of.method))
@@ -246,68 +172,48 @@ def _grids(evidence: Evidence, of: Compared, *, wider: bool) -> bool:
     return True
 
 
-def _figure(evidence: Evidence, of: Compared) -> dict[str, Any]:
-    mean = of.over.over_groups
-    value, low, high = (from_log(logarithm) for logarithm in (mean.mean, mean.low, mean.high))
-    return figure(
-        f"{of.sense.label}, over that of {evidence.label(of.method)}", value, low=low, high=high, unit="ratio", n=mean.n
-    )
+def _figure(evidence: Evidence, against: Against) -> dict[str, Any]:
+    of, log = against.over.over_groups, against.quantity.log
+    value, low, high = map(from_log, (of.mean, of.low, of.high)) if log else (of.mean, of.low, of.high)
+    name = f"{against.quantity.label}, {'over' if log else 'less'} that of {evidence.label(against.method)}"
+    return figure(name, value, low=low, high=high, unit="ratio" if log else "points", n=of.n)
 
 
-def _seeds_table(evidence: Evidence) -> dict[str, Any]:
-    rows = []
-    for pair, methods in evidence.points.items():
-        cells: list[dict[str, Any] | None] = []
-        for method in evidence.methods:
-            defined = [value for value in methods.get(method, {}).values() if not math.isnan(value)]
-            lost = evidence.undefined_of(pair, method)
-            if len(defined) < 2:
-                cells.append(cell(None, text=words(lost), run=run(pair, method)) if lost else None)
-                continue
-            of = over_seeds(defined)
-            text = f"{fixed(of.spread)} ({', '.join(filter(None, [str(of.n), words(lost)]))})"
-            cells.append(cell(of.spread, text=text, run=run(pair, method)))
-        rows.append([pair_label(*pair), *cells])
-    columns = ["task", *(evidence.label(method) for method in evidence.methods)]
-    return table("Spread over seeds", columns, rows, note=SEEDS_NOTE)
+def _seeds_table(evidence: Evidence, seeds: Quantity) -> dict[str, Any]:
+    def of(pair: Pair, method: str) -> dict[str, Any] | None:
+        defined = [loss for loss in evidence.losses[pair].get(method, {}).values() if not math.isnan(loss)]
+        lost = evidence.undefined_of(pair, method)
+        if len(defined) < 2:
+            return cell(None, text=words(lost), run=run(pair, method)) if lost else None
+        spread = over_seeds(defined)
+        text = f"{significant(spread.spread)} ({', '.join(filter(None, [str(spread.n), words(lost)]))})"
+        return cell(spread.spread, text=text, run=run(pair, method))
+
+    return _by_method(evidence, list(seeds.values), of, "Spread of the test loss over seeds", SEEDS_NOTE)
 
 
 def _rates_table(evidence: Evidence) -> dict[str, Any]:
-    rows = []
-    for task, backbone in sorted({(task, backbone) for task, backbone, _ in evidence.tuning}):
-        cells = []
-        for method in evidence.methods:
-            chosen = evidence.tuning.get((task, backbone, method))
-            cells.append(None if chosen is None else _range(chosen, run((task, backbone), method)))
-        rows.append([pair_label(task, backbone), *cells])
-    columns = ["task", *(evidence.label(method) for method in evidence.methods)]
-    return table("Range over learning rates", columns, rows, note=RATES_NOTE)
+    def of(pair: Pair, method: str) -> dict[str, Any] | None:
+        chosen = evidence.tuning.get((*pair, method))
+        if chosen is None:
+            return None
+        figures = [trial["validation"] for trial in chosen["trials"] if trial["validation"] is not None]
+        lost = [trial["undefined"] for trial in chosen["trials"] if trial["undefined"]]
+        notes = filter(None, [f"x {_span(chosen):.3g}", f"{len(chosen['trials'])} trials", words(lost)])
+        mean = 100 * fmean(figures) if figures else math.nan
+        return cell(mean, text=f"{fixed(mean)} ({', '.join(notes)})", run=run(pair, method))
+
+    pairs = sorted({(task, backbone) for task, backbone, _ in evidence.tuning})
+    return _by_method(evidence, pairs, of, "Mean validation over the tried rates", RATES_NOTE)
 
 
-def _range(chosen: Mapping[str, Any], where: str) -> dict[str, Any]:
-    trials = chosen["trials"]
-    figures = [trial["validation"] for trial in trials if trial["validation"] is not None]
-    lost = [trial["undefined"] for trial in trials if trial["undefined"]]
-    notes = filter(None, [f"x {_span(chosen):.3g}", f"{len(trials)} trials", words(lost)])
-    spread = 100 * (max(figures) - min(figures)) if figures else math.nan
-    return cell(spread, text=f"{fixed(spread)} ({', '.join(notes)})", run=where)
-
-
-def _ratio_table(evidence: Evidence, compared: list[Compared]) -> dict[str, Any]:
-    rows = []
-    for of in compared:
-        ends = [from_log(end) for end in of.over.bootstrap]
-        left_out = [pair_label(*pair) for pair, _ in (*of.paired.lost, *of.paired.dropped)]
-        rows.append(
-            [
-                of.sense.label,
-                evidence.label(of.method),
-                ratio(of.over.over_groups),
-                cell(None, low=ends[0], high=ends[1], text=ratio_interval(*ends)),
-                len(of.over.by_group),
-                cell(of.p, text=p_value(of.p)),
-                listed(left_out) or None,
-            ]
-        )
-    columns = ["spread", "FRoD over", "ratio", "by bootstrap", "tasks", "p (Holm)", "left out: no figure"]
-    return table("Spread of FRoD over that of each other method", columns, rows, note=RATIO_NOTE)
+def _by_method(
+    evidence: Evidence,
+    pairs: Sequence[Pair],
+    of: Callable[[Pair, str], dict[str, Any] | None],
+    title: str,
+    note: str,
+) -> dict[str, Any]:
+    """A row for each task, a column for each method."""
+    rows = [[pair_label(*pair), *(of(pair, method) for method in evidence.methods)] for pair in pairs]
+    return table(title, ["task", *(evidence.label(method) for method in evidence.methods)], rows, note=note)

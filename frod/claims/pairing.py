@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values
-from frod.evaluation.inference import Overall, holm, overall
-from frod.evaluation.statistics import differences
+from frod.claims.evidence import CONFIDENCE, Evidence, OnTest, Pair, Values
+from frod.evaluation.examples import with_examples
+from frod.evaluation.inference import Overall, overall
+from frod.evaluation.statistics import Difference, differences
 from frod.provenance.run_keys import RunKey, pair_label, word
 
 
@@ -31,13 +32,17 @@ class Paired:
         return sum(map(len, self.groups.values()))
 
 
-def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Paired:
+def paired(
+    values: Values, subject: str, other: str, *, log: bool = False, on_test: Mapping[RunKey, OnTest] | None = None
+) -> Paired:
     """Differences `subject - other` over the tasks and seeds where both have a figure; the rest is kept by name.
 
     Parameters
     ----------
     log : bool
         Of the logarithms, for ratios; a value of zero then counts as undefined.
+    on_test : mapping, optional
+        Where `values` are points on test: a task's own interval then leaves its test examples to chance, too.
     """
     groups: dict[Pair, dict[int, float]] = {}
     lost: list[tuple[Pair, int]] = []
@@ -53,24 +58,28 @@ def paired(values: Values, subject: str, other: str, *, log: bool = False) -> Pa
         groups=groups,
         lost=tuple(lost),
         dropped=tuple(dropped),
-        overall=overall({pair_label(*pair): of for pair, of in groups.items()}, confidence=CONFIDENCE)
+        overall=overall(
+            {pair_label(*pair): of for pair, of in groups.items()},
+            confidence=CONFIDENCE,
+            known=_with_examples(groups, subject, other, on_test or {}),
+        )
         if groups
         else None,
     )
 
 
-def against(values: Values, subject: str, others: Iterable[str]) -> tuple[dict[str, Paired], dict[str, float]]:
-    """The subject against each other method, and Holm's correction over those that share a run with it.
+def _with_examples(
+    groups: Mapping[Pair, Mapping[int, float]], subject: str, other: str, on_test: Mapping[RunKey, OnTest]
+) -> dict[str, Difference]:
+    import numpy as np
 
-    Returns
-    -------
-    paired : dict of method to Paired
-    p : dict of method to float
-        Corrected p value of the two-sided test over tasks; nan where it could not be done.
-    """
-    found = {other: paired(values, subject, other) for other in others}
-    tested = {other: pairs.overall.p for other, pairs in found.items() if pairs.overall is not None}
-    return found, dict(zip(tested, holm(list(tested.values()))))
+    found = {}
+    for pair, of in groups.items():
+        ours, others = ([on_test.get(RunKey(*pair, method, seed)) for seed in of] for method in (subject, other))
+        if all(ours) and all(others):
+            blocks = [100 * (one.blocks - two.blocks) for one, two in zip(ours, others) if one and two]
+            found[pair_label(*pair)] = with_examples(of, np.stack(blocks), confidence=CONFIDENCE)
+    return found
 
 
 def runs(left_out: Iterable[tuple[Pair, int]], evidence: Evidence, method: str) -> list[str]:

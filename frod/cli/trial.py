@@ -32,6 +32,7 @@ def trial(
     from frod import files
     from frod.config import Run
     from frod.evaluation import metrics
+    from frod.evaluation.loss import loss
     from frod.provenance import records
     from frod.training import launch
     from frod.training.job import Job
@@ -58,6 +59,7 @@ def trial(
         "seed": run.seed,
         "metric": column.removeprefix("validation_"),
         "validation": validation,
+        "validation_loss": None if outcome.undefined else loss(outcome.predictions),
         "undefined": outcome.undefined or metrics.why_undefined(validation, column),
         "budget": outcome.budget,
         "evaluations": outcome.evaluations,

@@ -9,7 +9,7 @@ import typer
 
 from frod.cli.options import FILE
 
-TRIAL = ("rates", "seed", "metric", "validation", "undefined", "budget", "train_seconds", "outputs")
+TRIAL = ("rates", "seed", "metric", "validation", "validation_loss", "undefined", "budget", "train_seconds", "outputs")
 
 
 def tune(
@@ -33,7 +33,5 @@ def tune(
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
         files.remove(path.parent.glob(f"{path.stem}.checkpoint.*"))  # its job has ended, to Snakemake's knowledge too
-    if chosen["validation"] is None:
-        print(f"none of the {len(trial)} trials has a figure on validation: the first one's rates, {chosen['rates']}")
-    else:
-        print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {chosen['validation']:.4f}")
+    figure = "none has a figure" if chosen["validation"] is None else f"{chosen['validation']:.4f}"
+    print(f"trial {chosen['index']} of {len(trial)}: {chosen['rates']}, validation {figure}")

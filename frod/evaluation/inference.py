@@ -1,12 +1,10 @@
-"""Whether a difference is shown: a t test in each group, Holm's correction over groups, and two intervals over groups.
+"""Whether a difference is shown: Student's t over tasks, Holm's correction, and what stands beside the verdict.
 
 A group is a task, and its values are the differences of paired seeds. Over tasks, the tasks are the units: what is said
-is about tasks like these, not about these seeds. Student's t interval over the tasks' means is exact where those are
-normal; the hierarchical bootstrap does without normality, but is too narrow where tasks are few. A claim is called
-shown, or contradicted, only where both agree, so that its error rate is at most that of the t interval. Neither is
-proof against a few tasks that lose far more than the rest and happen not to be among those that ran: of exponential
-losses at the margin about 11 % of suites of four tasks, 10 % of eight and 7 % of twenty would be called a match, in
-place of 2.5 %.
+is about tasks like these, not about these seeds. The t interval of the tasks' means decides. It holds all that makes
+these means differ, the seeds' noise included, once: its error rate is exact where the means are normal, and it needs no
+bootstrap beside it, which would draw the seeds a second time. It is not proof against a few tasks that lose far more
+than the rest and happen not to be among those that ran (`python -m bench.verdicts` has the rates).
 
 Values that are all the same leave nothing to judge chance by: test and interval are then nan, as for one value.
 """
@@ -17,60 +15,78 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from statistics import fmean
+from typing import Literal
 
-from frod.evaluation.statistics import Difference, mean_interval
-
-DRAWS = 10_000
-
-
-class Interval(NamedTuple):
-    """From low to high; both nan where there is none."""
-
-    low: float
-    high: float
+from frod.evaluation.statistics import Difference, mean_interval, over_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overall:
     """Differences of several groups, each by itself and all together."""
 
-    by_group: dict[str, Difference]
-    over_groups: Difference
-    """Of the groups' means: each group counts alike, however many pairs it has."""
+    groups: Mapping[str, Mapping[int, float]]
+    known: Mapping[str, Difference]
     confidence: float
-    draws: int
-    seed: int
 
     @cached_property
-    def bootstrap(self) -> Interval:
-        """Interval of groups, then pairs within each, drawn with replacement; nan for one group."""
-        each = [found.each for found in self.by_group.values()]
-        if len(each) < 2:
-            return Interval(math.nan, math.nan)
-        return bootstrap(each, confidence=self.confidence, draws=self.draws, seed=self.seed)
+    def by_group(self) -> dict[str, Difference]:
+        """Of each group by itself."""
+        found = {name: mean_interval(of, confidence=self.confidence) for name, of in self.groups.items()}
+        return found | dict(self.known)
+
+    @cached_property
+    def over_groups(self) -> Difference:
+        """Of the groups' means: each group counts alike, however many pairs it has."""
+        return mean_interval(self._means, confidence=self.confidence)
+
+    @property
+    def _means(self) -> dict[str, float]:
+        return {name: fmean(of.values()) for name, of in self.groups.items()}
 
     @property
     def deciding(self) -> Difference:
-        """What a verdict rests on: the groups as units or, where there is but one, its own pairs."""
-        return self.over_groups if len(self.by_group) > 1 else next(iter(self.by_group.values()))
+        """What a verdict rests on: the groups as units or, where there is but one, itself."""
+        return self.over_groups if len(self.groups) > 1 else next(iter(self.by_group.values()))
 
-    @property
-    def p(self) -> float:
-        """Of the two-sided t test that the mean is zero; nan where there is no interval."""
-        return difference_p(self.deciding.each)
+    @cached_property
+    def fixed(self) -> Difference:
+        """The same mean, of these very groups: only pairs within a group are left to chance (Welch, 1947)."""
+        each = [over_seeds(list(of.values())) for of in self.groups.values()]
+        variances = [of.spread**2 / of.n for of in each]
+        total = math.fsum(variances)
+        error = df = math.nan  # also where a group has one pair
+        if total > 0:
+            error = math.sqrt(total) / len(each)
+            df = total**2 / math.fsum(v**2 / (of.n - 1) for v, of in zip(variances, each))
+        return mean_interval(self._means, confidence=self.confidence, error=error, df=df)
+
+    def over_families(self, family_of: Mapping[str, str]) -> Difference:
+        """Of the means of families of groups: what groups of one family share is then no chance of its own.
+
+        Parameters
+        ----------
+        family_of : mapping of group to family
+        """
+        means: dict[str, list[float]] = {}
+        for name, mean in self._means.items():
+            means.setdefault(family_of[name], []).append(mean)
+        return mean_interval({family: fmean(of) for family, of in means.items()}, confidence=self.confidence)
 
     def above(self, bound: float) -> bool:
-        """Whether the t interval, and the bootstrap's where there are several groups, lie above a bound."""
-        return self.deciding.low > bound and (len(self.by_group) == 1 or self.bootstrap.low > bound)
+        """Whether the interval lies above a bound."""
+        return self.deciding.low > bound
 
     def below(self, bound: float) -> bool:
-        """Whether the t interval, and the bootstrap's where there are several groups, lie below a bound."""
-        return self.deciding.high < bound and (len(self.by_group) == 1 or self.bootstrap.high < bound)
+        """Whether the interval lies below a bound."""
+        return self.deciding.high < bound
 
 
 def overall(
-    groups: Mapping[str, Mapping[int, float]], *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
+    groups: Mapping[str, Mapping[int, float]],
+    *,
+    confidence: float = 0.95,
+    known: Mapping[str, Difference] | None = None,
 ) -> Overall:
     """Differences by group, with their intervals.
 
@@ -80,8 +96,8 @@ def overall(
         Such as task to seed to difference; each group has at least one.
     confidence : float
         Of every interval, two-sided.
-    draws, seed : int
-        Of the bootstrap.
+    known : mapping of group to Difference, optional
+        Of groups whose error is known from more than their pairs.
 
     Raises
     ------
@@ -90,38 +106,30 @@ def overall(
     """
     if not groups:
         raise ValueError("groups is empty; differences over tasks need at least one task")
-    by_group = {name: mean_interval(values, confidence=confidence) for name, values in groups.items()}
-    return Overall(
-        by_group=by_group,
-        over_groups=mean_interval({name: found.mean for name, found in by_group.items()}, confidence=confidence),
-        confidence=confidence,
-        draws=draws,
-        seed=seed,
-    )
+    return Overall(groups=groups, known=known or {}, confidence=confidence)
 
 
-def difference_p(differences: Sequence[float]) -> float:
-    """P value of the two-sided t test that the mean is zero; nan for one value, or values without spread."""
-    return _t_test(differences, 0.0, "two-sided")
+def p_value(
+    of: Difference, null: float = 0.0, alternative: Literal["two-sided", "greater", "less"] = "two-sided"
+) -> float:
+    """P value of the t test that the mean is `null`, or not greater, or not less; nan where there is no interval."""
+    from scipy.special import stdtr
+
+    t = (of.mean - null) / of.error
+    if alternative == "two-sided":
+        return 2 * float(stdtr(of.df, -abs(t)))
+    return float(stdtr(of.df, -t if alternative == "greater" else t))
 
 
-def non_inferiority_p(differences: Sequence[float], margin: float) -> float:
-    """P value of the one-sided t test that the mean is at most -margin; nan for one value, or values without spread.
+def non_inferiority_p(of: Difference, margin: float) -> float:
+    """P value of the one-sided t test that the mean is at most -margin; nan where there is no interval.
 
     A small one shows that the mean lies above -margin. It is below (1 - c) / 2 exactly where the two-sided interval of
     confidence c lies above -margin.
     """
     if not margin > 0:
         raise ValueError(f"margin is {margin}; right is more than 0, in the unit of the differences")
-    return _t_test(differences, -margin, "greater")
-
-
-def _t_test(differences: Sequence[float], null: float, alternative: str) -> float:
-    if not mean_interval(dict(enumerate(differences))).has_interval:
-        return math.nan
-    from scipy.stats import ttest_1samp
-
-    return float(ttest_1samp(differences, null, alternative=alternative).pvalue)
+    return p_value(of, -margin, "greater")
 
 
 def sign_p(more: int, less: int) -> float:
@@ -151,29 +159,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         if not math.isnan(p_values[index]):
             corrected[index] = highest
     return corrected
-
-
-def bootstrap(groups: Sequence[Sequence[float]], *, confidence: float, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Percentile interval of the mean of group means: groups, then values within each, drawn with replacement.
-
-    Parameters
-    ----------
-    groups : sequence of sequences of float
-        They may differ in length; none is empty.
-    """
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    lengths = np.array([len(values) for values in groups])
-    padded = np.zeros((len(groups), lengths.max()))
-    for row, values in zip(padded, groups):
-        row[: len(values)] = values
-    # Axes: draw, place of a group, place of a value within it.
-    drawn = rng.integers(len(groups), size=(draws, len(groups)))
-    places = lengths[drawn][..., None]
-    which = np.minimum((rng.random((*drawn.shape, lengths.max())) * places).astype(int), places - 1)
-    counted = np.arange(lengths.max()) < places
-    sums = np.where(counted, padded[drawn[..., None], which], 0.0).sum(axis=-1)
-    means = (sums / places[..., 0]).mean(axis=-1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))

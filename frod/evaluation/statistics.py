@@ -35,6 +35,10 @@ class Difference:
     n: int
     each: tuple[float, ...]
     pairs: tuple[int | str, ...]
+    error: float
+    """Standard error of the mean; nan where there is no interval."""
+    df: float
+    """Degrees of freedom of Student's t."""
 
     @property
     def has_interval(self) -> bool:
@@ -75,8 +79,20 @@ def paired_difference(
     return mean_interval(found, confidence=confidence) if found else None
 
 
-def mean_interval(named: Mapping[int, float] | Mapping[str, float], *, confidence: float = 0.95) -> Difference:
+def mean_interval(
+    named: Mapping[int, float] | Mapping[str, float],
+    *,
+    confidence: float = 0.95,
+    error: float | None = None,
+    df: float | None = None,
+) -> Difference:
     """Mean of named differences with its t interval: over the seeds of a task, or over tasks.
+
+    Parameters
+    ----------
+    error, df : float, optional
+        Standard error of the mean and its degrees of freedom, where they are known from more than these differences.
+        Default: those of independent ones.
 
     Raises
     ------
@@ -87,10 +103,15 @@ def mean_interval(named: Mapping[int, float] | Mapping[str, float], *, confidenc
         raise ValueError(f"confidence is {confidence}; right is between 0 and 1, as 0.95")
     each = tuple(named.values())
     summary = over_seeds(each)
-    low, high = math.nan, math.nan
-    if summary.n > 1 and summary.spread > NO_SPREAD:
-        from scipy.stats import t
+    if error is None or df is None:
+        error, df = summary.spread / math.sqrt(summary.n), summary.n - 1
+    low = high = math.nan
+    if error * math.sqrt(summary.n) > NO_SPREAD:
+        from scipy.special import stdtrit
 
-        error = summary.spread / math.sqrt(summary.n)
-        low, high = map(float, t.interval(confidence, summary.n - 1, loc=summary.mean, scale=error))
-    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, each=each, pairs=tuple(named))
+        half = float(stdtrit(df, (1 + confidence) / 2)) * error
+        low, high = summary.mean - half, summary.mean + half
+    else:
+        error = math.nan
+    mean = summary.mean
+    return Difference(mean=mean, low=low, high=high, n=len(each), each=each, pairs=tuple(named), error=error, df=df)

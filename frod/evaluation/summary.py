@@ -1,6 +1,6 @@
 """One row per run, read from each run's own record and metrics; runs that cannot be compared are refused.
 
-"Under identical training budgets" is part of the claim under test, so it is checked here, on what the runs recorded
+"Under identical training budgets" is the precondition of every claim, so it is checked here, on what the runs recorded
 that they did, and not taken from what the suite asked for.
 """
 

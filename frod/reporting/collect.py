@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 from frod import claims, files
 from frod.config import Workflow
 from frod.config.command_line import snakemake
+from frod.evaluation.examples import by_block
+from frod.evaluation.loss import loss
 from frod.evaluation.summary import KEY
 from frod.provenance import artefacts, code, records, secrets
-from frod.provenance.run_keys import RunKey
+from frod.provenance.run_keys import RunKey, undefined
 from frod.reporting import changes, page
 from frod.reporting.naming import looks, method_order
 from frod.reporting.report_data import Report
@@ -114,6 +116,7 @@ def _paths(workflow: Workflow, tasks: Path) -> dict[str, dict[Any, Path]]:
         "spectrum": {key: folder / "spectrum.parquet" for key, folder in folders.items()},
         "record": {key: folder / "record.json" for key, folder in runs.items()},
         "history": {key: folder / "history.parquet" for key, folder in runs.items()},
+        "predictions": {key: folder / "predictions.parquet" for key, folder in runs.items()},
     }
 
 
@@ -121,19 +124,29 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
     methods = {name: method.model_dump() for name, method in workflow.methods.items()}
     known = {key: records.read_record(path) for key, path in paths["record"].items()}
     for key, record in known.items():
-        records.verify_outputs(paths["record"][key], record, ["history.parquet"])
+        records.verify_outputs(paths["record"][key], record, ["history.parquet", "predictions.parquet"])
+    table = artefacts.read_table(summary, columns=(*KEY, "undefined"))
+    manifests = {pair: artefacts.read_manifest(path) for pair, path in paths["manifest"].items()}
+    whole = set(known) - set(undefined(table))
     return claims.Evidence(
         suite=workflow.name,
         margin=workflow.suite.margin,
-        summary=artefacts.read_table(summary, columns=(*KEY, "undefined")),
+        summary=table,
         histories={key: artefacts.read_table(path, columns=["step", "loss"]) for key, path in paths["history"].items()},
         records=known,
-        manifests={pair: artefacts.read_manifest(path) for pair, path in paths["manifest"].items()},
+        manifests=manifests,
         tuning={key: _tuning(path) for key, path in paths["rates"].items()},
         spectra=Spectra(paths["spectrum"]),
+        on_test={key: _on_test(paths["predictions"][key], manifests[key[:2]]) for key in sorted(whole)},
         labels={name: look.label for name, look in looks(method_order(list(methods), list(methods)), methods).items()},
         kinds={name: method["kind"] for name, method in methods.items()},
     )
+
+
+def _on_test(path: Path, manifest: Mapping[str, Any]) -> claims.OnTest:
+    table = artefacts.read_table(path, columns=["split", "label", "prediction", "scores"])
+    table = table[table["split"] == "test"]
+    return claims.OnTest(loss=loss(table), blocks=by_block(table, manifest["metrics"][0]))
 
 
 def _tuning(path: Path) -> dict[str, Any]:

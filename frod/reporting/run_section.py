@@ -138,8 +138,8 @@ def rates_chosen(report: Report) -> list[str]:
         seeds = sorted({chosen["seed"] for chosen in report.tuning.values()})
         said.append(
             f"By trials, {' or '.join(map(str, numbers))} a task, as many for every method, each a training on seed "
-            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, and where "
-            "none has a figure the first. All trials are below."
+            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, of equal "
+            "ones that with the least loss there. All trials are below."
         )
     if len(report.tuning) < report.summary.groupby(["task", "backbone", "method"]).ngroups:
         said.append(report.suite.get("rates_chosen") or "Not stated in the suite file.")
@@ -156,11 +156,14 @@ def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str
     chosen = report.tuning.get((task, backbone, method))
     if not chosen:
         return None
-    whole = any(trial["validation"] is not None for trial in chosen["trials"])
+    taken = chosen["trials"][chosen["index"]]
+    by_loss = (
+        "the one with the least loss was" if taken.get("validation_loss") is not None else "the first one’s rates were"
+    )
     return {
         "metric": metric_label(chosen["metric"]),
         "seed": chosen["seed"],
-        "taken": "The best was taken." if whole else "None has a figure: the first one’s rates were taken.",
+        "taken": f"None has a figure: {by_loss} taken." if taken["validation"] is None else "The best was taken.",
         "trials": [
             {
                 "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),

@@ -15,9 +15,10 @@ _WORDS = {
 
 
 def same_budget(report: Report) -> str:
-    """Whether compared runs had the same budget, and which did not."""
+    """Whether the precondition of every verdict held, and where it did not."""
     found = report.claims["budget"]
-    return f"Compared runs had the same budget: {'yes' if found['same'] else 'no'}. {found['reason']}"
+    held = "held" if found["same"] else "did not hold, so that no claim is tested"
+    return f"The precondition, that compared runs had the same budget, {held}. {found['reason']}"
 
 
 def in_words(claim: Mapping[str, Any]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-KEPT = ("rates", "validation", "undefined", "train_seconds")
+KEPT = ("rates", "validation", "validation_loss", "undefined", "train_seconds")
 
 
 def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Choose among the trials of one method on one task; of equal ones the first of the grid.
+    """Choose among the trials of one method on one task; of equal ones that with the least loss, then the grid's first.
 
-    Where none has a figure that is the grid's first, with a validation of None: the run then shows what comes of it.
-    Trials are as `frod trial` writes them: rates, seed, metric, validation, undefined (why there is none), budget.
+    Where none has a figure they are equal, with a validation of None: the run then shows what comes of it. Trials are
+    as `frod trial` writes them: rates, seed, metric, validation, validation_loss, undefined (why there is no figure),
+    budget.
 
     Returns rates, index and validation of the choice, metric, seed and budget of all trials, and `trials`. ValueError
     where they differ in seed, metric or budget.
@@ -23,8 +25,7 @@ def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 raise ValueError(
                     f"trials cannot be compared: {field} is {trials[0][field]} in one, {trial[field]} in another"
                 )
-    whole = [trial for trial in trials if trial["validation"] is not None]
-    best = max(whole, key=lambda trial: trial["validation"], default=trials[0])  # the first of equal ones
+    best = max(trials, key=_merit)  # the first of equal ones
     return {
         "rates": dict(best["rates"]),
         "index": next(i for i, trial in enumerate(trials) if trial is best),
@@ -34,3 +35,9 @@ def choose(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "budget": best["budget"],
         "trials": [{name: trial[name] for name in KEPT} for trial in trials],
     }
+
+
+def _merit(trial: Mapping[str, Any]) -> tuple[float, float]:
+    """Metric, then loss; what a trial lacks is worse than any value."""
+    metric, loss = trial["validation"], trial["validation_loss"]
+    return -math.inf if metric is None else metric, -math.inf if loss is None else -loss

@@ -12,6 +12,7 @@ import pandas as pd
 from alterations import OTHER, RESULTS, RUN, change, hashes, rehash
 from forgeries_records import rewrite
 
+from frod.evaluation.loss import loss
 from frod.files import sha256, write_json
 from frod.training.tune import choose
 
@@ -28,7 +29,7 @@ def settle(project, index=0, *, figure=True, last=False, tune=TUNE):
     if last:
         rewrite(path.with_suffix(".history.parquet"), lambda steps: with_last(steps, value))
     if figure:
-        change(path, lambda trial: trial.update(validation=value))
+        change(path, lambda trial: trial.update(validation=value, validation_loss=loss(table)))
     change(path, lambda trial: trial["outputs"].update(hashes(project, trial["outputs"])))
 
 
@@ -131,6 +132,7 @@ def other_method(project):
 
 ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records.ALTERED | {
     "a trial's figure": (of_json(validation=0.995), [f"{BY_PREDICTIONS}validation: expected 0."]),
+    "a trial's loss": (of_json(validation_loss=0.001), [f"{BY_PREDICTIONS}validation_loss: expected "]),
     "a trial's figure with the predictions that give it": (
         better_predictions,
         [f"{HISTORY}: last validation_accuracy, by trial-0.predictions.parquet: expected 0."],
@@ -195,7 +197,7 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
     ),
     "another method's trial": (other_method, [f"{TUNE}/trial-0.json: rates.lr_scale", f"{HISTORY}: lr_scale"]),
     "a trial that is said to have diverged": (
-        of_json(undefined="diverged: step 3 of 40: loss nan, gradient norm nan", validation=None),
+        of_json(undefined="diverged: step 3 of 40: loss nan, gradient norm nan", validation=None, validation_loss=None),
         [f"{TUNE}/trial-0.json: undefined, by trial-0.history.parquet, whose", f"{PREDICTIONS}: rows, as the record"],
     ),
     "a trial that diverged and does not say so": (

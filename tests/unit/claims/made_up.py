@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from frod.claims import Evidence
+from frod.claims import Evidence, OnTest
 from frod.provenance.run_keys import RunKey
 
 LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "vera": "VeRA", "linear_probe": "linear probe"}
@@ -64,7 +64,7 @@ def rates(validation, *, span=10.0, diverged=()):
     return {"trials": trials, "seed": 100, "metric": "accuracy", "budget": {"steps": STEPS, "examples": 32 * STEPS}}
 
 
-def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, classes=CLASSES):
+def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, classes=CLASSES, losses=None):
     """A suite of these test figures.
 
     Parameters
@@ -73,8 +73,10 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
         In points, one for each seed; None: there is no such run, nan: its metric is undefined.
     paces : dict of method to float, optional
         Of the losses.
+    losses : dict of RunKey to float, optional
+        On test; default: they follow from the figure. All blocks of examples have the run's own figure.
     """
-    rows, histories, records = [], {}, {}
+    rows, histories, records, on_test = [], {}, {}, {}
     for task, methods in points.items():
         for method, values in methods.items():
             for seed, value in enumerate(values):
@@ -88,6 +90,8 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
                 )
                 histories[key] = history(falling((paces or {}).get(method, 20.0) * (1 + 0.01 * seed)))
                 records[key] = record(key)
+                if not math.isnan(value):
+                    on_test[key] = OnTest((losses or {}).get(key, 1 - value / 100), np.full(20, value / 100))
     return Evidence(
         suite="made_up",
         margin=margin,
@@ -97,6 +101,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
         manifests={(task, "small"): {"num_classes": classes, "splits": {"test": {"rows": ROWS}}} for task in points},
         tuning=tuning or {},
         spectra=spectra or {},
+        on_test=on_test,
         labels=LABELS,
         kinds=KINDS,
     )
@@ -105,6 +110,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
 def diverged(found, *keys, steps=7):
     """The same evidence with some runs (task, method, seed) diverged: no figure, and a history that ends in nan."""
     summary, histories, records = found.summary.copy(), dict(found.histories), dict(found.records)
+    on_test = dict(found.on_test)
     for task, method, seed in keys:
         key = RunKey(task, "small", method, seed)
         rows = (summary["task"] == task) & (summary["method"] == method) & (summary["seed"] == seed)
@@ -112,8 +118,9 @@ def diverged(found, *keys, steps=7):
         why = f"diverged: step {steps} of {STEPS}: loss nan"
         summary.loc[rows, ["test", "undefined"]] = math.nan, why
         histories[key] = histories[key].iloc[:steps].assign(loss=[*histories[key]["loss"][: steps - 1], math.nan])
+        on_test.pop(key, None)
         records[key] = records[key] | {"undefined": why, "evaluations": {"validation": 0, "test": 0}}
-    return replace(found, summary=summary, histories=histories, records=records)
+    return replace(found, summary=summary, histories=histories, records=records, on_test=on_test)
 
 
 def noisy(means, *, tasks=8, seeds=3, spread=0.3, seed=0):

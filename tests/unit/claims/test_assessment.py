@@ -21,7 +21,7 @@ VERDICTS = {"supported": {"shown"}, "not_supported": {"contradicted", "undecided
 def whole(tasks=4, seeds=3, methods=made_up.KINDS):
     points = noisy(dict.fromkeys(methods, 90.0), tasks=tasks, seeds=seeds)
     tuning = {(task, "small", method): rates([0.8, 0.81]) for task in points for method in methods}
-    layer = {"layer": "q", "out_features": 4, "in_features": 4, "weight_norm": 1.0}
+    layer = {"seed": 0, "layer": "q", "out_features": 4, "in_features": 4, "weight_norm": 1.0}
     layers = [layer | {"singular_values": [1.0, 0.5, 0.1, 0.1]}]
     spectra = {(task, "small", "frod"): pd.DataFrame(layers) for task in points}
     return evidence(points, tuning=tuning, spectra=spectra)

@@ -1,8 +1,10 @@
 """A match is called one only where it is shown; no difference found is not enough, and failed runs do not help."""
 
 import math
+from dataclasses import replace
 
 import made_up
+import numpy as np
 import pytest
 from made_up import LOST, OPEN, SHOWN, UNTESTED, evidence, figures, noisy, said, table
 from scipy import stats
@@ -118,12 +120,66 @@ def test_runs_that_are_not_there_or_failed_are_named_and_do_not_help(gone, mean,
     assert finding != "undecided" or "task_0 on small, seed 2" in claim["reason"]
 
 
-@pytest.mark.parametrize("shift", [0.9, -2.9], ids=["a match", "a loss"])
-def test_both_intervals_must_agree_on_a_match_and_on_a_loss(shift):
-    """Two tasks 0.1 points apart, seeds 8: the t interval is 1.3 points wide, the bootstrap's crosses the margin."""
-    centres = {"a": 90.0 + shift + 0.95, "b": 90.0 + shift + 1.05}
+SEEDS = {"a": [1.0, 2.0, 4.0], "b": [-1.0, 0.0, 0.5, 3.0]}
+
+
+def by_seed(shift, **others):
+    """Tasks that differ from full fine-tuning by SEEDS and a shift."""
+    points = {t: {"full_ft": [50.0] * len(of), "frod": [50 + shift + d for d in of]} for t, of in SEEDS.items()}
+    return points | others
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(20.0, SHOWN), (-20.0, LOST), (0.0, OPEN)])
+def test_tasks_at_random_decide_and_these_tasks_alone_stand_beside_by_welch(shift, expected):
+    """Of two tasks a Welch test of two samples, the second with its sign turned, is of twice the mean."""
+    claim = judged(by_seed(shift), margin=5.0)
+    assert said(claim) == expected
+    welch = stats.ttest_ind(*([shift + d for d in SEEDS["a"]], [-shift - d for d in SEEDS["b"]]), equal_var=False)
+    low, high = welch.confidence_interval(0.95)
+    alone = figures(claim)["difference, these tasks alone"]
+    assert (alone["low"], alone["high"]) == pytest.approx((low / 2, high / 2))
+    assert "for tasks like these, at these rates" in claim["reason"] and "for these tasks alone [" in claim["reason"]
+
+
+def test_seeds_are_not_counted_twice():
+    """Two tasks 0.1 points apart, their seeds 8: what the seeds did to the means is in the spread of the means."""
+    centres = {"a": 91.85, "b": 91.95}
     claim = judged({t: {"full_ft": [90.0, 90.0], "frod": [centre - 4, centre + 4]} for t, centre in centres.items()})
-    assert claim["finding"] == "undecided" and "the bootstrap's reaches" in claim["reason"]
+    assert said(claim) == SHOWN
+    assert figures(claim)["difference, these tasks alone"]["low"] < -1
+
+
+def test_tasks_that_share_data_or_a_backbone_are_one_family_if_only_through_others():
+    found = evidence(noisy(ALIKE, tasks=5))
+    what = dict(zip([f"task_{t}" for t in range(5)], ["one", "two", "two", "three", "one"]))
+    backbone = {"task_0": "large", "task_3": "large"}
+    named = found.summary.assign(backbone=[backbone.get(task, task) for task in found.summary["task"]])
+    manifests = {(t, backbone.get(t, t)): {"num_classes": 2, "source": {"what": of}} for t, of in what.items()}
+    found = replace(found, summary=named, manifests=manifests)
+    assert [found.families[f"task_{t} on {backbone.get(f'task_{t}', f'task_{t}')}"] for t in range(5)] == [
+        f"task_{t} on {'large' if t == 0 else f'task_{t}'}" for t in (0, 1, 1, 0, 0)
+    ]
+    claim = matches_full_ft(found)
+    wide = named.pivot_table(index=["task", "seed"], columns="method", values="test").groupby("task").mean()
+    means = (100 * (wide["frod"] - wide["full_ft"])).to_list()
+    expected = stats.ttest_1samp([np.mean([means[t] for t in of]) for of in ((0, 3, 4), (1, 2))], 0)
+    of = figures(claim)["difference, by family"]
+    assert (of["low"], of["high"], of["n"]) == pytest.approx((*expected.confidence_interval(0.95), 2))
+    assert "over 2 families [" in claim["reason"]
+
+
+def test_on_one_task_the_examples_are_left_to_chance_too():
+    """The same figures over seeds; on the second suite FRoD's lie on one half of the examples."""
+    points = {"a": {"full_ft": REFERENCE, "frod": [90.1, 90.1, 89.9]}}
+    even, halves = evidence(points), evidence(points)
+    blocks = {
+        key: of.blocks + 0.2 * (np.arange(20) % 2 - 0.5) * (key.method == "frod") for key, of in halves.on_test.items()
+    }
+    halves = replace(halves, on_test={key: of._replace(blocks=blocks[key]) for key, of in halves.on_test.items()})
+    narrow, wide = (figures(matches_full_ft(found))["difference"] for found in (even, halves))
+    assert narrow["value"] == wide["value"] and wide["high"] - wide["low"] > 2 * (narrow["high"] - narrow["low"])
+    assert said(matches_full_ft(even)) == SHOWN and said(matches_full_ft(halves)) == OPEN
+    assert "over 3 seeds and the test examples, at these rates" in matches_full_ft(halves)["reason"]
 
 
 def test_all_methods_are_set_beside_the_reference():
