@@ -38,13 +38,14 @@ def has(commit: str) -> bool:
 
 def unpacked(commit: str, paths: Iterable[str], folder: Path) -> Path | None:
     """Folder below `folder` with those of the paths that a commit has; None where git does not have the commit."""
-    if not has(commit):
+    # Not by `git archive`, which leaves out and alters what .gitattributes says (export-ignore, export-subst).
+    listing = ("ls-tree", "-r", "-z", f"{commit}^{{commit}}", "--", *(f"./{path}" for path in paths))
+    listed = git_text(*listing) if COMMIT.fullmatch(commit) else None
+    if listed is None and not has(commit):
         return None
     tree = folder / commit
     tree.mkdir(exist_ok=True)
-    # Not by `git archive`, which leaves out and alters what .gitattributes says (export-ignore, export-subst).
-    listed = git_text("ls-tree", "-r", "-z", commit, "--", *(f"./{path}" for path in paths)) or ""
-    entries = [(*entry.split("\t", 1)[0].split(), entry.split("\t", 1)[1]) for entry in listed.split("\0") if entry]
+    entries = [(*entry.split("\t", 1)[0].split(), entry.split("\t", 1)[1]) for entry in (listed or "").split("\0") if entry]
     named = [
         (digest, name) for mode, _, digest, name in entries if mode.startswith("100") and ".." not in Path(name).parts
     ]
