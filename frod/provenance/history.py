@@ -45,7 +45,8 @@ def unpacked(commit: str, paths: Iterable[str], folder: Path) -> Path | None:
         return None
     tree = folder / commit
     tree.mkdir(exist_ok=True)
-    entries = [(*entry.split("\t", 1)[0].split(), entry.split("\t", 1)[1]) for entry in (listed or "").split("\0") if entry]
+    lines = [entry.split("\t", 1) for entry in (listed or "").split("\0") if entry]
+    entries = [(*facts.split(), name) for facts, name in lines]
     named = [
         (digest, name) for mode, _, digest, name in entries if mode.startswith("100") and ".." not in Path(name).parts
     ]

@@ -1,4 +1,4 @@
-"""Many command lines in one process, a fork for some each: how they end, what they print, which files they leave altered.
+"""Many command lines, some in each fork of one process: how they end, what they print, which files they leave altered.
 
 Standard input: a list of command lines, each a list of words. Standard output: for each, its exit status, what it
 printed and what it changed in the working directory.
