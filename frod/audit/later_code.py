@@ -69,7 +69,10 @@ def _is_blob(path: Path, digest: str | None) -> bool:
 
 
 def _check_registry(name: str, used: set[str], tree: Path, findings: Findings) -> None:
-    then, now = (safe_yaml.read(package / name) for package in (tree / "frod", code.PACKAGE_DIRECTORY))
+    paths = [package / name for package in (tree / "frod", code.PACKAGE_DIRECTORY)]
+    if paths[0].read_bytes() == paths[1].read_bytes():
+        return
+    then, now = map(safe_yaml.read, paths)
     for entry in sorted(used & (then.keys() | now.keys())):
         sides = [registry.get(entry) or {} for registry in (then, now)]
         for field in sorted(set().union(*sides)):

@@ -39,7 +39,7 @@ class Study:
     trained: dict[tuple, Any] = field(default_factory=dict)
     """What a method trains, by backbone and method."""
     seen: dict[tuple, list] = field(default_factory=dict)
-    """Trainings by what no other may have: see `copies`."""
+    """Trainings by what no other may have: see `trainings`."""
     astray: list[tuple[str, str]] = field(default_factory=list)
     """Tables of report.json and paths in them that lead out of the study: nothing reads those, they may have no end."""
     _made: dict[tuple, Any] = field(default_factory=dict)

@@ -13,7 +13,6 @@ from typing import Any
 
 from frod.audit import (
     commits,
-    copies,
     costs,
     counts,
     data,
@@ -106,7 +105,7 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "runs": partial(_check_runs, each=each, progress=progress),
         "what compared runs have in common": runs.check_comparable,
         "trials": partial(trials.check, each=each),
-        "copies": copies.check,
+        "copies": trainings.check_copies,
         "what ran them": environments.check_all,
     }
     for done, (what, check) in enumerate(steps.items(), start=1):

@@ -41,13 +41,15 @@ def unpacked(commit: str, paths: Iterable[str], folder: Path, project: Path = Pa
 
     Paths are seen from `project`, a folder of the checkout.
     """
-    if not has(commit, project):
+    # Not by `git archive`, which leaves out and alters what .gitattributes says (export-ignore, export-subst).
+    listing = ("ls-tree", "-r", "-z", f"{commit}^{{commit}}", "--", *(f"./{path}" for path in paths))
+    listed = git_text(*listing, cwd=project) if COMMIT.fullmatch(commit) else None
+    if listed is None and not has(commit, project):
         return None
     tree = folder / commit
     tree.mkdir(exist_ok=True)
-    # Not by `git archive`, which leaves out and alters what .gitattributes says (export-ignore, export-subst).
-    listed = git_text("ls-tree", "-r", "-z", commit, "--", *(f"./{path}" for path in paths), cwd=project) or ""
-    entries = [(*entry.split("\t", 1)[0].split(), entry.split("\t", 1)[1]) for entry in listed.split("\0") if entry]
+    lines = [entry.split("\t", 1) for entry in (listed or "").split("\0") if entry]
+    entries = [(*facts.split(), name) for facts, name in lines]
     named = [
         (digest, name) for mode, _, digest, name in entries if mode.startswith("100") and ".." not in Path(name).parts
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,19 +159,20 @@ def curves(history: pd.DataFrame, began: int = 0) -> list[Point]:
     began : int
         Milliseconds since 1970 at which the run began.
     """
+    import numpy as np
+
     names = {
         c: CURVES.get(c, c) for c in map(str, history) if c in CURVES or c.startswith(("lr_", "validation_", "test_"))
     }
+    columns = {c: history[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in ("step", "seconds", *names)}
+    known = ~(np.isnan(columns["step"]) | np.isnan(columns["seconds"]))
     points = []
     for column, name in names.items():
-        rows = history[["step", "seconds", column]].dropna()
-        rows = rows[rows[column].abs() != math.inf]
+        rows = np.flatnonzero(known & np.isfinite(columns[column]))
         every = -(-len(rows) // POINTS) or 1
         rows = rows[::-1][::every][::-1]  # counted from the last
-        points += [
-            (name, float(value), began + int(1000 * seconds), int(step))
-            for step, seconds, value in rows.itertuples(index=False)
-        ]
+        of_rows = (columns[c][rows].tolist() for c in (column, "seconds", "step"))
+        points += [(name, value, began + int(1000 * seconds), int(step)) for value, seconds, step in zip(*of_rows)]
     return points
 
 

@@ -1,4 +1,4 @@
-"""Many command lines in one process, a fork for each: how they end, what they print, which files they leave altered.
+"""Many command lines, some in each fork of one process: how they end, what they print, which files they leave altered.
 
 Standard input: a list of command lines, each a list of words. Standard output: for each, its exit status, what it
 printed and what it changed in the working directory.
@@ -50,6 +50,7 @@ NEEDED = (
     *("frod.reporting.compare.revisions", "frod.hub.mirror", "frod.tasks.prepare", "frod.training.run"),
 )
 LONGEST_SECONDS = 120  # then a signal ends the fork; none takes a tenth of it
+TOGETHER = 40  # lines of a fork
 
 
 def state(folder):
@@ -61,26 +62,42 @@ def state(folder):
 def ended(words):
     """Exit status of a command line, and what it prints to both."""
     with tempfile.TemporaryFile("w+") as said:
-        child = os.fork()
-        if child == 0:
-            status = 70
-            try:
-                signal.alarm(LONGEST_SECONDS)
-                os.dup2(said.fileno(), 1)
-                os.dup2(said.fileno(), 2)
-                sys.argv = ["frod", *words]
-                main.main()
-                status = 0
-            except SystemExit as end:
-                status = int(end.code or 0)
-            except BaseException:
-                traceback.print_exc()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        status = 70
+        signal.alarm(LONGEST_SECONDS)
+        try:
+            sys.argv = ["frod", *words]
+            main.main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        except BaseException:
+            traceback.print_exc()
+        signal.alarm(0)
+        sys.stdout.flush()
+        sys.stderr.flush()
         said.seek(0)
         return status, said.read()
+
+
+def results(lines):
+    """Results of the first of some lines, in a fork: forking costs more than a line that is refused."""
+    with tempfile.TemporaryFile("w+") as told:
+        child = os.fork()
+        if child == 0:
+            before = state(".")
+            for words in lines[:TOGETHER]:
+                status, said = ended(words)
+                after = state(".")
+                changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+                print(json.dumps((status, said, changed)), file=told, flush=True)
+                before = after
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        told.seek(0)
+        found = [json.loads(line) for line in told]
+    return found if status == 0 else [*found, (status, "", [])]  # the next line has ended the fork
 
 
 if __name__ == "__main__":
@@ -90,11 +107,7 @@ if __name__ == "__main__":
         registry.load = functools.cache(registry.load)
     app = get_command(main._app())
     main._app = lambda: app
-    found, before = [], state(".")
-    for words in json.load(sys.stdin):
-        status, said = ended(words)
-        after = state(".")
-        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        found.append((status, said, changed))
-        before = after
+    found, lines = [], json.load(sys.stdin)
+    while len(found) < len(lines):
+        found += results(lines[len(found) :])
     json.dump(found, sys.stdout)

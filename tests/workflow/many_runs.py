@@ -9,12 +9,14 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import forks
 import numpy as np
@@ -23,10 +25,10 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from frod.cli import summarise
+from frod.cli import report, summarise
 from frod.config import Run
 from frod.files import sha256, write_json
-from frod.provenance import artefacts
+from frod.provenance import artefacts, code
 from frod.tasks import arrays, registry
 from frod.training import order
 from frod.training.seeds import stream
@@ -55,26 +57,28 @@ def multiply(project: Path, tasks: int, seeds: int) -> list[Path]:
 
 
 def finish(project: Path, runs: list[Path], *, track: bool) -> None:
-    """Metrics, table of all runs and report, by the commands of the workflow."""
+    """Metrics, table of all runs and report, as the workflow's commands make them; MLflow is told, by itself (`track`)
+    or of the report alone."""
     params = json.dumps(yaml.safe_load((project / "params.yaml").read_text()))
     for run in runs:
         metrics = json.loads((run / "metrics.json").read_text())
         of_files = {"task": run.parts[-4], "predictions_sha256": sha256(run / "predictions.parquet")}
         write_json(run / "metrics.json", metrics | of_files)
     shutil.rmtree(project / "reports/tiny")
-    summary, report = Path("results/tiny/summary.parquet"), Path("reports/tiny")
-    with contextlib.chdir(project):
+    summary, page = Path("results/tiny/summary.parquet"), Path("reports/tiny")
+    # Of the project's own package, whose commit the report names.
+    own = mock.patch.object(code, "PACKAGE_DIRECTORY", (project / "frod").resolve())
+    with contextlib.chdir(project), own, mock.patch.dict(os.environ, FROD_TRACKING="off"):
         summarise.summarise(params, summary)
-    # By the project's own package, whose commit the report names.
-    options = {"params": params, "tasks": "data/tasks", "summary": summary, "out": report}
-    _frod(project, "report", *(f"--{name}={value}" for name, value in options.items()))
+        report.report(params, Path("data/tasks"), summary, page)
     if track:  # apart: MLflow keeps what it has opened under a relative name
-        _frod(project, "track", "results/tiny")
-
-
-def _frod(project: Path, *arguments: str) -> None:
-    done = forks.run(["python", "-m", "frod", *arguments], project, dict(os.environ))
-    assert done.returncode == 0, done.stdout
+        done = forks.run(["python", "-m", "frod", "track", "results/tiny"], project, dict(os.environ))
+        assert done.returncode == 0, done.stdout
+    elif (project / "mlflow.db").is_file():
+        with sqlite3.connect(project / "mlflow.db") as store:
+            of_report = "(select run_uuid from tags where key = 'frod.run' and value = 'tiny/report')"
+            query = f"update tags set value = ? where key = 'frod.record' and run_uuid in {of_report}"
+            store.execute(query, [sha256(project / page / "report.json")])
 
 
 def _suite(project: Path, names: list[str], seeds: int) -> str:

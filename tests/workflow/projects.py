@@ -150,6 +150,7 @@ def project(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited") / "project"
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns(".snakemake", "mlflow.db*", "__pycache__"))
     many_runs.finish(folder, many_runs.multiply(folder, tasks=1, seeds=2), track=True)
+    subprocess.run(["git", "gc", "--quiet"], cwd=folder, check=True)  # few files, as what alters it copies all
     return folder
 
 

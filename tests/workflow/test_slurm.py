@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -38,6 +39,15 @@ SETTINGS = [
     ("gpu_slots: 1", "gpu_slots: 2"),
 ]
 PARTITIONS = [("  slurm_partition: null", "  slurm_partition: cpu"), ("# slurm_partition: gpu", "slurm_partition: gpu")]
+# Of a job that runs the executor asks after 1, 11, 21, ... seconds: here every second, as these take but a few.
+EVERY_SECOND = """\
+import sys
+from snakemake import cli
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, seconds: None)
+cli.main(sys.argv[1:])
+"""
 METHOD = "results/cut/digits/digit_vit/full_ft"
 RUN = f"{METHOD}/seed-0"
 
@@ -78,8 +88,7 @@ def submit(project, *arguments, **environment):
 
 
 def command(*arguments):
-    soon = "--slurm-init-seconds-before-status-checks=1"
-    return ["snakemake", "--workflow-profile", "profiles/slurm", soon, *arguments]
+    return [sys.executable, "-c", EVERY_SECOND, "--workflow-profile", "profiles/slurm", *arguments]
 
 
 def jobs(since=0):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from frod.audit import copies
+from frod.audit import trainings
 from frod.audit.findings import Findings
 from frod.audit.traces import Traces
 from frod.config import Method, Rates, Run, Training
@@ -33,6 +33,6 @@ def test_a_copy_is_named(tmp_path, changed, losses, lines):
     study, findings = SimpleNamespace(seen={}, digests=SimpleNamespace(sha256=lambda path: "00")), Findings()
     for name, run in (("one", RUN), ("two", RUN.model_copy(update=changed))):
         left = Traces(run=run, path=tmp_path / name / "record.json", record={"undefined": None})
-        copies.remember(study, left, pa.table({"loss": losses}))
-    copies.check(study, findings)
+        trainings.remember(study, left, pa.table({"loss": losses}))
+    trainings.check_copies(study, findings)
     assert [one.line().removeprefix(f"{tmp_path}/").partition(": to the bit")[0] for one in findings.found] == lines
