@@ -155,7 +155,7 @@ def copies(workflow: Any) -> str:
     prefix = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
     one = provider.object(f"{prefix}/x")
     if hasattr(one, "_is_dir"):
-        # snakemake-storage-plugin-s3 0.3.6 keeps for ever that a folder was not there before its job, on another machine.
+        # snakemake-storage-plugin-s3 0.3.6 keeps for ever that a folder was not there before its job in a pod.
         type(one).is_dir = lambda self: any(self.get_subkeys())
     return str(one.local_path()).removesuffix("x")
 
