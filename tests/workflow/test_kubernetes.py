@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 from projects import checkout
 
-# A minute on an idle machine, of which most is Snakemake's start, three times a job.
+# Some minutes each, of which most is Snakemake's start, three times a job.
 pytestmark = pytest.mark.timeout(2400)
 
 SUITE = """\
