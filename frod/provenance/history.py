@@ -30,21 +30,18 @@ def take_as_hashed() -> None:
     os.environ["GIT_CONFIG_COUNT"] = str(first + len(NO_COMMANDS))
 
 
-def has(commit: str, project: Path = Path()) -> bool:
+def has(commit: str) -> bool:
     """Whether git has a commit, by its full hash."""
     # What a record says is no more than a claim: git is given nothing that it might take for an option.
-    return bool(COMMIT.fullmatch(commit)) and git("cat-file", "-e", f"{commit}^{{commit}}", cwd=project) is not None
+    return bool(COMMIT.fullmatch(commit)) and git("cat-file", "-e", f"{commit}^{{commit}}") is not None
 
 
-def unpacked(commit: str, paths: Iterable[str], folder: Path, project: Path = Path()) -> Path | None:
-    """Folder below `folder` with those of the paths that a commit has; None where git does not have the commit.
-
-    Paths are seen from `project`, a folder of the checkout.
-    """
+def unpacked(commit: str, paths: Iterable[str], folder: Path) -> Path | None:
+    """Folder below `folder` with those of the paths that a commit has; None where git does not have the commit."""
     # Not by `git archive`, which leaves out and alters what .gitattributes says (export-ignore, export-subst).
     listing = ("ls-tree", "-r", "-z", f"{commit}^{{commit}}", "--", *(f"./{path}" for path in paths))
-    listed = git_text(*listing, cwd=project) if COMMIT.fullmatch(commit) else None
-    if listed is None and not has(commit, project):
+    listed = git_text(*listing) if COMMIT.fullmatch(commit) else None
+    if listed is None and not has(commit):
         return None
     tree = folder / commit
     tree.mkdir(exist_ok=True)
@@ -53,16 +50,16 @@ def unpacked(commit: str, paths: Iterable[str], folder: Path, project: Path = Pa
     named = [
         (digest, name) for mode, _, digest, name in entries if mode.startswith("100") and ".." not in Path(name).parts
     ]
-    for (_, name), content in zip(named, _blobs([digest for digest, _ in named], project)):
+    for (_, name), content in zip(named, _blobs([digest for digest, _ in named])):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
     return tree
 
 
-def _blobs(digests: list[str], project: Path) -> Iterator[bytes]:
+def _blobs(digests: list[str]) -> Iterator[bytes]:
     """The contents of files, by git's own hashes of them."""
     asked = "".join(f"{digest}\n" for digest in digests).encode()
-    done = subprocess.run(["git", "cat-file", "--batch"], input=asked, cwd=project, capture_output=True, check=True)
+    done = subprocess.run(["git", "cat-file", "--batch"], input=asked, capture_output=True, check=True)
     answers = io.BytesIO(done.stdout)
     for _ in digests:
         size = int(answers.readline().split()[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -126,7 +127,8 @@ def since_first_run(
     if made_by.get("git_dirty"):
         return {"unknown": f"the first run was made with files that commit {commit[:12]} does not have"}
     with tempfile.TemporaryDirectory(prefix="frod-commit-") as folder:
-        tree = history.unpacked(commit, sources(workflow), Path(folder), project)
+        with contextlib.chdir(project):
+            tree = history.unpacked(commit, sources(workflow), Path(folder))
         if tree is None:
             return {"unknown": f"there is no commit {commit[:12]} here, of which the first run is"}
         try:

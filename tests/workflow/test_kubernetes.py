@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 from projects import checkout
 
-# A minute on an idle machine, of which most is Snakemake's start, three times a job.
+# Some minutes each, of which most is Snakemake's start, three times a job.
 pytestmark = pytest.mark.timeout(2400)
 
 SUITE = """\
@@ -114,7 +114,7 @@ def through_pods(store, tmp_path_factory):
     project.edit("params.yaml", "  gpu: 0", "  gpu: 1")
     project.start()
     with pods_on_loopback.Cluster(top / "pods") as cluster:
-        project.submit = lambda *words: submit(project, store, cluster, *words)
+        project.submit = lambda *words, **how: submit(project, store, cluster, *words, **how)
         project.submit()
         project.cluster = cluster
         store.bring(top / "brought")
@@ -122,12 +122,13 @@ def through_pods(store, tmp_path_factory):
         yield project
 
 
-def submit(project, store, cluster, *words):
+def submit(project, store, cluster, *words, status=0, **environment):
     """Run Snakemake with the profile, but for its patience."""
     soon = ["--seconds-between-status-checks", "1", "--latency-wait", "5"]
     command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *soon, *store.options, *words]
-    done = project.run(*command, check=False, KUBECONFIG=str(cluster.configuration), **store.environment)
-    assert done.returncode == 0, f"{done.stdout}\n{cluster.said()}"
+    environment |= store.environment | {"KUBECONFIG": str(cluster.configuration)}
+    done = project.run(*command, check=False, **environment)
+    assert done.returncode == status, f"{done.stdout}\n{cluster.said()}"
     return done.stdout
 
 
@@ -145,6 +146,11 @@ def test_nothing_is_left_in_the_clone(through_pods):
         name for name in ("data/models", "data/tasks", "data/bases", "results", "reports") if (here / name).exists()
     ]
     assert (here / "mlflow.db").exists()
+
+
+def test_dvc_does_not_record_what_lies_elsewhere(through_pods):
+    said = through_pods.submit("--dry-run", status=1, DVC_STAGE="data")
+    assert "--default-storage-provider: DVC keeps files that lie in the project; leave it out" in said
 
 
 def test_files_have_the_names_of_a_study_wherever_they_were_made(through_pods):

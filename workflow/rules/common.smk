@@ -12,13 +12,11 @@ from frod.crate.payload import suite_files
 from frod.pipeline import bookkeeping, copies, local_inputs, metadata
 from frod.pipeline.load import load_workflow, own_paths, spec_of_backbone, spec_of_task
 from frod.pipeline.warm.imports import STAGES
-from frod.provenance import code, sources, tracking
+from frod.provenance import code, sources
 from frod.provenance.hashes import json_sha256
 from frod.reporting.naming import labels_of_figure
 from frod.training import preflight
 
-# Where a storage provider is set, jobs find the study's files below this folder.
-COPIES = os.environ[copies.VARIABLE] = metadata.copies(workflow)
 # Of this machine, by content: only modules that have changed are parsed again, only methods that have are tried again.
 PARSED, PASSED = Path(".snakemake/frod-code.json"), Path(".snakemake/frod-passed.json")
 sources.recall(PARSED)
@@ -35,7 +33,8 @@ try:
         suite=WORKFLOW.params.suite,
     )
     # Once there is a table of all runs, the suite has shown that it can run. A storage provider's files are not here.
-    if metadata.is_main(workflow) and not COPIES and not Path(PATHS.results, WORKFLOW.name, "summary.parquet").exists():
+    shown = metadata.copies(workflow) or Path(PATHS.results, WORKFLOW.name, "summary.parquet").exists()
+    if metadata.is_main(workflow) and not shown:
         prepared = {path.parents[1].name for path in Path(PATHS.data, "tasks").rglob("manifest.json")}
         preflight.check(WORKFLOW, BACKBONES, TASKS, prepared=prepared, memory=PASSED)
 except ValueError as error:
@@ -88,12 +87,14 @@ sources.keep(PARSED)
 # The same digits on every processor, or not. Results depend on it, so that it also stands among the params.
 NUMERICS = os.environ[numerics.VARIABLE] = WORKFLOW.params.numerics
 
+# Where a storage provider is set, jobs find the study's files below this folder.
+COPIES = os.environ[copies.VARIABLE] = metadata.copies(workflow)
+
 # Where things are found and how often they are saved: no result depends on these, so they must not make a finished
 # job stale. The jobs inherit them; what the user's environment says comes first.
 INHERITED = {
     "FROD_MIRROR": PATHS.mirror and str(Path(PATHS.mirror).expanduser().resolve()),
-    "MLFLOW_TRACKING_URI": WORKFLOW.params.tracking.uri
-    or (COPIES and f"{tracking.LOCAL}{Path('mlflow.db').absolute()}"),
+    "MLFLOW_TRACKING_URI": WORKFLOW.params.tracking.uri or (COPIES and f"sqlite:///{Path('mlflow.db').absolute()}"),
     "FROD_TRACKING": None if WORKFLOW.params.tracking.enabled else "off",
     "FROD_CHECKPOINT_SECONDS": str(RESOURCES.checkpoint_seconds),
     "FROD_GPU_SLOTS": str(CLUSTER.gpu_slots),
