@@ -54,9 +54,12 @@ rule bases:
         [basis_file(backbone) for backbone in WORKFLOW.backbones()],
 
 
+# Every job that makes one of RUN_FILES makes something for these. A file of those that is there need not be planned for.
 rule runs:
     input:
-        RUN_FILES,
+        rules.summarise.output,
+        SPECTRA,
+        [file for file in RUN_FILES if not Path(file).exists()],
 
 
 onstart:
