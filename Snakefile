@@ -54,12 +54,12 @@ rule bases:
         [basis_file(backbone) for backbone in WORKFLOW.backbones()],
 
 
-# Every job that makes one of RUN_FILES makes something for these. A file of those that is there need not be planned for.
+# Each job that makes one of RUN_FILES is in the plan through these two; to plan for a file that is there costs time.
 rule runs:
     input:
         rules.summarise.output,
         SPECTRA,
-        [file for file in RUN_FILES if not Path(file).exists()],
+        lambda wildcards: [file for file in RUN_FILES if not Path(file).exists()],
 
 
 onstart:
