@@ -54,8 +54,8 @@ def missing(files: Sequence[str], report: Path) -> list[Path]:
         records = [Path(name).parent for name in inputs if name.endswith("/record.json")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or none that is whole
         return []
-    made = {folder for run in records for folder in (run, run.parent, run.parent / "tune", *run.parents[3:4])}
-    return [path for path in map(Path, files) if path.parent in made and not path.exists()]
+    made = {str(folder) for run in records for folder in (run, run.parent, run.parent / "tune", *run.parents[3:4])}
+    return [Path(file) for file in files if os.path.dirname(file) in made and not os.path.exists(file)]
 
 
 def told(lost: Sequence[Path], report: Path, results: Path, params: Params) -> str:

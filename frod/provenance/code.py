@@ -72,7 +72,7 @@ def code_hashes(
     here, banned = _Package(package), tuple(exclude)
     found = {}
     for name, entry in entries.items():
-        lines = [f"{reached} {digest}" for reached, digest in sorted(_reached(entry, banned, here).items())]
+        lines = [f"{part} {digest}" for part, digest in sorted(_reached(entry, banned, here).items())]
         found[name] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return found
 

@@ -156,7 +156,7 @@ def _of_methods(workflow: Workflow, backbones: Mapping[str, BackboneSpec], memor
 def _recalled(memory: Path | None) -> set[str]:
     """What has passed before; a damaged file costs only time."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return set(json.loads(memory.read_text("utf-8"))) if memory else set()
+        return set(map(str, json.loads(memory.read_text("utf-8")))) if memory else set()
     return set()
 
 

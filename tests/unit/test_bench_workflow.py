@@ -57,3 +57,10 @@ def test_a_real_log_is_read_and_one_without_jobs_passed_over(tmp_path: Path):
     assert len(list((tmp_path / ".snakemake/log").glob("*.log"))) == 2
     found = workflow.last_run(tmp_path)
     assert (found["cores"], found["rules"]["touched"]["jobs"]) == (2, 3)
+
+
+def test_memory_is_the_command_s_own(tmp_path: Path):
+    ours = b"x" * 10**8
+    small = workflow.timed([sys.executable, "-c", "pass"], tmp_path, 1)["largest_process"]
+    large = workflow.timed([sys.executable, "-c", f"b'x' * {len(ours)}"], tmp_path, 1)["largest_process"]
+    assert small < len(ours) < large

@@ -257,7 +257,7 @@ def test_a_method_that_has_passed_is_tried_again_only_when_what_is_tried_has_cha
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="tried"):
         patch.setattr(preflight.code, "code_hash", lambda name: "of other code")
         check(memory)
-    for damaged in ("{", "3", "[[]]"):
+    for damaged in ("{", "3", "[[], 1]"):
         memory.write_text(damaged)
         with pytest.raises(ValueError, match="tried"):
             check(memory)
