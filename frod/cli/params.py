@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -18,8 +19,6 @@ def params(
     run: Annotated[str | None, typer.Option(help="Print one run, such as digits/digit_vit/frod/seed-0.")] = None,
 ) -> None:
     """Check parameters, suite and own data; list the runs, or print one as the JSON that `frod train --spec` takes."""
-    import contextlib
-
     from frod.config.schema import did_you_mean
     from frod.pipeline.load import check_file, load_workflow
     from frod.training import preflight

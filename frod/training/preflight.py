@@ -102,14 +102,13 @@ def _of_pairs(
 def _of_targets(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> Iterator[str]:
     """Look for the targets that the suite names, or those usual for a model of its own, in skeletons of its models."""
     for name in dict.fromkeys(run.backbone for run in workflow.runs if run.adapter.kind in ("frod", "peft")):
-        targets = workflow.targets_of(name)
-        if targets is None and name not in workflow.suite.backbones:
+        if workflow.targets_of(name) is None and name not in workflow.suite.backbones:
             continue
-        from frod.method.targets import find
+        from frod.method.targets import find  # takes a second
 
         try:
             if (model := _skeleton(backbones[name])) is not None:
-                find(model, targets)
+                find(model, workflow.targets_of(name))
         except (ValueError, OSError, RuntimeError) as error:  # the libraries' own, of a model's configuration
             yield f"experiments: backbone {name}: {first_line(error)}"
 

@@ -1,7 +1,8 @@
 """A CUDA device that is none: its tensors have shape, dtype and place, and no numbers, by torch's FakeTensorMode.
 
-What lies on the processor is computed as ever. An operation on tensors of both is an error, as on a GPU. Indices may lie
-on either, so that tests also look where all tensors are. What is read from the device is made up: True, 0, 1.0, zeros.
+What lies on the processor is computed as ever. An operation on tensors of both is an error, as on a GPU. Indices may
+lie on either, so that tests also look where all tensors are. What is read from the device is made up: True, 0, 1.0,
+zeros.
 
 What it cannot show: numbers; autograd's engine, sparse CSR and its `sampled_addmm`, which want a driver; kernels that
 are missing on a GPU, or differ there; streams, memory, and whether a copy waits.
