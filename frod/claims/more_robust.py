@@ -120,10 +120,13 @@ def _verdict(
         said = f"It takes {LEAST} tasks with a figure of both methods; there are at most {most}.{lost.sentence()}"
         return undecided(said) if lost.on(SUBJECT) else untestable(said)
     said = sentence(evidence, baselines) + lost.sentence()
-    if none := _without_spread(evidence, senses[0]):
-        return undecided(f"{said} No spread at all, and so no ratio: {listed(none)}.")
-    if any(of.worse and (of.quantity is senses[0] or _grids(evidence, of, wider=False)) for of in baselines):
+    none = _without_spread(evidence, senses[0])
+    if any(
+        of.worse and (_grids(evidence, of, wider=False) if of.quantity is senses[1] else not none) for of in baselines
+    ):
         return contradicted(said)
+    if none:
+        return undecided(f"{said} No spread at all, and so no ratio: {listed(none)}.")
     open_ = _open(evidence, senses, baselines, lost)
     return undecided(f"{said} {open_}") if open_ else supported(said)
 
