@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from frod.claims.kin import Quantity, against_each
+from frod.claims.against import Quantity, against_each
 from frod.evaluation.examples import with_examples
 from frod.evaluation.inference import Overall, overall
 from frod.evaluation.statistics import Difference
 from frod.provenance.run_keys import SUBJECT
 
 SUITES = 2000
-TASKS, SEEDS, KIN = (4, 8, 20), (2, 3, 5), (1, 2, 4)
+TASKS, SEEDS, BASELINES = (4, 8, 20), (2, 3, 5), (1, 2, 4)
 MARGIN, BETWEEN, WITHIN = 1.0, 1.0, 2.0
 """Points; standard deviations between the true differences of tasks, and between seeds of one."""
 EXAMPLES, BLOCKS, ALIKE, UNLIKE, ONE_SEED = 400, 100, 20.0, 30.0, 0.6
@@ -114,7 +114,7 @@ def one_task(seeds: int) -> Rates:
     return rates([with_examples(dict(enumerate(m)), of) for m, of in zip(means, data)], margin=3 * MARGIN)
 
 
-class AgainstKin(NamedTuple):
+class AgainstBaselines(NamedTuple):
     """Shares of suites, of 8 tasks and 3 seeds."""
 
     shown: float
@@ -126,10 +126,10 @@ class AgainstKin(NamedTuple):
 
 
 @cache
-def kin(methods: int) -> AgainstKin:
+def against_baselines(methods: int) -> AgainstBaselines:
     """Better than every one of so many methods, without correction, or worse than one, after Holm."""
     rng = np.random.default_rng(methods)
-    names = [f"kin_{k}" for k in range(methods)]
+    names = [f"baseline_{k}" for k in range(methods)]
     evidence = SimpleNamespace(others=names, peft_baselines=names)
     count = SUITES // 2
     data = rng.normal(0, WITHIN, (count, 8, methods + 1, 3)) + rng.normal(0, BETWEEN, (count, 8, methods + 1, 1))
@@ -144,7 +144,7 @@ def kin(methods: int) -> AgainstKin:
             }
             found = against_each(evidence, Quantity(label="", values=values, more_is_better=True))  # type: ignore[arg-type]
             counted[column] += any(of.worse for of in found) if column == 1 else all(of.better for of in found)
-    return AgainstKin(*(float(share) for share in counted / count))
+    return AgainstBaselines(*(float(share) for share in counted / count))
 
 
 def grid(rule: Callable[[int, int], tuple[float, ...]]) -> Iterator[tuple[int, int, tuple[float, ...]]]:
@@ -168,7 +168,10 @@ def tables() -> list[str]:
         "",
         *_lines(["seeds", "error", "coverage", "power"], [[str(n), *_shares(one_task(n))] for n in SEEDS]),
         "",
-        *_lines(["kin", "error of shown", "error of contradicted", "power"], [[str(n), *_shares(kin(n))] for n in KIN]),
+        *_lines(
+            ["baselines", "error of shown", "error of contradicted", "power"],
+            [[str(n), *_shares(against_baselines(n))] for n in BASELINES],
+        ),
     ]
 
 

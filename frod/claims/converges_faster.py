@@ -7,6 +7,7 @@ from importlib.resources import files
 from statistics import median
 from typing import Any
 
+from frod.claims.against import Against, Quantity, against_each, rule, sentence, table_of
 from frod.claims.claim import (
     Verdict,
     cell,
@@ -21,7 +22,6 @@ from frod.claims.claim import (
 )
 from frod.claims.curves import LEVELS, Curves
 from frod.claims.evidence import Evidence, Pair, Values, run
-from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
 from frod.claims.pairing import Paired, paired, runs
 from frod.evaluation.formatting import fixed, listed, significant
 from frod.provenance.run_keys import SUBJECT, pair_label, stopped, words
@@ -73,11 +73,11 @@ def converges_faster(evidence: Evidence) -> dict[str, Any]:
 
 
 def _verdict(evidence: Evidence, curves: Curves, found: list[Against]) -> Verdict:
-    kin = [of for of in found if of.method in evidence.peft_baselines]
+    baselines = [of for of in found if of.method in evidence.peft_baselines]
     lost = _lost(evidence, curves)
-    lacking = _lacking(evidence, kin)
+    lacking = _lacking(evidence, baselines)
     if not lacking:
-        return _judged(evidence, kin, runs(lost, evidence, SUBJECT))
+        return _judged(evidence, baselines, runs(lost, evidence, SUBJECT))
     failed = runs(lost, evidence, SUBJECT) if evidence.peft_baselines else []
     if failed and any(key.method == SUBJECT and evidence.stopped(key) for key in evidence.undefined):
         return undecided(f"{lacking} FRoD has no run, or no finite loss, on {listed(failed)}.")
@@ -89,28 +89,28 @@ def _lost(evidence: Evidence, curves: Curves) -> list[tuple[Pair, int]]:
     return sorted({lost for method in evidence.others for lost in paired(curves.areas, SUBJECT, method).lost})
 
 
-def _lacking(evidence: Evidence, kin: list[Against]) -> str | None:
+def _lacking(evidence: Evidence, baselines: list[Against]) -> str | None:
     """Why there is nothing to test; None where there is."""
     if SUBJECT not in evidence.methods or not evidence.peft_baselines:
         return f"No run of {'FRoD' if evidence.peft_baselines else 'LoRA or its kin'}."
-    if not kin:
+    if not baselines:
         return "No task has finite losses of FRoD and of LoRA or its kin on a shared seed."
-    if all(of.over.deciding.n < 2 for of in kin):
+    if all(of.over.deciding.n < 2 for of in baselines):
         return "One task with one seed leaves nothing to judge chance by."
     return None
 
 
-def _judged(evidence: Evidence, kin: list[Against], lost: list[str]) -> Verdict:
-    said = sentence(evidence, kin)
+def _judged(evidence: Evidence, baselines: list[Against], lost: list[str]) -> Verdict:
+    said = sentence(evidence, baselines)
     # What was left out must not help: a method that lost runs is not found to be the slower one, nor FRoD the faster.
-    if any(of.worse for of in kin):
+    if any(of.worse for of in baselines):
         return contradicted(said)
-    unseen = [evidence.label(m) for m in evidence.peft_baselines if m not in [of.method for of in kin]]
+    unseen = [evidence.label(m) for m in evidence.peft_baselines if m not in [of.method for of in baselines]]
     if unseen or lost:
         without = [f"no shared run with a finite loss of {listed(unseen)}"] if unseen else []
         without += [f"no run of FRoD, or no finite loss, on {listed(lost)}"] if lost else []
         return undecided(f"{said} Not all could be compared: {'; '.join(without)}.")
-    if all(of.better for of in kin):
+    if all(of.better for of in baselines):
         return supported(said)
     return undecided(f"{said} Neither faster than all of them nor slower than one is shown.")
 

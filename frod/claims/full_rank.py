@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from frod.claims.against import Against, Quantity, against_each, rule, sentence, table_of
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.evidence import Evidence, Pair, Values, run, values_of
-from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
 from frod.evaluation import spectra
 from frod.evaluation.formatting import listed, per_cent, significant
 from frod.provenance.run_keys import SUBJECT, RunKey, pair_label
@@ -105,23 +105,23 @@ def _verdict(evidence: Evidence, found: Mapping[Pair, Mapping[str, Ranks]], agai
         if key.method == SUBJECT and evidence.stopped(key)
     ]
     absent = [pair_label(*p) for p, of in evidence.points.items() if SUBJECT in of and SUBJECT not in found.get(p, {})]
-    kin = [of for of in against if of.method in evidence.peft_baselines]
-    if not kin or all(of.over.deciding.n < 2 for of in kin):
+    baselines = [of for of in against if of.method in evidence.peft_baselines]
+    if not baselines or all(of.over.deciding.n < 2 for of in baselines):
         none = "There are no two runs of FRoD with a spectrum to set against LoRA or its kin"
         return undecided(f"{none}: runs diverged on {listed(lost)}.") if lost else untestable(f"{none}.")
-    said = sentence(evidence, kin)
+    said = sentence(evidence, baselines)
     said += (
         f" Numerical rank of FRoD's updates by numpy's rule: {_lowest(found)} of the full or more (median over layers)."
     )
-    if any(of.worse for of in kin):
+    if any(of.worse for of in baselines):
         return contradicted(said)
-    unseen = [evidence.label(m) for m in evidence.peft_baselines if m not in [of.method for of in kin]]
+    unseen = [evidence.label(m) for m in evidence.peft_baselines if m not in [of.method for of in baselines]]
     missing = [f"the runs of FRoD that diverged: {listed(lost)}"] if lost else []
     missing += [f"a spectrum of FRoD on {listed(absent)}"] if absent else []
     missing += [f"a spectrum of {listed(unseen)} on a shared seed"] if unseen else []
     if missing:
         return undecided(f"{said} Without {'; without '.join(missing)}.")
-    if all(of.better for of in kin):
+    if all(of.better for of in baselines):
         return supported(said)
     return undecided(f"{said} Neither higher than each of theirs nor lower than one is shown.")
 

@@ -141,7 +141,9 @@ def _what(evidence: Evidence, found: Overall, by_task: dict[Pair, Tested]) -> st
     if many:
         fixed, families = found.fixed, found.over_families(evidence.families)
         beside = [f"for these tasks alone {interval(fixed.low, fixed.high)}"] if fixed.has_interval else []
-        if families.has_interval and families.n < deciding.n:
+        if families.n == 1:
+            beside.append("all are of one family")
+        elif families.n < deciding.n and families.has_interval:
             beside.append(f"over {families.n} families {interval(families.low, families.high)}")
         said += f" ({', '.join(beside)})" if beside else ""
         match = sum(p.match < ONE_SIDED for p in by_task.values())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from frod.claims.against import Against, Quantity, against_each, rule, sentence, table_of
 from frod.claims.claim import (
     Verdict,
     cell,
@@ -21,7 +22,6 @@ from frod.claims.claim import (
 )
 from frod.claims.evidence import Evidence, Pair, Values, run
 from frod.claims.failures import Failures, Sign
-from frod.claims.kin import Against, Quantity, against_each, rule, sentence, table_of
 from frod.evaluation.formatting import fixed, listed, significant
 from frod.evaluation.statistics import NO_SPREAD, over_seeds
 from frod.provenance.run_keys import SUBJECT, pair_label, words
@@ -114,17 +114,20 @@ def _verdict(
         return contradicted(
             f"FRoD's runs are without a figure on more tasks than those of {listed(worse)}.{lost.sentence()}"
         )
-    kin = [of for of in compared if of.method in evidence.peft_baselines]
-    if not any(of.enough for of in kin):
-        most = max((len(of.over.groups) for of in kin), default=0)
+    baselines = [of for of in compared if of.method in evidence.peft_baselines]
+    if not any(of.enough for of in baselines):
+        most = max((len(of.over.groups) for of in baselines), default=0)
         said = f"It takes {LEAST} tasks with a figure of both methods; there are at most {most}.{lost.sentence()}"
         return undecided(said) if lost.on(SUBJECT) else untestable(said)
-    said = sentence(evidence, kin) + lost.sentence()
-    if none := _without_spread(evidence, senses[0]):
-        return undecided(f"{said} No spread at all, and so no ratio: {listed(none)}.")
-    if any(of.worse and (of.quantity is senses[0] or _grids(evidence, of, wider=False)) for of in kin):
+    said = sentence(evidence, baselines) + lost.sentence()
+    none = _without_spread(evidence, senses[0])
+    if any(
+        of.worse and (_grids(evidence, of, wider=False) if of.quantity is senses[1] else not none) for of in baselines
+    ):
         return contradicted(said)
-    open_ = _open(evidence, senses, kin, lost)
+    if none:
+        return undecided(f"{said} No spread at all, and so no ratio: {listed(none)}.")
+    open_ = _open(evidence, senses, baselines, lost)
     return undecided(f"{said} {open_}") if open_ else supported(said)
 
 
@@ -138,21 +141,23 @@ def _without_spread(evidence: Evidence, seeds: Quantity) -> list[str]:
     ]
 
 
-def _open(evidence: Evidence, senses: Sequence[Quantity], kin: list[Against], lost: Failures) -> str | None:
+def _open(evidence: Evidence, senses: Sequence[Quantity], baselines: list[Against], lost: Failures) -> str | None:
     """Why FRoD is not shown to be more robust in both senses than all; None where it is."""
     if lost.on(SUBJECT):
         return f"FRoD has no figure on {listed([pair_label(*pair) for pair in lost.on(SUBJECT)])}."
-    enough = {(of.quantity.label, of.method) for of in kin if of.enough}
+    enough = {(of.quantity.label, of.method) for of in baselines if of.enough}
     short = [s.label for s in senses if any((s.label, m) not in enough for m in evidence.peft_baselines)]
     if short:
         return f"Fewer than {LEAST} tasks to compare for the {' and the '.join(short)}."
-    missing = sorted({pair for of in kin for pair, _ in of.paired.lost})
+    missing = sorted({pair for of in baselines for pair, _ in of.paired.lost})
     if missing:
         return f"Runs or trials of FRoD are missing on {listed([pair_label(*pair) for pair in missing])}."
-    if not all(of.better for of in kin):
+    if not all(of.better for of in baselines):
         return "Neither more robust than each of them nor less than one is shown."
     narrow = [
-        evidence.label(of.method) for of in kin if of.quantity is senses[1] and not _grids(evidence, of, wider=True)
+        evidence.label(of.method)
+        for of in baselines
+        if of.quantity is senses[1] and not _grids(evidence, of, wider=True)
     ]
     return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
 

@@ -91,17 +91,17 @@ def test_one_task_has_its_coverage_with_the_examples_and_not_without(seeds):
     assert over_seeds.coverage < LEVEL and (seeds == SEEDS[0] or not within(over_seeds.coverage, LEVEL))
 
 
-@pytest.mark.parametrize("methods", verdicts.KIN)
+@pytest.mark.parametrize("methods", verdicts.BASELINES)
 def test_better_than_every_one_needs_no_correction_and_worse_than_one_does(methods):
     suites = SUITES // 2
-    found = verdicts.kin(methods)
+    found = verdicts.against_baselines(methods)
     assert within(found.shown, ONE_SIDED, suites), "at its least favourable truth it is exact"
     assert round(found.contradicted * suites) <= at_most(ONE_SIDED, suites)
 
 
 def test_worse_than_one_would_err_too_often_without_correction(monkeypatch):
-    monkeypatch.setattr("frod.claims.kin.holm", list)
-    assert round(verdicts.kin.__wrapped__(4).contradicted * SUITES / 2) > at_most(ONE_SIDED, SUITES // 2)
+    monkeypatch.setattr("frod.claims.against.holm", list)
+    assert round(verdicts.against_baselines.__wrapped__(4).contradicted * SUITES / 2) > at_most(ONE_SIDED, SUITES // 2)
 
 
 @pytest.mark.parametrize(("truth", "verdict"), [(-verdicts.MARGIN, None), (0.0, "supported"), (-3.0, "contradicted")])

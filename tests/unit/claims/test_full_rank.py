@@ -96,7 +96,7 @@ def test_without_spectra_of_both_nothing_can_be_tested(frod, lora):
     assert said(judged(frod, lora)) == UNTESTED
 
 
-@pytest.mark.parametrize("methods", [("full_ft", "frod"), ("full_ft", "lora")], ids=["no kin", "no FRoD"])
+@pytest.mark.parametrize("methods", [("full_ft", "frod"), ("full_ft", "lora")], ids=["no baseline", "no FRoD"])
 def test_without_a_method_nothing_can_be_tested(methods):
     claim = judged([spectrum([N])], [spectrum([8])], methods=methods)
     assert said(claim) == UNTESTED and claim["reason"].startswith("No run of")

@@ -139,6 +139,7 @@ def test_tasks_at_random_decide_and_these_tasks_alone_stand_beside_by_welch(shif
     alone = figures(claim)["difference, these tasks alone"]
     assert (alone["low"], alone["high"]) == pytest.approx((low / 2, high / 2))
     assert "for tasks like these, at these rates" in claim["reason"] and "for these tasks alone [" in claim["reason"]
+    assert "all are of one family" in claim["reason"], "they share a backbone"
 
 
 def test_seeds_are_not_counted_twice():

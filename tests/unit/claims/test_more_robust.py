@@ -145,3 +145,12 @@ def test_no_spread_at_all_is_not_left_out(method):
     )
     assert claim["finding"] == "undecided"
     assert f"No spread at all, and so no ratio: {LABELS[method]} on task_1 on small" in claim["reason"]
+    worse = suite(ranges=WIDER)
+    assert (
+        said(
+            more_robust(
+                replace(worse, on_test=worse.on_test | {key: of._replace(loss=0.1) for key, of in same.items()})
+            )
+        )
+        == LOST
+    )
