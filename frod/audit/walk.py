@@ -101,12 +101,13 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "runs that are gone": witnesses.check,
         "MLflow": tracked.check,
         "DVC": dvc_lock.check,
-        "the models": partial(_take, asked),
         "runs": partial(_check_runs, each=each, progress=progress),
         "what compared runs have in common": runs.check_comparable,
         "trials": partial(trials.check, each=each),
         "copies": trainings.check_copies,
         "what ran them": environments.check_all,
+        "the models": partial(_take, asked),  # late, as they take the longest
+        "what runs trained": _check_trained,
     }
     for done, (what, check) in enumerate(steps.items(), start=1):
         with findings.guard(study.report, what):
@@ -145,9 +146,14 @@ def _check_runs(study: Study, findings: Findings, *, each: Callable[..., Any], p
             runs.check_record(study, key, findings)
             predictions.check_metrics(study, key, again, findings)
             trainings.check(study, Traces.of_run(study, key), again, findings)
+        progress("runs", done, len(study.runs))
+
+
+def _check_trained(study: Study, findings: Findings) -> None:
+    for key in study.runs:
+        with findings.guard(study.folder(key), "the run"):
             divergence.check_adapter(study, key, findings)
             counts.check_counts(study, key, findings)
-        progress("runs", done, len(study.runs))
 
 
 def facts(study: Study, findings: Findings, started: float) -> dict[str, Any]:

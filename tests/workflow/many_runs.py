@@ -57,8 +57,10 @@ def multiply(project: Path, tasks: int, seeds: int) -> list[Path]:
 
 
 def finish(project: Path, runs: list[Path], *, track: bool) -> None:
-    """Metrics, table of all runs and report, as the workflow's commands make them; MLflow is told, by itself (`track`)
-    or of the report alone."""
+    """Metrics, table of all runs and report, by the workflow's commands; a store of MLflow has the new report's hash.
+
+    `track`: MLflow logs report and runs itself, which takes seconds.
+    """
     params = json.dumps(yaml.safe_load((project / "params.yaml").read_text()))
     for run in runs:
         metrics = json.loads((run / "metrics.json").read_text())

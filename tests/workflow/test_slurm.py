@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -39,14 +38,12 @@ SETTINGS = [
     ("gpu_slots: 1", "gpu_slots: 2"),
 ]
 PARTITIONS = [("  slurm_partition: null", "  slurm_partition: cpu"), ("# slurm_partition: gpu", "slurm_partition: gpu")]
-# Of a job that runs the executor asks after 1, 11, 21, ... seconds: here every second, as these take but a few.
-EVERY_SECOND = """\
-import sys
-from snakemake import cli
+# The executor asks for a job that runs after 1, 11, 21, ... seconds: here every second, as these take but a few.
+EVERY_SECOND = """
+
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, seconds: None)
-cli.main(sys.argv[1:])
 """
 METHOD = "results/cut/digits/digit_vit/full_ft"
 RUN = f"{METHOD}/seed-0"
@@ -77,18 +74,19 @@ def through_slurm(slurm, finished):
         finished.edit("params.yaml", old, new)
     for old, new in PARTITIONS:
         finished.edit("profiles/slurm/config.yaml", old, new)
+    finished.path("Snakefile").write_text(finished.path("Snakefile").read_text() + EVERY_SECOND)
     finished.said = submit(finished)
     finished.jobs = jobs()
     return finished
 
 
 def submit(project, *arguments, **environment):
-    """Run Snakemake with the profile, but for its patience with jobs of seconds."""
+    """Run Snakemake with the profile."""
     return project.run(*command(*arguments), **environment).stdout
 
 
 def command(*arguments):
-    return [sys.executable, "-c", EVERY_SECOND, "--workflow-profile", "profiles/slurm", *arguments]
+    return ["snakemake", "--workflow-profile", "profiles/slurm", *arguments]
 
 
 def jobs(since=0):

@@ -5,9 +5,9 @@ Runs the installed Snakemake on two rules and compares with what `Metadata` read
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 from frod.pipeline import metadata
@@ -37,8 +37,7 @@ rule deep:
 
 
 def _snakemake(root, *arguments):
-    command = [Path(sys.executable).parent / "snakemake", "--cores", "1", *arguments]
-    done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = forks.run(["snakemake", "--cores", "1", *arguments], root, dict(os.environ))
     assert done.returncode == 0, done.stdout
     return done.stdout
 
