@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from frod.pipeline import devices
@@ -53,9 +55,11 @@ def torchrun(command: list[str], processes: int, threads: int, nodes: int = 1) -
     os.environ |= {LAUNCHER: str(os.getpid()), "OMP_NUM_THREADS": str(max(1, threads // processes))}
     # DDP would warn of each model all of whose weights are used.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    words = [f"--nnodes={nodes}", f"--nproc-per-node={processes // nodes}", *meeting(nodes), "--max-restarts=0"]
+    words = [f"--nnodes={nodes}", f"--nproc-per-node={processes // nodes}", "--max-restarts=0"]
     try:
-        run.run(run.parse_args([*words, f"--log-dir={os.devnull}", "--no-python", *command]))
+        with tempfile.TemporaryDirectory(prefix="frod-") as folder:
+            words += [*meeting(nodes, Path(folder)), f"--log-dir={os.devnull}", "--no-python"]
+            run.run(run.parse_args([*words, *command]))
     except ChildFailedError as error:
         raise ChildProcessError(_said(error.failures, processes)) from None
     except SignalException as error:  # torchrun has passed it on: end by it, as any process does
@@ -63,29 +67,30 @@ def torchrun(command: list[str], processes: int, threads: int, nodes: int = 1) -
         signal.raise_signal(error.sigval)
 
 
-def meeting(nodes: int) -> list[str]:
+def meeting(nodes: int, folder: Path) -> list[str]:
     """torchrun's options that say where the machines of a training meet; ValueError where nothing says it.
 
-    Those of a SLURM job meet on the machine that srun was called on; others where MASTER_ADDR says.
+    Those of a SLURM job meet on the machine that srun was called on; others where MASTER_ADDR says. One machine needs
+    no port: what torchrun reads from there are pickles, and a folder of the user's own is closed to others.
     """
+    told = ["--rdzv-backend=c10d", "--rdzv-id=frod"]
     if nodes == 1:
-        return ["--standalone", "--local-addr=127.0.0.1"]
+        return [*told, f"--rdzv-endpoint={folder / 'meeting'}", "--rdzv-conf=store_type=file", "--local-addr=127.0.0.1"]
     given = os.environ
     if "MASTER_ADDR" in given:
-        address, name = ":".join([given["MASTER_ADDR"], given.get("MASTER_PORT", "29400")]), "frod"
+        address = ":".join([given["MASTER_ADDR"], given.get("MASTER_PORT", "29400")])
         rank = given.get("NODE_RANK")
     elif given.get("SLURM_STEP_NUM_NODES") == str(nodes):
         port = FIRST_PORT + int(given["SLURM_JOB_ID"]) % PORTS
-        address, name = f"{given['SLURM_LAUNCH_NODE_IPADDR']}:{port}", given["SLURM_JOB_ID"]
-        rank = given["SLURM_NODEID"]
+        address, rank = f"{given['SLURM_LAUNCH_NODE_IPADDR']}:{port}", given["SLURM_NODEID"]
     else:
         raise ValueError(
             f"--nodes {nodes}: nothing says where they meet; call this by `srun --nodes={nodes} --ntasks-per-node=1` "
             "in a SLURM job, or on each of them with MASTER_ADDR (of the first), MASTER_PORT and NODE_RANK (from 0) set"
         )
     # Not told, torchrun compares the address with those that this machine's name has.
-    told = [] if rank is None else [f"--rdzv-conf=is_host={int(rank == '0')}"]
-    return ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}", f"--rdzv-id={name}", *told]
+    host = [] if rank is None else [f"--rdzv-conf=is_host={int(rank == '0')}"]
+    return [*told, f"--rdzv-endpoint={address}", *host]
 
 
 def _be_worker() -> None:

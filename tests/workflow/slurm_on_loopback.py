@@ -17,6 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
+LOCK = Path(tempfile.gettempdir()) / "slurm-on-loopback.lock"  # there is one on a machine
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 GRES = CONFIGURATION.with_name("gres.conf")
 MARK = "# Written by tests/workflow/slurm_on_loopback.py, which removes it."
@@ -162,7 +165,7 @@ if __name__ == "__main__":
     reason = obstacle()
     if reason:
         sys.exit(reason)
-    with cluster() as folder:
+    with FileLock(LOCK), cluster() as folder:
         print(f"logs: {folder}", flush=True)
         status = subprocess.run(sys.argv[1:], check=False).returncode
     sys.exit(status)

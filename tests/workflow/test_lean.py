@@ -10,6 +10,7 @@ import pytest
 HEAVY = {
     "torch", "torch._dynamo", "transformers", "timm", "peft", "accelerate", "pandas", "pyarrow", "sklearn", "scipy",
     "mlflow", "datasets", "matplotlib", "snakemake", "dvc", "jinja2", "PIL",
+    "torch.distributed.launcher", "torch.distributed.elastic", "torch.distributed.checkpoint",
 }  # fmt: skip
 TOLD = f"""\
 import atexit, sys

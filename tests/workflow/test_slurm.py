@@ -1,11 +1,9 @@
-"""The workflow on a real SLURM of one node: what jobs ask for, a GPU shared or not, a training that is cancelled."""
+"""The workflow on a real SLURM: what jobs ask for, a GPU shared or not, a training cancelled, one on two nodes."""
 
 import json
 import re
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 import slurm_on_loopback
@@ -55,7 +53,7 @@ def slurm():
     reason = slurm_on_loopback.obstacle()
     if reason:
         pytest.skip(reason)
-    with FileLock(Path(tempfile.gettempdir()) / "slurm-on-loopback.lock"):
+    with FileLock(slurm_on_loopback.LOCK):
         with slurm_on_loopback.cluster():
             yield
         running = subprocess.run(["ps", "-e", "-o", "stat=,comm="], capture_output=True, text=True, check=True).stdout
@@ -163,5 +161,54 @@ def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its
 
     assert [job["JobState"] for job in of_rule("train", jobs(before))] == ["CANCELLED", "COMPLETED"], said
     assert json.loads(project.path(f"{METHOD}/tune/rates.json").read_text())["rates"] == rates
+    assert json.loads(project.path(f"{RUN}/record.json").read_text())["resumed_from_step"] > 0
+    assert [sha256(path) for path in results] == undisturbed
+
+
+PAIR = [
+    ("  gpu: 1", "  gpu: 2"),
+    ("  nodes: 1 ", "  nodes: 2 "),
+    ("  processes: 1 ", "  processes: 2 "),
+    ("sharded: false", "sharded: true"),
+]
+
+
+def test_a_training_on_two_nodes_that_is_requeued_goes_on_from_its_checkpoint(through_slurm, request, tmp_path):
+    """Sharded, a process on each; it ends in what it ends in undisturbed, to the bit."""
+    project = through_slurm
+    for old, new in PAIR:
+        project.edit("params.yaml", old, new)
+    project.edit("profiles/slurm/config.yaml", "slurm_partition: gpu", "slurm_partition: pair")
+    results = [project.path(f"{RUN}/{name}") for name in ("adapter.safetensors", "predictions.parquet")]
+    before = int(project.jobs[-1]["JobId"])
+    shutil.rmtree(project.path(RUN))
+    submit(project, f"{RUN}/record.json")
+    undisturbed = [sha256(path) for path in results]
+    job = of_rule("train", jobs(before))[-1]
+    asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1", "NodeList": "first,second"}
+    assert {name: job[name] for name in asked} == asked
+    record = json.loads(project.path(f"{RUN}/record.json").read_text())
+    assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
+
+    shutil.rmtree(project.path(RUN))
+    hold = Hold(tmp_path / "hold", "tempfile.mkstemp", r"seed-0/\.tmp-[^/]*\.pt'", after=3)
+    process = subprocess.Popen(
+        command(f"{RUN}/record.json"),
+        cwd=project.folder,
+        env=hold.environment(project.environment()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    request.addfinalizer(process.kill)
+    held = hold.wait(process)
+    training = of_rule("train", jobs(int(job["JobId"])))[-1]
+    subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
+    held.wait()
+    hold.release()
+    said, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, said
+    ended = of_rule("train", jobs(int(job["JobId"])))
+    assert [(job["JobState"], job["Restarts"]) for job in ended] == [("COMPLETED", "1")], said
     assert json.loads(project.path(f"{RUN}/record.json").read_text())["resumed_from_step"] > 0
     assert [sha256(path) for path in results] == undisturbed

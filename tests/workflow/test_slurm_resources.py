@@ -82,6 +82,21 @@ def test_every_job_asks_for_what_the_parameters_say(fresh):
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     assert {rule for rule, _ in asked} - {"all"} == set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", rules, re.M))
     assert not groups
+    assert not any("mpi" in job["resources"] for planned in jobs.values() for job in planned)
+
+
+def test_a_training_on_two_nodes_asks_for_a_task_on_each(fresh):
+    """And no other job does: the plugin takes `mpi`, whatever it says, for a job that calls srun itself."""
+    edits = {"  gpu: 0": "  gpu: 4", "  nodes: 1 ": "  nodes: 2 ", "  processes: 1 ": "  processes: 4 "}
+    jobs, _ = plan(fresh, edits | {"  threads: 1": "  threads: 6"})
+    asked = {"nodes": 2, "tasks": 2, "tasks_per_gpu": 0, "cpus_per_task": 3, "mpi": "srun", "gres": "gpu:2"}
+    for rule, planned in jobs.items():
+        for job in planned:
+            found = {name: job["resources"].get(name) for name in asked}
+            if rule in ("trial", "train"):
+                assert found == asked
+            else:
+                assert found == dict.fromkeys(asked) | {"gres": "gpu:2" if rule == "spectrum" else None}
 
 
 def test_trainings_of_one_task_and_method_share_a_gpu_as_many_as_there_are_slots(fresh):

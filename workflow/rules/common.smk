@@ -183,8 +183,9 @@ def shared_job(rule, wildcards):
     if gpus_of(wildcards) != 1 or CLUSTER.gpu_slots == 1:
         return None
     name = f"{rule}-{wildcards.task}-{wildcards.backbone}-{wildcards.method}"
-    # So many of a group make one submission: an option of the command line, which Snakemake sets after it reads the rules.
-    # No rule can say it, and a profile does not know the groups' names.
+    # So many of a group make one submission: `--group-components NAME=N`, which Snakemake sets after it reads the rules, and
+    # has no public place for in a rule. A profile could say it of one name for all, but then trainings of different tasks
+    # and methods would share a job, and wait for what the others need.
     SLOTS[name] = CLUSTER.gpu_slots
     workflow.group_settings.group_components = SLOTS
     return name

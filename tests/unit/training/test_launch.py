@@ -102,34 +102,34 @@ SLURM = {
 }
 MACHINES = {"MASTER_ADDR": "node-a", "MASTER_PORT": "4000", "NODE_RANK": "0"}
 MEETINGS = {
-    "slurm": (SLURM, ["10.1.2.3:22345", "12345", "is_host=0"]),
-    "machines": (MACHINES, ["node-a:4000", "frod", "is_host=1"]),
-    "machines in a SLURM job": (SLURM | MACHINES, ["node-a:4000", "frod", "is_host=1"]),
-    "no rank": ({"MASTER_ADDR": "node-a"}, ["node-a:29400", "frod"]),
+    "slurm": (SLURM, ["10.1.2.3:22345", "is_host=0"]),
+    "machines": (MACHINES, ["node-a:4000", "is_host=1"]),
+    "machines in a SLURM job": (SLURM | MACHINES, ["node-a:4000", "is_host=1"]),
+    "no rank": ({"MASTER_ADDR": "node-a"}, ["node-a:29400"]),
 }
 
 
 @pytest.mark.parametrize("case", MEETINGS)
-def test_machines_meet_where_the_environment_says(monkeypatch, case):
+def test_machines_meet_where_the_environment_says(monkeypatch, tmp_path, case):
     given, expected = MEETINGS[case]
     for name in SLURM | MACHINES:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    backend, *words = launch.meeting(2)
-    assert backend == "--rdzv-backend=c10d"
+    backend, name, *words = launch.meeting(2, tmp_path)
+    assert (backend, name) == ("--rdzv-backend=c10d", "--rdzv-id=frod")
     assert [word.partition("=")[2] for word in words] == expected
 
 
 @pytest.mark.parametrize("given", [{}, SLURM | {"SLURM_STEP_NUM_NODES": "1"}])
-def test_machines_that_cannot_meet_are_told_how(monkeypatch, given):
+def test_machines_that_cannot_meet_are_told_how(monkeypatch, tmp_path, given):
     """Also in a SLURM job whose srun was called for one machine: the other would never come."""
     for name in SLURM | MACHINES:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match="--nodes 2: nothing says where they meet; call this by `srun --nodes=2"):
-        launch.meeting(2)
+        launch.meeting(2, tmp_path)
 
 
 def test_processes_that_nodes_cannot_share_are_refused():
