@@ -10,7 +10,9 @@ def tuners() -> tuple[type[nn.Module], type[nn.Module]]:
     try:
         from peft import FrodModel
     except ImportError as error:
-        raise ImportError(f"frod.peft needs peft 0.20 or later, with FrodConfig; {_here()}: pip install -U peft") from error
+        raise ImportError(
+            f"frod.peft needs peft 0.20 or later, with FrodConfig; {_here()}: pip install -U peft"
+        ) from error
     from frod.peft.tuner import Tuner
 
     return FrodModel, Tuner
@@ -38,8 +40,8 @@ def accelerate(model: Any) -> Any:
     held = getattr(model, "base_model", model)
     if not isinstance(held, plain):
         raise ValueError(
-            f"this {type(model).__name__} holds a {type(held).__name__}, not a FRoD adapter of peft's (FrodModel): give "
-            "what get_peft_model(model, FrodConfig(...)) returned."
+            f"this {type(model).__name__} holds a {type(held).__name__}, not a FRoD adapter of peft's (FrodModel): "
+            "give what get_peft_model(model, FrodConfig(...)) returned."
         )
     if not isinstance(held, tuner):
         tuner.take_over(held)

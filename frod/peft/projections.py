@@ -70,9 +70,7 @@ class Bases(BufferDict):
         self[adapter] = basis.V.to(dtype)
         if dtype in (torch.float32, torch.float64):
             condition = basis.facts["condition_number"]
-            self.derived[adapter] = Derived(
-                V_inv_t=basis.V_inv_t, condition=condition, lambda_0=dict(basis.lambda_0)
-            )
+            self.derived[adapter] = Derived(V_inv_t=basis.V_inv_t, condition=condition, lambda_0=dict(basis.lambda_0))
 
     def holds(self, adapter: str, V: Tensor) -> bool:
         """Whether this is the V of an adapter, as it is kept here."""

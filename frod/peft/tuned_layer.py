@@ -142,8 +142,11 @@ class TunedLinear(Linear):  # type: ignore[misc]  # peft is untyped
         shared = cast(Bases, self.frod_V).placed(adapter, weight.device, dtype)
         pattern = cast(Places, self.frod_s_indices).pattern(adapter, shared.Vt.shape[0], weight.device)
         engine = self.engines.get(adapter)
-        if engine is None or engine.shared is not shared or engine.pattern is not pattern or (
-            engine.made_for != self.made_for(adapter)
+        if (
+            engine is None
+            or engine.shared is not shared
+            or engine.pattern is not pattern
+            or (engine.made_for != self.made_for(adapter))
         ):
             engine = self.engines[adapter] = Engine(self, adapter, shared, pattern)
         if engine.training != self.training:
@@ -196,4 +199,3 @@ class TunedLinear(Linear):  # type: ignore[misc]  # peft is untyped
         y = engine(h)
         with torch.autocast(h.device.type, enabled=False):
             return y - engine.apply_base(h.to(y.dtype))
-

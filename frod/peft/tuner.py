@@ -1,10 +1,9 @@
 """peft's FRoD model over our basis and our layers; configuration, names and files are peft's."""
 
-import hashlib
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from peft.tuners._buffer_dict import BufferDict
