@@ -79,7 +79,7 @@ class Bases(BufferDict):
         return V.shape == here.shape and torch.equal(V.to(here), here)
 
     def take_stored(self, adapter: str, V: Tensor, weights: Mapping[str, Tensor]) -> None:
-        """Take a checkpoint's V; a warning where it is not of these frozen weights (m, n), in the order of peft's stack."""
+        """Take a checkpoint's V; a warning where it is not of these frozen weights (m, n), in peft's order."""
         here = self[adapter]
         if V.shape != here.shape:
             raise ValueError(

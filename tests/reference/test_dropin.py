@@ -1,4 +1,4 @@
-"""FRoD as a drop-in for peft's own: the same interface, files and training, exact at the start, whatever the threads."""
+"""FRoD as a drop-in for peft's own: the same interface, files and training; exact at the start, on any threads."""
 
 import copy
 
@@ -97,7 +97,7 @@ def test_files_go_both_ways(x, tmp_path):
     own, other = trained(ours(base), x), trained(plain(base), x)
     own.save_pretrained(tmp_path / "own")
     other.save_pretrained(tmp_path / "other")
-    # peft's own forms U from a V of its own, whose columns may have other signs: it reads the file, and no more is held.
+    # peft's own forms U from a V of its own, whose columns may have other signs: that it reads the file is held.
     peft.PeftModel.from_pretrained(Net(), tmp_path / "own")
     frod.peft.enable()
     assert torch.equal(peft.PeftModel.from_pretrained(Net(), tmp_path / "own")(x), own(x))
@@ -214,7 +214,7 @@ def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
     frod.peft.enable()
     with pytest.warns(UserWarning, match=r"^V of category 'proj' .* not of this model's weights \(off by .*$"):
         peft.PeftModel.from_pretrained(Net(seed=5), tmp_path / "saved")
-    wide = Net(lambda m, n: nn.Linear(m, n))
+    wide = Net()
     for layer in wide.layers:
         layer["proj"] = nn.Linear(8, WIDTH)
     with pytest.raises(ValueError, match=r"V of category 'proj' is \(16, 16\) in the checkpoint and \(8, 8\)"):
@@ -225,7 +225,5 @@ def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
         frod.peft.accelerate(Net())
     with monkeypatch.context() as older:
         older.delattr(peft, "FrodModel")
-        with pytest.raises(
-            ImportError, match=rf"needs peft 0.20 or later, with FrodConfig; here is {peft.__version__}"
-        ):
+        with pytest.raises(ImportError, match=rf"needs peft 0.20 or later, .*; here is {peft.__version__}"):
             frod.peft.enable()
