@@ -4,7 +4,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import cast
@@ -110,6 +110,38 @@ def extract_basis(
         )
     basis.check()
     return basis
+
+
+def extract_categories(
+    categories: Mapping[str, Mapping[str, Target]], *, ridge: float, progress: bool = True
+) -> dict[str, CategoryBasis]:
+    """The bases of layers that are grouped already, by name of the category and of the layer; in float64, on the CPU.
+
+    Each category is computed on one thread, so that the result does not depend on their number.
+    """
+    with torch.no_grad(), without_autocast(), _progress(progress, len(categories)) as report:
+
+        def extract(category: str) -> CategoryBasis:
+            layers = {name: (target, target) for name, target in categories[category].items()}
+            with report(f"{category}, {len(layers)} layers"):
+                return _extract_category(layers, ridge=ridge, dtype=torch.float64, device="cpu")
+
+        dearest_first = sorted(categories, key=lambda category: -_cost(dict(categories[category])))
+        found = _side_by_side(extract, dearest_first, torch.get_num_threads())
+    for name, category in found.items():
+        category.check(name)
+    return found
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the CPU: sums of several come in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _without_zeros(sources: dict[str, Source]) -> dict[str, Source]:

@@ -38,6 +38,7 @@ from frod.peft.shared_basis import (
     entries,
     factors,
     inverse_transposed,
+    tolerance,
 )
 
 
@@ -211,7 +212,7 @@ def _category(
     lambda_0 = {layer: factors(W, V, V_inv_t)[1] for layer, W in weights.items()}
     stacked = {index_of_name(layer, at): layer for at, layer in enumerate(weights)}
     of = describes(V, {layer: weights[layer] for layer in stacked.values()}, lambda_0)
-    if not of <= (bound := max(1e-4, 3 * torch.finfo(stored.V[name].dtype).eps)):
+    if not of <= (bound := tolerance(stored.V[name].dtype)):
         raise ValueError(
             f"{stored.path}: V of category {name!r} is not that of this model's weights (off by {of:.2g}, more than "
             f"{bound:.2g}). Give the base model it was trained on, {stored.config.get('base_model_name_or_path')!r}."

@@ -235,3 +235,8 @@ def describes(V: Tensor, weights: Mapping[str, Tensor], lambda_0: Mapping[str, T
     largest = torch.stack([values / values.max() for values in lambda_0.values()]).amax(dim=0)
     used = V[:, largest > NULL]
     return ((used @ used.T - H).norm() / H.norm()).item()
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """How far off `describes` may say a V is that was stored in this dtype."""
+    return max(1e-4, 3 * torch.finfo(dtype).eps)
