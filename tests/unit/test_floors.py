@@ -23,7 +23,7 @@ FLOORS = [
     {"config"},
     {"evaluation"},
     {"provenance"},
-    {"peft"},
+    {"peft", "pretrained"},
     {"method"},
     {"numerics"},
     {"openblas", "files", "terminal"},
