@@ -100,7 +100,7 @@ def test_what_needs_an_adapter_in_use_is_refused_within(make_adapted, tmp_path, 
     model, _ = make_adapted(by=0.1)
     frod.save_adapter(model, tmp_path / "saved")
     tuned = outputs(model, X)
-    with frod.disabled(model), pytest.raises(ValueError, match="adapters are disabled here; leave `with":
+    with frod.disabled(model), pytest.raises(ValueError, match="adapters are disabled here; leave `with"):
         use(model, tmp_path)
     assert torch.equal(outputs(model, X), tuned)
 
