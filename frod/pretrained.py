@@ -118,12 +118,10 @@ def _from_transformers(base: str, folder: Path) -> nn.Module:
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
-    [kind] = config.architectures or [""]
+    kind = (config.architectures or [""])[0]
     built = getattr(transformers, kind, None)
     if not (isinstance(built, type) and issubclass(built, transformers.PreTrainedModel)):
-        raise ValueError(
-            f"{folder / CONFIG}: architectures={[kind]} is no model of transformers. Give the model itself."
-        )
+        raise ValueError(f"{folder / CONFIG}: {kind!r} is no model of transformers. Give the model itself as base.")
     try:
         return cast(nn.Module, built.from_pretrained(base, config=config))
     except OSError as error:

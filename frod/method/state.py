@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -251,4 +252,10 @@ def _place(model: nn.Module, prefix: str, module: nn.Module) -> None:
     first: Tensor | None = next(here.parameters(), None)
     if first is not None:
         module.to(first.device)
+    for mine, present in zip(_tensors(module), _tensors(here)):  # the model may have been cast meanwhile
+        mine.data = mine.data.to(present.dtype)
     model.set_submodule(prefix, module.train(here.training))
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return chain(module.parameters(), module.buffers())

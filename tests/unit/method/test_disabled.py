@@ -25,6 +25,18 @@ def test_the_outputs_are_the_pretrained_model_s_and_come_back(make_model, make_a
     assert not torch.equal(outputs(make_model(dtype), x), tuned)
 
 
+def test_after_a_cast_of_the_model(make_model, make_adapted):
+    """Its first head, and those of other adapters, wait outside of the model meanwhile."""
+    model, basis = make_adapted(by=0.1)
+    frod.attach(model, basis, train=["head"], name="second")
+    head = model._frod.heads["default"]["head"].weight.clone()
+    model.bfloat16()
+    with frod.disabled(model):
+        assert torch.equal(outputs(model, X.bfloat16()), outputs(make_model().bfloat16(), X.bfloat16()))
+    assert torch.equal(frod.set_adapter(model, "default").head.weight, head.bfloat16())
+    assert outputs(model, X.bfloat16()).dtype == torch.bfloat16
+
+
 def test_also_after_an_error_within(make_adapted):
     model, _ = make_adapted(by=0.1)
     head, tuned = model.head, outputs(model, X)
