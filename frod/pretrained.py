@@ -33,7 +33,9 @@ tags:
 
 # FRoD adapter{of}
 
-{summary}.
+```text
+{summary}
+```
 
 ```python
 import frod

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import frod
 from frod.method.state import frod_layers
@@ -68,11 +67,15 @@ def trainer(model, folder, **options):
     fixed = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 4, "use_cpu": True, "logging_steps": 1}
     arguments = TrainingArguments(output_dir=str(folder), **fixed | {"report_to": [], "disable_tqdm": True} | options)
     optimiser = torch.optim.AdamW(frod.parameter_groups(model, **RATES))
-    return Trainer(model, arguments, train_dataset=examples(), optimizers=(optimiser, None))
+    return Trainer(model, arguments, train_dataset=examples(), eval_dataset=examples(), optimizers=(optimiser, None))
 
 
 def trained(model):
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def losses(run):
+    return [float(entry["loss"]) for entry in run.state.log_history if "loss" in entry]
 
 
 def same(one, other):
@@ -102,24 +105,26 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_run_resumes_to_the_same_weights_and_trains_as_a_plain_one(tmp_path, options):
     whole, resumed, plain = (adapted(classifier()) for _ in range(3))
-    trainer(whole, tmp_path / "whole", **options).train()
+    run = trainer(whole, tmp_path / "whole", **options)
+    run.train()
     checkpoint = tmp_path / "whole/checkpoint-2"
-    assert not same({k: v for k, v in load_file(checkpoint / "model.safetensors").items() if ".adapters." in k}, {})
     trainer(resumed, tmp_path / "resumed", **options).train(resume_from_checkpoint=str(checkpoint))
     assert same(trained(resumed), trained(whole))
     start = trained(adapted(classifier()))
     assert all(not torch.equal(tensor, start[name]) for name, tensor in trained(whole).items())
-    trainer(plain, tmp_path / "plain").train()
-    assert all(p.dtype == torch.float32 for p in whole.parameters())
-    for name, tensor in trained(whole).items():
-        # AdamW's first steps are of the size of the rate, whatever the gradient: half precision shows in signs only.
-        torch.testing.assert_close(tensor, trained(plain)[name], rtol=0, atol=0.2 if "bf16" in options else 1e-4)
+    reference = trainer(plain, tmp_path / "plain")
+    reference.train()
+    if "bf16" in options:  # AdamW makes much of small differences, so that weights cannot be compared
+        assert all(p.dtype == torch.float32 for p in whole.parameters())
+        assert losses(run) == pytest.approx(losses(reference), rel=0.02) and losses(run) != losses(reference)
+    else:
+        for name, tensor in trained(whole).items():
+            torch.testing.assert_close(tensor, trained(plain)[name], rtol=0, atol=1e-4)
 
 
 def test_the_best_checkpoint_comes_back_and_save_model_writes_the_fine_tuned_model(tmp_path):
     model = adapted(classifier())
     run = trainer(model, tmp_path, eval_strategy="steps", eval_steps=1, save_steps=1, load_best_model_at_end=True)
-    run.eval_dataset = examples()
     for group in run.optimizer.param_groups:
         group["lr"] *= 40  # at such rates the loss soon grows, so that the best is not the last
     run.train()
@@ -136,7 +141,14 @@ def sft(model, folder, **options):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    fixed = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 4, "use_cpu": True, "bf16": False}
+    fixed = {
+        "max_steps": 4,
+        "save_steps": 2,
+        "per_device_train_batch_size": 4,
+        "use_cpu": True,
+        "bf16": False,
+        "logging_steps": 1,
+    }
     fixed |= {"report_to": [], "disable_tqdm": True, "assistant_only_loss": True}
     optimiser = torch.optim.AdamW(frod.parameter_groups(model, lr_scale=5e-2, lr_rotation=2e-2))
     return SFTTrainer(
@@ -156,18 +168,15 @@ def test_sft_on_a_chat_template_trains_only_the_adapter_and_resumes(tmp_path, op
     labels = run.data_collator([run.train_dataset[0]])["labels"]
     assert (labels != -100).sum() == 2  # the answer and its end
     run.train()
-    losses = [entry["loss"] for entry in run.state.log_history if "loss" in entry]
-    assert all(map(torch.isfinite, map(torch.tensor, losses)))
+    assert losses(run)[-1] < losses(run)[0]
     assert all(torch.equal(p, frozen[name]) for name, p in model.named_parameters() if name in frozen)
     start = trained(adapted(llama(), []))
     assert all(not torch.equal(tensor, start[name]) for name, tensor in trained(model).items())
     sft(resumed, tmp_path / "resumed", **options).train(resume_from_checkpoint=str(tmp_path / "whole/checkpoint-2"))
     assert same(trained(resumed), trained(model))
-    ids = torch.arange(2, 8).view(1, 6)
     run.save_model(str(tmp_path / "saved"))
-    saved = type(model).from_pretrained(tmp_path / "saved")
-    with torch.no_grad():
-        assert torch.equal(saved(ids).logits, model.eval()(ids).logits)
+    saved = type(model).from_pretrained(tmp_path / "saved").state_dict()
+    assert same(saved, frod.merge(model).state_dict())
 
 
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
