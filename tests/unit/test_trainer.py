@@ -67,7 +67,9 @@ def trainer(model, folder, **options):
     fixed = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 4, "use_cpu": True, "logging_steps": 1}
     arguments = TrainingArguments(output_dir=str(folder), **fixed | {"report_to": [], "disable_tqdm": True} | options)
     optimiser = torch.optim.AdamW(frod.parameter_groups(model, **RATES))
-    return Trainer(model, arguments, train_dataset=examples(), eval_dataset=examples(), optimizers=(optimiser, None))
+    run = Trainer(model, arguments, train_dataset=examples(), eval_dataset=examples(), optimizers=(optimiser, None))
+    run.model_accepts_loss_kwargs = False  # BERT's takes them and does not heed them: micro-batches would be summed
+    return run
 
 
 def trained(model):
@@ -114,19 +116,22 @@ def test_a_run_resumes_to_the_same_weights_and_trains_as_a_plain_one(tmp_path, o
     assert all(not torch.equal(tensor, start[name]) for name, tensor in trained(whole).items())
     reference = trainer(plain, tmp_path / "plain")
     reference.train()
-    if "bf16" in options:  # AdamW makes much of small differences, so that weights cannot be compared
-        assert all(p.dtype == torch.float32 for p in whole.parameters())
-        assert losses(run) == pytest.approx(losses(reference), rel=0.02) and losses(run) != losses(reference)
-    else:
+    assert all(p.dtype == torch.float32 for p in whole.parameters())
+    assert losses(run) == pytest.approx(losses(reference), rel=0.02 if "bf16" in options else 1e-3)
+    if "bf16" in options:
+        assert not same(trained(whole), trained(plain))
+    elif "gradient_accumulation_steps" not in options:  # AdamW makes much of the rounding of gradients that are tiny
         for name, tensor in trained(whole).items():
             torch.testing.assert_close(tensor, trained(plain)[name], rtol=0, atol=1e-4)
 
 
 def test_the_best_checkpoint_comes_back_and_save_model_writes_the_fine_tuned_model(tmp_path):
     model = adapted(classifier())
-    run = trainer(model, tmp_path, eval_strategy="steps", eval_steps=1, save_steps=1, load_best_model_at_end=True)
+    options = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
+    # The greatest loss is taken for the best, which is not that of the last step.
+    run = trainer(model, tmp_path, **options, metric_for_best_model="loss", greater_is_better=True)
     for group in run.optimizer.param_groups:
-        group["lr"] *= 40  # at such rates the loss soon grows, so that the best is not the last
+        group["lr"] *= 40
     run.train()
     assert not run.state.best_model_checkpoint.endswith("checkpoint-4")
     assert run.evaluate()["eval_loss"] == pytest.approx(run.state.best_metric, abs=0)
