@@ -59,7 +59,7 @@ def save_pretrained(model: nn.Module, folder: str | os.PathLike[str], *, with_ba
     save_adapter(model, target if with_basis else target / ADAPTER, with_basis=with_basis)
     inner = unwrapped(model)
     config: Any = getattr(inner, "config", None)
-    if hasattr(config, "save_pretrained"):
+    if hasattr(config, "save_pretrained") and hasattr(inner, "save_pretrained"):
         config = copy.deepcopy(config)
         config.architectures = [type(inner).__name__]
         config.dtype = cast(Any, inner).dtype

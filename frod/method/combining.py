@@ -32,7 +32,7 @@ def combine(model: nn.Module, weights: Mapping[str, float], *, name: str) -> nn.
         Has the adapters, which stay; it is also returned.
     weights : mapping of str to float
         Adapter -> weight. {"first": 0.5, "second": 0.5} is the average. Weights need not sum to one: what is summed is
-        the change of each weight matrix, which is exact, and the change of each module that trains in full.
+        the change of each weight matrix, exactly up to rounding, and of each module that trains in full.
     name : str
         Of the new adapter. It can be trained on and saved as any other.
 
@@ -47,7 +47,7 @@ def combine(model: nn.Module, weights: Mapping[str, float], *, name: str) -> nn.
     configs = [state.adapters[adapter] for adapter in weights]
     heads = _summed_heads(inner, state, weights)
     first = configs[0]
-    alike = all((c.sparse_rate, c.seed) == (first.sparse_rate, first.seed) for c in configs) and first.seed is not None
+    alike = first.seed is not None and all((c.sparse_rate, c.seed) == (first.sparse_rate, first.seed) for c in configs)
     places = None if alike else _union_of_places(inner, state, weights)
     rate = first.sparse_rate
     if places is not None:

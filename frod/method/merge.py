@@ -54,6 +54,7 @@ def merge(model: nn.Module, *, keep: bool = False) -> nn.Module:
     for _, layer in frod_layers(model):
         layer.frozen.copy_(layer.form_weight())
         if keep:
+            layer.drop_cache()
             layer.Ut = None  # takes as much room as the weight, and follows from it
     detach(model)
     if kept is not None:
