@@ -172,8 +172,8 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
 
     It serves as the reference model of the fine-tuned one (DPO, distillation) without a second copy. The outputs are
     the pretrained model's to the bit; of a fused q, k and v to rounding. Nothing of it trains. Afterwards all is as it
-    was: also gradients, and a step under `accumulating`. Adapters cannot be added, switched, saved or merged within; the
-    backward of what was computed before belongs outside, too. ValueError if the model has none.
+    was: also gradients, and a step under `accumulating`. Adapters cannot be added, switched, saved or merged within;
+    a backward pass of them belongs outside. ValueError if the model has none.
     """
     state, inner = get_state(model), unwrapped(model)
     if not state.active:  # within another one
