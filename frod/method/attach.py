@@ -16,7 +16,7 @@ from frod.method.pattern import Places, check_places, draw_places
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare
-from frod.method.state import AdapterConfig, AdapterState, find_state, remember_heads, stash_heads, use
+from frod.method.state import AdapterConfig, AdapterState, find_state, get_adapter, remember_heads, stash_heads, use
 from frod.method.state_dict import follow
 from frod.method.targets import canonical_names, find, get
 from frod.method.wrappers import is_distributed, unwrapped
@@ -82,7 +82,7 @@ def attach(
         )
     given, model = model, unwrapped(model)
     state = find_state(model)
-    names = _matching_layers(model, basis) if state is None else _check_adapter(state, basis, name)
+    names = _matching_layers(model, basis) if state is None else _check_adapter(model, state, basis, name)
     adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
     places = draw_places(basis, sparse_rate, seed) if patterns is None else check_places(basis, patterns)
@@ -128,14 +128,14 @@ def _check_arguments(basis: Basis, name: str, layers: Sequence[int] | None) -> N
         raise ValueError(f"layers={layers!r} must be a list of blocks, such as layers=[{layers}].")
 
 
-def _check_adapter(state: AdapterState, basis: Basis, name: str) -> dict[str, str]:
+def _check_adapter(model: nn.Module, state: AdapterState, basis: Basis, name: str) -> dict[str, str]:
     """Names of the target layers of a model that has adapters, if another one on this basis can be added."""
     if name in state.adapters:
         raise ValueError(
             f"the model has a FRoD adapter already, name={name!r}; merge it, start from a fresh model, or give the new "
             "one another name."
         )
-    digest = state.adapters[state.active].basis_digest
+    digest = get_adapter(model).basis_digest
     if basis.digest() != digest:
         raise ValueError(
             f"the model's adapters are on the basis {digest}, this one is {basis.digest()}: adapters of one model "

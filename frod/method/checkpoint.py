@@ -146,6 +146,8 @@ def load_adapter(
     basis = basis or (_beside(path) if state is None else state.basis)
     if basis.digest() != settings["basis_digest"]:
         stored, places = _converted(path, settings, stored, places, basis)
+    if state is not None:
+        get_adapter(model)  # refuses within `disabled`
     before = None if state is None else state.active
     fresh = state is None or name not in state.adapters
     try:

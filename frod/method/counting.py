@@ -49,6 +49,14 @@ def summary(model: nn.Module) -> str:
     )
 
 
+def print_trainable_parameters(model: nn.Module) -> None:
+    """Print how many parameters train, of how many, and the share, in the line that peft prints."""
+    counts = count_parameters(model)
+    trainable, everything = counts["trainable"], counts["base"] + counts["trainable"]
+    share = 100 * trainable / everything
+    print(f"trainable params: {trainable:,d} || all params: {everything:,d} || trainable%: {share:.4f}")
+
+
 def predict_parameters(
     model: nn.Module, targets: Targets = None, *, sparse_rate: float = 0.01, train: Sequence[str] | None = None
 ) -> Counts:

@@ -2,7 +2,9 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -56,6 +58,8 @@ class AdapterState:
     ----------
     layers : dict of str to str
         Name in this model -> canonical name, of all layers of the basis, adapted or not.
+    active : str
+        The adapter in use; empty within `disabled`.
     required_grad : frozenset of str
         Parameters that required a gradient before, to restore on merging.
     heads : dict
@@ -98,6 +102,8 @@ def get_state(model: nn.Module) -> AdapterState:
 def get_adapter(model: nn.Module) -> AdapterConfig:
     """The adapter in use; an error if there is none."""
     state = get_state(model)
+    if not state.active:
+        raise ValueError("the model's adapters are disabled here; leave `with frod.disabled(model)` first.")
     return state.adapters[state.active]
 
 
@@ -147,6 +153,7 @@ def set_adapter(model: nn.Module, name: str) -> nn.Module:
     state, inner = get_state(model), unwrapped(model)
     if name not in state.adapters:
         raise ValueError(f"name={name!r} is none of the model's adapters: {', '.join(state.adapters)}.")
+    get_adapter(model)  # refuses within `disabled`
     if name != state.active:
         if is_distributed(model):
             raise ValueError(
@@ -154,12 +161,47 @@ def set_adapter(model: nn.Module, name: str) -> nn.Module:
                 "adapter before it is wrapped, or, under DistributedDataParallel and to evaluate, on its `module`."
             )
         stash_heads(inner, state)
-        for prefix, module in state.heads.pop(name).items():
-            _place(inner, prefix, module)
-        running_state.set_to(inner, state.statistics.pop(name))
-        state.active = name
+        _restore_heads(inner, state, name)
     use(inner)
     return model
+
+
+@contextmanager
+def disabled(model: nn.Module) -> Iterator[nn.Module]:
+    """A context in which the model is the pretrained one: frozen weights, the head and statistics from before `attach`.
+
+    It serves as the reference model of the fine-tuned one (DPO, distillation) without a second copy. The outputs are
+    the pretrained model's to the bit; of a fused q, k and v to rounding. Nothing of it trains. Afterwards all is as it
+    was: also gradients, and a step under `accumulating`. Adapters cannot be added, switched, saved or merged within;
+    a backward pass of them belongs outside. ValueError if the model has none.
+    """
+    state, inner = get_state(model), unwrapped(model)
+    if not state.active:  # within another one
+        yield model
+        return
+    name, train = state.active, get_adapter(model).train
+    layers = [layer for layer in all_layers(inner) if layer.active is not None]
+    stash_heads(inner, state)
+    for prefix in train:
+        inner.get_submodule(prefix).requires_grad_(False)
+    state.active = ""
+    for layer in layers:
+        layer.active = None  # not by `use`, which drops the gradients that wait under `accumulating`
+    try:
+        yield model
+    finally:
+        for layer in layers:
+            layer.active = name
+        running_state.set_to(inner, state.buffers, train)
+        _restore_heads(inner, state, name)
+
+
+def _restore_heads(model: nn.Module, state: AdapterState, name: str) -> None:
+    """Undo `stash_heads`, and have the adapter be the one in use."""
+    for prefix, module in state.heads.pop(name).items():
+        _place(model, prefix, module)
+    running_state.set_to(model, state.statistics.pop(name))
+    state.active = name
 
 
 def use(model: nn.Module) -> None:
@@ -210,4 +252,11 @@ def _place(model: nn.Module, prefix: str, module: nn.Module) -> None:
     first: Tensor | None = next(here.parameters(), None)
     if first is not None:
         module.to(first.device)
+    for mine, present in zip(_tensors(module), _tensors(here)):  # the model may have been cast meanwhile
+        if mine.dtype != present.dtype:
+            mine.data = mine.data.to(present.dtype)
     model.set_submodule(prefix, module.train(here.training))
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return chain(module.parameters(), module.buffers())

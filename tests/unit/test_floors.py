@@ -22,7 +22,7 @@ FLOORS = [
     {"hub"},
     {"config"},
     {"evaluation"},
-    {"peft"},
+    {"peft", "pretrained"},
     {"provenance"},
     {"method"},
     {"numerics"},
