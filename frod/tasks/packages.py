@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def read(source: Package) -> Source:
 def digits() -> Examples:
     """Return scikit-learn's digits as uint8 images of shape (1797, 8, 8), ink white on black."""
     # As its load_digits reads them, whose import takes longer than all the rest here.
-    table = np.loadtxt(str(metadata.distribution("scikit-learn").locate_file(DIGITS)), delimiter=",")
+    table: Any = np.loadtxt(str(metadata.distribution("scikit-learn").locate_file(DIGITS)), delimiter=",")
     images, labels = table[:, :-1], table[:, -1]
     grey = np.rint(images.reshape(-1, 8, 8) * (255 / DIGITS_WHITE)).astype(np.uint8)
     return Examples(inputs=grey, labels=labels.astype(np.int64), ids=np.arange(len(labels), dtype=np.int64))
