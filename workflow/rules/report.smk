@@ -10,6 +10,7 @@ rule report:
         tasks=[TASK.format(task=task, backbone=backbone) for task, backbone in WORKFLOW.pairs()],
         records=of_all_runs("record.json"),
         histories=of_all_runs("history.parquet"),
+        predictions=of_all_runs("predictions.parquet"),
     output:
         page=report(
             f"{REPORTS}/index.html",
