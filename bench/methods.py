@@ -20,6 +20,7 @@ LABELS = {
     "lora": "LoRA r=8 (peft)",
     "vera": "VeRA r=256 (peft)",
     "peft_frod": "FRoD of peft",
+    "peft_dropin": "FRoD in peft",
 }
 
 
@@ -49,6 +50,17 @@ def _peft(name: str, **settings: Any) -> Callable[..., None]:
     return set_up
 
 
+def _dropin(model: Classifier, targets: tuple[str, ...], rate: float, basis: frod.Basis | None = None) -> None:
+    """FRoD of peft with this package's arithmetic, its basis from the cache or put into it."""
+    import frod.peft
+
+    frod.peft.enable()
+    try:
+        METHODS["peft_frod"](model, targets, rate)
+    finally:
+        frod.peft.disable()
+
+
 METHODS: dict[str, Callable[..., None]] = {
     "full_ft": _nothing,
     "frod": _frod("auto"),
@@ -58,6 +70,7 @@ METHODS: dict[str, Callable[..., None]] = {
     "lora": _peft("LoraConfig", r=8),
     "vera": _peft("VeraConfig", r=256),  # peft's default; its two matrices are cut to size for each shape of layer
     "peft_frod": _peft("FrodConfig", progressbar=False),
+    "peft_dropin": _dropin,
 }
 """Each prepares a model for training, in place, given the suffixes of the names of the layers to adapt, the sparse rate
 of FRoD, ours and peft's, and optionally the basis; by default FRoD extracts its own."""

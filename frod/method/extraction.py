@@ -122,7 +122,7 @@ def extract_categories(
     with torch.no_grad(), without_autocast(), _progress(progress, len(categories)) as report:
 
         def extract(category: str) -> CategoryBasis:
-            layers = {name: (target, target) for name, target in categories[category].items()}
+            layers: dict[str, tuple[Target, Source]] = {n: (each, each) for n, each in categories[category].items()}
             with report(f"{category}, {len(layers)} layers"):
                 return _extract_category(layers, ridge=ridge, dtype=torch.float64, device="cpu")
 

@@ -18,6 +18,9 @@ from frod.peft.projections import Bases, Places
 class Engine(FrodLinear):
     """What computes one adapter of a layer; lambda and S are the layer's parameters at each call."""
 
+    layer: "TunedLinear"
+    active: str
+
     def __init__(self, layer: "TunedLinear", adapter: str, shared: SharedBasis, pattern: SparsePattern) -> None:
         weight, bases = layer.frozen_weight(), cast(Bases, layer.frod_V)
         lambda_0 = bases.lambda_0(adapter, layer.path, layer.frozen_matrix())
@@ -78,7 +81,7 @@ class _FormedU(Mapping[str, Tensor]):
         return len(self.layer.frod_lambda_l)
 
 
-class TunedLinear(Linear):  # type: ignore[misc]  # peft is untyped
+class TunedLinear(Linear):
     """peft's adapted layer with our arithmetic; `path` is its name in the model."""
 
     other_param_names = (*(name for name in FrodLayer.other_param_names if name != "frod_U"), "engines")

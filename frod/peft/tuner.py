@@ -27,7 +27,7 @@ from frod.provenance import cache
 Groups = dict[str, dict[str, Target]]
 
 
-class Tuner(FrodModel):  # type: ignore[misc]  # peft is untyped
+class Tuner(FrodModel):
     """peft's `FrodModel` with our basis, taken from the cache where it has it, and our arithmetic."""
 
     @classmethod

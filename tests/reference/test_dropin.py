@@ -100,8 +100,11 @@ def test_files_go_both_ways(x, tmp_path):
     # peft's own forms U from a V of its own, whose columns may have other signs: that it reads the file is held.
     peft.PeftModel.from_pretrained(Net(), tmp_path / "own")
     frod.peft.enable()
-    assert torch.equal(peft.PeftModel.from_pretrained(Net(), tmp_path / "own")(x), own(x))
-    assert close(peft.PeftModel.from_pretrained(Net(), tmp_path / "other")(x), other(x))
+    for lean in (False, True):
+        how = {"low_cpu_mem_usage": lean}
+        read = {name: peft.PeftModel.from_pretrained(Net(), tmp_path / name, **how) for name in ("own", "other")}
+        assert torch.equal(read["own"](x), own(x))
+        assert close(read["other"](x), other(x))
 
 
 def test_a_checkpoint_loads_to_the_same_with_any_number_of_threads(x, tmp_path, monkeypatch):
@@ -227,3 +230,16 @@ def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
         older.delattr(peft, "FrodModel")
         with pytest.raises(ImportError, match=rf"needs peft 0.20 or later, .*; here is {peft.__version__}"):
             frod.peft.enable()
+
+
+def test_the_places_are_drawn_as_peft_draws_them():
+    """Also of other widths, rates and seeds: at least one, and none at a rate of 0."""
+    for width, rate, seed in [(2, 0.01, 0), (3, 0.9, 7), (16, 0.0, 1), (16, 1.0, 2)]:
+        model = nn.Sequential(nn.ModuleDict({"proj": nn.Linear(width, width)}))
+        states = [
+            make(model, sparse_rate=rate, projection_prng_key=seed).state_dict()[
+                "base_model.frod_s_indices.proj.default"
+            ]
+            for make in (ours, plain)
+        ]
+        assert torch.equal(*states), (width, rate)
