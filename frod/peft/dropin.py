@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from torch import nn
 
-
-def tuners() -> tuple[type[nn.Module], type[nn.Module]]:
+def tuners() -> tuple[Any, Any]:
     """peft's own class of a FRoD model, and ours; an ImportError where peft is missing or has none."""
     try:
         from peft import FrodModel
@@ -26,7 +24,7 @@ def _here() -> str:
     return f"here is {peft.__version__}"
 
 
-def register(tuner: type[nn.Module]) -> None:
+def register(tuner: Any) -> None:
     """Have peft use this class for `FrodConfig`."""
     from peft import PeftType
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING

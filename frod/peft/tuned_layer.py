@@ -29,7 +29,7 @@ class Engine(FrodLinear):
         solve = bases.condition(adapter) * torch.finfo(shared.Vt.dtype).eps > INVERSE_SERVES[shared.Vt.dtype]
         super().__init__(layer.get_base_layer(), shared, category=bases.category, lambda_0=lambda_0, solve=solve)
         self.active, self.pattern = adapter, pattern
-        # Not a submodule, which this is not either: both sides would hold each other.
+        # Past nn.Module: as a submodule the layer would be moved and counted twice.
         object.__setattr__(self, "layer", layer)
         self.made_for = layer.made_for(adapter)
 

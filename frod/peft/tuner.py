@@ -28,12 +28,20 @@ Groups = dict[str, dict[str, Target]]
 
 
 class Tuner(FrodModel):
-    """peft's `FrodModel` with our basis, taken from the cache where it has it, and our arithmetic."""
+    """peft's `FrodModel` with our basis, taken from the cache where it has it, and our arithmetic.
+
+    V, the places of S and the size of S are each by category and adapter.
+    """
+
+    frod_V: Any
+    frod_s_indices: Any
+    frod_s_size: Any
 
     @classmethod
     def take_over(cls, model: FrodModel) -> None:
         """Make a model of peft's own one of this class, in place."""
-        bases, places = nn.ModuleDict(), nn.ModuleDict()
+        bases: Any = nn.ModuleDict()
+        places: Any = nn.ModuleDict()
         for category, held in model.frod_V.items():
             bases[category] = Bases(category, persistent=held.persistent)
             places[category] = Places(persistent=held.persistent)
