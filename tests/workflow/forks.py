@@ -116,6 +116,11 @@ def _become(command, folder, environment, files):
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    # As an interpreter opens them: those of the fork's parent would seek in what is a pipe here.
+    sys.stdout, sys.stderr = (
+        open(stream.fileno(), "w", encoding=stream.encoding, errors=stream.errors, buffering=1, closefd=False)  # noqa: SIM115
+        for stream in (sys.stdout, sys.stderr)
+    )
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
