@@ -1,8 +1,6 @@
 """Examples come to the device with their batch, are normalised there, and a step and its predictions stay on it."""
 
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from frod.training import predict as predicting
 from frod.training.loop import Trainer
 from frod.training.order import Budget
 from frod.training.predict import move, predict
+from frod.training.processes import Processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 MODELS = pytest.mark.parametrize("name", list(HEADS))
@@ -67,14 +66,21 @@ BUDGET = {"steps": 1, "steps_per_epoch": 1, "batch_size": 4, "accumulation": 2, 
 BUDGET |= {"train_examples": 6, "examples": 4, "order_sha256": ""}
 
 
-def trainer(name, device, plan="auto"):
-    """One whose accelerator sends no gradient back: autograd's engine wants a driver."""
+class OnDevice(Processes):
+    """One process, with the GPU that torch does not find."""
+
+    device = torch.device("cuda", 0)
+
+
+def trainer(monkeypatch, name, device, plan="auto"):
+    """One that sends no gradient back: autograd's engine wants a driver."""
 
     def backward(loss):
         assert loss.device == device and loss.requires_grad
         for parameter in made.trained:
             parameter.grad = torch.zeros_like(parameter)
 
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
     here = adapted(name, plan=plan).to(device)
     made = Trainer(
         model=here,
@@ -85,27 +91,21 @@ def trainer(name, device, plan="auto"):
         budget=Budget(**BUDGET),
         training=Training(batch_size=4, accumulation=2),
         regression=False,
-        accelerator=SimpleNamespace(
-            device=device,
-            prepare=lambda *given: given,
-            autocast=lambda: torch.autocast("cuda", torch.bfloat16),
-            backward=backward,
-            clip_grad_norm_=torch.nn.utils.clip_grad_norm_,
-            no_sync=nullcontext,
-        ),
+        autocast=lambda: torch.autocast("cuda", torch.bfloat16),
         validate=lambda model: 0.0,
         checkpoint=Path(),
         checkpoint_seconds=1e9,
         fingerprint="",
+        processes=OnDevice(),
     )
     return made
 
 
 @pytest.mark.parametrize("plan", ["materialised", "factored", "input_side"])
 @MODELS
-def test_a_step_of_the_training_stays_on_the_device(cuda, name, plan):
-    made = trainer(name, cuda, plan)
-    with made.accelerator.autocast():
+def test_a_step_of_the_training_stays_on_the_device(cuda, monkeypatch, name, plan):
+    made = trainer(monkeypatch, name, cuda, plan)
+    with made.autocast():
         square = torch.ones(2, 2, device=cuda)
         assert (square @ square).dtype == torch.bfloat16
     made.model.train()
@@ -120,6 +120,6 @@ def test_a_step_of_the_training_stays_on_the_device(cuda, name, plan):
 
 def test_labels_on_the_processor_are_found(cuda, monkeypatch):
     monkeypatch.setattr(training, "move", all_but("labels"))
-    made = trainer("llama", cuda)
+    made = trainer(monkeypatch, "llama", cuda)
     with pytest.raises(RuntimeError, match=APART):
         made._step(0)
