@@ -23,7 +23,7 @@ from bench.settings import RESULTS
 from bench.text import say
 from bench.workflow import timed
 from frod import files
-from frod.provenance import tracking
+from frod.provenance import mlflow_entries
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vision", "nlu", "reasoning")
@@ -118,7 +118,7 @@ def mlflow_rows(steps: int) -> int:
     columns = dict.fromkeys(every_step, 1) | now_and_then
     history = history.assign(**{name: (history["step"] % every == 0) * 1.0 for name, every in columns.items()})
     history = history.replace({name: {0.0: math.nan} for name in now_and_then})
-    return len(tracking.curves(history.rename(columns={"validation": "validation_accuracy"})))
+    return len(mlflow_entries.curves(history.rename(columns={"validation": "validation_accuracy"})))
 
 
 def _timed(what: str, project: Path, command: list[str], rounds: int) -> dict[str, float]:
