@@ -124,6 +124,22 @@ def test_two_trials_share_one_job_and_its_gpu(through_slurm):
     assert list(logs.rglob(f"{pack['JobId']}.log")), sorted(logs.rglob("*"))
 
 
+def held_at_a_checkpoint(project, folder, request):
+    """A workflow whose training waits at a checkpoint of its own, not of a trial: the hold, Snakemake, the training."""
+    hold = Hold(folder, "tempfile.mkstemp", r"seed-0/\.tmp-[^/]*\.pt'", after=3)
+    process = subprocess.Popen(
+        command(f"{RUN}/record.json"),
+        cwd=project.folder,
+        env=hold.environment(project.environment()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    request.addfinalizer(process.kill)
+    held = hold.wait(process)
+    return hold, process, held
+
+
 def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its_checkpoint(
     through_slurm, request, tmp_path
 ):
@@ -139,19 +155,7 @@ def test_alone_on_their_gpu_they_take_turns_and_a_cancelled_one_goes_on_from_its
     first, second = of_rule("trial", jobs(before))
     assert first["EndTime"] <= second["StartTime"]
 
-    hold = Hold(
-        tmp_path / "hold", "tempfile.mkstemp", r"seed-0/\.tmp-[^/]*\.pt'", after=3
-    )  # checkpoints, not of trials
-    process = subprocess.Popen(
-        command(f"{RUN}/record.json"),
-        cwd=project.folder,
-        env=hold.environment(project.environment()),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    request.addfinalizer(process.kill)
-    held = hold.wait(process)
+    hold, process, held = held_at_a_checkpoint(project, tmp_path / "hold", request)
     (training,) = of_rule("train", jobs(before))
     subprocess.run(["scancel", training["JobId"]], check=True)
     held.wait()
@@ -191,17 +195,7 @@ def test_a_training_on_two_nodes_that_is_requeued_goes_on_from_its_checkpoint(th
     assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
 
     shutil.rmtree(project.path(RUN))
-    hold = Hold(tmp_path / "hold", "tempfile.mkstemp", r"seed-0/\.tmp-[^/]*\.pt'", after=3)
-    process = subprocess.Popen(
-        command(f"{RUN}/record.json"),
-        cwd=project.folder,
-        env=hold.environment(project.environment()),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    request.addfinalizer(process.kill)
-    held = hold.wait(process)
+    hold, process, held = held_at_a_checkpoint(project, tmp_path / "hold", request)
     training = of_rule("train", jobs(int(job["JobId"])))[-1]
     subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
     held.wait()
