@@ -298,7 +298,9 @@ NOTED = {
     ),
     "a trial that is gone": (
         trained(f"{TRIAL}-7", f"{TRIAL}-1"),
-        ["MLflow tells of runs that the suite does not plan: task_0/digit_vit/frod/tune/trial-7 (validation_"],
+        [
+            "MLflow tells of runs that the suite does not plan: task_0/digit_vit/frod/tune/trial-7-seed-1000 (validation_"
+        ],
     ),
     "a published run of other code": (
         lambda project: published(project, code="0" * 64),

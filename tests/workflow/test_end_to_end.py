@@ -56,7 +56,7 @@ def test_a_basis_in_parts_is_the_same_basis(finished, tmp_path):
 @pytest.mark.parametrize(("method", "best"), [("full_ft", 0), ("frod", 1), ("linear_probe", 0)])
 def test_rates_are_the_best_of_the_trials_and_all_trials_are_kept(finished, method, best):
     folder = finished.path(RUN.format(method)).parent / "tune"
-    trials = [json.loads((folder / f"trial-{i}.json").read_text()) for i in range(2)]
+    trials = [json.loads((folder / f"trial-{i}-seed-100.json").read_text()) for i in range(2)]
     assert [one["seed"] for one in trials] == [100, 100]
     assert trials[best]["validation"] > trials[1 - best]["validation"]
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
