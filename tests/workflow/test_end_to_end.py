@@ -62,7 +62,7 @@ def test_rates_are_the_best_of_the_trials_and_all_trials_are_kept(finished, meth
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
     used = {name: rate for name, rate in record["spec"]["rates"].items() if rate is not None}
     assert used == trials[best]["rates"]
-    assert record["tuning"] == {"trials": 2, "seed": 100, "chosen": best}
+    assert record["tuning"] == {"trials": 2, "seeds": [100], "chosen": best}
     assert f"{RUN.format(method).removesuffix('/seed-0')}/tune/rates.json" in record["inputs"]
     page = finished.path("reports/tiny/index.html").read_text()
     assert "By trials, 2 a task" in page
