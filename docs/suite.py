@@ -11,7 +11,7 @@ from frod.backbones.registry import BackboneSpec
 from frod.backbones.registry import Local as OwnWeights
 from frod.config.schema import StrictModel
 from frod.config.settings import Resources, Training
-from frod.config.suite import Experiment, Method, Rates, Suite, Tune
+from frod.config.suite import Experiment, Method, MethodBasis, Rates, Suite, Tune
 from frod.tasks.registry import Columns, Local, SplitSpec, TaskSpec
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -19,6 +19,7 @@ SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
     ("The file", "workflow/suites/NAME.yaml", Suite),
     ("An experiment", "`experiments`, a list: tasks that share a model, its rates and its budget.", Experiment),
     ("A method", "`methods`, by name.", Method),
+    ("Its basis", "`basis`, of kind frod.", MethodBasis),
     ("Learning rates", "`rates` and `grid`, by method.", Rates),
     ("The choice of rates", "`tune`.", Tune),
     ("Training", "`training`, in params.yaml, the suite and an experiment; the last one counts.", Training),

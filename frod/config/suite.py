@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -24,6 +24,26 @@ Titled = Annotated[dict[str, Any], AfterValidator(titled)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+BasisKind = Literal["shared", "layer_svd", "random"]
+Group = Literal["scale", "rotation"]
+
+
+class MethodBasis(StrictModel):
+    """The basis that a method of kind frod trains on, where it is not the paper's with params.yaml's ridge."""
+
+    kind: BasisKind = "shared"
+    """shared: the paper's, one for each kind of layer. layer_svd: each layer's own singular vectors. random: one
+    orthogonal matrix for each kind of layer, drawn by its name and width."""
+    ridge: Annotated[float, Field(gt=0)] | None = None
+    """Of kind shared; null: params.yaml's."""
+
+    @model_validator(mode="after")
+    def _ridge_of_a_shared_one(self) -> MethodBasis:
+        if self.ridge is not None and self.kind != "shared":
+            raise ValueError(f"ridge is {self.ridge:g}, kind is {self.kind}: only kind shared has it; leave it out")
+        return self
+
+
 class Method(StrictModel):
     """How a model is fine-tuned."""
 
@@ -35,6 +55,12 @@ class Method(StrictModel):
     """FRoD: share of the n x n rotation that is trained."""
     plan: Literal["auto", "materialised", "factored", "input_side"] | None = None
     """FRoD: how its layers are computed in training; null: auto, the cheapest for each layer."""
+    basis: MethodBasis | None = None
+    """FRoD: the basis it trains on; null: shared, with params.yaml's ridge."""
+    freeze: list[Group] = []
+    """FRoD: what stays as it starts: scale (lambda) or rotation (S). It has no rate and is not counted."""
+    pattern_seed: Seed | None = None
+    """FRoD: what the places of S are drawn by, for all seeds alike; null: each run's own seed."""
     config: str | None = None
     """peft: name of its configuration class, such as LoraConfig."""
     arguments: dict[str, Any] = {}
@@ -61,8 +87,9 @@ class Method(StrictModel):
             raise ValueError(
                 f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: kind frod needs it, no other has it"
             )
-        if self.plan is not None and self.kind != "frod":
-            raise ValueError(f"plan is {self.plan}, kind is {self.kind}: only kind frod has it")
+        for name in ("plan", "basis", "freeze", "pattern_seed"):
+            if getattr(self, name) not in (None, []) and self.kind != "frod":
+                raise ValueError(f"{name} is {getattr(self, name)}, kind is {self.kind}: only kind frod has it")
         if (self.kind == "peft") != (self.config is not None):
             raise ValueError(f"config is {self.config}, kind is {self.kind}: kind peft needs it, no other has it")
         for name in ("arguments", "match_parameters"):
@@ -72,6 +99,31 @@ class Method(StrictModel):
         if fixed:
             raise ValueError(f"arguments: {sorted(fixed)} are set alike for every method; leave them out")
         return self
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Method:
+        if len(set(self.freeze)) != len(self.freeze):
+            raise ValueError(f"freeze: {self.freeze} repeats a group")
+        if self.kind == "frod" and not self.groups:
+            raise ValueError(
+                f"freeze is {self.freeze}, sparse_rate is {self.sparse_rate:g}: nothing is left to train but the head; "
+                "freeze one of scale and rotation, or take kind linear_probe"
+            )
+        return self
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """What it trains outside the head, of kind frod; else none."""
+        if self.kind != "frod":
+            return ()
+        empty = set(self.freeze) | (set() if self.sparse_rate else {"rotation"})
+        return tuple(group for group in get_args(Group) if group not in empty)
+
+    @property
+    def rates(self) -> set[str]:
+        """Which rates it has: one of each group that it trains."""
+        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {f"lr_{group}" for group in self.groups}}
+        return body.get(self.kind, set()) | {"lr_head"}
 
 
 class Rates(StrictModel):
@@ -85,12 +137,6 @@ class Rates(StrictModel):
     """FRoD's rotation S."""
     lr_head: Rate
     """The classifier."""
-
-    @staticmethod
-    def fields_of(kind: str) -> set[str]:
-        """Which rates a kind of method has."""
-        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {"lr_scale", "lr_rotation"}, "linear_probe": set()}
-        return body[kind] | {"lr_head"}
 
 
 class Tune(StrictModel):

@@ -293,12 +293,12 @@ def _check_rates(
                 f"{table} of each method, and of no other{instead}"
             )
         for method, adapter in adapters.items():
-            needed = Rates.fields_of(adapter.kind)
             for rates in given[method]:
-                if rates.model_fields_set != needed:
+                if rates.model_fields_set != adapter.rates:
+                    trains = f", which trains {' and '.join(adapter.groups)}," if len(adapter.groups) == 1 else ""
                     raise ValueError(
                         f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind "
-                        f"{adapter.kind} takes {sorted(needed)}"
+                        f"{adapter.kind}{trains} takes {sorted(adapter.rates)}"
                     )
 
 
