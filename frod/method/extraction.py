@@ -1,18 +1,21 @@
-"""Extract the shared basis of a model: category by category, one weight in memory at a time."""
+"""Extract the basis of a model: category by category, one weight in memory at a time."""
 
 import math
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from frod.method import decomposition
+from frod.method import alternatives, decomposition
+from frod.method.alternatives import BasisKind, Decompose
 from frod.method.basis import EIGENVECTOR_BOUND, Basis, CategoryBasis, without_autocast
 from frod.method.identity import describe, is_zero, weight_of, weights_hash
 from frod.method.shards import Stored, bind
@@ -24,6 +27,8 @@ STORED_CUTOFF = 1e-6
 # Up to this condition number (in the 1-norm) lambda_0 has five digits when computed in float32.
 SINGLE_SERVES = 1e4
 
+DEGENERATE_NOTE = "any rotation would be a basis, and the stack's singular vectors are taken, of"
+
 DTYPES = {torch.float64: "float64", torch.float32: "float32"}
 
 Source = Target | Stored
@@ -33,7 +38,8 @@ def extract_basis(
     model: nn.Module,
     targets: Targets = None,
     *,
-    ridge: float = 1e-3,
+    kind: BasisKind = "shared",
+    ridge: float | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
     progress: bool = True,
@@ -53,10 +59,14 @@ def extract_basis(
         The pretrained model; it is only read.
     targets : list of str, str, or None
         Which layers: see `frod.method.targets.find`.
-    ridge : float
-        pi in T = mean_i (Q_i^T Q_i + pi I)^-1.
+    kind : {"shared", "layer_svd", "random"}
+        "shared" is FRoD's. The others are there to compare it with: "layer_svd" has a V for each layer, its right singular
+        vectors (lambda_0 are the singular values), and each layer is a category with places of S of its own; "random" has
+        an orthogonal V for each category, drawn by its name and width. U follows from W and V in each.
+    ridge : float, optional
+        pi in T = mean_i (Q_i^T Q_i + pi I)^-1, of kind "shared"; by default 1e-3.
     dtype : torch.dtype
-        Of T and its eigenvectors: float64, or float32, which takes about half the time. With float32, V may differ from
+        Of kind "shared": of T and its eigenvectors: float64, or float32, which takes about half the time. With float32, V may differ from
         float64's by a rotation among directions whose eigenvalues nearly agree; W_i = U_i diag(lambda_i) V^T holds to
         the same digits. Where the backward error exceeds `EIGENVECTOR_BOUND`, the category is computed in float64.
     device : torch.device, optional
@@ -75,10 +85,11 @@ def extract_basis(
     Raises
     ------
     ValueError
-        For targets that match nothing or cannot be adapted, weights on the meta device, with NaN in them, or all zeros.
+        For a ridge of another kind than "shared", targets that match nothing or cannot be adapted, weights on the meta device, with NaN in them, or all zeros.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
+    ridge = alternatives.check(kind, ridge)
     if getattr(model, "_frod", None) is not None:
         raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
     found = find(model, targets)
@@ -87,15 +98,19 @@ def extract_basis(
     sources = _without_zeros(sources)
     found = {category: {n: t for n, t in layers.items() if n in sources} for category, layers in found.items()}
     found = {category: layers for category, layers in found.items() if layers}
-    _warn_of_unshared(found)
     names = canonical_names(sources)
+    if kind == "layer_svd":
+        found = {names[name]: {name: target} for layers in found.values() for name, target in layers.items()}
+    else:
+        _warn_of_unshared(found)
     chosen = list(found) if part is None else _dealt(found, *part)
     with torch.no_grad(), without_autocast(), _progress(progress, len(chosen)) as report:
 
         def extract(category: str) -> CategoryBasis:
             layers = {names[name]: (target, sources[name]) for name, target in found[category].items()}
+            decompose = alternatives.decomposition_of(kind, category, ridge)
             with report(f"{category}, {len(layers)} layers"):
-                return _extract_category(layers, ridge=ridge, dtype=dtype, device=device)
+                return _extract_category(layers, decompose, dtype=dtype, device=device)
 
         on_cpu = all(_device(source, device).type == "cpu" for source in sources.values())
         side_by_side = (threads or torch.get_num_threads()) if on_cpu else 1
@@ -105,10 +120,13 @@ def extract_basis(
             categories={category: result[category] for category in chosen},
             model_hash=weights_hash({names[name]: source for name, source in sources.items()}),
             targets=resolve(model, targets),
+            kind=kind,
             ridge=ridge,
             part_of=None if part is None else tuple(found),
         )
     basis.check()
+    if progress:
+        _tell_of_degenerate(basis.categories)
     return basis
 
 
@@ -119,12 +137,13 @@ def extract_categories(
 
     Each category is computed on one thread, so that the result does not depend on their number.
     """
+    decompose = partial(decomposition.shared_basis, ridge=ridge)
     with torch.no_grad(), without_autocast(), _progress(progress, len(categories)) as report:
 
         def extract(category: str) -> CategoryBasis:
             layers: dict[str, tuple[Target, Source]] = {n: (each, each) for n, each in categories[category].items()}
             with report(f"{category}, {len(layers)} layers"):
-                return _extract_category(layers, ridge=ridge, dtype=torch.float64, device="cpu")
+                return _extract_category(layers, decompose, dtype=torch.float64, device="cpu")
 
         dearest_first = sorted(categories, key=lambda category: -_cost(dict(categories[category])))
         found = _side_by_side(extract, dearest_first, torch.get_num_threads())
@@ -219,12 +238,16 @@ def _side_by_side(
 
 
 def _extract_category(
-    layers: dict[str, tuple[Target, Source]], *, ridge: float, dtype: torch.dtype, device: torch.device | str | None
+    layers: dict[str, tuple[Target, Source]],
+    decompose: Decompose,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
 ) -> CategoryBasis:
     weights = {name: _reader(source, device) for name, (_, source) in layers.items()}
-    shared = decomposition.shared_basis(list(weights.values()), ridge=ridge, dtype=dtype)
+    shared = decompose(list(weights.values()), dtype=dtype)
     if not shared.error <= EIGENVECTOR_BOUND[DTYPES[dtype]] and dtype != torch.float64:
-        return _extract_category(layers, ridge=ridge, dtype=torch.float64, device=device)
+        return _extract_category(layers, decompose, dtype=torch.float64, device=device)
     V = shared.V.float().double()
     V_inv = torch.linalg.inv(V)
     condition = decomposition.condition_number(V, V_inv)
@@ -252,8 +275,16 @@ def _extract_category(
             "condition_number": condition,
             "largest_reconstruction_error": error,
             "eigenvector_error": shared.error,
+            "degenerate": shared.degenerate,
         },
     )
+
+
+def _tell_of_degenerate(categories: Mapping[str, CategoryBasis]) -> None:
+    """Say which bases, of those that layers share, the definition leaves open."""
+    found = [name for name, of in categories.items() if of.facts["degenerate"] and len(of.layers) > 1]
+    if found:
+        print(f"{DEGENERATE_NOTE}: {', '.join(found)}", file=sys.stderr)
 
 
 def _lost(V: Tensor, V_inv: Tensor, used: Tensor) -> Tensor:
