@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from frod.config.schema import Name, StrictModel, Words, did_you_mean, not_blank
+from frod.config.settings import BasisKind
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
@@ -24,12 +25,11 @@ Titled = Annotated[dict[str, Any], AfterValidator(titled)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-BasisKind = Literal["shared", "layer_svd", "random"]
 Group = Literal["scale", "rotation"]
 
 
 class MethodBasis(StrictModel):
-    """The basis that a method of kind frod trains on, where it is not the paper's with params.yaml's ridge."""
+    """The basis that a method of kind frod trains on."""
 
     kind: BasisKind = "shared"
     """shared: the paper's, one for each kind of layer. layer_svd: each layer's own singular vectors. random: one
@@ -118,6 +118,10 @@ class Method(StrictModel):
             return ()
         empty = set(self.freeze) | (set() if self.sparse_rate else {"rotation"})
         return tuple(group for group in get_args(Group) if group not in empty)
+
+    def places_drawn_by(self, seed: int) -> int:
+        """Of kind frod, the seed of the places of S; `seed` is that of a run's adapter."""
+        return seed if self.pattern_seed is None else self.pattern_seed
 
     @property
     def rates(self) -> set[str]:

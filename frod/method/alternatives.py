@@ -1,7 +1,7 @@
-"""Bases to compare the shared one with: a layer's own singular vectors, and directions that know nothing of the weights.
+"""Bases to compare the shared one with: a layer's own singular vectors, and directions that know no weights.
 
-W_i = U_i diag(lambda_i) V^T holds for any invertible V, with U_i diag(lambda_i) = W_i V^-T. So V alone tells them apart,
-and all else of the method, the identity at the start included, is as on the shared basis.
+W_i = U_i diag(lambda_i) V^T holds for any invertible V, with U_i diag(lambda_i) = W_i V^-T. So V alone tells them
+apart, and all else of the method, the identity at the start included, is as on the shared basis.
 
 Shapes: m out_features, n in_features.
 """
@@ -22,7 +22,7 @@ RIDGE = 1e-3
 
 
 class Decompose(Protocol):
-    """Computes V of a category from its weights; the joint decomposition alone does so in another dtype than float64."""
+    """Computes V of a category from its weights; only the joint decomposition takes another dtype than float64."""
 
     def __call__(self, weights: Sequence[Weight], /, *, dtype: torch.dtype) -> SharedBasis: ...
 
@@ -34,7 +34,7 @@ def check(kind: str, ridge: float | None) -> float | None:
     if kind == "shared":
         return RIDGE if ridge is None else ridge
     if ridge is not None:
-        raise ValueError(f"ridge={ridge} is of the joint decomposition, which kind={kind!r} does without; leave it out.")
+        raise ValueError(f"ridge={ridge} is of kind='shared', and kind={kind!r} does without; leave it out.")
     return None
 
 
@@ -48,7 +48,7 @@ def decomposition_of(kind: BasisKind, category: str, ridge: float | None) -> Dec
 
 
 def drawn(category: str, W: Tensor) -> SharedBasis:
-    """V (n, n) orthogonal, uniformly distributed; it follows from the category's name and W's width, and lies where W does.
+    """V (n, n) orthogonal, uniformly distributed; it follows from the category's name and W's width n.
 
     Q of the QR of normal numbers, with the signs by which R's diagonal is positive (Mezzadri, arXiv math-ph/0609050).
     """
