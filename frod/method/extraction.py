@@ -87,7 +87,7 @@ def extract_basis(
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
-    ridge = alternatives.check(kind, ridge)
+    kind, ridge = alternatives.check(kind, ridge)
     if getattr(model, "_frod", None) is not None:
         raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
     found = find(model, targets)
