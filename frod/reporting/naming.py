@@ -100,6 +100,8 @@ def file_name(*parts: str) -> str:
 
 FIGURES = {
     "difference": "difference to full fine-tuning",
+    "ablation_metric": "test metric less FRoD's, by method",
+    "ablation_loss": "test loss less FRoD's, by method",
     "seeds": "test, every seed",
     "pareto": "test against trained parameters",
     "loss": "training loss",

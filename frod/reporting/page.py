@@ -98,6 +98,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "sentences": sentences(report, counts),
         "claims": claims_section.claims(report),
         "budget": claims_section.budget(report),
+        "beside": claims_section.beside(report),
         "margin": f"{report.claims['margin_points']:g}",
         "differences": results_section.differences(report),
         "subject": report.looks.get(SUBJECT),

@@ -11,8 +11,9 @@ Shapes: m out_features, n in_features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,6 @@ STEPS = (-0.05, 0.05)
 """‖delta‖ / ‖W‖, with a sign."""
 EXAMPLES = 256
 """Of validation, at most; the same for every run of a task."""
-Originals = Mapping[str, Mapping[str, Stored]]
 
 
 def schema() -> pyarrow.Schema:
@@ -50,8 +50,9 @@ def schema() -> pyarrow.Schema:
     return pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in fields.items()])
 
 
-@torch.no_grad()
-def rows(model: nn.Module, run: Run, validation: Split, before: Originals) -> Iterator[dict[str, Any]]:
+def rows(
+    model: nn.Module, run: Run, validation: Split, before: Mapping[str, Mapping[str, Stored]]
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of a run.
 
     Parameters
@@ -77,20 +78,35 @@ def rows(model: nn.Module, run: Run, validation: Split, before: Originals) -> It
         return {"seed": run.seed, "examples": len(chosen)} | place | {"loss": loss(table)}
 
     yield measured(0, 0.0)
+    stored = {name: of for layers in before.values() for name, of in layers.items()}
     for direction in range(1, DIRECTIONS + 1):
-        units = {
-            name: perturbation(stored.weight, stream(run.seed, f"sharpness/{direction}/{name}")).to(device)
-            for layers in before.values()
-            for name, stored in layers.items()
-        }
+        seeds = {name: stream(run.seed, f"sharpness/{direction}/{name}") for name in stored}
+        units = {name: perturbation(of.weight, seeds[name]).to(device) for name, of in stored.items()}
         for step in STEPS:
-            with ExitStack() as stack:
-                for layers in before.values():
-                    for name, stored in layers.items():
-                        module, rows = _place(model, name, stored)
-                        hook = module.register_forward_hook(_adds(step * units[name], rows))
-                        stack.callback(hook.remove)
-                yield measured(direction, step)
+            with perturbed(model, stored, {name: step * unit for name, unit in units.items()}):
+                found = measured(direction, step)
+            yield found
+
+
+@contextmanager
+def perturbed(model: nn.Module, stored: Mapping[str, Stored], deltas: Mapping[str, Tensor]) -> Iterator[None]:
+    """Add `deltas`, (m, n) by layer, to the weights that the layers of a model multiply by, for as long as this holds.
+
+    Whatever a method makes of a layer is linear in the layer's input, so that delta's share is added to the output.
+    """
+    with ExitStack() as hooks:
+        for name, delta in deltas.items():
+            fused = stored[name].target
+            part = fused.rows if isinstance(fused, FusedSlice) else slice(None)
+            module = model.get_submodule(name.rpartition(".")[0] if isinstance(fused, FusedSlice) else name)
+            hooks.callback(module.register_forward_hook(partial(_add, delta, part)).remove)
+        yield
+
+
+def _add(delta: Tensor, part: slice, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    output = output.clone()
+    output[..., part] += (inputs[0].to(delta) @ delta.T).to(output)
+    return output
 
 
 def perturbation(weight: Tensor, seed: int) -> Tensor:
@@ -98,21 +114,3 @@ def perturbation(weight: Tensor, seed: int) -> Tensor:
     draw = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(weight.shape))
     size = float(torch.linalg.matrix_norm(weight.double())) / np.linalg.norm(draw)
     return torch.from_numpy((size * draw).astype(np.float32))
-
-
-def _place(model: nn.Module, name: str, stored: Stored) -> tuple[nn.Module, slice]:
-    """The module that computes a layer, and which of its outputs are the layer's."""
-    if isinstance(stored.target, FusedSlice):
-        return model.get_submodule(name.rpartition(".")[0]), stored.target.rows
-    return model.get_submodule(name), slice(None)
-
-
-def _adds(delta: Tensor, rows: slice) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-    """A hook that makes a layer's output that of W' + delta: every method's layer is linear in its input."""
-
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        output = output.clone()
-        output[..., rows] += (inputs[0].to(delta) @ delta.T).to(output)
-        return output
-
-    return hook

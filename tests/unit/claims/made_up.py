@@ -64,7 +64,9 @@ def rates(validation, *, span=10.0, diverged=()):
     return {"trials": trials, "seed": 100, "metric": "accuracy", "budget": {"steps": STEPS, "examples": 32 * STEPS}}
 
 
-def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, classes=CLASSES, losses=None):
+def evidence(
+    points, *, margin=1.0, paces=None, tuning=None, spectra=None, sharpness=None, classes=CLASSES, losses=None
+):
     """A suite of these test figures.
 
     Parameters
@@ -101,6 +103,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
         manifests={(task, "small"): {"num_classes": classes, "splits": {"test": {"rows": ROWS}}} for task in points},
         tuning=tuning or {},
         spectra=spectra or {},
+        sharpness=sharpness or {},
         on_test=on_test,
         labels=LABELS,
         kinds=KINDS,

@@ -14,7 +14,7 @@ BUDGET = {"same": True, "reason": "All quantities agree.", "table": ALIKE | {"ro
 
 def around(found: list[dict[str, Any]]) -> dict[str, Any]:
     """claims.json around some claims."""
-    return LAYOUT | {"budget": BUDGET, "uninformative": [], "claims": found}
+    return LAYOUT | {"budget": BUDGET, "uninformative": [], "claims": found, "beside": []}
 
 
 def claims(called: dict[str, str]) -> dict[str, Any]:
