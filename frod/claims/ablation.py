@@ -16,7 +16,6 @@ from frod.claims.pairing import paired
 from frod.claims.sharpness import rises
 from frod.evaluation.formatting import fixed, number, significant
 from frod.evaluation.inference import Overall
-from frod.evaluation.statistics import Difference
 from frod.provenance.run_keys import SUBJECT, RunKey, pair_label
 
 TEXT = (
@@ -25,9 +24,9 @@ TEXT = (
 )
 NOTE = (
     "Mean over tasks with its 95\u00a0% interval, which is about these very tasks: only the seeds are left to chance "
-    "(Welch). The mean over the tried rates has one figure a task, and its t interval is over tasks. Area: mean of the "
-    "metric over the checks during training. Rank: effective, in points of the full. Numbers: what is trained outside "
-    "the head. Ratios are geometric means. No correction for their number: one interval in twenty misses by chance."
+    "(Welch). What has one figure a task, or does not vary over seeds, has none. Area: mean of the metric over the "
+    "checks during training. Rank: effective, in points of the full. Numbers: what is trained outside the head. Ratios "
+    "are geometric means. Nothing is corrected for the number of intervals: one in twenty misses by chance."
 )
 
 
@@ -95,14 +94,9 @@ def _seconds(evidence: Evidence) -> Iterator[tuple[RunKey, float]]:
     return ((key, float(evidence.records[key]["resources"]["train_seconds"])) for key in whole)
 
 
-def _about_these_tasks(overall: Overall) -> Difference:
-    """With the seeds alone left to chance; where a task has one figure, over tasks."""
-    return overall.fixed if overall.fixed.has_interval else overall.deciding
-
-
 def _forest(quantity: Quantity, methods: list[str], found: dict[tuple[str, str], Overall]) -> dict[str, Any]:
     """A quantity's differences by method: what the figure draws."""
-    means = {m: _about_these_tasks(found[quantity.label, m]) for m in methods if (quantity.label, m) in found}
+    means = {m: found[quantity.label, m].fixed for m in methods if (quantity.label, m) in found}
     return {
         "of": quantity.label,
         "more_is_better": quantity.more_is_better,
@@ -118,7 +112,7 @@ def _whole(
         [evidence.label(method), *(_shown(of, found.get((of.label, method)), None) for of in quantities)]
         for method in methods
     ]
-    title = f"Less FRoD, mean over {number(len(evidence.points), 'task')}"
+    title = f"Each method less FRoD, mean over {number(len(evidence.points), 'task')}"
     return table(title, ["method", *(of.label for of in quantities)], rows, note=NOTE)
 
 
@@ -134,7 +128,7 @@ def _of_task(
         [evidence.label(method), *(_shown(of, found.get((of.label, method)), pair) for of in quantities)]
         for method in methods
     ]
-    title = f"Less FRoD, on {pair_label(*pair)}"
+    title = f"Each method less FRoD: {pair_label(*pair)}"
     note = "The first row has FRoD's own figures, as means over seeds; intervals are t, over seeds."
     columns = ["method", *(quantity.label for quantity in quantities)]
     return table(title, columns, [[evidence.label(SUBJECT), *own], *rows], note=note)
@@ -143,7 +137,7 @@ def _of_task(
 def _shown(quantity: Quantity, overall: Overall | None, pair: Pair | None) -> dict[str, Any] | None:
     if overall is None:
         return None
-    of = overall.by_group.get(pair_label(*pair)) if pair else _about_these_tasks(overall)
+    of = overall.by_group.get(pair_label(*pair)) if pair else overall.fixed
     return quantity.shown(of) if of else None
 
 

@@ -23,6 +23,7 @@ from frod.reporting import (
 )
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.figures.axes import tick_label
+from frod.reporting.figures.lines import CROWD
 from frod.reporting.figures.singular_values import FLOOR
 from frod.reporting.naming import run_page
 from frod.reporting.opening import NAMED, WITHOUT, how_many, sentences
@@ -112,6 +113,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),
         "has_gpu": has_gpu,
+        "crowd": CROWD,
         "floor": tick_label(FLOOR),
         "budgets": run_section.budgets(report),
         "training": run_section.training(report),

@@ -101,6 +101,7 @@ class Drawing:
                 fill="none",
                 stroke=look.colour,
                 stroke_width=width,
+                stroke_dasharray=look.dash,
                 stroke_linejoin="round",
                 stroke_linecap="round",
                 opacity=opacity,

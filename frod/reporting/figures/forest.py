@@ -37,7 +37,7 @@ def draw(of: Mapping[str, Any], looks: Mapping[str, MethodStyle]) -> Drawing:
     values = [0.0, *(row["value"] for row in of["rows"])]
     ends = [end for row in of["rows"] if row["low"] is not None for end in (row["low"], row["high"])]
     scale = Scale(*legible(values, ends, room=1.5, least=10.0 ** -of["digits"]), 14, WIDTH - 14)
-    horizontal_axis(drawing, scale, TOP, bottom, "")
+    horizontal_axis(drawing, scale, TOP, bottom, of["of"])
     left, right = ("← worse", "better →") if of["more_is_better"] else ("← better", "worse →")
     drawing.text(scale.start, bottom + 34, left, size=11, soft=True)
     drawing.text(scale.end, bottom + 34, right, size=11, anchor="end", soft=True)
