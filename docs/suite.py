@@ -9,9 +9,10 @@ from typing import Literal, get_args, get_origin
 
 from frod.backbones.registry import BackboneSpec
 from frod.backbones.registry import Local as OwnWeights
+from frod.config.rates import Box, Rates, Sampler, Tune
 from frod.config.schema import StrictModel
 from frod.config.settings import Resources, Training
-from frod.config.suite import Experiment, Method, Rates, Suite, Tune
+from frod.config.suite import Experiment, Method, Suite
 from frod.tasks.registry import Columns, Local, SplitSpec, TaskSpec
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -19,8 +20,10 @@ SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
     ("The file", "workflow/suites/NAME.yaml", Suite),
     ("An experiment", "`experiments`, a list: tasks that share a model, its rates and its budget.", Experiment),
     ("A method", "`methods`, by name.", Method),
-    ("Learning rates", "`rates` and `grid`, by method.", Rates),
+    ("Learning rates", "`rates`, and each entry of a `grid`, by method.", Rates),
+    ("A box of rates", "`box`, by method: `[lowest, highest]` of each rate.", Box),
     ("The choice of rates", "`tune`.", Tune),
+    ("How points are drawn", "`tune: {sampler: ...}`.", Sampler),
     ("Training", "`training`, in params.yaml, the suite and an experiment; the last one counts.", Training),
     ("Resources", "`resources`, of each job; in the same three places.", Resources),
     ("A task of your own", "`tasks`, by name; [your-data.md](your-data.md) has examples.", TaskSpec),
@@ -38,19 +41,25 @@ not `1e-3`; `true`, not `yes`.
 
 ## Learning rates for a new model
 
-Rates decide more than the method does, and each method needs its own. Give every method a `grid` of the same number of
-trials, at least three, each two to three times the last. The suites minilm and smoke try:
+Rates decide more than the method does, and each method needs its own. Give every method a `box`: the lowest and the
+highest of each rate. `tune.trials` points are drawn in it, evenly on a log scale, and the best on validation is taken:
 
-| | MiniLM, pretrained | small models trained here |
-|---|---|---|
-| `full_ft`: `lr` | 1.0e-4 to 5.0e-4 | 1.0e-3 to 5.0e-3 |
-| `frod`: `lr_scale` and `lr_rotation` | 5.0e-4 to 2.0e-3 | 1.0e-2 to 5.0e-2 |
-| `lora`: `lr` | 1.0e-3 to 5.0e-3 | 5.0e-3 to 2.0e-2 |
-| `lr_head` of these | 5.0e-3 | 5.0e-3 |
-| `linear_probe`: `lr_head` | 5.0e-3 to 5.0e-2 | 2.0e-2 to 1.0e-1 |
+```yaml
+tune: { trials: 8, seeds: [100] } # seeds: [100, 101] trains each point twice, and takes the mean
+experiments:
+  - tasks: [sst2]
+    backbone: minilm
+    box:
+      full_ft: { lr: [1.0e-4, 1.0e-2], lr_head: [1.0e-3, 3.0e-2] }
+      frod: { lr_scale: [1.0e-3, 1.0e-1], lr_rotation: [1.0e-3, 1.0e-1], lr_head: [1.0e-3, 3.0e-2] }
+      lora: { lr: [3.0e-4, 3.0e-2], lr_head: [1.0e-3, 3.0e-2] }
+      linear_probe: { lr_head: [1.0e-3, 1.0e-1] }
+```
 
-Where the best trial is the first or the last of its grid, the best rate may lie outside of it: widen that end, and look
-again. Trials have a seed of their own and never read test. `tune: {training: {...}}` makes them shorter than the runs.
+No method has a narrower search than another: the rates outside the head span the same ratio.
+More trials, or a second seed, leave those that are there and train only the new ones. The report flags a choice in the
+outer eighth of its range: the best rate may lie outside, so move that end for all methods alike, and look again. Trials
+never read test; `tune: {training: {...}}` makes them shorter than the runs. A `grid` lists rates one by one instead.
 """
 
 

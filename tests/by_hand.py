@@ -19,7 +19,7 @@ SHA = "ab" * 32
 RECORD = {
     "spec": {"rates": {"lr": 0.1}},
     "protocol": "audited",
-    "tuning": {"trials": 3, "seed": 100, "chosen": 1},
+    "tuning": {"trials": 3, "seeds": [100], "chosen": 1},
     "evaluations": {"validation": 2, "test": 1},
     "inputs": {"data/tasks/digits/digit_vit/manifest.json": "cd" * 32},
     "code": {"hash": "c0de", "git_commit": "0123", "git_dirty": False},

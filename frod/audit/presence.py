@@ -38,7 +38,7 @@ def planned_files(workflow: Workflow, results: Path) -> Iterator[Path]:
         yield folder.with_name("sharpness.parquet")
         yield from (folder / name for name in FILES)
     for trial in workflow.trials:
-        path = results / trial.run.task / trial.run.backbone / trial.run.method / "tune" / f"trial-{trial.index}.json"
+        path = results / trial.run.task / trial.run.backbone / trial.run.method / "tune" / f"{trial.name}.json"
         yield path.with_name("rates.json")
         yield path
         yield from (output_path(path, name) for name in TABLES)

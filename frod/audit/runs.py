@@ -43,7 +43,7 @@ def check_record(study: Study, key: RunKey, findings: Findings) -> None:
         chosen = _chosen(study, run)
         with_rates = run.model_copy(update={"rates": Rates(**chosen["rates"])}) if chosen else run
         findings.equal(path, "spec", with_rates.resolved(), record["spec"], remedy=AGAIN)
-        tuning = chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]}
+        tuning = chosen and {"trials": len(chosen["trials"]), "seeds": chosen["seeds"], "chosen": chosen["index"]}
         findings.equal(path, "tuning", tuning, record.get("tuning"), remedy=AGAIN)
     _check_files(study, run, folder, record, findings)
     seeds = {name: stream(run.seed, name) for name in STREAMS} | {"run": run.seed, "split": run.split_seed}

@@ -23,7 +23,7 @@ class Traces:
     run: Run
     """As it is planned."""
     path: Path
-    """record.json or trial-N.json."""
+    """record.json or trial-*.json."""
     record: Mapping[str, Any]
     """What that says; empty where it is none."""
 
@@ -37,7 +37,7 @@ class Traces:
     def of_trial(cls, study: Study, trial: Trial) -> Traces:
         """Those of a planned trial of rates."""
         run = trial.run
-        path = study.tune(run.task, run.backbone, run.method) / f"trial-{trial.index}.json"
+        path = study.tune(run.task, run.backbone, run.method) / f"{trial.name}.json"
         found = read_json(path)
         return cls(run=run, path=path, record=found if isinstance(found, dict) else {})
 

@@ -20,7 +20,7 @@ from frod.reporting.collect import FILE
 NAME = "MLflow"
 NOTE = "mlflow.note.content"
 UNPLANNED = "plan it again; deleted there it stays a note, and a run by this very code a finding"
-RUN = re.compile(r"[^/]+/[^/]+/[^/]+/(seed-\d+|tune/trial-\d+)")
+RUN = re.compile(r"[^/]+/[^/]+/[^/]+/(seed-\d+|tune/trial-\d+-seed-\d+)")
 
 
 def check(study: Study, findings: Findings) -> None:

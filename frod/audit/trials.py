@@ -80,11 +80,13 @@ def _check_figure(left: Traces, name: str, again: Mapping[str, Any] | str, findi
 def _check_choice(study: Study, path: Path, tried: Sequence[Traces], findings: Findings) -> None:
     from frod.training.tune import choose
 
+    run = tried[0].run
     if not path.is_file():
         findings.add(path, "the rates that were chosen", "there", NOTHING, remedy=CHOOSE)
         return
     try:
-        chosen = choose([left.record for left in tried])
+        box = next(iter(study.workflow.trials_of(run.task, run.backbone, run.method).values())).box
+        chosen = choose([left.record for left in tried], box)
     except (ValueError, KeyError, TypeError) as error:
         findings.add(path, f"no rates can be chosen from the trials: {error}", remedy=AGAIN)
         return

@@ -34,7 +34,7 @@ class Witness(NamedTuple):
     where: str
     """What tells of it."""
     key: str
-    """TASK/BACKBONE/METHOD/seed-N, or .../tune/trial-N."""
+    """TASK/BACKBONE/METHOD/seed-N, or .../tune/trial-N-seed-M."""
     code: str | None
     """Hash of the code that made it, where that is told."""
     figure: str = ""
@@ -72,8 +72,7 @@ def told(study: Study, witnesses: Iterable[Witness], findings: Findings) -> None
 def names(study: Study) -> set[str]:
     """Of all trainings that are planned: runs, and the trials of their rates."""
     trials = {
-        f"{trial.run.task}/{trial.run.backbone}/{trial.run.method}/tune/trial-{trial.index}"
-        for trial in study.workflow.trials
+        f"{trial.run.task}/{trial.run.backbone}/{trial.run.method}/tune/{trial.name}" for trial in study.workflow.trials
     }
     return {key.path for key in study.runs} | trials
 

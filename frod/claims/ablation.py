@@ -11,7 +11,7 @@ from frod.claims.against import Quantity
 from frod.claims.claim import cell, table
 from frod.claims.evidence import Evidence, Pair, Values, run, values_of
 from frod.claims.full_rank import effective_ranks
-from frod.claims.more_robust import means_over_rates
+from frod.claims.more_robust import means_over_box
 from frod.claims.pairing import paired
 from frod.claims.sharpness import rises
 from frod.evaluation.formatting import fixed, number, significant
@@ -63,7 +63,7 @@ def _quantities(evidence: Evidence) -> list[Quantity]:
         Quantity(label="test metric, points", values=evidence.points, more_is_better=True, digits=1),
         Quantity(label="test loss", values=evidence.losses, more_is_better=False, digits=3),
         Quantity(label="area under validation, points", values=areas(evidence), more_is_better=True, digits=1),
-        Quantity(label="mean over the tried rates", values=means_over_rates(evidence), more_is_better=True, digits=1),
+        Quantity(label="mean over the box, points", values=means_over_box(evidence), more_is_better=True, digits=1),
         Quantity(label="sharpness, %", values=rises(evidence), more_is_better=False, digits=2),
         Quantity(label="rank, points", values=effective_ranks(evidence), more_is_better=True, digits=1),
         Quantity(label="numbers, ratio", values=numbers, more_is_better=False, log=True),

@@ -116,7 +116,8 @@ def sentence(evidence: Evidence, found: Sequence[Against]) -> str:
             said += f", p {show.p_value(p_value(deciding))}, p worse {show.p_value(of.p_worse)}"
         each.append(f"{said} ({show.number(len(of.over.groups), 'task')})")
     several = max(len(of.over.groups) for of in found) > 1
-    scope = f"for {'tasks like these' if several else 'this task'}, at these rates"
+    rates = evidence.at_these_rates({SUBJECT, *(of.method for of in found)})
+    scope = f"for {'tasks like these' if several else 'this task'}, {rates}"
     return f"FRoD against each, {scope} (mean, 95\u00a0% interval, p, p worse after Holm): {'; '.join(each)}."
 
 

@@ -110,10 +110,10 @@ def _facts(record: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> dict[
 
 
 def _trials(record: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Number, seed and budget of the trials; the number is 0 where the suite gave the rates."""
+    """Number, seeds and budget of the trials; the number is 0 where the suite gave the rates."""
     tuning = record.get("tuning", {})
     if tuning is None:
         return {"number": 0}
     if not tuning or not chosen:
         return None
-    return {"number": tuning.get("trials"), "seed": tuning.get("seed"), "budget": chosen.get("budget")}
+    return {"number": tuning.get("trials"), "seeds": tuning.get("seeds"), "budget": chosen.get("budget")}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from frod.config.rates import at_edge
 from frod.provenance.run_keys import SUBJECT, RunKey, pair_label, stopped, undefined
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ class Evidence:
     def undefined(self) -> dict[RunKey, str]:
         """Runs without a figure on test, and why."""
         return undefined(self.summary)
+
+    def at_these_rates(self, methods: Collection[str]) -> str:
+        """What figures of these methods hold for, and how many of the choices lie where a better one may be missed."""
+        drawn = [chosen for key, chosen in self.tuning.items() if key[2] in methods and chosen.get("box")]
+        edge = sum(bool(at_edge(one["box"], one["trials"][one["index"]]["rates"])) for one in drawn)
+        return f"at these rates ({edge} of {len(drawn)} choices at the edge of their box)" if edge else "at these rates"
 
     def undefined_of(self, pair: Pair, method: str) -> list[str]:
         """Why runs of a method on a task have no figure."""

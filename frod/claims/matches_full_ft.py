@@ -136,8 +136,9 @@ def _what(evidence: Evidence, found: Overall, by_task: dict[Pair, Tested]) -> st
     said = f"FRoD − full fine-tuning: {signed(deciding.mean)} points"
     said += f" over {number(deciding.n, 'task')}" if many else f" on {pair_label(*next(iter(by_task)))}"
     if deciding.has_interval:
+        rates = evidence.at_these_rates({SUBJECT, REFERENCE})
         over = "for tasks like these" if many else f"over {number(deciding.n, 'seed')} and the test examples"
-        said += f", 95\u00a0% interval {over}, at these rates, {interval(deciding.low, deciding.high)}"
+        said += f", 95\u00a0% interval {over}, {rates}, {interval(deciding.low, deciding.high)}"
     if many:
         fixed, families = found.fixed, found.over_families(evidence.families)
         beside = [f"for these tasks alone {interval(fixed.low, fixed.high)}"] if fixed.has_interval else []

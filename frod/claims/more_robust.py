@@ -28,14 +28,14 @@ from frod.provenance.run_keys import SUBJECT, pair_label, words
 
 SAYS = "FRoD converges more robustly than LoRA and its kin."
 LEAST = 3
-SEEDS, RATES = "spread of the test loss over seeds", "mean validation over the tried rates"
+SEEDS, RATES = "spread of the test loss over seeds", "mean validation over the box"
 TEST = (
     "Two senses, by task: the standard deviation of the test loss over seeds (as a ratio FRoD / other: less is more "
-    "robust), and the mean of validation over all trials of the learning rates (FRoD less the other, in points: more "
-    "is more robust), which is what one trial at a rate of the grid is expected to give. "
+    "robust), and the mean of validation over the box of learning rates, all that were drawn (FRoD less the other: "
+    "more is more robust), which is what one trial is expected to give: the best of n = 1. Boxes span the same ratio "
+    "for every method; rates that somebody listed say nothing of this. "
     f"{rule('more robust', 'less robust')} That takes at least {LEAST} tasks, and both senses; Holm's correction is "
-    "over both together. The mean over rates counts for FRoD only where its grid is nowhere narrower, and against it "
-    "only where it is nowhere wider. Where a run or trial has no figure (it diverged, or its metric is undefined), its "
+    "over both together. Where a run or trial has no figure (it diverged, or its metric is undefined), its "
     "task has none; it counts against the method: the claim is not supported where one of FRoD has none, and "
     "contradicted where that is so on more tasks than of one of them (exact sign test over tasks, one-sided p below "
     "0.025 after Holm)."
@@ -46,9 +46,8 @@ SEEDS_NOTE = (
     "one."
 )
 RATES_NOTE = (
-    "Mean of the validation metric over all trials, in points. Rates are those that the suite lists: a mean over them "
-    "is about these lists. x is the factor between the largest and the smallest value tried of the rate that varies "
-    "most. Trials without a figure are counted; a task with one is not compared below."
+    "Mean of the validation metric, times one hundred, over all that were drawn. Those without a figure are counted; a "
+    "task with one is not compared below."
 )
 AGAINST_NOTE = "Spread: geometric mean of FRoD's over the other's. Validation: FRoD's mean less the other's, in points."
 
@@ -56,12 +55,12 @@ AGAINST_NOTE = "Spread: geometric mean of FRoD's over the other's. Validation: F
 def more_robust(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD varies less than peft's methods over seeds, and does better at rates that nobody chose."""
     seeds = Quantity(label=SEEDS, values=_spreads(evidence), more_is_better=False, log=True, least=LEAST)
-    rates = Quantity(label=RATES, values=means_over_rates(evidence), more_is_better=True, least=LEAST)
+    rates = Quantity(label=RATES, values=means_over_box(evidence), more_is_better=True, least=LEAST)
     compared = against_each(evidence, seeds, rates)
     lost = Failures(evidence)
     signs = lost.signs(evidence.peft_baselines)
     tables = [_seeds_table(evidence, seeds)] if seeds.values else []
-    tables += [_rates_table(evidence)] if evidence.tuning else []
+    tables += [_rates_table(evidence)] if _drawn(evidence) else []
     tables += [table_of(evidence, compared, "FRoD and each other method", AGAINST_NOTE)] if compared else []
     tables += [lost.table(signs)] if lost.any else []
     return claim(
@@ -90,14 +89,20 @@ def _spreads(evidence: Evidence) -> Values:
     return spreads
 
 
-def means_over_rates(evidence: Evidence) -> Values:
-    """Mean of validation over the trials, in points, under the key 0; nan where one has no figure."""
+def means_over_box(evidence: Evidence) -> Values:
+    """Mean of validation over the box, in points, under the key 0; nan where a point has no figure."""
     means: Values = {}
-    for (task, backbone, method), chosen in sorted(evidence.tuning.items(), key=lambda item: item[0]):
-        figures = [trial["validation"] for trial in chosen["trials"]]
+    for (task, backbone, method), points in _drawn(evidence).items():
+        figures = [point["validation"] for point in points]
         if len(figures) > 1:
             means.setdefault((task, backbone), {})[method] = {0: math.nan if None in figures else 100 * fmean(figures)}
     return means
+
+
+def _drawn(evidence: Evidence) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """What was tried by task, backbone and method, where rates were drawn in a box."""
+    tuned = sorted(evidence.tuning.items(), key=lambda item: item[0])
+    return {key: chosen["trials"] for key, chosen in tuned if chosen.get("box")}
 
 
 def _verdict(
@@ -121,9 +126,7 @@ def _verdict(
         return undecided(said) if lost.on(SUBJECT) else untestable(said)
     said = sentence(evidence, baselines) + lost.sentence()
     none = _without_spread(evidence, senses[0])
-    if any(
-        of.worse and (_grids(evidence, of, wider=False) if of.quantity is senses[1] else not none) for of in baselines
-    ):
+    if any(of.worse and (of.quantity is senses[1] or not none) for of in baselines):
         return contradicted(said)
     if none:
         return undecided(f"{said} No spread at all, and so no ratio: {listed(none)}.")
@@ -154,27 +157,7 @@ def _open(evidence: Evidence, senses: Sequence[Quantity], baselines: list[Agains
         return f"Runs or trials of FRoD are missing on {listed([pair_label(*pair) for pair in missing])}."
     if not all(of.better for of in baselines):
         return "Neither more robust than each of them nor less than one is shown."
-    narrow = [
-        evidence.label(of.method)
-        for of in baselines
-        if of.quantity is senses[1] and not _grids(evidence, of, wider=True)
-    ]
-    return f"But FRoD's grid of rates is narrower than that of {listed(narrow)}." if narrow else None
-
-
-def _span(chosen: Mapping[str, Any]) -> float:
-    """Largest over smallest value tried, of the rate that varies most."""
-    rates = [trial["rates"] for trial in chosen["trials"]]
-    return max(max(r[group] for r in rates) / min(r[group] for r in rates) for group in rates[0])
-
-
-def _grids(evidence: Evidence, of: Against, *, wider: bool) -> bool:
-    """Whether FRoD's grid is on every compared task at least (wider), or at most, as wide as the other's."""
-    for task, backbone in of.paired.groups:
-        ours, other = (_span(evidence.tuning[task, backbone, method]) for method in (SUBJECT, of.method))
-        if (ours < other * (1 - 1e-9)) if wider else (ours > other * (1 + 1e-9)):
-            return False
-    return True
+    return None
 
 
 def _figure(evidence: Evidence, against: Against) -> dict[str, Any]:
@@ -198,18 +181,20 @@ def _seeds_table(evidence: Evidence, seeds: Quantity) -> dict[str, Any]:
 
 
 def _rates_table(evidence: Evidence) -> dict[str, Any]:
+    drawn = _drawn(evidence)
+
     def of(pair: Pair, method: str) -> dict[str, Any] | None:
-        chosen = evidence.tuning.get((*pair, method))
-        if chosen is None:
+        points = drawn.get((*pair, method))
+        if points is None:
             return None
-        figures = [trial["validation"] for trial in chosen["trials"] if trial["validation"] is not None]
-        lost = [trial["undefined"] for trial in chosen["trials"] if trial["undefined"]]
-        notes = filter(None, [f"x {_span(chosen):.3g}", f"{len(chosen['trials'])} trials", words(lost)])
+        figures = [point["validation"] for point in points if point["validation"] is not None]
+        lost = [point["undefined"] for point in points if point["undefined"]]
+        notes = filter(None, [f"{len(points)} drawn", words(lost)])
         mean = 100 * fmean(figures) if figures else math.nan
         return cell(mean, text=f"{fixed(mean)} ({', '.join(notes)})", run=run(pair, method))
 
-    pairs = sorted({(task, backbone) for task, backbone, _ in evidence.tuning})
-    return _by_method(evidence, pairs, of, "Mean validation over the tried rates", RATES_NOTE)
+    pairs = sorted({(task, backbone) for task, backbone, _ in drawn})
+    return _by_method(evidence, pairs, of, "Mean validation over the box", RATES_NOTE)
 
 
 def _by_method(

@@ -15,7 +15,7 @@ from frod.cli.options import THREADS, finite
 
 
 def replay(
-    run: Annotated[Path, typer.Argument(help="A run's folder or its record.json; or a trial: tune/trial-N.json.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder or its record.json; or a trial, tune/trial-*.json.")],
     tolerance: Annotated[
         float | None,
         typer.Option(

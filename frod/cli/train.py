@@ -53,7 +53,7 @@ def train(
             raise ValueError(
                 "--rates is missing: the run has no rates of its own, so `frod tune` must have chosen them"
             )
-        chosen = artefacts.read_json(rates, keys=("rates", "trials", "seed", "index"))
+        chosen = artefacts.read_json(rates, keys=("rates", "trials", "seeds", "index"))
         run = run.model_copy(update={"rates": schema.validate(Rates, chosen["rates"], str(rates), "rates")})
     job = Job.open(run, backbone, task, basis, rates=rates)
     if launch.start(processes, threads, nodes):

@@ -16,7 +16,10 @@ def trial(
     backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
     task: Annotated[Path, typer.Option(**FOLDER, help="Folder of the prepared task: data/tasks/TASK/BACKBONE.")],
     out: Annotated[
-        Path, typer.Option(dir_okay=False, help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")
+        Path,
+        typer.Option(
+            dir_okay=False, help="File to write: trial-N-seed-M.json in results/SUITE/TASK/BACKBONE/METHOD/tune."
+        ),
     ],
     basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
     threads: Annotated[int, typer.Option(**THREADS, help="CPU threads.")] = 1,
@@ -39,7 +42,7 @@ def trial(
 
     run = Run.of(spec)
     if run.rates is None:
-        raise ValueError("--spec: rates is null; a trial tries one entry of the suite's grid, so put it there")
+        raise ValueError("--spec: rates is null; a trial tries one choice of rates, so put it there")
     checkpoint = out.with_suffix(".checkpoint.pt")
     job = Job.open(run, backbone, task, basis)
     if launch.start(processes, threads, nodes):

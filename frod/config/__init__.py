@@ -5,8 +5,9 @@ that their learning rates are chosen by, each with every value that its result d
 training command and into its record, so this package is not among the code whose change makes runs stale.
 """
 
+from frod.config.rates import Box, Rates
 from frod.config.settings import Extraction, Params, Training
-from frod.config.suite import Method, Rates, Suite
+from frod.config.suite import Method, Suite
 from frod.config.workflow import Run, Trial, Workflow, load
 
-__all__ = ["Extraction", "Method", "Params", "Rates", "Run", "Suite", "Training", "Trial", "Workflow", "load"]
+__all__ = ["Box", "Extraction", "Method", "Params", "Rates", "Run", "Suite", "Training", "Trial", "Workflow", "load"]

@@ -48,6 +48,7 @@ def look_of(text: str) -> str:
 
 Words = Annotated[str, AfterValidator(not_blank)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Inside = Annotated[str, AfterValidator(inside)]
 OwnPath = Annotated[Path, BeforeValidator(not_empty), Field(strict=False)]
 # Names are folders' and files' names, three of them in one: longer ones would not fit into a file's name.

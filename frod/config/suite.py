@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from frod.config.schema import Name, StrictModel, Words, did_you_mean, not_blank
+from frod.config.rates import Box, Rates, Tune
+from frod.config.schema import Name, Seed, StrictModel, Words, did_you_mean, not_blank
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
@@ -19,9 +21,7 @@ def titled(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-Rate = Annotated[float, Field(gt=0, lt=10)]
 Titled = Annotated[dict[str, Any], AfterValidator(titled)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Method(StrictModel):
@@ -74,34 +74,6 @@ class Method(StrictModel):
         return self
 
 
-class Rates(StrictModel):
-    """Learning rates of one method on one experiment."""
-
-    lr: Rate | None = None
-    """Of all that is trained outside the head (full_ft, peft)."""
-    lr_scale: Rate | None = None
-    """FRoD's scaling factors lambda."""
-    lr_rotation: Rate | None = None
-    """FRoD's rotation S."""
-    lr_head: Rate
-    """The classifier."""
-
-    @staticmethod
-    def fields_of(kind: str) -> set[str]:
-        """Which rates a kind of method has."""
-        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {"lr_scale", "lr_rotation"}, "linear_probe": set()}
-        return body[kind] | {"lr_head"}
-
-
-class Tune(StrictModel):
-    """How the audited protocol chooses learning rates: one trial per entry of the grid, judged on validation."""
-
-    seed: Seed = 100
-    """Seed of the trials; none of the suite's."""
-    training: dict[str, Any] = {}
-    """What differs from the runs' training, for the trials of all methods."""
-
-
 class Experiment(StrictModel):
     tasks: Annotated[list[Name], Field(min_length=1)]
     """Names of registered tasks, or of the suite's own."""
@@ -115,14 +87,22 @@ class Experiment(StrictModel):
     methods: dict[Name, dict[str, Any]] = {}
     """What differs in the suite's methods, such as FRoD's sparse rate."""
     rates: dict[Name, Rates] = {}
-    """Learning rates by method: used by the released protocol, and by the audited one where there is no grid."""
+    """Learning rates by method: used by the released protocol, and by the audited one where there is no box or grid."""
+    box: dict[Name, Box] = {}
+    """Ranges of learning rates to try, by method: in each, `tune.trials` points are drawn."""
     grid: dict[Name, list[Rates]] = {}
-    """Learning rates to try, by method: the same number for every method."""
+    """Learning rates to try, by method, in place of a box: the same number for every method."""
 
     @model_validator(mode="after")
     def _comparable(self) -> Experiment:
-        if not self.rates and not self.grid:
-            raise ValueError("rates: is missing; give rates, or a grid of rates to choose from")
+        if not (self.rates or self.box or self.grid):
+            raise ValueError("rates: is missing; give rates, or a box or a grid of rates to choose from")
+        if self.box and self.grid:
+            raise ValueError("box and grid: are both there; trials are drawn in a box or listed in a grid, so keep one")
+        spans = {f"{method}.{name}": span for method, box in self.box.items() for name, span in box.ratios.items()}
+        if spans and not math.isclose(min(spans.values()), max(spans.values())):
+            said = ", ".join(f"{name} x {span:.4g}" for name, span in spans.items())
+            raise ValueError(f"box: spans {said}, highest over lowest; give each rate outside the head the same")
         lengths = {method: len(trials) for method, trials in self.grid.items()}
         if len(set(lengths.values())) > 1 or 0 in lengths.values():
             raise ValueError(f"grid: has {lengths} trials; methods are tuned alike, with the same number for each")
@@ -149,7 +129,7 @@ class Suite(StrictModel):
     methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     """By name; what is not said is taken from the method of that name in frod/config/methods.yaml."""
     tune: Tune = Tune()
-    """How rates are chosen where experiments have a grid."""
+    """How rates are chosen where experiments have a box or a grid."""
     training: dict[str, Any] = {}
     """What differs from params.yaml's training, for all experiments."""
     resources: dict[str, Any] = {}
@@ -169,10 +149,10 @@ class Suite(StrictModel):
     def _consistent(self) -> Suite:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} repeats a seed")
-        if self.tune.seed in self.seeds:
-            raise ValueError(
-                f"tune.seed: {self.tune.seed} is one of the seeds; rates are chosen on a seed of their own"
-            )
+        if len(set(self.tune.seeds)) != len(self.tune.seeds):
+            raise ValueError(f"tune.seeds: {self.tune.seeds} repeats a seed")
+        if both := set(self.tune.seeds) & set(self.seeds):
+            raise ValueError(f"tune.seeds: {sorted(both)} is among the seeds; rates are chosen on seeds of their own")
         if not self.experiments and not self.include:
             raise ValueError("experiments: is missing; give experiments, or suites to include")
         if RESERVED & self.tasks.keys():

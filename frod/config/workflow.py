@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,10 +12,11 @@ from typing import Any
 
 from frod.config import folders, method_names, safe_yaml, suite_files
 from frod.config.origins import PARAMS, Given, origin
+from frod.config.rates import Box, Rates
 from frod.config.safe_yaml import shown
 from frod.config.schema import Faults, Name, StrictModel, did_you_mean, from_json, validate
 from frod.config.settings import Params, Protocol, Resources, Training
-from frod.config.suite import Experiment, Method, Rates, Suite
+from frod.config.suite import Experiment, Method, Suite
 
 METHODS = Path(__file__).with_name("methods.yaml")
 
@@ -63,7 +64,20 @@ class Trial(StrictModel):
     """One training that a choice of learning rates is made by; it does not read test."""
 
     index: int
+    """Of its rates, among those of its method and task; each is tried with every seed of the trials."""
     run: Run
+    box: dict[str, list[float]] | None
+    """Ranges that its rates were drawn in; null: a grid lists them."""
+
+    @property
+    def name(self) -> str:
+        """Of its files, in the folder `tune` of its runs."""
+        return f"trial-{self.index}-seed-{self.run.seed}"
+
+    @property
+    def key(self) -> str:
+        """Path of its file below the results folder, without the suffix."""
+        return f"{self.run.folder}/tune/{self.name}"
 
 
 class Workflow(StrictModel):
@@ -121,9 +135,9 @@ class Workflow(StrictModel):
         """The run of these names; KeyError where the suite has none."""
         return self._by_name[task, backbone, method, int(seed)]
 
-    def trials_of(self, task: str, backbone: str, method: str) -> list[Trial]:
-        """The trials that these runs' learning rates are chosen by; none where the suite gives the rates."""
-        return self._by_method.get((task, backbone, method), [])
+    def trials_of(self, task: str, backbone: str, method: str) -> dict[str, Trial]:
+        """The trials that these runs' learning rates are chosen by, by name; none where the suite gives the rates."""
+        return self._by_method.get((task, backbone, method), {})
 
     @cached_property
     def _by_name(self) -> dict[tuple[str, str, str, int], Run]:
@@ -142,10 +156,10 @@ class Workflow(StrictModel):
         return {backbone: list(each) for backbone, each in found.items()}
 
     @cached_property
-    def _by_method(self) -> dict[tuple[str, str, str], list[Trial]]:
-        found: dict[tuple[str, str, str], list[Trial]] = {}
+    def _by_method(self) -> dict[tuple[str, str, str], dict[str, Trial]]:
+        found: dict[tuple[str, str, str], dict[str, Trial]] = {}
         for trial in self.trials:
-            found.setdefault((trial.run.task, trial.run.backbone, trial.run.method), []).append(trial)
+            found.setdefault((trial.run.task, trial.run.backbone, trial.run.method), {})[trial.name] = trial
         return found
 
 
@@ -197,7 +211,7 @@ def _expand(name: str, params: Params, suite: Suite, experiment: Experiment, sou
     if unknown and not suite.include:
         raise ValueError(f"{source}: {field}.methods: {sorted(unknown)} are no methods of the suite")
     adapters = {method: _method(method, suite, experiment, source, field) for method in suite.methods}
-    tuned = bool(experiment.grid) and params.protocol == "audited"
+    tuned = bool(experiment.box or experiment.grid) and params.protocol == "audited"
     _check_rates(adapters, experiment, tuned, source, field, exact=not suite.include)
     for task in experiment.tasks:
         for method, adapter in adapters.items():
@@ -229,9 +243,21 @@ def _trials(run: Run, suite: Suite, experiment: Experiment, source: str, field: 
         return []
     merged = run.training.model_dump() | suite.tune.training
     training = validate(Training, merged, source, prefix="tune.training")
-    update = {"seed": suite.tune.seed, "training": training}
-    grid = experiment.grid[run.method]
-    return [Trial(index=i, run=run.model_copy(update=update | {"rates": rates})) for i, rates in enumerate(grid)]
+    box, rates = experiment.box.get(run.method), experiment.grid.get(run.method, [])
+    if box:
+        try:
+            rates = box.points(suite.tune.trials, suite.tune.sampler)
+        except ValueError as error:
+            raise ValueError(f"{source}: {field}.box.{run.method}: {error}") from None
+    return [
+        Trial(
+            index=i,
+            run=run.model_copy(update={"seed": seed, "training": training, "rates": one}),
+            box=box.ranges if box else None,
+        )
+        for i, one in enumerate(rates)
+        for seed in suite.tune.seeds
+    ]
 
 
 @cache
@@ -279,15 +305,17 @@ def _matched(adapter: Method, adapters: dict[str, Method], where: str) -> Method
 def _check_rates(
     adapters: dict[str, Method], experiment: Experiment, tuned: bool, source: str, field: str, *, exact: bool
 ) -> None:
-    """Hold rates and grid against the methods: each has those of its kind; `exact`: and there are no others."""
-    tables: dict[str, dict[str, list[Rates]]] = {}
+    """Hold what is said of rates against the methods: each has those of its kind; `exact`: and no others are there."""
+    tables: dict[str, Mapping[str, Sequence[Rates | Box]]] = {}
+    if experiment.box:
+        tables["box"] = {method: [box] for method, box in experiment.box.items()}
     if experiment.grid:
         tables["grid"] = experiment.grid
     if experiment.rates or not tuned:
         tables["rates"] = {method: [rates] for method, rates in experiment.rates.items()}
     for table, given in tables.items():
         if set(given) != set(adapters) if exact else set(adapters) - set(given):
-            instead = "" if tuned or not experiment.grid else " (the released protocol tries no grid)"
+            instead = "" if tuned or len(tables) == 1 else " (the released protocol tries none)"
             raise ValueError(
                 f"{source}: {field}.{table}: has {sorted(given)}, the suite's methods are {sorted(adapters)}: give the "
                 f"{table} of each method, and of no other{instead}"

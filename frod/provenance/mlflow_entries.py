@@ -1,7 +1,8 @@
 """What MLflow is to hold of a study, read from its files: the mirror writes it there, and the audit compares.
 
 Runs, under the tag `frod.run`: SUITE/TASK/BACKBONE/METHOD/seed-N, one for each training; .../tune for the choice of
-rates, and nested in it .../tune/trial-N. The tag `frod.record` is the sha256 of the file that an entry was read from.
+rates, and nested in it .../tune/trial-N-seed-M. The tag `frod.record` is the sha256 of the file that an entry was
+read from.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from frod.provenance import artefacts
@@ -84,8 +85,9 @@ def of_tuning(folder: Path) -> list[Entry]:
     """Read what is logged of a choice of rates, SUITE/TASK/BACKBONE/METHOD/tune: the choice, then its trials."""
     content = (folder / "rates.json").read_bytes()
     chosen = json.loads(content)
-    trials = [_of_trial(folder / f"trial-{index}.json") for index in range(len(chosen["trials"]))]
-    run = json.loads((folder / "trial-0.json").read_text("utf-8"))["spec"]
+    paths = [folder / PurePosixPath(name).name for name in chosen["inputs"]]
+    trials = list(map(_of_trial, paths))
+    run = json.loads(paths[0].read_text("utf-8"))["spec"]
     choice = Entry(
         key=f"{_method(run)}/tune",
         name=f"{run['method']} {run['task']} rates",

@@ -155,7 +155,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def output_path(record: Path, name: str) -> Path:
-    """Where a training's output of this name lies: next to record.json, or next to trial-N.json as trial-N.NAME."""
+    """Where a training's output of this name lies: next to record.json, or next to trial-*.json as trial-*.NAME."""
     return record.with_name(name) if record.name == RECORD else record.with_suffix(f".{name}")
 
 

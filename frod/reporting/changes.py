@@ -62,7 +62,7 @@ def changes(then: Workflow, now: Workflow) -> list[Change]:
 
 def plan(workflow: Workflow) -> dict[str, Any]:
     """What the result of each run and trial depends on."""
-    trials = {f"{one.run.folder}/tune/trial-{one.index}": one.run.resolved() for one in workflow.trials}
+    trials = {one.key: one.run.resolved() for one in workflow.trials}
     return {run.key: run.resolved() for run in workflow.runs} | trials
 
 

@@ -20,6 +20,7 @@ from frod.reporting import (
     run_pages,
     run_section,
     text_tables,
+    tuning_section,
 )
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.figures.axes import tick_label
@@ -117,8 +118,9 @@ def _sections(report: Report) -> dict[str, Any]:
         "floor": tick_label(FLOOR),
         "budgets": run_section.budgets(report),
         "training": run_section.training(report),
-        "rates_chosen": run_section.rates_chosen(report),
-        "trials": run_section.trials(report),
+        "rates_chosen": tuning_section.rates_chosen(report),
+        "trials": tuning_section.trials(report),
+        "search": tuning_section.search(report),
         "rates": run_section.methods(report),
         "environment": run_section.environment(report),
         "packages": run_section.packages(report),

@@ -20,7 +20,7 @@ from frod.reporting.flat import flat
 from frod.reporting.naming import metric_label, run_page
 from frod.reporting.rendering import render
 from frod.reporting.report_data import Report
-from frod.reporting.run_section import trials_of
+from frod.reporting.tuning_section import seeds_in_words, trials_of
 
 UP = "../../../"
 """From such a page to the report's folder."""
@@ -80,7 +80,9 @@ def _run(report: Report, key: RunKey, row: Mapping[str, Any]) -> dict[str, Any]:
     record = report.records[key]
     folder = "/".join([report.results, *(quote(part) for part in (report.suite["name"], *key.path.split("/")))])
     tuned = record.get("tuning")
-    chosen = f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on seed {tuned['seed']}" if tuned else "none"
+    chosen = (
+        f"trial {tuned['chosen'] + 1} of {tuned['trials']}, on {seeds_in_words(tuned['seeds'])}" if tuned else "none"
+    )
     boxes = {title: _facts(record.get(name)) for title, name in BOXES.items()}
     boxes["Resolved parameters"].append(("rates chosen by", chosen))
     times = [(name, str(record[name])) for name in ("started", "finished") if record.get(name)]

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from frod.evaluation import formatting as show
-from frod.provenance.run_keys import pair_label, word
+from frod.provenance.run_keys import pair_label
 from frod.reporting.cells import Cell, cell
-from frod.reporting.naming import metric_label, run_page
+from frod.reporting.naming import run_page
 from frod.reporting.report_data import Folder, Report
 
 PROTOCOLS = {
@@ -96,12 +96,12 @@ def methods(report: Report) -> list[dict[str, Any]]:
         settings.setdefault(key[:3], set()).add(text + _matched(report.records[key]))
     return [
         start | {"rates": " / ".join(sorted(rates[where])), "settings": " / ".join(sorted(settings[where]))}
-        for where, start in _rows(report)
+        for where, start in of_methods(report)
         if where in rates
     ]
 
 
-def _rows(report: Report) -> Iterator[tuple[Folder, dict[str, Any]]]:
+def of_methods(report: Report) -> Iterator[tuple[Folder, dict[str, Any]]]:
     """The methods of each task, in the order of all tables, and how the row of each starts."""
     for comparison in report.comparisons:
         for method in report.methods:
@@ -128,51 +128,6 @@ def training(report: Report) -> list[str]:
         found[text] = found.get(text, 0) + 1
     lines = {text: runs for text, runs in found.items() if text}
     return [text if len(lines) == 1 else f"{text} ({show.number(runs, 'run')})" for text, runs in lines.items()]
-
-
-def rates_chosen(report: Report) -> list[str]:
-    """Sentences on how the learning rates came about."""
-    said = []
-    if report.tuning:
-        numbers = sorted({len(chosen["trials"]) for chosen in report.tuning.values()})
-        seeds = sorted({chosen["seed"] for chosen in report.tuning.values()})
-        said.append(
-            f"By trials, {' or '.join(map(str, numbers))} a task, as many for every method, each a training on seed "
-            f"{', '.join(map(str, seeds))}, which is none of the runs’; the best on validation was taken, of equal "
-            "ones that with the least loss there. All trials are below."
-        )
-    if len(report.tuning) < report.summary.groupby(["task", "backbone", "method"]).ngroups:
-        said.append(report.suite.get("rates_chosen") or "Not stated in the suite file.")
-    return said
-
-
-def trials(report: Report) -> list[dict[str, Any]]:
-    """A row for each tuned method of each task: its trials in the grid's order, the chosen one marked."""
-    return [start | found for where, start in _rows(report) if (found := trials_of(report, *where))]
-
-
-def trials_of(report: Report, task: str, backbone: str, method: str) -> dict[str, Any] | None:
-    """The trials of one method on one task; None where its rates were given."""
-    chosen = report.tuning.get((task, backbone, method))
-    if not chosen:
-        return None
-    taken = chosen["trials"][chosen["index"]]
-    by_loss = (
-        "the one with the least loss was" if taken.get("validation_loss") is not None else "the first one’s rates were"
-    )
-    return {
-        "metric": metric_label(chosen["metric"]),
-        "seed": chosen["seed"],
-        "taken": f"None has a figure: {by_loss} taken." if taken["validation"] is None else "The best was taken.",
-        "trials": [
-            {
-                "rates": ", ".join(f"{name} {show.rate(rate)}" for name, rate in trial["rates"].items()),
-                "value": word(trial["undefined"]) if trial["undefined"] else show.points(trial["validation"]),
-                "chosen": index == chosen["index"],
-            }
-            for index, trial in enumerate(chosen["trials"])
-        ],
-    }
 
 
 def environment(report: Report) -> list[tuple[str, list[str]]]:

@@ -19,7 +19,7 @@ class Finished:
     Attributes
     ----------
     path : Path
-        Its record: `seed-N/record.json`, or `tune/trial-N.json`, which is a trial's result and record in one.
+        Its record: `seed-N/record.json`, or `tune/trial-*.json`, which is a trial's result and record in one.
     facts : mapping
         What that file says.
     inputs : mapping of str to str
@@ -45,7 +45,9 @@ class Finished:
         """
         path = path / records.RECORD if path.is_dir() else path
         if not path.is_file():
-            raise ValueError(f"{path}: there is no such record; name a run's folder, its record.json or a trial-N.json")
+            raise ValueError(
+                f"{path}: there is no such record; name a run's folder, its record.json or a trial's tune/trial-*.json"
+            )
         if path.name == records.RECORD:
             facts = records.read_record(path)
             code = facts["code"]["hash"]

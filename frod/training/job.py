@@ -123,7 +123,7 @@ class Job:
             "environment": records.environment(),
             "processes": processes.facts(),
             "budget": outcome.budget,
-            "tuning": chosen and {"trials": len(chosen["trials"]), "seed": chosen["seed"], "chosen": chosen["index"]},
+            "tuning": chosen and {"trials": len(chosen["trials"]), "seeds": chosen["seeds"], "chosen": chosen["index"]},
             "best_epoch": outcome.best_epoch,
             "undefined": outcome.undefined,
             "evaluations": outcome.evaluations,

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 RUN = "results/tiny/digits/digit_vit/full_ft/seed-0"
-TRIAL = "results/tiny/digits/digit_vit/full_ft/tune/trial-0.json"
+TRIAL = "results/tiny/digits/digit_vit/full_ft/tune/trial-0-seed-100.json"
 FACTS = ("run", "spec", "budget", "evaluations", "parameters", "seeds", "undefined")  # of a run
 OF_THE_DAY = {"train_seconds", "resumed_from_step", "started", "finished", "outputs"}  # of a trial
 EAGER = {"FROD_CHECKPOINT_SECONDS": "0.01", "FROD_TRACKING": "off"}

@@ -49,9 +49,9 @@ FILES = [
     Damaged(f"{TASK}/test.ids.npy", "train"),
     Damaged(f"{BASIS}/manifest.json", "train"),
     Damaged(f"{BASIS}/basis.safetensors", "train"),
-    Damaged(f"{METHOD}/tune/trial-0.json", "tune", alone=False),
-    Damaged(f"{METHOD}/tune/trial-1.history.parquet", "tune"),
-    Damaged(f"{METHOD}/tune/trial-1.predictions.parquet", "tune"),
+    Damaged(f"{METHOD}/tune/trial-0-seed-100.json", "tune", alone=False),
+    Damaged(f"{METHOD}/tune/trial-1-seed-100.history.parquet", "tune"),
+    Damaged(f"{METHOD}/tune/trial-1-seed-100.predictions.parquet", "tune"),
     Damaged(f"{METHOD}/tune/rates.json", "train", alone=False),
     Damaged(f"{RUN}/adapter.safetensors", "spectrum"),
     Damaged(f"{RUN}/history.parquet", "report"),
@@ -71,7 +71,7 @@ def commands(project):
 
     params = yaml.safe_load(project.path("params.yaml").read_text())
     spec = json.dumps({"name": "digits", "task": registry.load()["digits"].model_dump(mode="json", by_alias=True)})
-    trials = [option for i in (0, 1) for option in ("--trial", f"{METHOD}/tune/trial-{i}.json")]
+    trials = [option for i in (0, 1) for option in ("--trial", f"{METHOD}/tune/trial-{i}-seed-100.json")]
     given = ["--params", json.dumps(params)]
     made = ["--tasks", "data/tasks", "--summary", SUMMARY, "--out", "elsewhere/report"]
     return {

@@ -64,7 +64,7 @@ def build(end, out):
     tuning = {
         ("digits", "digit_vit", "frod"): {
             "trials": [{"rates": {"lr_scale": 0.1}, "validation": None, "undefined": f"1{end}", "metric": "accuracy"}],
-            "index": 0, "seed": 100, "rates": {"lr_scale": 0.1}, "validation": None, "metric": "accuracy",
+            "index": 0, "seeds": [100], "rates": {"lr_scale": 0.1}, "validation": None, "metric": "accuracy",
         }
     }  # fmt: skip
     report = Report(

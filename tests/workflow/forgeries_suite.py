@@ -230,9 +230,11 @@ ALTERED = {
     "a run that dvc.lock had": (locked, [f"{RESULTS}/frod/seed-7: {GONE}dvc.lock of commit "]),
     "a trial that the suite does not plan": (
         lambda project: in_store(
-            project, f"update tags set value = '{TRIAL}-7' where key = 'frod.run' and value = ?", f"{TRIAL}-1"
+            project,
+            f"update tags set value = '{TRIAL}-7-seed-100' where key = 'frod.run' and value = ?",
+            f"{TRIAL}-1-seed-100",
         ),
-        ["MLflow run ", f"MLflow {TRIAL}-1: runs with this tag frod.run: expected 1, found 0"],
+        ["MLflow run ", f"MLflow {TRIAL}-1-seed-100: runs with this tag frod.run: expected 1, found 0"],
     ),
     "a commit that does not exist": (
         named(lambda project: "1" * 40),
@@ -297,8 +299,8 @@ NOTED = {
         ["MLflow has 1 training made more than once: task_0/digit_vit/frod/seed-0 ("],
     ),
     "a trial that is gone": (
-        trained(f"{TRIAL}-7", f"{TRIAL}-1"),
-        ["MLflow tells of runs that the suite does not plan: task_0/digit_vit/frod/tune/trial-7 (validation_"],
+        trained(f"{TRIAL}-7-seed-100", f"{TRIAL}-1-seed-100"),
+        ["MLflow tells of runs that the suite does not plan: task_0/digit_vit/frod/tune/trial-7-seed-100 (validation_"],
     ),
     "a published run of other code": (
         lambda project: published(project, code="0" * 64),

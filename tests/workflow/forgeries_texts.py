@@ -132,7 +132,7 @@ def further_array(project):
 LOGGED = "MLflow tiny/task_0/digit_vit/frod/seed-0 (run "
 ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "a key twice in a record": key_twice(f"{RUN}/record.json", "train"),
-    "a key twice in a trial": key_twice(f"{TUNE}/trial-0.json", "trial"),
+    "a key twice in a trial": key_twice(f"{TUNE}/trial-0-seed-100.json", "trial"),
     "a key twice in the chosen rates": key_twice(f"{TUNE}/rates.json", "tune"),
     "a key twice in the report's list": key_twice(f"{REPORT}/report.json", "report"),
     "a key twice in a task's manifest": key_twice(f"{TASK}/manifest.json", "task"),
@@ -141,14 +141,14 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "other line ends in metrics.json": (other_line_ends, [f"{RUN}/metrics.json: is not as `frod evaluate` writes it"]),
     "a key too many in a record": noted(f"{RUN}/record.json"),
     "a key too many in a record's environment": noted(f"{RUN}/record.json", "environment"),
-    "a key too many in a trial": noted(f"{TUNE}/trial-0.json"),
+    "a key too many in a trial": noted(f"{TUNE}/trial-0-seed-100.json"),
     "NaN in a record": no_number(f"{RUN}/record.json", "wall_seconds"),
-    "NaN in a trial": no_number(f"{TUNE}/trial-0.json", "train_seconds"),
+    "NaN in a trial": no_number(f"{TUNE}/trial-0-seed-100.json", "train_seconds"),
     "NaN in a task's manifest": no_number(f"{TASK}/manifest.json", "train_available"),
     "a record nested too deep": (written(f"{RUN}/record.json", DEEP), [f"{RUN}/record.json: is no record"]),
     "a trial nested too deep": (
-        written(f"{TUNE}/trial-0.json", DEEP),
-        [f"{TUNE}/trial-0.json: a trial that the suite"],
+        written(f"{TUNE}/trial-0-seed-100.json", DEEP),
+        [f"{TUNE}/trial-0-seed-100.json: a trial that the suite"],
     ),
     "a manifest nested too deep": (
         written(f"{TASK}/manifest.json", DEEP),

@@ -16,14 +16,15 @@ from frod.evaluation.loss import loss
 from frod.files import sha256, write_json
 from frod.training.tune import choose
 
-TUNE = f"{RESULTS}/frod/tune"
-HISTORY, PREDICTIONS = f"{TUNE}/trial-0.history.parquet", f"{TUNE}/trial-0.predictions.parquet"
-BY_PREDICTIONS = f"{TUNE}/trial-0.json: does not follow from trial-0.predictions.parquet."
+TUNE, TRIAL = f"{RESULTS}/frod/tune", "trial-{}-seed-100"
+FIRST, SECOND = (f"{TUNE}/{TRIAL.format(index)}" for index in (0, 1))
+HISTORY, PREDICTIONS = f"{FIRST}.history.parquet", f"{FIRST}.predictions.parquet"
+BY_PREDICTIONS = f"{FIRST}.json: does not follow from trial-0-seed-100.predictions.parquet."
 
 
 def settle(project, index=0, *, figure=True, last=False, tune=TUNE):
     """Make a trial's hashes fit its altered files; its figure, and the last of its history, too."""
-    path = project / f"{tune}/trial-{index}.json"
+    path = project / f"{tune}/{TRIAL.format(index)}.json"
     table = pd.read_parquet(path.with_suffix(".predictions.parquet"))
     value = float((table["label"] == table["prediction"]).mean())
     if last:
@@ -88,13 +89,13 @@ def not_finite(steps):
 
 
 def of_json(**facts):
-    return lambda project: change(project / f"{TUNE}/trial-0.json", lambda trial: trial.update(facts))
+    return lambda project: change(project / f"{FIRST}.json", lambda trial: trial.update(facts))
 
 
 def exchanged_trials(project):
     """All files of two trials."""
     for name in ("json", "history.parquet", "predictions.parquet"):
-        one, other = (project / f"{TUNE}/trial-{index}.{name}" for index in (0, 1))
+        one, other = (project / f"{TUNE}/{TRIAL.format(index)}.{name}" for index in (0, 1))
         one.rename(one.with_name("aside"))
         other.rename(one)
         one.with_name("aside").rename(other)
@@ -103,7 +104,7 @@ def exchanged_trials(project):
 def exchanged_tables(project):
     """Histories and predictions of two trials, each under the other's rates, with hashes and figures."""
     exchanged_trials(project)
-    jsons = [project / f"{TUNE}/trial-{index}.json" for index in (0, 1)]
+    jsons = [project / f"{TUNE}/{TRIAL.format(index)}.json" for index in (0, 1)]
     texts = [path.read_text() for path in jsons]
     for index, (path, text) in enumerate(zip(jsons, reversed(texts))):
         path.write_text(text)
@@ -112,9 +113,9 @@ def exchanged_tables(project):
 
 def from_a_run(project):
     """The chosen trial's history and predictions are those of a run, which has its rates and another seed."""
-    shutil.copy2(project / RUN / "history.parquet", project / f"{TUNE}/trial-1.history.parquet")
+    shutil.copy2(project / RUN / "history.parquet", project / f"{SECOND}.history.parquet")
     table = pd.read_parquet(project / RUN / "predictions.parquet").query("split == 'validation'")
-    table.to_parquet(project / f"{TUNE}/trial-1.predictions.parquet", index=False)
+    table.to_parquet(project / f"{SECOND}.predictions.parquet", index=False)
     settle(project, 1)
 
 
@@ -126,7 +127,7 @@ def one_seed_twice(project):
 
 def other_method(project):
     for name in ("json", "history.parquet", "predictions.parquet"):
-        shutil.copy2(project / f"{RESULTS}/full_ft/tune/trial-0.{name}", project / f"{TUNE}/trial-0.{name}")
+        shutil.copy2(project / f"{RESULTS}/full_ft/tune/trial-0-seed-100.{name}", project / f"{FIRST}.{name}")
     settle(project)
 
 
@@ -135,11 +136,11 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
     "a trial's loss": (of_json(validation_loss=0.001), [f"{BY_PREDICTIONS}validation_loss: expected "]),
     "a trial's figure with the predictions that give it": (
         better_predictions,
-        [f"{HISTORY}: last validation_accuracy, by trial-0.predictions.parquet: expected 0."],
+        [f"{HISTORY}: last validation_accuracy, by trial-0-seed-100.predictions.parquet: expected 0."],
     ),
     "a trial's predictions, without their hash": (
         unhashed_predictions,
-        [f"{TUNE}/trial-0.json: outputs, by the files.{PREDICTIONS}", f"{BY_PREDICTIONS}validation"],
+        [f"{FIRST}.json: outputs, by the files.{PREDICTIONS}", f"{BY_PREDICTIONS}validation"],
     ),
     "labels of a trial's predictions": (of_predictions(relabelled), [f"{PREDICTIONS}: label in row"]),
     "a trial's wrong predictions left out": (
@@ -170,23 +171,23 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
         of_history(lambda steps: pd.concat([steps, steps.iloc[-1:].assign(step=len(steps) + 1)])),
         [f"{HISTORY}: steps"],
     ),
-    "a trial's seed": (of_json(seed=0), [f"{TUNE}/trial-0.json: seed: expected 1000, found 0"]),
-    "a trial's budget": (of_json(budget={}), [f"{TUNE}/trial-0.json: budget.steps"]),
+    "a trial's seed": (of_json(seed=0), [f"{FIRST}.json: seed: expected 100, found 0"]),
+    "a trial's budget": (of_json(budget={}), [f"{FIRST}.json: budget.steps"]),
     "a trial's reads of validation": (
         of_json(evaluations={"validation": 9}),
-        [f"{TUNE}/trial-0.json: evaluations.validation: expected 1, found 9"],
+        [f"{FIRST}.json: evaluations.validation: expected 1, found 9"],
     ),
     "two trials exchanged": (
         exchanged_trials,
-        [f"{TUNE}/trial-0.json: rates.lr_scale", f"{TUNE}/trial-1.json: rates.lr_scale"],
+        [f"{FIRST}.json: rates.lr_scale", f"{SECOND}.json: rates.lr_scale"],
     ),
     "two trials' histories and predictions exchanged": (
         exchanged_tables,
-        [f"{HISTORY}: lr_scale", f"{TUNE}/trial-1.history.parquet: lr_scale"],
+        [f"{HISTORY}: lr_scale", f"{SECOND}.history.parquet: lr_scale"],
     ),
     "a run's history and predictions as a trial's": (
         from_a_run,
-        [f"{TUNE}/trial-1.history.parquet: losses: to the bit those of {RUN}/record.json"],
+        [f"{SECOND}.history.parquet: losses: to the bit those of {RUN}/record.json"],
     ),
     "one seed's training as another's": (
         one_seed_twice,
@@ -195,10 +196,10 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
             f"{OTHER}/predictions.parquet: predictions: to the bit those of {RUN}/record.json",
         ],
     ),
-    "another method's trial": (other_method, [f"{TUNE}/trial-0.json: rates.lr_scale", f"{HISTORY}: lr_scale"]),
+    "another method's trial": (other_method, [f"{FIRST}.json: rates.lr_scale", f"{HISTORY}: lr_scale"]),
     "a trial that is said to have diverged": (
         of_json(undefined="diverged: step 3 of 40: loss nan, gradient norm nan", validation=None, validation_loss=None),
-        [f"{TUNE}/trial-0.json: undefined, by trial-0.history.parquet, whose", f"{PREDICTIONS}: rows, as the record"],
+        [f"{FIRST}.json: undefined, by trial-0-seed-100.history.parquet, whose", f"{PREDICTIONS}: rows, as the record"],
     ),
     "a trial that diverged and does not say so": (
         of_history(not_finite),
@@ -216,29 +217,29 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
         lambda project: [
             (project / HISTORY).unlink(),
             (project / PREDICTIONS).unlink(),
-            change(project / f"{TUNE}/trial-0.json", lambda trial: [trial.pop(k) for k in ("outputs", "finished")]),
+            change(project / f"{FIRST}.json", lambda trial: [trial.pop(k) for k in ("outputs", "finished")]),
         ],
         [
             f"{HISTORY}: the suite plans it, and it is missing; run `snakemake runs`",
             f"{PREDICTIONS}: the suite plans it, and it is missing; run `snakemake runs`",
-            f"{TUNE}/trial-0.json: outputs, by the files",
+            f"{FIRST}.json: outputs, by the files",
         ],
     ),
     "a trial too many": (
-        lambda project: shutil.copy2(project / PREDICTIONS, project / f"{TUNE}/trial-7.predictions.parquet"),
-        [f"{TUNE}/trial-7.predictions.parquet: is there, and the suite does not plan it"],
+        lambda project: shutil.copy2(project / PREDICTIONS, project / f"{TUNE}/trial-7-seed-100.predictions.parquet"),
+        [f"{TUNE}/trial-7-seed-100.predictions.parquet: is there, and the suite does not plan it"],
     ),
-    "a trial's seconds": (of_json(train_seconds=0.001), [f"{TUNE}/trial-0.json: train_seconds, by its history"]),
+    "a trial's seconds": (of_json(train_seconds=0.001), [f"{FIRST}.json: train_seconds, by its history"]),
     "a trial that ended before it could": (
-        lambda project: change(project / f"{TUNE}/trial-0.json", lambda one: one.update(finished=one["started"])),
-        [f"{TUNE}/trial-0.json: train_seconds, by the time from started to finished"],
+        lambda project: change(project / f"{FIRST}.json", lambda one: one.update(finished=one["started"])),
+        [f"{FIRST}.json: train_seconds, by the time from started to finished"],
     ),
 }
 
 
 def choose_again(project):
     """The choice of rates, and the records that name it."""
-    trials = [project / f"{TUNE}/trial-{index}.json" for index in (0, 1)]
+    trials = [project / f"{TUNE}/{TRIAL.format(index)}.json" for index in (0, 1)]
     chosen = choose([json.loads(path.read_text()) for path in trials])
     inputs = {path.relative_to(project).as_posix(): sha256(path) for path in trials}
     write_json(project / TUNE / "rates.json", chosen | {"inputs": inputs})

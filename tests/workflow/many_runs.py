@@ -87,7 +87,6 @@ def _suite(project: Path, names: list[str], seeds: int) -> str:
     suite = yaml.safe_load((project / SUITE).read_text())
     entry = registry.load()[TASK].model_dump(mode="json", by_alias=True, exclude_defaults=True)
     suite |= {"tasks": dict.fromkeys(names, entry), "seeds": list(range(seeds))}
-    suite["tune"] = {"seed": 1000}
     suite["experiments"][0]["tasks"] = names
     (project / SUITE).write_text(yaml.safe_dump(suite, sort_keys=False))
     subprocess.run(["git", *AUTHOR, "commit", "-qam", "more"], cwd=project, check=True)
@@ -123,11 +122,11 @@ def _tune(project: Path, source: Path, there: Path, name: str) -> None:
         trial["outputs"] = {(there / one).relative_to(project).as_posix(): sha256(source / one) for one in outputs}
         for one in outputs:
             shutil.copy2(source / one, there / one)
-        trial["spec"] |= {"task": name, "seed": 1000}
+        trial["spec"] |= {"task": name}
         budget = _budget(project, trial["spec"])
-        trial |= {"seed": 1000, "inputs": _inputs(project, trial["inputs"], name), "budget": budget}
+        trial |= {"inputs": _inputs(project, trial["inputs"], name), "budget": budget}
         write_json(there / path.name, trial)
-        rates |= {"seed": 1000, "budget": budget}
+        rates |= {"budget": budget}
     write_json(there / "rates.json", rates | {"inputs": _inputs(project, rates["inputs"], name)})
 
 
@@ -143,7 +142,6 @@ def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit:
     record["run"] |= {"task": name, "seed": seed}
     record["spec"] |= {"task": name, "seed": seed}
     record["seeds"] |= {one: stream(seed, one) for one in ("head", "adapter", "order", "dropout")} | {"run": seed}
-    record["tuning"] |= {"seed": 1000} if record["tuning"] else {}
     record["inputs"] = _inputs(project, record["inputs"], name)
     record["budget"] = _budget(project, record["spec"])
     record["code"]["git_commit"] = commit  # made just now, so that the run is of now, too

@@ -247,7 +247,7 @@ def test_dvc_agrees_until_a_file_or_the_lock_is_altered(finished):
     """Committed by DVC itself; a file is named where DVC's listing of the folder is at hand, else the folder."""
     finished.snakemake("data", "bases", "runs", "report")
     finished.run("python", "-m", "frod.pipeline.commit")
-    path = finished.path("results/tiny/digits/digit_vit/frod/tune/trial-0.json")
+    path = finished.path("results/tiny/digits/digit_vit/frod/tune/trial-0-seed-100.json")
 
     def lines():
         with contextlib.chdir(finished.folder):
@@ -260,9 +260,9 @@ def test_dvc_agrees_until_a_file_or_the_lock_is_altered(finished):
     assert lines() == []
     with kept(finished.folder, "results"):
         path.write_text(path.read_text() + "\n")
-        (one,) = [line for line in lines() if "trial-0.json" in line]
+        (one,) = [line for line in lines() if "trial-0-seed-100.json" in line]
         assert one.startswith(
-            "results/tiny/digits/digit_vit/frod/tune/trial-0.json: md5 (in dvc.lock, as results/tiny)"
+            "results/tiny/digits/digit_vit/frod/tune/trial-0-seed-100.json: md5 (in dvc.lock, as results/tiny)"
         )
     lock = yaml.safe_load(finished.path("dvc.lock").read_text())
     entry = next(out for out in lock["stages"]["runs"]["outs"] if out["path"] == "results/tiny")

@@ -92,7 +92,7 @@ def test_a_divergence_that_was_none_is_found(unstable):
 
 
 def test_it_replays_to_the_bit_packs_and_compares(unstable):
-    for path in (RUN, RESULTS / "frod/tune/trial-0.json"):
+    for path in (RUN, RESULTS / "frod/tune/trial-0-seed-100.json"):
         assert "the same, bit for bit" in unstable.frod("replay", path)[1]
     assert re.search(r"FRoD .* diverged ", unstable.frod("compare", "reports/tiny", REPORT)[1])
     assert unstable.frod("crate", REPORT, "--out", "unstable.zip")[0] == 0
@@ -101,5 +101,5 @@ def test_it_replays_to_the_bit_packs_and_compares(unstable):
     told = [one["name"] for one in metadata["@graph"] if "; diverged: step" in str(one.get("description"))]
     assert sorted(told) == [
         "train unstable/digits/digit_vit/frod/seed-0",
-        "trial unstable/digits/digit_vit/frod/trial-0",
+        "trial unstable/digits/digit_vit/frod/trial-0-seed-100",
     ]

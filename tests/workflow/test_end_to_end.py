@@ -56,13 +56,13 @@ def test_a_basis_in_parts_is_the_same_basis(finished, tmp_path):
 @pytest.mark.parametrize(("method", "best"), [("full_ft", 0), ("frod", 1), ("linear_probe", 0)])
 def test_rates_are_the_best_of_the_trials_and_all_trials_are_kept(finished, method, best):
     folder = finished.path(RUN.format(method)).parent / "tune"
-    trials = [json.loads((folder / f"trial-{i}.json").read_text()) for i in range(2)]
+    trials = [json.loads((folder / f"trial-{i}-seed-100.json").read_text()) for i in range(2)]
     assert [one["seed"] for one in trials] == [100, 100]
     assert trials[best]["validation"] > trials[1 - best]["validation"]
     record = json.loads(finished.path(f"{RUN.format(method)}/record.json").read_text())
     used = {name: rate for name, rate in record["spec"]["rates"].items() if rate is not None}
     assert used == trials[best]["rates"]
-    assert record["tuning"] == {"trials": 2, "seed": 100, "chosen": best}
+    assert record["tuning"] == {"trials": 2, "seeds": [100], "chosen": best}
     assert f"{RUN.format(method).removesuffix('/seed-0')}/tune/rates.json" in record["inputs"]
     page = finished.path("reports/tiny/index.html").read_text()
     assert "By trials, 2 a task" in page

@@ -6,6 +6,7 @@ import pytest
 from test_end_to_end import RUN, rules
 
 RESULTS = "results/tiny"
+TUNE = f"{RESULTS}/digits/digit_vit/frod/tune"
 BRING = "results/tiny data/state/runs-tiny.json"
 
 
@@ -32,7 +33,7 @@ def aside(finished, tmp_path):
         (RESULTS, f"in {RESULTS}. ", 3),
         (RUN.format("frod"), f"in {RUN.format('frod')}. ", 1),
         (f"{RUN.format('full_ft')}/adapter.safetensors", "1 files of the runs that reports/tiny ", 1),
-        (f"{RESULTS}/digits/digit_vit/frod/tune/trial-0.json", f"in {RESULTS}/digits/digit_vit/frod/tune. ", 1),
+        (f"{TUNE}/trial-0-seed-100.json", f"in {TUNE}. ", 1),
     ],
 )  # fmt: skip
 def test_what_is_gone_is_said_and_nothing_is_trained(finished, aside, name, where, trained):

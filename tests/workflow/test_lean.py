@@ -24,7 +24,7 @@ TASK = "data/tasks/digits/digit_vit"
 
 def commands(project):
     """Command lines of stages over finished results, and what they may load."""
-    trials = [word for i in (0, 1) for word in ("--trial", f"{RUN}/tune/trial-{i}.json")]
+    trials = [word for i in (0, 1) for word in ("--trial", f"{RUN}/tune/trial-{i}-seed-100.json")]
     trained = {"torch", "torch._dynamo", "timm", "pandas", "pyarrow", "PIL"}
     return {
         "tune": (["tune", *trials, "--out", "lean/rates.json"], set()),

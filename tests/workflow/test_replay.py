@@ -56,7 +56,7 @@ def test_neither_hash_seed_nor_language_nor_form_of_the_name_matter(finished):
 
 
 def test_a_trial_can_be_replayed(finished):
-    status, text = replay(finished, "frod/tune/trial-1.json")
+    status, text = replay(finished, "frod/tune/trial-1-seed-100.json")
     assert status == 0, text
     assert "the same, bit for bit" in text
     assert all(what in text for what in ("validation_accuracy", "history", "predictions"))
@@ -66,22 +66,22 @@ def test_a_trial_forged_in_all_its_files_is_found(finished):
     """The audit passes it: figure, predictions, last figure of the history and hashes agree."""
     tune = f"{RUNS}/frod/tune"
     with kept(finished.folder, tune):
-        path = finished.path(f"{tune}/trial-0.json")
+        path = finished.path(f"{tune}/trial-0-seed-100.json")
         rewrite(path.with_suffix(".predictions.parquet"), one_more_right)
         settle(finished.folder, last=True, tune=tune)
-        status, text = replay(finished, "frod/tune/trial-0.json")
+        status, text = replay(finished, "frod/tune/trial-0-seed-100.json")
     assert status == 1
     assert "not the same bit for bit: validation_accuracy, predictions: classes, predictions: scores, history:" in text
 
 
 def test_a_trial_s_altered_file_is_found(finished):
     with kept(finished.folder, f"{RUNS}/frod/tune"):
-        rewrite(finished.path(f"{RUNS}/frod/tune/trial-0.predictions.parquet"), one_more_right)
-        status, text = replay(finished, "frod/tune/trial-0.json")
+        rewrite(finished.path(f"{RUNS}/frod/tune/trial-0-seed-100.predictions.parquet"), one_more_right)
+        status, text = replay(finished, "frod/tune/trial-0-seed-100.json")
         assert status == 1 and "not the same bit for bit: record: files, predictions: classes" in text
-        finished.path(f"{RUNS}/frod/tune/trial-0.history.parquet").unlink()
-        status, text = replay(finished, "frod/tune/trial-0.json")
-    assert status == 1 and "tune/trial-0.history.parquet: is not there" in text and "step 10/" not in text
+        finished.path(f"{RUNS}/frod/tune/trial-0-seed-100.history.parquet").unlink()
+        status, text = replay(finished, "frod/tune/trial-0-seed-100.json")
+    assert status == 1 and "tune/trial-0-seed-100.history.parquet: is not there" in text and "step 10/" not in text
 
 
 def test_kept_files_are_those_of_the_run(finished, tmp_path):

@@ -119,7 +119,10 @@ def test_each_job_asks_for_what_the_parameters_say(through_slurm):
 def test_two_trials_share_one_job_and_its_gpu(through_slurm):
     (pack,) = [job for job in through_slurm.jobs if "trial" in job["Comment"]]
     assert (pack["TresPerNode"], pack["NumCPUs"], pack["MinMemoryNode"]) == ("gres:gpu:1", "2", "6000M")
-    assert {path.name for path in through_slurm.path(f"{METHOD}/tune").iterdir()} >= {"trial-0.json", "trial-1.json"}
+    assert {path.name for path in through_slurm.path(f"{METHOD}/tune").iterdir()} >= {
+        "trial-0-seed-100.json",
+        "trial-1-seed-100.json",
+    }
     logs = through_slurm.path("logs/slurm")
     assert list(logs.rglob(f"{pack['JobId']}.log")), sorted(logs.rglob("*"))
 

@@ -203,6 +203,11 @@ def trials_of(wildcards):
     return WORKFLOW.trials_of(wildcards.task, wildcards.backbone, wildcards.method)
 
 
+def box_of(wildcards):
+    box = next(iter(trials_of(wildcards).values())).box
+    return ["--box", json.dumps(box)] if box else []
+
+
 def basis_of_run(wildcards):
     frod = WORKFLOW.methods[wildcards.method].kind == "frod"
     return [basis_on(wildcards.backbone)] if frod else []
@@ -214,8 +219,8 @@ def rates_of_run(wildcards):
 
 # By names and not by `rules.train.output`, which with a storage provider are copies' and cannot be expanded.
 def of_all_trials(file):
-    trial = f"{METHOD}/tune/trial-{{index}}.{file}"
-    return lambda wildcards: expand(trial, index=[trial.index for trial in trials_of(wildcards)], **wildcards)
+    trial = f"{METHOD}/tune/{{trial}}.{file}"
+    return lambda wildcards: expand(trial, trial=list(trials_of(wildcards)), **wildcards)
 
 
 def of_all_seeds(*files):

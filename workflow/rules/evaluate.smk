@@ -10,7 +10,7 @@ RUN_FILES = [
     *SPECTRA,
     *SHARPNESS,
     *[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
-    *[f"{PATHS.results}/{trial.run.folder}/tune/trial-{trial.index}.json" for trial in WORKFLOW.trials],
+    *[f"{PATHS.results}/{trial.key}.json" for trial in WORKFLOW.trials],
     *[file for output in [*rules.train.output, "metrics.json"] for file in of_all_runs(Path(output).name)],
 ]
 

@@ -1,5 +1,5 @@
-# One training per task, backbone, method and seed. Where the suite has a grid of learning rates, they are chosen before,
-# by one trial each, on validation and a seed of their own.
+# One training per task, backbone, method and seed. Where the suite has a box or a grid of learning rates, they are chosen
+# before, by trials on validation and seeds of their own.
 
 
 rule train:
@@ -62,25 +62,25 @@ use rule train as trial with:
         task=TASK,
         basis=basis_of_run,
     output:
-        trial=f"{METHOD}/tune/trial-{{index}}.json",
-        history=f"{METHOD}/tune/trial-{{index}}.history.parquet",
-        predictions=f"{METHOD}/tune/trial-{{index}}.predictions.parquet",
+        trial=f"{METHOD}/tune/{{trial}}.json",
+        history=f"{METHOD}/tune/{{trial}}.history.parquet",
+        predictions=f"{METHOD}/tune/{{trial}}.predictions.parquet",
     log:
-        f"logs/trial/{OF_METHOD}/trial-{{index}}.log",
+        f"logs/trial/{OF_METHOD}/{{trial}}.log",
     benchmark:
-        f"benchmarks/trial/{OF_METHOD}/trial-{{index}}.tsv"
+        f"benchmarks/trial/{OF_METHOD}/{{trial}}.tsv"
     wildcard_constraints:
-        index="[0-9]+",
+        trial="trial-[0-9]+-seed-[0-9]+",
     group:
         lambda wildcards: shared_job("trial", wildcards)
     params:
         command="trial",
-        spec=lambda wildcards: json.dumps(trials_of(wildcards)[int(wildcards.index)].run.resolved()),
+        spec=lambda wildcards: json.dumps(trials_of(wildcards)[wildcards.trial].run.resolved()),
         rates=[],
         out=output.trial,
         code=CODE["trial"],
     message:
-        "trial {wildcards.index} of {wildcards.task} {wildcards.method}"
+        "{wildcards.trial} of {wildcards.task} {wildcards.method}"
 
 
 rule tune:
@@ -97,9 +97,10 @@ rule tune:
         "../envs/frod.yaml"
     params:
         trials=lambda wildcards, input: option("trial", input.trials),
+        box=box_of,
         numerics=NUMERICS,
         code=CODE["tune"],
     message:
         "rates of {wildcards.task} {wildcards.method}"
     shell:
-        "python -m frod tune {params.trials:q} --out {output.rates:q} > {log:q} 2>&1"
+        "python -m frod tune {params.trials:q} {params.box:q} --out {output.rates:q} > {log:q} 2>&1"

@@ -83,6 +83,6 @@ def test_a_trial_has_its_seconds_alone(tmp_path):
     facts |= {"resumed_from_step": 0, "train_seconds": 10.0}
     for changed, count in ({}, 0), ({"train_seconds": 9.0}, 1), ({"finished": facts["started"]}, 1):
         findings = Findings()
-        left = Traces(run=None, path=tmp_path / "trial-0.json", record=facts | changed)
+        left = Traces(run=None, path=tmp_path / "trial-0-seed-100.json", record=facts | changed)
         costs.check(None, left, pa.table(STEPS), findings)
         assert len(findings.found) == count

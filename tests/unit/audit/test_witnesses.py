@@ -28,7 +28,7 @@ def planned(monkeypatch):
         (RUN, "this", "found"),
         (RUN, "other", "notes"),
         (RUN, None, "notes"),
-        ("digits/vit/frod/tune/trial-7", "this", "notes"),
+        ("digits/vit/frod/tune/trial-7-seed-100", "this", "notes"),
         ("digits/vit/frod/seed-0", "this", None),
     ],
 )

@@ -44,24 +44,28 @@ def record(key, *, seconds=10.0):
         "spec": {"training": {"epochs": 2.0, "schedule": "cosine", "clip": 1.0}},
         "budget": {"steps": STEPS, "batch_size": 32, "accumulation": 1, "examples": 32 * STEPS}
         | {"order_sha256": f"{key.seed:064}"},
-        "tuning": {"trials": 2, "seed": 100, "chosen": 0},
+        "tuning": {"trials": 2, "seeds": [100], "chosen": 0},
         "evaluations": {"validation": 2, "test": 1},
         "resources": {"train_seconds": seconds},
     }
 
 
-def rates(validation, *, span=10.0, diverged=()):
-    """What rates.json holds: trials with these figures, over rates that differ by so much."""
+BOX = {"lr": [1e-4, 1e-1], "lr_head": [1e-4, 1e-2]}
+
+
+def rates(validation, *, box=BOX, diverged=()):
+    """What rates.json holds: trials with these figures, drawn in the middle of a box; the first was chosen."""
     trials = [
         {
-            "rates": {"lr": 1e-3 * span ** (i / max(1, len(validation) - 1)), "lr_head": 1e-3},
+            "rates": {"lr": 1e-3 * 10 ** (i / max(1, len(validation) - 1)), "lr_head": 1e-3},
             "validation": value,
             "undefined": "diverged: step 3" if i in diverged else "constant: pearson" if value is None else None,
             "train_seconds": 1.0,
         }
         for i, value in enumerate(validation)
     ]
-    return {"trials": trials, "seed": 100, "metric": "accuracy", "budget": {"steps": STEPS, "examples": 32 * STEPS}}
+    budget = {"steps": STEPS, "examples": 32 * STEPS}
+    return {"trials": trials, "index": 0, "seeds": [100], "box": box, "metric": "accuracy", "budget": budget}
 
 
 def evidence(

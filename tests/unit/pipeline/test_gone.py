@@ -12,7 +12,7 @@ METHOD = "results/smoke/digits/vit/frod"
 FILES = [
     "results/smoke/summary.parquet",
     f"{METHOD}/spectrum.parquet",
-    f"{METHOD}/tune/trial-0.json",
+    f"{METHOD}/tune/trial-0-seed-100.json",
     *(f"{METHOD}/seed-{seed}/{name}" for seed in (0, 1) for name in ("adapter.safetensors", "record.json")),
     "results/smoke/sums/llama/frod/seed-0/record.json",
 ]

@@ -8,7 +8,7 @@ from frod.pipeline.running import running
 def test_a_line_for_each_training_that_runs(tmp_path):
     said = {
         "train/smoke/digits/vit/frod/seed-0": "epoch 1\nstep 10/200  loss 2.2207  about 35 s left\n",
-        "trial/smoke/digits/vit/lora/tune/trial-1": "step 7/90  loss 1.0  about 3 s left\n",
+        "trial/smoke/digits/vit/lora/tune/trial-1-seed-100": "step 7/90  loss 1.0  about 3 s left\n",
         "train/smoke/digits/vit/lora/seed-0": "step 200/200  loss 0.1  about 0 s left\n",  # it writes its files
         "train/smoke/digits/vit/lora/seed-1": "error: no\n",
         "train/smoke/digits/vit/lora/seed-2": "",
@@ -22,7 +22,7 @@ def test_a_line_for_each_training_that_runs(tmp_path):
         os.utime(path, (100, 100) if name.endswith("seed-3") else (300, 300))
     assert list(running(tmp_path, 200)) == [
         "train/smoke/digits/vit/frod/seed-0: step 10/200  loss 2.2207  about 35 s left",
-        "trial/smoke/digits/vit/lora/tune/trial-1: step 7/90  loss 1.0  about 3 s left",
+        "trial/smoke/digits/vit/lora/tune/trial-1-seed-100: step 7/90  loss 1.0  about 3 s left",
     ]
 
 

@@ -27,8 +27,9 @@ def write_trials(tune):
     trial |= {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:02+00:00"}
     outcomes = [{"validation": 0.5, "undefined": None}, {"validation": None, "undefined": "diverged: step 1"}]
     for index, outcome in enumerate(outcomes):
-        (tune / f"trial-{index}.json").write_text(json.dumps(trial | outcome))
+        (tune / f"trial-{index}-seed-100.json").write_text(json.dumps(trial | outcome))
     chosen = {"rates": {"lr": 0.1}, "index": 0, "validation": 0.5, "metric": "accuracy", "trials": outcomes}
+    chosen["inputs"] = {f"results/x/tune/trial-{index}-seed-100.json": "c0de" for index in range(2)}
     (tune / "rates.json").write_text(json.dumps(chosen))
 
 
@@ -125,11 +126,17 @@ def tracked(tmp_path, monkeypatch):
 
 def test_a_person_finds_runs_trials_data_and_the_report(tracked):
     client, experiment, runs = tracked()
-    assert set(runs) == {"frod digits 0", "frod digits rates", "frod digits trial-0", "frod digits trial-1", "report"}
+    assert set(runs) == {
+        "frod digits 0",
+        "frod digits rates",
+        "frod digits trial-0-seed-100",
+        "frod digits trial-1-seed-100",
+        "report",
+    }
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     parent = runs["frod digits rates"].info.run_id
     for index, status in enumerate(("FINISHED", "FAILED")):
-        trial = runs[f"frod digits trial-{index}"]
+        trial = runs[f"frod digits trial-{index}-seed-100"]
         assert (trial.data.tags["mlflow.parentRunId"], trial.info.status) == (parent, status)
     assert runs["frod digits rates"].data.metrics == {"validation_accuracy": 0.5}
     run = runs["frod digits 0"]
@@ -157,11 +164,13 @@ def test_tracked_again_what_differs_is_replaced_and_the_rest_stays(tracked, tmp_
     assert replaced() == set()
     client.log_metric(numbers["frod digits 0"], "test_accuracy", 1.0)
     assert replaced() == {"frod digits 0"}
-    client.set_tag(numbers["frod digits trial-1"], "frod.code", "another")
+    client.set_tag(numbers["frod digits trial-1-seed-100"], "frod.code", "another")
     (tmp_path / "reports/tiny/report.json").write_text("another")
-    assert replaced() == {"frod digits trial-1", "report"}
+    assert replaced() == {"frod digits trial-1-seed-100", "report"}
     client.set_terminated(numbers["frod digits rates"], "FAILED")
-    assert replaced() == {"frod digits rates", "frod digits trial-0", "frod digits trial-1"}, "they are nested in it"
+    assert replaced() == {"frod digits rates", "frod digits trial-0-seed-100", "frod digits trial-1-seed-100"}, (
+        "they are nested in it"
+    )
 
 
 def test_a_deleted_experiment_is_restored(tracked, capsys):

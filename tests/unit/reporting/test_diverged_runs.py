@@ -174,7 +174,7 @@ def test_a_suite_of_which_every_run_diverged_has_a_report(results, tmp_path):
 
 def test_where_no_trial_has_a_figure_the_first_was_taken_and_the_page_says_so(tmp_path):
     trials = [{"rates": {"lr_head": rate}, "validation": None, "undefined": "diverged: step 3"} for rate in (1.0, 9.0)]
-    chosen = {"index": 0, "seed": 9, "metric": "accuracy", "trials": trials}
+    chosen = {"index": 0, "seeds": [9], "metric": "accuracy", "trials": trials}
     lost = synthetic.diverged(synthetic.results(tasks=("digits",)), {FROD: 3})
     html = page(replace(lost, tuning={("digits", "digit_vit", "frod"): chosen}), tmp_path)
     assert "<strong>lr_head 1e0: diverged ✓</strong>" in html

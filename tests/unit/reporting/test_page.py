@@ -38,7 +38,7 @@ def rich(results, tmp_path_factory):
         results,
         summary=summary,
         suite=results.suite | {"skipped": ["mrpc", "qqp"], "protocol": "released"},
-        tuning={("digits", "digit_vit", "frod"): {"index": 1, "seed": 100, "metric": "accuracy", "trials": trials}},
+        tuning={("digits", "digit_vit", "frod"): {"index": 1, "seeds": [100], "metric": "accuracy", "trials": trials}},
         records={key: of | (matched if key.method == "lora" else {}) for key, of in results.records.items()},
         manifests={pair: of | {"problem": "regression"} for pair, of in results.manifests.items()},
     )

@@ -13,7 +13,7 @@ from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import run_page
 
 KEY = RunKey("digits", "digit_vit", "frod", 2)
-CHOICE = {"tuning": {"trials": 2, "seed": 100, "chosen": 1}}
+CHOICE = {"tuning": {"trials": 2, "seeds": [100], "chosen": 1}}
 TRIALS = [
     {"rates": {"lr_scale": 5e-4}, "validation": 0.5, "undefined": None},
     {"rates": {"lr_scale": 2e-3}, "validation": 0.61, "undefined": None},
@@ -25,7 +25,7 @@ def runs(results, tmp_path_factory):
     """The page of FRoD's runs, whose rates were chosen by trials."""
     out = tmp_path_factory.mktemp("reports") / "smoke"
     records = {key: record | CHOICE for key, record in results.records.items()}
-    tuning = {KEY[:3]: {"index": 1, "seed": 100, "metric": "accuracy", "trials": TRIALS}}
+    tuning = {KEY[:3]: {"index": 1, "seeds": [100], "metric": "accuracy", "trials": TRIALS}}
     page(replace(results, tuning=tuning, records=records), out)
     return (out / run_page(*KEY[:3])).read_text()
 

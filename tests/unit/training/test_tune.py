@@ -1,4 +1,4 @@
-"""The choice of learning rates: the best on validation, all trials kept, none compared that cannot be."""
+"""The choice of learning rates: the best on validation over all seeds, all kept, none compared that cannot be."""
 
 import pytest
 
@@ -30,6 +30,25 @@ def test_of_equal_ones_the_least_loss_is_taken_and_a_better_figure_counts_more()
     assert (choose(undefined)["index"], choose(undefined)["validation"]) == (1, None)
 
 
+def test_a_point_s_figures_are_the_means_over_its_seeds():
+    """The best single trial is the first point's; the second is better over both seeds."""
+    figures = {1e-4: (0.9, 0.5), 1e-3: (0.8, 0.7), 1e-2: (0.95, None)}
+    trials = [
+        trial(value, rate, seed=seed, validation_loss=value, undefined=None if value else "diverged: step 3: loss nan")
+        for rate, values in figures.items()
+        for seed, value in zip((100, 101), values)
+    ]
+    chosen = choose(trials, box={"lr": [1e-4, 1e-2]})
+    assert (chosen["rates"], chosen["index"], chosen["seeds"]) == ({"lr": 1e-3}, 1, [100, 101])
+    assert chosen["box"] == {"lr": [1e-4, 1e-2]}
+    assert [one["validation"] for one in chosen["trials"]] == pytest.approx([0.7, 0.75, None])
+    assert [one["validation_loss"] for one in chosen["trials"]] == pytest.approx([0.7, 0.75, None])
+    assert [one["train_seconds"] for one in chosen["trials"]] == [2.0, 2.0, 2.0]
+    assert chosen["trials"][2]["undefined"] == "diverged: step 3: loss nan"
+    with pytest.raises(ValueError, match="seeds is"):
+        choose(trials[:-1])
+
+
 def test_a_diverged_trial_is_kept_but_never_chosen():
     diverged = trial(None, 1.0, validation_loss=None, undefined="diverged: step 3: loss nan")
     chosen = choose([diverged, trial(-0.2, 1e-4)])
@@ -48,7 +67,7 @@ def test_where_no_trial_has_a_figure_the_first_one_s_rates_are_taken_and_the_run
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([trial(0.1, 1.0), trial(0.2, 2.0, seed=7)], "seed is 100 in one, 7 in another"),
+        ([trial(0.1, 1.0), trial(0.2, 2.0, seed=7)], "seeds is \\[100\\] for one, \\[7\\] for another"),
         ([trial(0.1, 1.0), trial(0.2, 2.0, budget={"steps": 9})], "budget"),
     ],
 )

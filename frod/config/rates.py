@@ -1,0 +1,121 @@
+"""Learning rates by group of parameters: one of each, or a range of each and the points that are drawn between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from frod.config.schema import Seed, StrictModel
+
+EDGE = 1 / 8
+"""A rate that lies nearer to an end of its range than this share of it, on a log scale, is at the edge."""
+HEAD = "lr_head"
+Of = TypeVar("Of")
+
+
+def _ordered(ends: list[float]) -> list[float]:
+    if not ends[0] < ends[1]:
+        raise ValueError(f"is {ends}; give the lower end, then a higher one")
+    return ends
+
+
+Rate = Annotated[float, Field(gt=0, lt=10)]
+Range = Annotated[list[Rate], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+
+
+class ByGroup(StrictModel, Generic[Of]):
+    """Something of each rate that a method has."""
+
+    lr: Of | None = None
+    """Of all that is trained outside the head (full_ft, peft)."""
+    lr_scale: Of | None = None
+    """FRoD's scaling factors lambda."""
+    lr_rotation: Of | None = None
+    """FRoD's rotation S."""
+    lr_head: Of
+    """The classifier."""
+
+    @staticmethod
+    def fields_of(kind: str) -> set[str]:
+        """Which rates a kind of method has."""
+        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {"lr_scale", "lr_rotation"}, "linear_probe": set()}
+        return body[kind] | {HEAD}
+
+
+class Rates(ByGroup[Rate]):
+    """Learning rates of one method on one experiment."""
+
+
+class Sampler(StrictModel):
+    """How points are drawn."""
+
+    kind: Literal["halton"] = "halton"
+    """A scrambled Halton sequence: each rate's range is filled evenly, and more trials keep those that are there."""
+    seed: Seed = 0
+    """Of the scrambling; the same for all methods."""
+
+
+class Tune(StrictModel):
+    """How the audited protocol chooses learning rates: by trials, judged on validation."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Points that are drawn in each box, the same number for every method; of a grid each entry is one."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [100]
+    """Seeds of the trials, none of the suite's. Each point trains once with each; its figure is their mean."""
+    sampler: Sampler = Sampler()
+    """How points are drawn in a box."""
+    training: dict[str, Any] = {}
+    """What differs from the runs' training, for the trials of all methods."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_seed_is_a_list_of_one(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "seed" in values:
+            raise ValueError(f"seed: is a list now; write seeds: [{values['seed']}]")
+        return values
+
+
+class Box(ByGroup[Range]):
+    """Ranges of one method's learning rates, [lowest, highest]. Points lie evenly on a log scale."""
+
+    @property
+    def ranges(self) -> dict[str, list[float]]:
+        """The ranges that the box has."""
+        return self.model_dump(exclude_none=True)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Highest over lowest of each rate outside the head."""
+        return {name: high / low for name, (low, high) in self.ranges.items() if name != HEAD}
+
+    def points(self, count: int, sampler: Sampler) -> list[Rates]:
+        """Draw so many points, rounded to three significant digits; the first of more are the same.
+
+        ValueError where the box is too narrow for so many. Source: Owen, arXiv 1706.02808 (scrambled Halton points).
+        """
+        import numpy as np
+        from scipy.stats import qmc  # half a second: only a suite with a box waits for it
+
+        halton = qmc.Halton(len(self.ranges), scramble=True, rng=np.random.default_rng(sampler.seed))
+        drawn = [
+            {name: _between(ends, share) for (name, ends), share in zip(self.ranges.items(), shares)}
+            for shares in halton.random(count).tolist()
+        ]
+        if len({tuple(point.values()) for point in drawn}) < count:
+            raise ValueError(f"is too narrow for {count} points that differ in three digits; widen it")
+        return [Rates(**point) for point in drawn]
+
+
+def at_edge(box: Mapping[str, Sequence[float]], rates: Mapping[str, float]) -> list[str]:
+    """Names of the rates that lie in the outer eighth of their range in a box, at either end."""
+    return [
+        name for name, (low, high) in box.items() if not EDGE <= math.log(rates[name] / low, high / low) <= 1 - EDGE
+    ]
+
+
+def _between(ends: list[float], share: float) -> float:
+    low, high = ends
+    return float(f"{low * (high / low) ** share:.3g}")
