@@ -1,5 +1,5 @@
 # Two commands to know: `make reproduce` and `make test`. Both install what they need into .venv first.
-#   make reproduce SUITE=minilm CORES=8     another suite; PIP=.venv/bin/pip installs with pip instead of uv
+#   make reproduce SUITE=nlu CORES=8        another suite; PIP=.venv/bin/pip installs with pip instead of uv
 PYTHON ?= python3
 CORES ?= all
 VENV := .venv

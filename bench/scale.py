@@ -28,7 +28,7 @@ from frod.provenance import mlflow_entries
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vision", "nlu", "reasoning")
 METHODS = ("full_ft", "frod", "linear_probe", "lora", "dora", "rslora", "pissa", "vera", "randlora", "oft")
-SEEDS, RATES = 5, 3
+SEEDS, TRIALS = 5, 3
 MEMORIES = (".snakemake/frod-code.json", ".snakemake/frod-passed.json")  # of earlier plans
 FLUSHED = 10  # steps between two readings of memory and processor (frod.training.loop)
 STUB = '''\
@@ -65,11 +65,11 @@ def suite(tasks: int) -> dict:
             one["tasks"].append(of_family[place] + f"_{again}" * bool(again))
             if again:
                 own[one["tasks"][-1]] = known[of_family[place]]
-        one["grid"] = {method: one["grid"].get(method, one["grid"]["lora"])[:RATES] for method in METHODS}
+        one["box"] = {method: one["box"].get(method, one["box"]["lora"]) for method in METHODS}
         one |= {"rates": {}, "training": given["training"], "resources": given["resources"]}
         experiments.append(one)
     names = {"title": "Scale", "description": "Scale", "methods": {method: {} for method in METHODS}, "tasks": own}
-    return names | {"seeds": list(range(SEEDS)), "experiments": experiments}
+    return names | {"seeds": list(range(SEEDS)), "tune": {"trials": TRIALS}, "experiments": experiments}
 
 
 def measure(project: Path, tasks: int, rounds: int, *, run: bool) -> dict[str, float]:

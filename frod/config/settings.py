@@ -165,7 +165,7 @@ class Params(StrictModel):
     suite: str = "smoke"
     """Name of a file in workflow/suites, or a path to a suite file of your own."""
     protocol: Protocol = "audited"
-    """audited: rates from the suite's grid by validation, test read once, at the end. released: as the authors' scripts
+    """audited: rates chosen by trials on validation, test read once, at the end. released: as the authors' scripts
     do, with the suite's rates, and test looked at after every epoch; its results are labelled so."""
     numerics: Literal["portable", "native"] = "portable"
     """portable: the same digits on every x86 processor with AVX2. native: what is quickest on the one at hand."""

@@ -1,4 +1,4 @@
-"""A suite of one's own, with comments: a task, a model, full fine-tuning and FRoD, a budget, rates to try."""
+"""A suite of one's own, with comments: a task, a model, full fine-tuning and FRoD, a budget, a box of rates."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ MODELS = {"sentences": "minilm", "images": "digit_vit"}
 LANGUAGES = {"de": "German", "fi": "Finnish", "tr": "Turkish"}
 LICENCES = {"sentences": "Unicode-3.0", "images": "CC-BY-4.0"}  # of the samples
 SAMPLE_IMAGES = ("zero", "one", "two")
-TRIALS = 3  # at least: the best of two is always at an end
 # Where no suite of workflow/suites has the model: a place to begin, nothing more.
-RATES = {
-    "full_ft": [{"lr": lr, "lr_head": 1e-3} for lr in (1e-5, 3e-5, 1e-4)],
-    "frod": [{"lr_scale": lr, "lr_rotation": lr, "lr_head": 1e-3} for lr in (3e-4, 1e-3, 3e-3)],
+BOX = {
+    "full_ft": {"lr": [1e-5, 1e-4], "lr_head": [3e-4, 3e-3]},
+    "frod": {"lr_scale": [3e-4, 3e-3], "lr_rotation": [3e-4, 3e-3], "lr_head": [3e-4, 3e-3]},
 }
 
 
@@ -45,7 +44,7 @@ def check_name(name: str) -> None:
 
 
 def text(name: str, found: Found, *, model: str | None, sample: bool, suites: Path) -> str:
-    """Return the file of a suite whose one task has its name; the rates are those of a suite in the folder `suites`.
+    """Return the file of a suite whose one task has its name; its boxes are those of a suite in the folder `suites`.
 
     The model is a name of the registry, by default a small one that takes the task's kind. A `sample` is one of
     `write_sample`.
@@ -65,7 +64,7 @@ def text(name: str, found: Found, *, model: str | None, sample: bool, suites: Pa
         title=json.dumps(name.replace("_", " ").capitalize()),
         description=json.dumps(f"Full fine-tuning and FRoD on {name}: {what}; {len(found.classes)} classes."),
         licence=LICENCES[found.kind] if sample else "not stated",
-        grid=_rates(model, suites),
+        box=_box(model, suites),
     )
 
 
@@ -100,23 +99,14 @@ def write_sample(folder: Path, kind: str) -> Path:
     return folder
 
 
-def _rates(model: str, suites: Path) -> dict[str, list[dict[str, float]]]:
-    """Return the grids of the first suite that has them for this model, `TRIALS` or more of each."""
+def _box(model: str, suites: Path) -> dict[str, Any]:
+    """Return the boxes of the first suite that has them for this model."""
     for file in sorted(suites.glob("*.yaml")):
         for experiment in safe_yaml.read(file).get("experiments", []):
-            grid = experiment.get("grid", {})
-            if experiment.get("backbone") == model and set(METHODS) <= set(grid):
-                return {method: _widened(grid[method]) for method in METHODS}
-    return RATES
-
-
-def _widened(grid: list[dict[str, float]]) -> list[dict[str, float]]:
-    """A grid of `TRIALS` at least: what it lacks goes on in the last step's ratio."""
-    trials = list(grid)
-    while 1 < len(trials) < TRIALS:
-        before, last = trials[-2:]
-        trials.append({name: float(f"{rate * rate / before[name]:.3g}") for name, rate in last.items()})
-    return trials
+            box = experiment.get("box", {})
+            if experiment.get("backbone") == model and set(METHODS) <= set(box):
+                return {method: box[method] for method in METHODS}
+    return BOX
 
 
 def _flow(value: Any) -> str:

@@ -20,7 +20,8 @@ from frod.tasks import registry as tasks
 
 ROOT = Path(__file__).parents[2]
 PARAMS = (ROOT / "params.yaml").read_text()
-SUITES = {name: (ROOT / "workflow" / "suites" / f"{name}.yaml").read_text() for name in ("smoke", "mnist_10k", "paper")}
+SUITES = {name: (ROOT / "workflow" / "suites" / f"{name}.yaml").read_text() for name in ("smoke", "nlu", "paper")}
+SUITES["own_model"] = Path(__file__).with_name("own_model.yaml").read_text()
 WORDS = set(re.findall(r"\w+", "".join(SUITES.values()) + PARAMS))
 KEY = re.compile(r"[a-z0-9_]+(/released)?(/[a-z0-9_]+){3}/seed-[0-9]+")
 
@@ -88,7 +89,7 @@ def test_a_suite_with_faults(root, name, data):
 
 
 @examples(100)
-@given(torn(SUITES["mnist_10k"]))
+@given(torn(SUITES["own_model"]))
 def test_a_torn_suite(root, text):
     path = root / "workflow" / "suites" / "torn.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -127,7 +128,7 @@ class Said(list):
 
 
 @examples(50)
-@given(altered(yaml.safe_load(SUITES["mnist_10k"])))
+@given(altered(yaml.safe_load(SUITES["own_model"])))
 def test_what_is_read_is_what_was_written(suite):
     """A document that is taken means what PyYAML's own safe loader says it means."""
     try:

@@ -42,7 +42,7 @@ def said(finished):
     (finished.folder / RUN / "record.json").unlink()
     texts = {"workflow": finished.snakemake("--forcerun", "evaluate", **ENVIRONMENT)}
     commands = {
-        "a hub that is not there": ["fetch", "--suite", "minilm", "--out", "mirror"],
+        "a hub that is not there": ["fetch", "--suite", "nlu", "--out", "mirror"],
         "a spec with an address": ["train", "--spec", json.dumps({"suite": ENVIRONMENT["HF_ENDPOINT"]})],
         "an error of the library": ["show", f"{RUN}/history.parquet"],
         "a run that is not there": ["params", "--run", ENVIRONMENT["MLFLOW_TRACKING_URI"]],

@@ -17,6 +17,10 @@ SUITE = by_hand.SUITE | {
     "methods": {"full_ft": {"kind": "full_ft"}, "frod": {"kind": "frod", "sparse_rate": 0.01}},
     "experiments": [by_hand.SUITE["experiments"][0] | {"training": {"epochs": 2}, "rates": RATES}],
 }
+BOX = {
+    "full_ft": {"lr": [1e-4, 1e-2], "lr_head": [1e-3, 1e-2]},
+    "frod": {"lr_scale": [1e-3, 1e-1], "lr_rotation": [1e-3, 1e-1], "lr_head": [1e-3, 1e-2]},
+}
 GRID = {
     "full_ft": [{"lr": rate, "lr_head": 1e-3} for rate in (1e-4, 1e-3)],
     "frod": [{"lr_scale": rate, "lr_rotation": rate, "lr_head": 1e-3} for rate in (1e-3, 1e-2)],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import by_hand
 import pytest
-from small_suite import GRID, SUITE, changed, load
+from small_suite import BOX, GRID, SUITE, changed, load
 
 from frod import config
 
@@ -63,11 +63,14 @@ def test_every_method_of_a_seed_has_the_same_training(tmp_path):
         ("methods.full_ft", {"kind": "peft", "config": "C", "match_parameters": "x"}, "'x' is no method of kind frod"),
         ("experiments.0.methods", {"lora": {}}, r"methods: \['lora'\] are no methods of the suite"),
         ("experiments.0.methods", {"full_ft": {"kind": "frod"}}, "full_ft.kind: is frod, but full_ft in the suite"),
-        ("tune", {"seed": 1}, "tune.seed: 1 is one of the seeds"),
+        ("tune", {"seeds": [1, 5]}, r"tune.seeds: \[1\] is among the seeds"),
+        ("tune", {"seeds": [5, 5]}, "tune.seeds: .* repeats a seed"),
+        ("tune", {"seed": 5}, r"tune: seed: is a list now; write seeds: \[5\]"),
+        ("tune", {"sampler": {"kind": "sobol"}}, "tune.sampler.kind: Input should be 'halton'"),
         ("experiments.0.grid", GRID | {"frod": GRID["frod"][:1]}, "the same number for each"),
         ("experiments.0.grid", GRID | {"frod": 2 * GRID["frod"][:1]}, "grid.frod: repeats a trial"),
         ("experiments.0.grid", {"full_ft": GRID["full_ft"]}, "give the grid of each method"),
-        ("experiments.0.rates", {}, "give rates, or a grid"),
+        ("experiments.0.rates", {}, "give rates, or a box or a grid"),
         ("experiments", [], "give experiments, or suites to include"),
         ("include", ["smal"], "did you mean 'small'"),
         (
@@ -101,6 +104,46 @@ def test_a_wrong_suite_is_named(tmp_path, path, value, message):
     with pytest.raises(ValueError, match=message) as error:
         load(tmp_path, suite=changed(path, value))
     assert "small.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("frod", {"lr_head": [1e-3, 1e-2]}, r"box.frod: has \['lr_head'\], kind frod takes \['lr_head', 'lr_rotation'"),
+        ("frod", None, "give the box of each method"),
+        ("full_ft.lr", [1e-2, 1e-4], r"box.full_ft.lr: is \[0.01, 0.0001\]; give the lower end, then a higher one"),
+        ("full_ft.lr", [1e-2, 1e-2], "give the lower end, then a higher one"),
+        ("full_ft.lr", [0.0, 1e-2], "box.full_ft.lr.0: Input should be greater than 0"),
+        ("full_ft.lr", [1e-2], "box.full_ft.lr: List should have at least 2 items"),
+        (
+            "full_ft.lr",
+            [1e-4, 1e-3],
+            "box: spans full_ft.lr x 10, frod.lr_scale x 100, frod.lr_rotation x 100, highest",
+        ),
+    ],
+)
+def test_a_wrong_box_is_named(tmp_path, path, value, message):
+    suite = changed("experiments.0.box", copy.deepcopy(BOX))
+    *parents, last = path.split(".")
+    place = suite["experiments"][0]["box"]
+    for part in parents:
+        place = place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    with pytest.raises(ValueError, match=rf"small.yaml: experiments.0.*{message}"):
+        load(tmp_path, suite=suite)
+
+
+def test_a_box_too_narrow_for_its_trials_and_one_beside_a_grid_are_refused(tmp_path):
+    narrow = {method: {name: [1e-3, 1.02e-3] for name in box} for method, box in BOX.items()}
+    with pytest.raises(ValueError, match=r"small.yaml: experiments.0.box.full_ft: is too narrow for 50 points"):
+        load(tmp_path, suite=changed("experiments.0.box", narrow) | {"tune": {"trials": 50}})
+    suite = changed("experiments.0.box", BOX)
+    suite["experiments"][0]["grid"] = GRID
+    with pytest.raises(ValueError, match=r"experiments.0: box and grid: are both there"):
+        load(tmp_path, suite=suite)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +195,26 @@ def test_a_grid_is_tried_by_every_method_on_a_seed_of_its_own(tmp_path):
     assert all(run.rates is None for run in workflow.runs)
     for method, grid in GRID.items():
         trials = workflow.trials_of("digits", "digit_vit", method)
-        assert [trial.run.rates.model_dump(exclude_none=True) for trial in trials] == grid
-        tried = [(trial.index, trial.run.seed, trial.run.training.epochs) for trial in trials]
+        assert [trial.run.rates.model_dump(exclude_none=True) for trial in trials.values()] == grid
+        tried = [(trial.index, trial.run.seed, trial.run.training.epochs) for trial in trials.values()]
         assert tried == [(0, 100, 1), (1, 100, 1)]
+
+
+def test_every_point_of_a_box_is_tried_with_each_seed_and_more_leave_those_that_are_there(tmp_path):
+    """What a finished trial was made from, under its file's name, is in the larger plan to the letter."""
+    suite = changed("experiments.0.box", BOX) | {"tune": {"trials": 8, "training": {"epochs": 1}}}
+    plans = []
+    for tune in ({}, {"trials": 16}, {"seeds": [100, 101]}):
+        workflow = load(tmp_path, suite=suite | {"tune": suite["tune"] | tune})
+        assert all(run.rates is None for run in workflow.runs)
+        plans.append({trial.key: trial.run.resolved() for trial in workflow.trials})
+        for method, box in BOX.items():
+            for trial in workflow.trials_of("digits", "digit_vit", method).values():
+                rates = trial.run.rates.model_dump(exclude_none=True)
+                assert trial.box == box and all(box[name][0] <= rate <= box[name][1] for name, rate in rates.items())
+    assert [len(plan) for plan in plans] == [2 * 8, 2 * 16, 2 * 8 * 2]
+    assert "small/digits/digit_vit/frod/tune/trial-7-seed-100" in plans[0]
+    assert all(plan | plans[0] == plan for plan in plans[1:])
 
 
 def test_the_released_protocol_takes_the_suite_s_rates_and_a_folder_of_its_own(tmp_path):

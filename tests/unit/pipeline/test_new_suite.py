@@ -105,15 +105,19 @@ def test_what_cannot_be_told_is_asked_for_and_nothing_is_written(options, said):
     assert not Path("workflow/suites/mine.yaml").exists()
 
 
-def test_each_model_has_three_rates_to_try(project):
-    """The best of two would always be at an end."""
+def test_three_trials_are_drawn_in_the_box_of_a_suite_with_the_model_or_in_one_to_begin_with():
     reviews().to_csv("reviews.csv", index=False)
-    for model in ("minilm", "micro_llama"):
+    smoke = {one["backbone"]: one["box"] for one in safe_yaml.read(Path("workflow/suites/smoke.yaml"))["experiments"]}
+    Path("workflow/suites/nlu.yaml").unlink()  # the one with roberta_large
+    boxes = {}
+    for model in ("minilm", "micro_llama", "roberta_large"):
         written(f"on_{model}", data="reviews.csv", model=model)
-        grid = safe_yaml.read(Path(f"workflow/suites/on_{model}.yaml"))["experiments"][0]["grid"]
-        assert {method: len(trials) for method, trials in grid.items()} == {"full_ft": 3, "frod": 3}
-    assert [trial["lr"] for trial in grid["full_ft"]] == [2e-3, 5e-3, 1.25e-2], "those of smoke, and one step more"
-    assert {trial["lr_head"] for trials in grid.values() for trial in trials} == {5e-3}
+        suite = safe_yaml.read(Path(f"workflow/suites/on_{model}.yaml"))
+        boxes[model] = suite["experiments"][0]["box"]
+        assert suite["tune"] == {"trials": 3}
+    for model in ("minilm", "micro_llama"):
+        assert boxes[model] == {method: smoke[model][method] for method in ("full_ft", "frod")}
+    assert boxes["roberta_large"].keys() == {"full_ft", "frod"} and boxes["roberta_large"] not in smoke.values()
 
 
 TEXTS = [f"text {i}" for i in range(40)]

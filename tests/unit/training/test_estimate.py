@@ -170,13 +170,13 @@ def test_a_model_without_an_architecture_names_the_field(tmp_path):
 
 def test_the_estimate_is_near_what_the_runs_took(tmp_path):
     """Trained numbers are those of the recorded runs; a step's seconds are of their size, whatever the machine."""
-    with (ROOT / "reports" / "published" / "minilm" / "results.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    with (ROOT / "reports" / "published" / "smoke" / "results.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["backbone"] == "minilm"]  # the others' steps are overhead
     taken = defaultdict(list)
     for row in rows:
         taken[row["task"], row["method"]].append(float(row["train_seconds"]) / int(row["steps"]))
     trained = {(row["task"], row["method"]): int(row["trainable_parameters"]) for row in rows}
-    cost(suite="minilm", file=ROOT / "params.yaml", json=tmp_path / "jobs.json", device="cpu", tflops=None)
+    cost(suite="smoke", file=ROOT / "params.yaml", json=tmp_path / "jobs.json", device="cpu", tflops=None)
     estimated = {
         (jobs["task"], jobs["method"]): jobs
         for jobs in json.loads((tmp_path / "jobs.json").read_text())["jobs"]
@@ -187,7 +187,7 @@ def test_the_estimate_is_near_what_the_runs_took(tmp_path):
         jobs = estimated[key]
         assert 0.2 < jobs["train_seconds"] / jobs["steps"] / median(seconds) < 5, key
         assert jobs["trained"] == trained[key]
-        assert jobs["count"] == 3
+        assert jobs["count"] == len(seconds)
 
 
 def test_the_command_prints_a_table_and_what_it_assumes(capsys):
