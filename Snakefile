@@ -56,7 +56,7 @@ rule data:
 
 rule bases:
     input:
-        [basis_on(backbone) for backbone in WORKFLOW.backbones()],
+        [BASIS.format(backbone=backbone, basis=basis) for backbone, basis in WORKFLOW.bases],
 
 
 # Each job that makes one of RUN_FILES is in the plan through these two; to plan for a file that is there costs time.

@@ -12,7 +12,7 @@ from frod.backbones.registry import Local as OwnWeights
 from frod.config.rates import Box, Rates, Sampler, Tune
 from frod.config.schema import StrictModel
 from frod.config.settings import Resources, Training
-from frod.config.suite import Experiment, Method, Suite
+from frod.config.suite import Experiment, Method, MethodBasis, Suite
 from frod.tasks.registry import Columns, Local, SplitSpec, TaskSpec
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -20,6 +20,7 @@ SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
     ("The file", "workflow/suites/NAME.yaml", Suite),
     ("An experiment", "`experiments`, a list: tasks that share a model, its rates and its budget.", Experiment),
     ("A method", "`methods`, by name.", Method),
+    ("Its basis", "`basis`, of kind frod.", MethodBasis),
     ("Learning rates", "`rates`, and each entry of a `grid`, by method.", Rates),
     ("A box of rates", "`box`, by method: `[lowest, highest]` of each rate.", Box),
     ("The choice of rates", "`tune`.", Tune),

@@ -82,15 +82,16 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
 def _check_adapter(
     study: Study, run: Run, path: Path, settings: Mapping[str, Any], trained: Trained, findings: Findings
 ) -> None:
-    """FRoD's file says which basis, model, seed and sparse rate it is of."""
+    """FRoD's file says which basis, model, seed, sparse rate and frozen group it is of."""
     from frod.training.seeds import stream
 
-    basis = study.basis_manifest(run.backbone)
+    basis = study.basis_manifest(run)
     expected = {
         "basis_digest": basis["digest"],
         "model_hash": basis["model_hash"],
         "sparse_rate": run.adapter.sparse_rate,
-        "seed": stream(run.seed, "adapter"),
+        "seed": run.adapter.places_drawn_by(stream(run.seed, "adapter")),
+        "freeze": run.adapter.freeze or None,
         "train": list(trained.modules),
     }
     findings.equal(path, "metadata", expected, {name: settings.get(name) for name in expected}, remedy=AGAIN)
@@ -111,7 +112,7 @@ def trained_of(study: Study, key: RunKey) -> Trained:
     if made_of not in study.trained:
         layers = None
         if adapter.kind == "frod":
-            categories = study.basis_manifest(run.backbone)["categories"].values()
+            categories = study.basis_manifest(run)["categories"].values()
             layers = [name for category in categories for name in category["layers"]]
         study.trained[made_of] = trained_by(study.model(run.backbone), adapter, run.targets, layers)
     return study.trained[made_of]
@@ -147,7 +148,7 @@ def trained_by(
     base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
     may: set[str] = set()
     if adapter.kind == "frod":
-        body, inside, saved = _frod_names(model, targets, head, layers)
+        body, inside, saved = _frod_names(model, adapter, targets, head, layers)
         parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         may = {f"buffer.{name}" for name in model.state_dict() if name not in parameters and not within(name, *head)}
     else:
@@ -167,14 +168,15 @@ def trained_by(
 
 
 def _frod_names(
-    model: Any, targets: list[str] | None, head: list[str], in_basis: Collection[str] | None
+    model: Any, adapter: Method, targets: list[str] | None, head: list[str], in_basis: Collection[str] | None
 ) -> tuple[set[str], set[str], set[str]]:
-    """Names in FRoD's own format: adapter.LAYER.scale and .rotation, head.NAME."""
+    """Names in FRoD's own format: adapter.LAYER.scale and .rotation but for the frozen one, head.NAME."""
+    from frod.method.state import GROUPS
     from frod.method.targets import canonical_names, find
 
     layers = canonical_names(name for category in find(model, targets).values() for name in category).values()
     adapted = [name for name in layers if in_basis is None or name in in_basis]
-    body = {f"adapter.{name}.{part}" for name in adapted for part in ("scale", "rotation")}
+    body = {f"adapter.{name}.{part}" for name in adapted for part in GROUPS if part not in adapter.freeze}
     inside, saved = set(), set()
     for module in head:
         part = model.get_submodule(module)

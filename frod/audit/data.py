@@ -25,9 +25,8 @@ def files(study: Study) -> Iterator[tuple[Path, Path, str]]:
 
 def _manifests(study: Study) -> dict[Path, str]:
     """All manifests, each with the command that writes it."""
-    backbones = study.workflow.backbones()
-    found = {study.model(backbone) / MODEL: "backbone" for backbone in backbones}
-    found |= {study.basis(backbone) / BASIS: "basis" for backbone in backbones if study.uses_basis(backbone)}
+    found = {study.model(backbone) / MODEL: "backbone" for backbone in study.workflow.backbones()}
+    found |= {folder / BASIS: "basis" for folder in study.bases}
     return found | {study.tasks / task / backbone / TASK: "task" for task, backbone in study.workflow.pairs()}
 
 

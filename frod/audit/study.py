@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frod.audit.digests import Digests
-from frod.config import Run, Workflow, load
+from frod.config import Extraction, Run, Workflow, load
 from frod.config.command_line import near, of_folder
 from frod.provenance import artefacts
 from frod.provenance.run_keys import RunKey
@@ -79,7 +79,8 @@ class Study:
         for key in self.folders:
             read |= {self.tune(*key), self.tune(*key).parent, self.tasks / key[0] / key[1]}
         for backbone in self.workflow.backbones():
-            read |= {self.model(backbone), self.basis(backbone)}
+            read.add(self.model(backbone))
+        read |= set(self.bases)
         found = [path for folder in sorted(read) if folder.is_dir() for path in sorted(folder.iterdir())]
         return [path for path in found if path.exists() and not (path.is_file() or path.is_dir())]
 
@@ -142,22 +143,33 @@ class Study:
         """Folder of a backbone's weights."""
         return Path(self.workflow.params.paths.data) / "models" / backbone
 
-    def basis(self, backbone: str) -> Path:
-        """Folder of a backbone's basis."""
-        return Path(self.workflow.params.paths.data) / "bases" / backbone / self.workflow.basis_of(backbone)
+    @cached_property
+    def bases(self) -> dict[Path, tuple[str, Extraction]]:
+        """Folders of the bases, each with its backbone and settings."""
+        return {
+            self._bases / backbone / name: (backbone, settings)
+            for (backbone, name), settings in self.workflow.bases.items()
+        }
 
-    def basis_manifest(self, backbone: str) -> dict[str, Any]:
-        """The manifest of a backbone's basis."""
-        return json.loads((self.basis(backbone) / "manifest.json").read_text("utf-8"))
+    @property
+    def _bases(self) -> Path:
+        return Path(self.workflow.params.paths.data) / "bases"
 
-    def uses_basis(self, backbone: str) -> bool:
-        """Whether a run of this backbone is FRoD's."""
-        return any(run.backbone == backbone and run.adapter.kind == "frod" for run in self.workflow.runs)
+    def basis(self, run: Run) -> Path | None:
+        """Folder of the basis that a run trains on; None where it trains on none."""
+        settings = self.workflow.extraction(run)
+        return None if settings is None else self._bases / run.backbone / settings.name
+
+    def basis_manifest(self, run: Run) -> dict[str, Any]:
+        """The manifest of the basis of a run of kind frod."""
+        folder = self.basis(run)
+        assert folder is not None, "of kind frod"
+        return json.loads((folder / "manifest.json").read_text("utf-8"))
 
     def inputs(self, run: Run, *, tuned: bool) -> dict[str, str | None]:
         """What a run reads, by path, with the sha256 that the files have now; `tuned`: the chosen rates, too."""
         paths = [self.model(run.backbone) / "source.json", self.tasks / run.task / run.backbone / "manifest.json"]
-        paths += [self.basis(run.backbone) / "manifest.json"] if run.adapter.kind == "frod" else []
+        paths += [basis / "manifest.json"] if (basis := self.basis(run)) else []
         paths += [self.tune(run.task, run.backbone, run.method) / "rates.json"] if tuned and run.rates is None else []
         return {str(path): self.digests.sha256(path) for path in paths}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from frod.cli.options import FOLDER, THREADS
 
 
 def basis(
-    spec: Annotated[str, typer.Option(help="ridge, dtype and targets as JSON.")],
+    spec: Annotated[str, typer.Option(help="kind, ridge, dtype and targets as JSON.")],
     backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the basis: data/bases/BACKBONE/BASIS.")],
     threads: Annotated[int, typer.Option(**THREADS, help="Kinds of layers that are decomposed side by side.")] = 1,
@@ -19,7 +19,7 @@ def basis(
         list[Path] | None, typer.Option(**FOLDER, help="Folder of `frod basis_part`; once for each.")
     ] = None,
 ) -> None:
-    """Extract the basis; the same weights, targets, ridge and algorithm are decomposed once per user."""
+    """Extract the basis; the same weights, targets, kind, ridge and algorithm are decomposed once per user."""
     if not join:
         extract(spec, backbone, out, threads=threads)
         return
@@ -40,6 +40,7 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     from frod.config import Extraction
     from frod.config.schema import from_json
     from frod.method.basis import ALGORITHM_VERSION
+    from frod.method.decomposition import DEGENERATE
     from frod.method.targets import find
     from frod.provenance import cache
 
@@ -49,15 +50,16 @@ def extract(spec: str, backbone: Path, out: Path, *, threads: int, part: tuple[i
     model = backbones.skeleton(backbone)
     names = [layer for category in find(model, settings["targets"]).values() for layer in category]
     weights = frod.model_hash(model, names, checkpoint=backbone)
-    made_of = {"kind": "basis", "weights": weights, "layers": names, "algorithm": ALGORITHM_VERSION, "part": part}
-    made_of["numerics"] = numerics.facts()
-    key = cache.key_of(settings | made_of)
+    made_of: dict[str, Any] = {"kind": "basis", "settings": settings, "weights": weights, "layers": names, "part": part}
+    made_of |= {"algorithm": [ALGORITHM_VERSION, DEGENERATE], "numerics": numerics.facts()}
+    key = cache.key_of(made_of)
     if cache.fetch(key, out):
         print(f"basis taken from the cache, entry {key}")
         return
     basis = frod.extract_basis(
         model,
         settings["targets"],
+        kind=settings["kind"],
         ridge=settings["ridge"],
         dtype=getattr(torch, settings["dtype"]),
         device="cuda" if torch.cuda.is_available() else "cpu",

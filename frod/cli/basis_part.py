@@ -11,7 +11,7 @@ from frod.cli.options import FOLDER, THREADS
 
 
 def basis_part(
-    spec: Annotated[str, typer.Option(help="ridge, dtype and targets as JSON.")],
+    spec: Annotated[str, typer.Option(help="kind, ridge, dtype and targets as JSON.")],
     backbone: Annotated[Path, typer.Option(**FOLDER, help="Folder of the weights: data/models/BACKBONE.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the part.")],
     part: Annotated[int, typer.Option(min=0, help="Which part, from 0.")],

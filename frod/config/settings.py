@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ PUBLISHED = "published"
 """Folder of the reports that git keeps, next to those that a run writes."""
 
 Protocol = Literal["audited", "released"]
+BasisKind = Literal["shared", "layer_svd", "random"]
 
 
 def _fit_for_a_shell(folder: str) -> str:
@@ -52,18 +55,23 @@ class Basis(StrictModel):
     parts: Annotated[int, Field(ge=1, le=1000)] = 1
     """Jobs that one basis is split into, by kind of layer, to run side by side; it does not change the basis."""
 
-    @property
-    def name(self) -> str:
-        """Folder of this basis under data/bases/BACKBONE: bases of other settings do not overwrite each other."""
-        return f"ridge-{self.ridge:g}-{self.dtype}"
-
 
 class Extraction(StrictModel):
     """What a basis depends on besides the weights, as the workflow gives it to `frod basis`."""
 
-    ridge: Annotated[float, Field(gt=0)]
+    kind: BasisKind
+    ridge: Annotated[float, Field(gt=0)] | None
+    """Of kind shared."""
     dtype: Literal["float64", "float32"]
     targets: list[str] | None
+
+    @property
+    def name(self) -> str:
+        """Folder of this basis under data/bases/BACKBONE: bases of other settings do not overwrite each other."""
+        name = self.kind if self.ridge is None else f"ridge-{str(self.ridge).removesuffix('.0')}-{self.dtype}"
+        if self.targets is None:
+            return name
+        return f"{name}-{hashlib.sha256(json.dumps(self.targets).encode()).hexdigest()[:8]}"
 
 
 class Split(StrictModel):

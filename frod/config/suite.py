@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from frod.config.rates import Box, Rates, Tune
 from frod.config.schema import Name, Seed, StrictModel, Words, did_you_mean, not_blank
+from frod.config.settings import BasisKind
 
 RESERVED = {"released"}
 """No names of tasks: data/tasks/released holds what that protocol prepares, results/SUITE/released its runs."""
@@ -24,6 +25,25 @@ def titled(entry: dict[str, Any]) -> dict[str, Any]:
 Titled = Annotated[dict[str, Any], AfterValidator(titled)]
 
 
+Group = Literal["scale", "rotation"]
+
+
+class MethodBasis(StrictModel):
+    """The basis that a method of kind frod trains on."""
+
+    kind: BasisKind = "shared"
+    """shared: the paper's, one for each kind of layer. layer_svd: each layer's own singular vectors. random: one
+    orthogonal matrix for each kind of layer, drawn by its name and width."""
+    ridge: Annotated[float, Field(gt=0)] | None = None
+    """Of kind shared; null: params.yaml's."""
+
+    @model_validator(mode="after")
+    def _ridge_of_a_shared_one(self) -> MethodBasis:
+        if self.ridge is not None and self.kind != "shared":
+            raise ValueError(f"ridge is {self.ridge:g}, kind is {self.kind}: only kind shared has it; leave it out")
+        return self
+
+
 class Method(StrictModel):
     """How a model is fine-tuned."""
 
@@ -35,6 +55,12 @@ class Method(StrictModel):
     """FRoD: share of the n x n rotation that is trained."""
     plan: Literal["auto", "materialised", "factored", "input_side"] | None = None
     """FRoD: how its layers are computed in training; null: auto, the cheapest for each layer."""
+    basis: MethodBasis | None = None
+    """FRoD: the basis it trains on; null: shared, with params.yaml's ridge."""
+    freeze: list[Group] = []
+    """FRoD: what stays as it starts: scale (lambda) or rotation (S). It has no rate and is not counted."""
+    pattern_seed: Seed | None = None
+    """FRoD: what the places of S are drawn by, for all seeds alike; null: each run's own seed."""
     config: str | None = None
     """peft: name of its configuration class, such as LoraConfig."""
     arguments: dict[str, Any] = {}
@@ -61,8 +87,9 @@ class Method(StrictModel):
             raise ValueError(
                 f"sparse_rate is {self.sparse_rate}, kind is {self.kind}: kind frod needs it, no other has it"
             )
-        if self.plan is not None and self.kind != "frod":
-            raise ValueError(f"plan is {self.plan}, kind is {self.kind}: only kind frod has it")
+        for name in ("plan", "basis", "freeze", "pattern_seed"):
+            if getattr(self, name) not in (None, []) and self.kind != "frod":
+                raise ValueError(f"{name} is {getattr(self, name)}, kind is {self.kind}: only kind frod has it")
         if (self.kind == "peft") != (self.config is not None):
             raise ValueError(f"config is {self.config}, kind is {self.kind}: kind peft needs it, no other has it")
         for name in ("arguments", "match_parameters"):
@@ -72,6 +99,35 @@ class Method(StrictModel):
         if fixed:
             raise ValueError(f"arguments: {sorted(fixed)} are set alike for every method; leave them out")
         return self
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Method:
+        if len(set(self.freeze)) != len(self.freeze):
+            raise ValueError(f"freeze: {self.freeze} repeats a group")
+        if self.kind == "frod" and not self.groups:
+            raise ValueError(
+                f"freeze is {self.freeze}, sparse_rate is {self.sparse_rate:g}: nothing is left to train but the head; "
+                "freeze one of scale and rotation, or take kind linear_probe"
+            )
+        return self
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """What it trains outside the head, of kind frod; else none."""
+        if self.kind != "frod":
+            return ()
+        empty = set(self.freeze) | (set() if self.sparse_rate else {"rotation"})
+        return tuple(group for group in get_args(Group) if group not in empty)
+
+    def places_drawn_by(self, seed: int) -> int:
+        """Of kind frod, the seed of the places of S; `seed` is that of a run's adapter."""
+        return seed if self.pattern_seed is None else self.pattern_seed
+
+    @property
+    def rates(self) -> set[str]:
+        """Which rates it has: one of each group that it trains."""
+        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {f"lr_{group}" for group in self.groups}}
+        return body.get(self.kind, set()) | {"lr_head"}
 
 
 class Experiment(StrictModel):

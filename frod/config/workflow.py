@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
@@ -15,8 +14,8 @@ from frod.config.origins import PARAMS, Given, origin
 from frod.config.rates import Box, Rates
 from frod.config.safe_yaml import shown
 from frod.config.schema import Faults, Name, StrictModel, did_you_mean, from_json, validate
-from frod.config.settings import Params, Protocol, Resources, Training
-from frod.config.suite import Experiment, Method, Suite
+from frod.config.settings import Extraction, Params, Protocol, Resources, Training
+from frod.config.suite import Experiment, Method, MethodBasis, Suite
 
 METHODS = Path(__file__).with_name("methods.yaml")
 
@@ -56,8 +55,9 @@ class Run(StrictModel):
 
     def resolved(self) -> dict[str, Any]:
         """What the run's result depends on, as plain values: neither labels nor what only another method is run by."""
+        unread = {"label", "plan", "basis", "pattern_seed"}
         unused = {"label"} if self.matched else {"label", "match_parameters", "size_argument"}
-        return self.model_dump(mode="json", exclude={"adapter": unused, "matched": {"label", "plan"}})
+        return self.model_dump(mode="json", exclude={"adapter": unused, "matched": unread})
 
 
 class Trial(StrictModel):
@@ -112,16 +112,20 @@ class Workflow(StrictModel):
         """Target layers of a backbone; one suite has one answer for each."""
         return self._first_on[backbone].targets
 
-    def basis_of(self, backbone: str) -> str:
-        """Folder name of a backbone's basis: its settings, and its targets where they are not the default."""
-        targets = self.targets_of(backbone)
-        if targets is None:
-            return self.params.basis.name
-        return f"{self.params.basis.name}-{hashlib.sha256(json.dumps(targets).encode()).hexdigest()[:8]}"
+    def extraction(self, run: Run) -> Extraction | None:
+        """What a run's basis depends on besides the weights; None where it trains on none."""
+        if run.adapter.kind != "frod":
+            return None
+        own, usual = run.adapter.basis or MethodBasis(), self.params.basis
+        if own.kind != "shared":
+            return Extraction(kind=own.kind, ridge=None, dtype="float64", targets=run.targets)
+        return Extraction(kind="shared", ridge=own.ridge or usual.ridge, dtype=usual.dtype, targets=run.targets)
 
-    def extraction(self, backbone: str) -> dict[str, Any]:
-        """What a backbone's basis depends on besides the weights."""
-        return self.params.basis.model_dump(include={"ridge", "dtype"}) | {"targets": self.targets_of(backbone)}
+    @cached_property
+    def bases(self) -> dict[tuple[str, str], Extraction]:
+        """What each basis depends on, by backbone and name of its folder, in the suite's order."""
+        found = [(run.backbone, self.extraction(run)) for run in self.runs]
+        return {(backbone, one.name): one for backbone, one in found if one is not None}
 
     def without(self, skipped: list[str]) -> Workflow:
         """The workflow without some tasks."""
@@ -321,12 +325,12 @@ def _check_rates(
                 f"{table} of each method, and of no other{instead}"
             )
         for method, adapter in adapters.items():
-            needed = Rates.fields_of(adapter.kind)
             for rates in given[method]:
-                if rates.model_fields_set != needed:
+                if rates.model_fields_set != adapter.rates:
+                    trains = f", which trains {' and '.join(adapter.groups)}," if len(adapter.groups) == 1 else ""
                     raise ValueError(
                         f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind "
-                        f"{adapter.kind} takes {sorted(needed)}"
+                        f"{adapter.kind}{trains} takes {sorted(adapter.rates)}"
                     )
 
 

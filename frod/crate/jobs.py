@@ -19,7 +19,7 @@ from frod.reporting.flat import flat
 RULES = {
     "backbone": "weights of a model",
     "task": "a benchmark as arrays ready for a model",
-    "basis": "the shared basis of a model",
+    "basis": "a basis of a model's weights",
     "trial": "one training with one choice of learning rates, judged on validation",
     "tune": "learning rates chosen among trials",
     "train": "one training of a method on a task, from one seed",
@@ -120,7 +120,8 @@ class Jobs:
             job.values, job.undefined = _settings(content["spec"]), content["undefined"]
             job.started, job.finished = content.get("started"), content.get("finished")
         elif job.rule in ("task", "basis"):
-            job.values = _settings(content["parameters"] if job.rule == "task" else {"ridge": content["ridge"]})
+            basis = {name: content.get(name) for name in ("kind", "ridge")}
+            job.values = _settings(content["parameters"] if job.rule == "task" else basis)
         if "code" in content:
             job.code = content["code"] if job.rule == "trial" else content["code"]["hash"]
         if job.rule == "train":

@@ -16,7 +16,16 @@ from frod.method.pattern import Places, check_places, draw_places
 from frod.method.plan import Plan, check
 from frod.method.products import SharedBasis, SparsePattern
 from frod.method.quantised import is_quantised, prepare
-from frod.method.state import AdapterConfig, AdapterState, find_state, get_adapter, remember_heads, stash_heads, use
+from frod.method.state import (
+    GROUPS,
+    AdapterConfig,
+    AdapterState,
+    find_state,
+    get_adapter,
+    remember_heads,
+    stash_heads,
+    use,
+)
 from frod.method.state_dict import follow
 from frod.method.targets import canonical_names, find, get
 from frod.method.wrappers import is_distributed, unwrapped
@@ -37,6 +46,7 @@ def attach(
     layers: Sequence[int] | None = None,
     name: str = "default",
     patterns: Mapping[str, Places] | None = None,
+    freeze: Sequence[str] = (),
 ) -> nn.Module:
     """Replace the target layers by adapted ones, in place; only the adapter and the modules in `train` train.
 
@@ -65,6 +75,8 @@ def attach(
     name : str
     patterns : mapping of str to (rows, columns), optional
         The places of S per category, instead of those drawn from the seed: of an adapter that comes from elsewhere.
+    freeze : sequence of {"scale", "rotation"}
+        One of them stays as it starts: lambda, or S, which then has no places. It is not trained, counted or saved.
 
     Raises
     ------
@@ -74,6 +86,7 @@ def attach(
     """
     checked_plan = check(plan)
     _check_arguments(basis, name, layers)
+    _check_freeze(freeze, sparse_rate, patterns)
     basis.check()
     if is_distributed(model):
         raise ValueError(
@@ -85,7 +98,8 @@ def attach(
     names = _matching_layers(model, basis) if state is None else _check_adapter(model, state, basis, name)
     adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
-    places = draw_places(basis, sparse_rate, seed) if patterns is None else check_places(basis, patterns)
+    rate = 0 if "rotation" in freeze else sparse_rate
+    places = draw_places(basis, rate, seed) if patterns is None else check_places(basis, patterns)
     prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     heads.warn_of_drawn(model, prefixes, names)
     prepare(model)
@@ -110,6 +124,7 @@ def attach(
         blocks=None if layers is None else tuple(sorted(set(layers))),
         adapted=adapted,
         train=prefixes,
+        freeze=tuple(freeze),
     )
     state.active = name
     if not state.hooks:
@@ -126,6 +141,17 @@ def _check_arguments(basis: Basis, name: str, layers: Sequence[int] | None) -> N
         raise ValueError(f"name={name!r} cannot name an adapter: take letters and digits, such as 'first'.")
     if layers is not None and not isinstance(layers, Sequence):
         raise ValueError(f"layers={layers!r} must be a list of blocks, such as layers=[{layers}].")
+
+
+def _check_freeze(freeze: Sequence[str], sparse_rate: float, patterns: Mapping[str, Places] | None) -> None:
+    if isinstance(freeze, str) or not set(freeze) <= set(GROUPS):
+        raise ValueError(f"freeze={freeze!r} must be a list of {' or '.join(map(repr, GROUPS))}.")
+    if set(freeze) == set(GROUPS) or ("scale" in freeze and sparse_rate == 0 and patterns is None):
+        raise ValueError(
+            f"freeze={list(freeze)}, sparse_rate={sparse_rate:g}: nothing of the adapter is left to train."
+        )
+    if "rotation" in freeze and patterns is not None:
+        raise ValueError(f"freeze={list(freeze)}: S that is frozen has no places; leave patterns out.")
 
 
 def _check_adapter(model: nn.Module, state: AdapterState, basis: Basis, name: str) -> dict[str, str]:

@@ -91,6 +91,10 @@ class Basis:
     ----------
     targets : tuple of str, or str
         What was asked for: name suffixes or one regular expression.
+    ridge : float or None
+        Of kind "shared".
+    kind : str
+        See `extract_basis`.
     part_of : tuple of str, or None
         Of a part: all categories of the model.
     """
@@ -98,7 +102,8 @@ class Basis:
     categories: dict[str, CategoryBasis]
     model_hash: str
     targets: tuple[str, ...] | str
-    ridge: float
+    ridge: float | None
+    kind: str = "shared"
     algorithm_version: int = ALGORITHM_VERSION
     part_of: tuple[str, ...] | None = None
 
@@ -116,8 +121,9 @@ class Basis:
         return named
 
     def digest(self) -> str:
-        """Identify the content: sha256 over model, ridge, version and all tensors. Adapters name the basis by it."""
-        digest = hashlib.sha256(f"{self.model_hash} {self.ridge!r} {self.algorithm_version}".encode())
+        """Identify the content: sha256 over model, ridge or kind, version and all tensors. Adapters name it by this."""
+        made_by = repr(self.ridge) if self.kind == "shared" else self.kind
+        digest = hashlib.sha256(f"{self.model_hash} {made_by} {self.algorithm_version}".encode())
         for name, tensor in sorted(self.tensors().items()):
             update(digest, name, tensor)
         return digest.hexdigest()
@@ -134,7 +140,7 @@ class Basis:
             raise ValueError("parts=[]: there is nothing to join.")
         first = parts[0]
         for part in parts[1:]:
-            for key in ("model_hash", "targets", "ridge", "algorithm_version", "part_of"):
+            for key in ("model_hash", "targets", "kind", "ridge", "algorithm_version", "part_of"):
                 if getattr(part, key) != getattr(first, key):
                     raise ValueError(f"parts differ in {key}: {getattr(first, key)!r} and {getattr(part, key)!r}.")
         found = {name: category for part in parts for name, category in part.categories.items()}
@@ -151,6 +157,7 @@ class Basis:
             "algorithm_version": self.algorithm_version,
             "model_hash": self.model_hash,
             "targets": self.targets if isinstance(self.targets, str) else list(self.targets),
+            "kind": self.kind,
             "ridge": self.ridge,
             "part_of": self.part_of,
             "digest": self.digest(),
@@ -194,6 +201,7 @@ class Basis:
             categories={name: _category(name, entry, named) for name, entry in manifest["categories"].items()},
             model_hash=manifest["model_hash"],
             targets=targets if isinstance(targets, str) else tuple(targets),
+            kind=manifest.get("kind", "shared"),  # older ones are
             ridge=manifest["ridge"],
             part_of=None if manifest["part_of"] is None else tuple(manifest["part_of"]),
         )

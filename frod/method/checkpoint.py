@@ -1,6 +1,7 @@
 """An adapter on disk: one safetensors file with what was trained, and what it was trained on.
 
-Tensors: ``LAYER.scale`` (n,) and ``LAYER.rotation`` (k,) per adapted layer, by canonical name, under ``adapter.``; what
+Tensors: ``LAYER.scale`` (n,) and ``LAYER.rotation`` (k,) per adapted layer, by canonical name, under ``adapter.``, but
+for the one that is frozen: its start follows from the basis; what
 trains in full under ``head.``, by its name in the model; buffers that training changed besides (running statistics)
 under ``buffer.``, by theirs in the plain model. The pattern follows from the seed and is not stored; one that
 was given instead is, as ``pattern.CATEGORY`` (2, k), rows and columns.
@@ -25,6 +26,7 @@ from frod.method.merge import detach
 from frod.method.pattern import Places, draw_places
 from frod.method.saving import write_tensors
 from frod.method.state import (
+    adapter_tensors,
     changed_buffers,
     find_state,
     frod_layers,
@@ -50,7 +52,7 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
                 f"{tuple(layer.lambda_0.shape)}: the model's wrapper keeps its parameters in one flat piece. Use FSDP2 "
                 "(fully_shard; accelerate: fsdp_version=2)."
             )
-        result |= {f"adapter.{name}.scale": layer.scale, f"adapter.{name}.rotation": layer.rotation}
+    result |= {f"adapter.{name}.{group}": tensor for name, group, tensor in adapter_tensors(model)}
     heads = {id(tensor): (f"head.{name}", tensor) for name, tensor in reversed(head_tensors(model).items())}
     return result | dict(reversed(heads.values()))
 
@@ -160,6 +162,7 @@ def load_adapter(
                 train=settings["train"],
                 layers=settings["blocks"],
                 patterns=places or None,
+                freeze=settings.get("freeze", ()),
                 name=name,
             )
         else:
@@ -205,7 +208,8 @@ def _converted(
             f"this basis is {basis.digest()} (of the model {basis.model_hash}). On another basis of the same weights "
             "it loads if it was saved with with_basis=True."
         )
-    places = places or draw_places(own, settings["sparse_rate"], settings["seed"])
+    rate = 0 if "rotation" in settings.get("freeze", ()) else settings["sparse_rate"]
+    places = places or draw_places(own, rate, settings["seed"])
     try:
         stored, moved, lost = convert(stored, places, own, basis)
     except ValueError as error:
@@ -223,9 +227,9 @@ def _converted(
 
 def _check_adapter(model: nn.Module, settings: Mapping[str, Any], places: Mapping[str, Places], path: Path) -> None:
     """Refuse a file whose settings or places of S are not those of the adapter in use."""
-    for key, here in get_adapter(model).settings().items():
-        if here != settings[key]:
-            raise ValueError(f"{path} has {key}={settings[key]!r}, the adapter on the model {key}={here!r}.")
+    for key, here in ({"freeze": None} | get_adapter(model).settings()).items():
+        if here != settings.get(key):
+            raise ValueError(f"{path} has {key}={settings.get(key)!r}, the adapter on the model {key}={here!r}.")
     mine = _given_places(model)
     if any(not torch.equal(mine[f"pattern.{key}"].cpu(), torch.stack(where)) for key, where in places.items()):
         raise ValueError(f"{path} and the adapter on the model have S at other places; load it under another name.")

@@ -48,7 +48,8 @@ def combine(model: nn.Module, weights: Mapping[str, float], *, name: str) -> nn.
     heads = _summed_heads(inner, state, weights)
     first = configs[0]
     alike = first.seed is not None and all((c.sparse_rate, c.seed) == (first.sparse_rate, first.seed) for c in configs)
-    places = None if alike else _union_of_places(inner, state, weights)
+    freeze = [group for group in first.freeze if all(group in config.freeze for config in configs)]
+    places = None if alike or "rotation" in freeze else _union_of_places(inner, state, weights)
     rate = first.sparse_rate
     if places is not None:
         rate = max(rows.numel() / state.basis.categories[c].n ** 2 for c, (rows, _) in places.items())
@@ -61,6 +62,7 @@ def combine(model: nn.Module, weights: Mapping[str, float], *, name: str) -> nn.
         train=sorted({prefix for config in configs for prefix in config.train}),
         layers=None if any(config.blocks is None for config in configs) else sorted(blocks),
         patterns=places,
+        freeze=freeze,
         name=name,
     )
     for layer in all_layers(inner):

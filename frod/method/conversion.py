@@ -84,14 +84,14 @@ def convert(
     result, moved, lost = dict(stored), dict(places), 0.0
     with torch.no_grad(), without_autocast():
         for name, category in old.categories.items():
-            layers = [layer for layer in category.layers if f"adapter.{layer}.scale" in stored]
+            layers = [layer for layer in category.layers if _parts(stored, layer)]
             if not layers:
                 continue
             other, conversion = new.categories[name], CategoryConversion.between(category, new.categories[name])
             rows, columns = places[name]
             moved[name] = conversion.slots[rows], conversion.slots[columns]
             for layer in layers:
-                scale, rotation = (stored[f"adapter.{layer}.{part}"] for part in ("scale", "rotation"))
+                scale, rotation = _started(stored, layer, category, places[name])
                 change = scale.double() - category.lambda_0[layer].double()
                 change_2 = torch.empty_like(change).index_copy_(0, conversion.slots, change)
                 rotation_2 = rotation.double() * conversion.signs[rows] * conversion.signs[columns]
@@ -107,9 +107,25 @@ def convert(
                         "load it with its own basis."
                     )
                 lost = max(lost, here)
-                result[f"adapter.{layer}.scale"] = (other.lambda_0[layer].double() + change_2).to(scale.dtype)
-                result[f"adapter.{layer}.rotation"] = rotation_2.to(rotation.dtype)
+                converted = {"scale": other.lambda_0[layer].double() + change_2, "rotation": rotation_2}
+                for part in _parts(stored, layer):
+                    key = f"adapter.{layer}.{part}"
+                    result[key] = converted[part].to(stored[key].dtype)
     return result, moved, lost
+
+
+def _parts(stored: Mapping[str, Tensor], layer: str) -> list[str]:
+    """Of lambda and S of a layer, what was trained."""
+    return [part for part in ("scale", "rotation") if f"adapter.{layer}.{part}" in stored]
+
+
+def _started(
+    stored: Mapping[str, Tensor], layer: str, category: CategoryBasis, places: Places
+) -> tuple[Tensor, Tensor]:
+    """Lambda and S of a layer, at their start where they were frozen."""
+    start = {"scale": category.lambda_0[layer], "rotation": torch.zeros(places[0].numel())}
+    scale, rotation = (stored.get(f"adapter.{layer}.{part}", value) for part, value in start.items())
+    return scale, rotation
 
 
 def _changed(category: CategoryBasis, layer: str, change: Tensor, rotation: Tensor, places: Places) -> Tensor:

@@ -32,6 +32,12 @@ CHOLESKY_SERVES = 1e-4 / math.sqrt(torch.finfo(torch.float64).eps)
 # Blocks of a symmetric product below this width are computed whole.
 BLOCK = 512
 
+# Eigenvalues of T that are all within this share of the largest are equal: rounding makes them differ by some 1e-13.
+DEGENERATE = 1e-8
+
+# In float32 they differ by some 1e-7, and more where the stack is badly conditioned; below this, float64 tells.
+MAYBE_DEGENERATE = 1e-3
+
 PROBES = 8
 
 
@@ -41,12 +47,14 @@ class SharedBasis:
 
     `rank` is how many directions of the input the weights use; n but for rank-deficient stacks. `error` is the backward
     error of the eigenvectors: the T' that E diagonalises differs from T by this share, as measured on random vectors;
-    in float32 with the error of T itself against float64, measured on the first layer.
+    in float32 with the error of T itself against float64, measured on the first layer. `degenerate`: T is a multiple of
+    the identity, and V is the choice that `shared_basis` states.
     """
 
     V: Tensor
     rank: int
     error: float
+    degenerate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,12 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     still holds exactly, with B_i (next to) zero in those columns. V is otherwise unique up to order and sign of its
     columns, where the eigenvalues of T are distinct: for three or more layers, save for equal or wide (m < n) ones.
 
+    T is a multiple of the identity for one layer, for a square stack (N m = n) and for layers that are equal up to a
+    rotation of their outputs. Any orthogonal E diagonalises it, and what `eigh` returns is rounding noise. E is then
+    that of the stack's singular value decomposition X Sigma Z^T, V = Z Sigma: it is one of those that the definition
+    allows (V V^T = H), so that V has the scale that it has in the other categories, and no rounding turns it where the
+    singular values differ.
+
     Parameters
     ----------
     weights : sequence of callables
@@ -95,20 +109,27 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
     rows = sum(weight().shape[0] for weight in weights)
     n = weights[0]().shape[1]
     if rows < n:
-        stack = torch.cat([weight().double() for weight in weights])
-        _check_finite(stack)
-        _, sigma, Vh = torch.linalg.svd(stack, full_matrices=True)
-        rank = int((sigma > NULL_DIRECTION * sigma[0]).sum())
-        return SharedBasis(V=Vh.T.contiguous(), rank=rank, error=0.0)
-    if len(weights) == 1:
-        # T is a multiple of I and leaves E free; E = I with the singular vectors is a choice that rounding cannot turn.
-        root = _root_by_qr(weights)
-        return SharedBasis(V=root.P.T.contiguous(), rank=root.rank, error=0.0)
+        return all_right_singular_vectors(weights)
+    if len(weights) == 1 or rows == n:
+        return _degenerate(weights)
     root = _root(weights)
-    E, error = _eigenvectors(weights, root, ridge, dtype)
+    E, error, spread = _eigenvectors(weights, root, ridge, dtype)
+    if dtype != torch.float64 and spread < MAYBE_DEGENERATE:
+        *_, spread = _eigenvectors(weights, root, ridge, torch.float64)
+    if spread < DEGENERATE:
+        return _degenerate(weights)
     E = E.to(root.P.dtype)
     V = root.P.T @ E if root.inverse is not None else _lower_times(root.P.T, E)
     return SharedBasis(V=V, rank=root.rank, error=error)
+
+
+def all_right_singular_vectors(weights: Sequence[Weight]) -> SharedBasis:
+    """V (n, n) orthogonal: those of the stack, strongest first, and where it has fewer rows than columns some more."""
+    stack = torch.cat([weight().double() for weight in weights])
+    _check_finite(stack)
+    _, sigma, Vh = torch.linalg.svd(stack, full_matrices=stack.shape[0] < stack.shape[1])
+    rank = int((sigma > NULL_DIRECTION * sigma[0]).sum())
+    return SharedBasis(V=Vh.T.contiguous(), rank=rank, error=0.0)
 
 
 def coordinates(W: Tensor, V: Tensor, V_inv_t: Tensor, *, refine: bool = True) -> Tensor:
@@ -218,8 +239,19 @@ def _root_by_qr(weights: Sequence[Weight]) -> Root:
     return Root(P=sigma[:, None] * Zh, rank=int(kept.sum()), inverse=Zh.T / sigma)
 
 
-def _eigenvectors(weights: Sequence[Weight], root: Root, ridge: float, dtype: torch.dtype) -> tuple[Tensor, float]:
-    """E of T = mean_i (Q_i^T Q_i + ridge I)^-1, ascending as in T, and its backward error; N T is what is gathered."""
+def _degenerate(weights: Sequence[Weight]) -> SharedBasis:
+    """V = Z Sigma of the stack X Sigma Z^T, by which no eigenvector of T is asked for."""
+    root = _root_by_qr(weights)
+    return SharedBasis(V=root.P.T.contiguous(), rank=root.rank, error=0.0, degenerate=True)
+
+
+def _eigenvectors(
+    weights: Sequence[Weight], root: Root, ridge: float, dtype: torch.dtype
+) -> tuple[Tensor, float, float]:
+    """E of T = mean_i (Q_i^T Q_i + ridge I)^-1, ascending as in T, its backward error, and the spread of eigenvalues.
+
+    N T is what is gathered. The spread is relative, over the directions that the weights use: null ones come last.
+    """
     exact, root = root, root.to(dtype)
     T = torch.zeros_like(root.P)
     error = 0.0
@@ -233,7 +265,9 @@ def _eigenvectors(weights: Sequence[Weight], root: Root, ridge: float, dtype: to
     full = T.tril() + T.tril(-1).T
     Tz = full @ z
     residual = (Tz - E @ (tau[:, None] * (E.T @ z))).norm() / Tz.norm()
-    return E, max(error, residual.item())
+    used = tau[: root.rank]
+    spread = ((used[-1] - used[0]) / used.abs().max()).item() if root.rank > 1 else math.inf
+    return E, max(error, residual.item()), spread
 
 
 def _add_inverse(T: Tensor, Q: Tensor, ridge: float) -> None:

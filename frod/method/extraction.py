@@ -1,21 +1,22 @@
-"""Extract the shared basis of a model: category by category, one weight in memory at a time."""
+"""Extract the basis of a model: category by category, one weight in memory at a time."""
 
 import math
 import os
-import time
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from frod.method import decomposition
+from frod.method import alternatives, decomposition
+from frod.method.alternatives import BasisKind, Decompose
 from frod.method.basis import EIGENVECTOR_BOUND, Basis, CategoryBasis, without_autocast
 from frod.method.identity import describe, is_zero, weight_of, weights_hash
 from frod.method.shards import Stored, bind
+from frod.method.side_by_side import showing, side_by_side
 from frod.method.targets import Target, Targets, canonical_names, find, in_features, out_features, resolve
 
 # lambda_0 below this share of the layer's largest is what rounding V to float32 leaks into unused columns.
@@ -33,7 +34,8 @@ def extract_basis(
     model: nn.Module,
     targets: Targets = None,
     *,
-    ridge: float = 1e-3,
+    kind: BasisKind = "shared",
+    ridge: float | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
     progress: bool = True,
@@ -53,12 +55,17 @@ def extract_basis(
         The pretrained model; it is only read.
     targets : list of str, str, or None
         Which layers: see `frod.method.targets.find`.
-    ridge : float
-        pi in T = mean_i (Q_i^T Q_i + pi I)^-1.
+    kind : {"shared", "layer_svd", "random"}
+        "shared" is FRoD's; the others are there to compare it with. "layer_svd" has a V for each layer, its right
+        singular vectors (lambda_0 are the singular values), and each layer is a category, with places of S of its own.
+        "random" has an orthogonal V for each category, drawn by its name and width. U follows from W and V in each.
+    ridge : float, optional
+        pi in T = mean_i (Q_i^T Q_i + pi I)^-1, of kind "shared"; by default 1e-3.
     dtype : torch.dtype
-        Of T and its eigenvectors: float64, or float32, which takes about half the time. With float32, V may differ from
-        float64's by a rotation among directions whose eigenvalues nearly agree; W_i = U_i diag(lambda_i) V^T holds to
-        the same digits. Where the backward error exceeds `EIGENVECTOR_BOUND`, the category is computed in float64.
+        Of kind "shared": of T and its eigenvectors, float64, or float32, which takes about half the time. With float32,
+        V may differ from float64's by a rotation among directions whose eigenvalues nearly agree;
+        W_i = U_i diag(lambda_i) V^T holds to the same digits. Where the backward error exceeds `EIGENVECTOR_BOUND`, the
+        category is computed in float64.
     device : torch.device, optional
         Where to compute; by default where each weight is.
     progress : bool
@@ -75,10 +82,12 @@ def extract_basis(
     Raises
     ------
     ValueError
-        For targets that match nothing or cannot be adapted, weights on the meta device, with NaN in them, or all zeros.
+        For a ridge of another kind than "shared", targets that match nothing or cannot be adapted, weights on the meta
+        device, with NaN in them, or all zeros.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
+    ridge = alternatives.check(kind, ridge)
     if getattr(model, "_frod", None) is not None:
         raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
     found = find(model, targets)
@@ -87,28 +96,35 @@ def extract_basis(
     sources = _without_zeros(sources)
     found = {category: {n: t for n, t in layers.items() if n in sources} for category, layers in found.items()}
     found = {category: layers for category, layers in found.items() if layers}
-    _warn_of_unshared(found)
     names = canonical_names(sources)
+    if kind == "layer_svd":
+        found = {names[name]: {name: target} for layers in found.values() for name, target in layers.items()}
+    else:
+        _warn_of_unshared(found)
     chosen = list(found) if part is None else _dealt(found, *part)
-    with torch.no_grad(), without_autocast(), _progress(progress, len(chosen)) as report:
+    with torch.no_grad(), without_autocast(), showing(progress, len(chosen)) as report:
 
         def extract(category: str) -> CategoryBasis:
             layers = {names[name]: (target, sources[name]) for name, target in found[category].items()}
+            decompose = alternatives.decomposition_of(kind, category, ridge)
             with report(f"{category}, {len(layers)} layers"):
-                return _extract_category(layers, ridge=ridge, dtype=dtype, device=device)
+                return _extract_category(layers, decompose, dtype=dtype, device=device)
 
         on_cpu = all(_device(source, device).type == "cpu" for source in sources.values())
-        side_by_side = (threads or torch.get_num_threads()) if on_cpu else 1
+        count = (threads or torch.get_num_threads()) if on_cpu else 1
         dearest_first = sorted(chosen, key=lambda category: -_cost(found[category]))
-        result = _side_by_side(extract, dearest_first if side_by_side > 1 else chosen, side_by_side)
+        result = side_by_side(extract, dearest_first if count > 1 else chosen, count)
         basis = Basis(
             categories={category: result[category] for category in chosen},
             model_hash=weights_hash({names[name]: source for name, source in sources.items()}),
             targets=resolve(model, targets),
+            kind=kind,
             ridge=ridge,
             part_of=None if part is None else tuple(found),
         )
     basis.check()
+    if progress:
+        _tell_of_degenerate(basis.categories)
     return basis
 
 
@@ -119,29 +135,19 @@ def extract_categories(
 
     Each category is computed on one thread, so that the result does not depend on their number.
     """
-    with torch.no_grad(), without_autocast(), _progress(progress, len(categories)) as report:
+    decompose = partial(decomposition.shared_basis, ridge=ridge)
+    with torch.no_grad(), without_autocast(), showing(progress, len(categories)) as report:
 
         def extract(category: str) -> CategoryBasis:
             layers: dict[str, tuple[Target, Source]] = {n: (each, each) for n, each in categories[category].items()}
             with report(f"{category}, {len(layers)} layers"):
-                return _extract_category(layers, ridge=ridge, dtype=torch.float64, device="cpu")
+                return _extract_category(layers, decompose, dtype=torch.float64, device="cpu")
 
         dearest_first = sorted(categories, key=lambda category: -_cost(dict(categories[category])))
-        found = _side_by_side(extract, dearest_first, torch.get_num_threads())
+        found = side_by_side(extract, dearest_first, torch.get_num_threads())
     for name, category in found.items():
         category.check(name)
     return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread of the CPU: sums of several come in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _without_zeros(sources: dict[str, Source]) -> dict[str, Source]:
@@ -198,33 +204,17 @@ def _device(source: Source, device: torch.device | str | None) -> torch.device:
     return torch.device(device)
 
 
-def _side_by_side(
-    extract: Callable[[str], CategoryBasis], categories: Sequence[str], count: int
-) -> dict[str, CategoryBasis]:
-    """Extract `count` categories at a time, each on one thread of the CPU: sums of several come in another order."""
-
-    def alone(category: str) -> CategoryBasis:
-        torch.set_num_threads(1)  # of the thread that this runs in; the same holds for the modes of torch
-        with torch.no_grad(), without_autocast():
-            return extract(category)
-
-    before, count = torch.get_num_threads(), min(count, len(categories))
-    try:
-        if count <= 1:  # here, where Ctrl-C need not wait for the end of a category
-            return {category: alone(category) for category in categories}
-        with ThreadPoolExecutor(count) as pool:
-            return dict(zip(categories, pool.map(alone, categories)))
-    finally:
-        torch.set_num_threads(before)
-
-
 def _extract_category(
-    layers: dict[str, tuple[Target, Source]], *, ridge: float, dtype: torch.dtype, device: torch.device | str | None
+    layers: dict[str, tuple[Target, Source]],
+    decompose: Decompose,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
 ) -> CategoryBasis:
     weights = {name: _reader(source, device) for name, (_, source) in layers.items()}
-    shared = decomposition.shared_basis(list(weights.values()), ridge=ridge, dtype=dtype)
+    shared = decompose(list(weights.values()), dtype=dtype)
     if not shared.error <= EIGENVECTOR_BOUND[DTYPES[dtype]] and dtype != torch.float64:
-        return _extract_category(layers, ridge=ridge, dtype=torch.float64, device=device)
+        return _extract_category(layers, decompose, dtype=torch.float64, device=device)
     V = shared.V.float().double()
     V_inv = torch.linalg.inv(V)
     condition = decomposition.condition_number(V, V_inv)
@@ -252,8 +242,16 @@ def _extract_category(
             "condition_number": condition,
             "largest_reconstruction_error": error,
             "eigenvector_error": shared.error,
+            "degenerate": shared.degenerate,
         },
     )
+
+
+def _tell_of_degenerate(categories: Mapping[str, CategoryBasis]) -> None:
+    """Say which bases, of those that layers share, the definition leaves open."""
+    found = [name for name, of in categories.items() if of.facts["degenerate"] and len(of.layers) > 1]
+    if found:
+        print(f"any rotation would be a basis of {', '.join(found)}: singular vectors are taken", file=sys.stderr)
 
 
 def _lost(V: Tensor, V_inv: Tensor, used: Tensor) -> Tensor:
@@ -275,26 +273,3 @@ def _reader(source: Source, device: torch.device | str | None) -> Callable[[], T
         return W if device is None else W.to(device)
 
     return read
-
-
-@contextmanager
-def _progress(shown: bool, total: int) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
-    """A bar on a terminal, and a line per category with its seconds wherever standard error goes."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
-        task = bar.add_task("shared basis", total=total)
-
-        @contextmanager
-        def report(what: str) -> Iterator[None]:
-            bar.update(task, description=f"shared basis of {what}")
-            began = time.perf_counter()
-            yield
-            bar.advance(task)
-            if shown:
-                seconds = time.perf_counter() - began
-                console.print(f"shared basis of {what}: {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)
-
-        yield report

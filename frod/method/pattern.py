@@ -6,7 +6,7 @@ change with the version, and torch's with the device. Nothing of size n x n is b
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,6 +31,11 @@ def entries(n: int, sparse_rate: float) -> int:
             f"off the diagonal; use at most {(n - 1) / n:.6g}."
         )
     return count
+
+
+def trained(n: int, sparse_rate: float, freeze: Sequence[str] = ()) -> int:
+    """How many numbers a layer of width n trains: n of lambda and those of S, but for the frozen group."""
+    return (0 if "scale" in freeze else n) + (0 if "rotation" in freeze else entries(n, sparse_rate))
 
 
 def draw(category: str, n: int, sparse_rate: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from typing import Literal
 
 from torch import nn
 
+from frod.method.alternatives import BasisKind
 from frod.method.pattern import entries
 from frod.method.targets import Targets, find, in_features, out_features
 
@@ -110,11 +111,12 @@ def plan_model(
     plan: Plan = "auto",
     device: str = "cpu",
     itemsize: int = 4,
+    basis: BasisKind = "shared",
 ) -> list[CategoryPlan]:
     """Say for each category how `attach` would have its layers computed in training.
 
     The model is plain and may be on the meta device. Tokens are those of one optimiser step, of all its micro-batches;
-    `itemsize` is the bytes of a number in the dense products (2 for bfloat16).
+    `itemsize` is the bytes of a number in the dense products (2 for bfloat16). The basis tells how often V is kept.
     """
     if tokens < 1:
         raise ValueError(f"tokens={tokens} must be at least 1: those of one optimiser step.")
@@ -137,7 +139,7 @@ def plan_model(
                     multiply_adds=count * adds[strategy],
                     best=count * min(adds.values()),
                     full=count * 3 * tokens * m * n,
-                    basis_bytes=2 * n * n * 4,
+                    basis_bytes=2 * n * n * 4 * (count if basis == "layer_svd" else 1),
                     weight_bytes=count * kept * m * n * itemsize,
                 )
             )

@@ -14,6 +14,9 @@ from frod.method.basis import Basis
 from frod.method.linear import FrodLinear, all_layers
 from frod.method.wrappers import ddp_leaves_alone, is_distributed, set_ddp_leaves_alone, unwrapped
 
+# What an adapter trains of a layer: lambda and S.
+GROUPS = ("scale", "rotation")
+
 # What has to be the same where an adapter's numbers are read back into a model that has the adapter already.
 SETTINGS = ("basis_digest", "model_hash", "sparse_rate", "seed", "blocks", "train")
 
@@ -28,6 +31,8 @@ class AdapterConfig:
         What the pattern was drawn from; None if it was given.
     blocks : tuple of int, or None
         Which blocks are adapted; None for all.
+    freeze : tuple of str
+        Of `GROUPS`, what stays as it starts.
     adapted : dict of str to str
         Name of each adapted layer in this model -> its canonical name.
     train : tuple of str
@@ -37,16 +42,17 @@ class AdapterConfig:
     basis_digest: str
     model_hash: str
     targets: tuple[str, ...] | str
-    ridge: float
+    ridge: float | None
     sparse_rate: float
     seed: int | None
     blocks: tuple[int, ...] | None
     adapted: dict[str, str]
     train: tuple[str, ...]
+    freeze: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """`SETTINGS` with their values, as JSON has them."""
-        values = {key: getattr(self, key) for key in SETTINGS}
+        """`SETTINGS` with their values, as JSON has them; `freeze` only where something is."""
+        values = {key: getattr(self, key) for key in SETTINGS} | ({"freeze": self.freeze} if self.freeze else {})
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
@@ -112,6 +118,14 @@ def frod_layers(model: nn.Module) -> Iterator[tuple[str, FrodLinear]]:
     inner = unwrapped(model)
     for name, canonical in get_adapter(model).adapted.items():
         yield canonical, cast(FrodLinear, inner.get_submodule(name))
+
+
+def adapter_tensors(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
+    """Lambda and S of the adapter in use, as far as they train: the layer's canonical name, the group, its numbers."""
+    groups = [group for group in GROUPS if group not in get_adapter(model).freeze]
+    for name, layer in frod_layers(model):
+        for group in groups:
+            yield name, group, getattr(layer, group)
 
 
 def remove_adapter(model: nn.Module, name: str) -> None:
@@ -209,9 +223,7 @@ def use(model: nn.Module) -> None:
     model.requires_grad_(False)
     for layer in all_layers(model):
         layer.use(get_state(model).active)
-        if layer.active is not None:
-            layer.adapter.requires_grad_(True)
-    for parameter in head_parameters(model):
+    for parameter in [*(tensor for _, _, tensor in adapter_tensors(model)), *head_parameters(model)]:
         parameter.requires_grad_(True)
     # DistributedDataParallel would send V and the patterns, which every process has, at every forward.
     set_ddp_leaves_alone(model, ddp_leaves_alone(model) | own_buffers(model))

@@ -17,7 +17,7 @@ from frod.method.basis import Basis, CategoryBasis
 from frod.method.checkpoint import trained_tensors
 from frod.method.decomposition import condition_number
 from frod.method.identity import describe, model_hash, weight_of
-from frod.method.state import changed_buffers, get_adapter, head_tensors
+from frod.method.state import changed_buffers, get_adapter, get_state, head_tensors
 from frod.method.targets import Target, canonical_names, in_features, is_conv1d
 from frod.method.wrappers import is_distributed, unwrapped
 from frod.peft.layers import (
@@ -55,11 +55,14 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
     an adapter that was trained on a basis of peft's (`basis_from_peft`). Layers of the basis that are not adapted
     (``layers=`` of `attach`) are written as they start.
 
+    What was frozen is written as it started; that it was is not, peft would train it.
+
     Raises
     ------
     ValueError
-        If peft could not rebuild the adapter: more entries are needed, peft groups the layers otherwise, weights are
-        quantised or slices of a fused one, or training changed buffers outside the head.
+        If peft could not rebuild the adapter: its basis is not of kind "shared", more entries are needed, peft groups
+        the layers otherwise, weights are quantised or slices of a fused one, or training changed buffers outside the
+        head.
     """
     config_class, routine = _peft()
     if is_distributed(model):
@@ -68,6 +71,11 @@ def to_peft(model: nn.Module, directory: str | os.PathLike[str], *, max_sparse_r
         )
     model = unwrapped(model)
     adapter = get_adapter(model)
+    if adapter.ridge is None:
+        raise ValueError(
+            f"the adapter's basis is of kind {get_state(model).basis.kind!r}, and peft computes a shared one: merge, "
+            "and exchange the whole model."
+        )
     if moved := list(changed_buffers(model)):
         raise ValueError(
             f"training changed {moved[0]!r}, which is no parameter, and peft's checkpoints have no place for it. Train "

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from frod.method.basis import CategoryBasis
 from frod.method.decomposition import condition_number, coordinates, lengths
-from frod.method.extraction import SINGLE_SERVES, STORED_CUTOFF, one_thread
+from frod.method.extraction import SINGLE_SERVES, STORED_CUTOFF
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
+from frod.method.side_by_side import one_thread
 from frod.peft.shared_basis import describes, entries, inverse_transposed, tolerance
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from frod import numerics
 from frod.method.basis import ALGORITHM_VERSION, Basis, CategoryBasis
+from frod.method.decomposition import DEGENERATE
 from frod.method.extraction import extract_categories
 from frod.method.identity import weight_of, weights_hash
 from frod.method.quantised import is_quantised
@@ -172,7 +173,7 @@ def bases(groups: Groups, ridge: float, *, progress: bool) -> dict[str, Category
     weights = weights_hash({path: layer for layers in groups.values() for path, layer in layers.items()})
     made_of = {"kind": "basis of peft's categories", "weights": weights, "ridge": ridge}
     made_of |= {"categories": {category: list(layers) for category, layers in groups.items()}}
-    key = cache.key_of(made_of | {"algorithm": ALGORITHM_VERSION, "numerics": numerics.facts()})
+    key = cache.key_of(made_of | {"algorithm": [ALGORITHM_VERSION, DEGENERATE], "numerics": numerics.facts()})
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "basis"
         if cache.fetch(key, folder):

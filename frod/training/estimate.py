@@ -92,34 +92,34 @@ class Skeleton:
         forward = examples * self.forward(length)
         if method.sparse_rate is None:
             return PASSES[method.kind] * forward, 0
-        rows = self.plan(method.sparse_rate, method.plan or "auto", examples * length, device, itemsize)
+        rows = self.plan(method, examples * length, device, itemsize)
         # Besides the adapted layers, the frozen rest: forwards, and back to its inputs.
         adds = sum(row.multiply_adds for row in rows) + 2 * (forward - sum(row.full for row in rows) // 3)
         return adds, sum(row.basis_bytes + row.weight_bytes for row in rows)
 
-    def plan(self, sparse_rate: float, plan: str = "auto", tokens: int = 1, device: str = "cpu", itemsize: int = 4):
+    def plan(self, method: Method, tokens: int = 1, device: str = "cpu", itemsize: int = 4):
         """How FRoD's layers are computed: rows of `frod.method.plan.plan_model`."""
         from frod.method.plan import check, plan_model
 
         return plan_model(
             self.model,
             self.targets,
-            sparse_rate=sparse_rate,
-            plan=check(plan),
+            sparse_rate=(method.sparse_rate or 0.0) if "rotation" in method.groups else 0.0,
+            plan=check(method.plan or "auto"),
             tokens=tokens,
             device=device,
             itemsize=itemsize,
+            basis=method.basis.kind if method.basis else "shared",
         )
 
     def trained(self, method: Method, matched: Method | None = None) -> int:
         """Numbers that a method trains outside the head."""
-        from frod.method.pattern import entries
+        from frod.method.pattern import trained
         from frod.training.methods import size
 
         if method.sparse_rate is not None:
-            return sum(
-                row.layers * (row.n + entries(row.n, method.sparse_rate)) for row in self.plan(method.sparse_rate)
-            )
+            rows = self.plan(method)
+            return sum(row.layers * trained(row.n, method.sparse_rate, method.freeze) for row in rows)
         if method.kind != "peft":
             return self.body if method.kind == "full_ft" else 0
         sized = method if matched is None else size.match(self.model, method, matched, self.targets).adapter
@@ -241,8 +241,8 @@ def stored(workflow: Workflow, models: dict[str, Skeleton], tasks: dict[str, Tas
         image, length = models[backbone].image, models[backbone].length(tasks[task].kind)
         each = TOKEN * length if image is None else math.prod(image["size"]) * image["channels"]
         arrays += each * sum(split_sizes(task, tasks[task]).values())
-    based = [models[name] for name in {run.backbone for run in workflow.runs if run.adapter.kind == "frod"}]
-    rows = [row for model in based for row in model.plan(0.0)]
+    of = {(run.backbone, one.name): run for run in workflow.runs if (one := workflow.extraction(run))}
+    rows = [row for run in of.values() for row in models[run.backbone].plan(run.adapter)]
     return {
         "weights": sum(model.itemsize * model.body for model in models.values()),
         "prepared arrays": arrays,

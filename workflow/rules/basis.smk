@@ -1,5 +1,5 @@
-# The shared basis: once per backbone, for all its tasks, methods and seeds. Of a large model its parts, a few kinds of
-# layers each, are extracted side by side (basis.parts).
+# The shared basis: once per backbone, for all its tasks, methods and seeds; where methods differ in theirs, once for each
+# basis. Of a large model its parts, a few kinds of layers each, are extracted side by side (basis.parts).
 
 PARTS = WORKFLOW.params.basis.parts
 
@@ -24,12 +24,12 @@ rule basis:
         runtime=lambda wildcards: WORKFLOW.resources_on[wildcards.backbone][0].runtime,
     params:
         command="basis",
-        spec=lambda wildcards: json.dumps(WORKFLOW.extraction(wildcards.backbone)),
+        spec=lambda wildcards: WORKFLOW.bases[wildcards.backbone, wildcards.basis].model_dump_json(),
         parts=lambda wildcards, input: option("join", input.parts),
         numerics=NUMERICS,
         code=CODE["basis"],
     message:
-        "shared basis of {wildcards.backbone}"
+        "basis of {wildcards.backbone}, {wildcards.basis}"
     shell:
         "python -m frod {params.command:q} --spec {params.spec:q} --backbone {input.model:q} {params.parts:q}"
         " --out {output:q} --threads {threads} > {log:q} 2>&1"
@@ -51,4 +51,4 @@ use rule basis as basis_part with:
         parts=lambda wildcards: ["--part", wildcards.part, "--parts", PARTS],
         code=CODE["basis_part"],
     message:
-        "shared basis of {wildcards.backbone}, part {wildcards.part}"
+        "basis of {wildcards.backbone}, {wildcards.basis}, part {wildcards.part}"

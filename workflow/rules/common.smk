@@ -114,10 +114,6 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def basis_on(backbone):
-    return BASIS.format(backbone=backbone, basis=WORKFLOW.basis_of(backbone))
-
-
 def own_files(entry):
     """The user's own data and weights. What they hold stands among the params, so that their times say nothing.
 
@@ -209,8 +205,9 @@ def box_of(wildcards):
 
 
 def basis_of_run(wildcards):
-    frod = WORKFLOW.methods[wildcards.method].kind == "frod"
-    return [basis_on(wildcards.backbone)] if frod else []
+    named = {name: wildcards[name] for name in ("task", "backbone", "method")}
+    basis = WORKFLOW.extraction(WORKFLOW.find(**named, seed=WORKFLOW.suite.seeds[0]))
+    return [BASIS.format(backbone=wildcards.backbone, basis=basis.name)] if basis else []
 
 
 def rates_of_run(wildcards):

@@ -9,12 +9,19 @@ from frod.config import Method, Rates
 def apply(model, adapter: Method, *, targets, head, basis, seed) -> None:
     """Attach FRoD to the layers that `basis` was extracted from; the targets are the basis's."""
     assert adapter.sparse_rate is not None, "of kind frod"
-    frod.attach(model, basis, sparse_rate=adapter.sparse_rate, seed=seed, plan=adapter.plan or "auto", train=head)
+    frod.attach(
+        model,
+        basis,
+        sparse_rate=adapter.sparse_rate,
+        seed=adapter.places_drawn_by(seed),
+        plan=adapter.plan or "auto",
+        train=head,
+        freeze=adapter.freeze,
+    )
 
 
 def groups(model, rates: Rates, head, weight_decay) -> list[dict]:
-    """Three groups: scale, rotation and head, each with a rate of its own."""
-    assert rates.lr_scale is not None and rates.lr_rotation is not None, "of kind frod"
+    """Groups scale and rotation, as far as they train, and head, each with a rate of its own."""
     return frod.parameter_groups(
         model,
         lr_scale=rates.lr_scale,

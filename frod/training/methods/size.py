@@ -44,7 +44,8 @@ def match(model: nn.Module, adapter: Method, like: Method, targets) -> Match:
     """Choose the value of `adapter.size_argument` by the number of trained parameters outside the head.
 
     The model is without adapters; only the shapes of its target layers are read. `adapter` is of kind peft: what else
-    its `arguments` say stays, LoRA's alpha for one. `like` is of kind frod: n + int(sparse_rate n^2) numbers a layer.
+    its `arguments` say stays, LoRA's alpha for one. `like` is of kind frod: n + int(sparse_rate n^2) numbers a layer,
+    less what it freezes.
 
     Returns the nearest that there is, be it far: of two as near, the smaller. A rank goes up to the narrowest side of
     all layers; OFT's block sizes are those that divide the width of every layer. ValueError where the class has no such
@@ -60,7 +61,7 @@ def match(model: nn.Module, adapter: Method, like: Method, targets) -> Match:
             "match_parameters"
         )
     assert like.sparse_rate is not None, "of kind frod"
-    target = int(predict_parameters(model, targets, sparse_rate=like.sparse_rate)["adapter"])
+    target = int(predict_parameters(model, targets, sparse_rate=like.sparse_rate, freeze=like.freeze)["adapter"])
     shapes = shapes_of(model, targets)
     refused: list[ValueError] = []
 
