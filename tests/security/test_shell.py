@@ -19,13 +19,15 @@ EVIL = (
     " {wildcards.task} {input} {{params.spec}} {0} %s \\ * ~ # ! é <b>"
 )
 PATH = EVIL.replace("/", "")[:120].replace("\n", " ")
-RATES = {"frod": {"lr_scale": 0.1, "lr_rotation": 0.1, "lr_head": 0.1}, "lora": {"lr": 0.1, "lr_head": 0.1}}
+RATES = {"frod": ["lr_scale", "lr_rotation", "lr_head"], "lora": ["lr", "lr_head"]}
+BOX = {method: {name: [0.1, 0.2] for name in names} for method, names in RATES.items()}
 SUITE = {
     "title": EVIL,
     "description": EVIL,
     "cannot_show": [EVIL],
     "rates_chosen": EVIL,
     "seeds": [0],
+    "tune": {"trials": 2},
     "methods": {"frod": {"label": EVIL}, "lora": {"label": f"{EVIL}, too", "arguments": {"bias": EVIL, EVIL: 1}}},
     "tasks": {
         "own": {
@@ -55,7 +57,7 @@ SUITE = {
             "tasks": ["own"],
             "backbone": "own",
             "targets": [EVIL],
-            "grid": {method: [rates, rates | {"lr_head": 0.2}] for method, rates in RATES.items()},
+            "box": BOX,
         }
     ],
 }
@@ -109,6 +111,7 @@ def test_every_word_arrives_as_it_was_written(words):
     specs = [json.loads(*option(arguments, "spec")) for arguments in found["train"] + found["trial"]]
     assert len(specs) == 6 and all(spec["targets"] == [EVIL] for spec in specs)
     assert {spec["adapter"]["arguments"].get("bias") for spec in specs if spec["method"] == "lora"} == {EVIL}
+    assert [json.loads(*option(arguments, "box")) in BOX.values() for arguments in found["tune"]] == [True, True]
     for arguments in found["summarise"] + found["report"]:
         assert json.loads(*option(arguments, "params"))["tracking"]["uri"] == f"sqlite:///{EVIL}"
 
