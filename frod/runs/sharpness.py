@@ -83,34 +83,36 @@ def rows(
         seeds = {name: stream(run.seed, f"sharpness/{direction}/{name}") for name in stored}
         units = {name: perturbation(of.weight, seeds[name]).to(device) for name, of in stored.items()}
         for step in STEPS:
-            with perturbed(model, stored, {name: step * unit for name, unit in units.items()}):
+            with perturbed(model, stored, units, step):
                 found = measured(direction, step)
             yield found
 
 
 @contextmanager
-def perturbed(model: nn.Module, stored: Mapping[str, Stored], deltas: Mapping[str, Tensor]) -> Iterator[None]:
-    """Add `deltas`, (m, n) by layer, to the weights that the layers of a model multiply by, for as long as this holds.
+def perturbed(
+    model: nn.Module, stored: Mapping[str, Stored], units: Mapping[str, Tensor], step: float
+) -> Iterator[None]:
+    """Add `step` times `units`, (m, n) by layer, to what the layers of a model multiply by, for as long as this holds.
 
     Whatever a method makes of a layer is linear in the layer's input, so that delta's share is added to the output.
     """
     with ExitStack() as hooks:
-        for name, delta in deltas.items():
+        for name, unit in units.items():
             fused = stored[name].target
             part = fused.rows if isinstance(fused, FusedSlice) else slice(None)
             module = model.get_submodule(name.rpartition(".")[0] if isinstance(fused, FusedSlice) else name)
-            hooks.callback(module.register_forward_hook(partial(_add, delta, part)).remove)
+            hooks.callback(module.register_forward_hook(partial(_add, unit, step, part)).remove)
         yield
 
 
-def _add(delta: Tensor, part: slice, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _add(unit: Tensor, step: float, part: slice, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
     output = output.clone()
-    output[..., part] += (inputs[0].to(delta) @ delta.T).to(output)
+    output[..., part] += step * (inputs[0].to(unit) @ unit.T).to(output)
     return output
 
 
 def perturbation(weight: Tensor, seed: int) -> Tensor:
-    """A random direction of shape (m, n), float32, as long as the weight by Frobenius' norm."""
+    """A random direction of shape (m, n), in the weight's dtype, as long as the weight by Frobenius' norm."""
     draw = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(weight.shape))
     size = float(torch.linalg.matrix_norm(weight.double())) / np.linalg.norm(draw)
-    return torch.from_numpy((size * draw).astype(np.float32))
+    return torch.from_numpy(size * draw).to(weight.dtype)

@@ -108,12 +108,13 @@ def test_what_is_perturbed_is_the_weight_that_a_layer_multiplies_by(architecture
     model.eval()
     before = spectrum.originals(backbones.skeleton(backbone(architecture)), None, backbone(architecture))
     stored = {layer: of for layers in before.values() for layer, of in layers.items()}
-    deltas = {layer: sharpness.perturbation(of.weight, seed) for seed, (layer, of) in enumerate(stored.items())}
+    units = {layer: sharpness.perturbation(of.weight, seed) for seed, (layer, of) in enumerate(stored.items())}
+    deltas = {layer: 0.5 * unit for layer, unit in units.items()}
     names = {layer: layer.rpartition(".")[0] if ".qkv." in layer else layer for layer in stored}
     modules = {layer: model.get_submodule(name) for layer, name in names.items()}
     outputs, state = small_runs.logits(model), copy.deepcopy(model.state_dict())
     plain = {layer: on_the_identity(modules[layer], of.weight.shape[1]) for layer, of in stored.items()}
-    with sharpness.perturbed(model, stored, deltas):
+    with sharpness.perturbed(model, stored, units, 0.5):
         moved = {layer: on_the_identity(modules[layer], of.weight.shape[1]) for layer, of in stored.items()}
         assert not torch.allclose(small_runs.logits(model), outputs, atol=1e-4)
     for layer, delta in deltas.items():
