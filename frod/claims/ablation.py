@@ -24,9 +24,12 @@ TEXT = (
 )
 NOTE = (
     "Mean over tasks with its 95\u00a0% interval, which is about these very tasks: only the seeds are left to chance "
-    "(Welch). What has one figure a task, or does not vary over seeds, has none. Area: mean of the metric over the "
-    "checks during training. Rank: effective, in points of the full. Numbers: what is trained outside the head. Ratios "
-    "are geometric means. Nothing is corrected for the number of intervals: one in twenty misses by chance."
+    "(Welch). What has one figure a task, or does not vary over seeds, has none. "
+)
+WORDS = (
+    "Area: mean of the metric over the checks during training. Rank: effective, in points of the full. Numbers: those "
+    "trained outside the head. Ratios are geometric means. Nothing is corrected for the number of intervals: one in "
+    "twenty misses by chance."
 )
 
 
@@ -50,10 +53,8 @@ def ablation(evidence: Evidence) -> dict[str, Any] | None:
         "forests": [
             {"id": name} | _forest(quantity, methods, found) for name, quantity in zip(("metric", "loss"), quantities)
         ],
-        "tables": [
-            _whole(evidence, quantities, methods, found),
-            *(_of_task(evidence, quantities, methods, found, pair) for pair in evidence.points),
-        ],
+        "tables": ([_whole(evidence, quantities, methods, found)] if len(evidence.points) > 1 else [])
+        + [_of_task(evidence, quantities, methods, found, pair) for pair in evidence.points],
     }
 
 
@@ -64,7 +65,7 @@ def _quantities(evidence: Evidence) -> list[Quantity]:
         Quantity(label="test loss", values=evidence.losses, more_is_better=False, digits=3),
         Quantity(label="area under validation, points", values=areas(evidence), more_is_better=True, digits=1),
         Quantity(label="mean over the box, points", values=means_over_box(evidence), more_is_better=True, digits=1),
-        Quantity(label="sharpness, %", values=rises(evidence), more_is_better=False, digits=2),
+        Quantity(label="sharpness, %", values=rises(evidence), more_is_better=False, digits=3),
         Quantity(label="rank, points", values=effective_ranks(evidence), more_is_better=True, digits=1),
         Quantity(label="numbers, ratio", values=numbers, more_is_better=False, log=True),
         Quantity(label="seconds of training, ratio", values=seconds, more_is_better=False, log=True),
@@ -113,7 +114,7 @@ def _whole(
         for method in methods
     ]
     title = f"Each method less FRoD, mean over {number(len(evidence.points), 'task')}"
-    return table(title, ["method", *(of.label for of in quantities)], rows, note=NOTE)
+    return table(title, ["method", *(of.label for of in quantities)], rows, note=NOTE + WORDS)
 
 
 def _of_task(
@@ -129,7 +130,7 @@ def _of_task(
         for method in methods
     ]
     title = f"Each method less FRoD: {pair_label(*pair)}"
-    note = "The first row has FRoD's own figures, as means over seeds; intervals are t, over seeds."
+    note = f"The first row has FRoD's own figures, as means over seeds; intervals are 95\u00a0% t, over seeds. {WORDS}"
     columns = ["method", *(quantity.label for quantity in quantities)]
     return table(title, columns, [[evidence.label(SUBJECT), *own], *rows], note=note)
 

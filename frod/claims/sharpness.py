@@ -11,7 +11,7 @@ from typing import Any
 from frod.claims.claim import cell, difference, table
 from frod.claims.evidence import CONFIDENCE, Evidence, Pair, Values, run, values_of
 from frod.claims.pairing import paired
-from frod.evaluation.formatting import number, significant
+from frod.evaluation.formatting import fixed, number, significant
 from frod.evaluation.statistics import mean_interval
 from frod.provenance.run_keys import REFERENCE, SUBJECT, RunKey, pair_label
 
@@ -26,6 +26,8 @@ NOTE = (
     "Means over seeds with their 95\u00a0% t interval; differences are paired by seed. Less is flatter. A small loss "
     "in place makes the same rise a larger share, so that the loss stands beside it. A run that diverged has none."
 )
+
+DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def _rows(evidence: Evidence, measured: Mapping[RunKey, Measured], found: Values
         cells = [cell(loss, text=significant(loss), run=where), None]
         if of := {seed: value for seed, value in found[pair][method].items() if not math.isnan(value)}:
             own = mean_interval(of, confidence=CONFIDENCE)
-            cells[1] = cell(own.mean, low=own.low, high=own.high, run=where)
+            ends = f" [{fixed(own.low, DIGITS)}, {fixed(own.high, DIGITS)}]" if own.has_interval else ""
+            cells[1] = cell(own.mean, low=own.low, high=own.high, text=fixed(own.mean, DIGITS) + ends, run=where)
         rows.append([pair_label(*pair), evidence.label(method), *cells, *_differences(evidence, found, method, pair)])
     return rows
 
@@ -105,5 +108,5 @@ def _differences(evidence: Evidence, found: Values, method: str, pair: Pair | No
     for other in _against(evidence):
         values = found if pair is None else {pair: found[pair]}
         of = paired(values, method, other).overall if method != other else None
-        cells.append(difference(of.deciding, run=run(pair, method) if pair else None) if of else None)
+        cells.append(difference(of.deciding, DIGITS, run=run(pair, method) if pair else None) if of else None)
     return cells

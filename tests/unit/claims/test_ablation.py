@@ -115,6 +115,12 @@ def test_a_run_that_diverged_is_in_no_difference(whole):
     assert found["seconds of training, ratio"]["value"] == pytest.approx(0.5)
 
 
+def test_of_one_task_there_is_no_mean_over_tasks(whole):
+    one = replace(whole, summary=whole.summary[whole.summary["task"] == "digits"])
+    assert [table["title"] for table in ablation(one)["tables"]] == ["Each method less FRoD: digits on small"]
+    assert len(ablation(whole)["tables"]) == 3
+
+
 @pytest.mark.parametrize("kinds", [{"frod": "frod", "svd": "peft"}, {"frod": "peft", "svd": "frod"}])
 def test_a_suite_with_one_form_of_frod_has_no_such_section(whole, kinds):
     alone = {task: {m: of[m] for m in kinds if kinds[m] == "frod"} for task, of in POINTS.items()}
