@@ -64,6 +64,7 @@ rule runs:
     input:
         rules.summarise.output,
         SPECTRA,
+        SHARPNESS,
         lambda wildcards: [file for file in RUN_FILES if not Path(file).exists()],
 
 

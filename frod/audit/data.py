@@ -83,20 +83,22 @@ def remedy(path: Path) -> str:
 
 
 def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Findings) -> None:
-    from frod.tasks import arrays
+    from frod.tasks import arrays, images, registry
 
     manifest = arrays.load_manifest(path.parent, verify=False)
     params = study.workflow.params
+    spec = registered(study, task, registry.load(), study.workflow.suite.tasks, registry.TaskSpec)
+    inputs = images.at_size(json.loads((study.model(backbone) / MODEL).read_text("utf-8"))["inputs"], spec.image_size)
     expected = {
         "task": task,
         "backbone": backbone,
         "parameters": {"seed": params.split.seed, "protocol": params.protocol, "max_train": None},
-        "inputs": json.loads((study.model(backbone) / MODEL).read_text("utf-8"))["inputs"],
+        "inputs": inputs,
     }
     found = {name: manifest[name] for name in expected}
     found["parameters"] = {name: found["parameters"][name] for name in expected["parameters"]}
     findings.equal(path, "", expected, found, remedy=remedy(path))
-    kinds = ("labels", "ids", *(("tokens", "offsets") if expected["inputs"]["kind"] == "text" else ("images",)))
+    kinds = ("labels", "ids", *(("tokens", "offsets") if inputs["kind"] == "text" else ("images",)))
     for split, facts in manifest["splits"].items():
         planned, named = sorted(f"{split}.{kind}.npy" for kind in kinds), sorted(facts["files"])
         findings.equal(path, f"splits.{split}.files", ", ".join(planned), ", ".join(named), remedy=remedy(path))

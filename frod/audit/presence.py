@@ -35,6 +35,7 @@ def planned_files(workflow: Workflow, results: Path) -> Iterator[Path]:
     for run in workflow.runs:
         folder = results / RunKey(run.task, run.backbone, run.method, run.seed).path
         yield folder.with_name("spectrum.parquet")
+        yield folder.with_name("sharpness.parquet")
         yield from (folder / name for name in FILES)
     for trial in workflow.trials:
         path = results / trial.run.task / trial.run.backbone / trial.run.method / "tune" / f"{trial.name}.json"

@@ -1,7 +1,17 @@
 """Backbones: pretrained models, materialised once and loaded with a fresh head."""
 
 from frod.backbones.folder import materialise
-from frod.backbones.loading import describe, head_modules, input_facts, load, logits, skeleton, tokenizer, tokens
+from frod.backbones.loading import (
+    describe,
+    head_modules,
+    input_facts,
+    load,
+    logits,
+    refusal,
+    skeleton,
+    tokenizer,
+    tokens,
+)
 
 __all__ = [
     "describe",
@@ -10,6 +20,7 @@ __all__ = [
     "load",
     "logits",
     "materialise",
+    "refusal",
     "skeleton",
     "tokenizer",
     "tokens",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from frod.backbones.folder import transformers_inputs
 from frod.backbones.loading import library_class
-from frod.backbones.registry import Architecture, BackboneSpec
+from frod.backbones.registry import Architecture, BackboneSpec, Onnx
 
 if TYPE_CHECKING:
     import torch
@@ -45,8 +46,10 @@ def _transformers(spec: BackboneSpec, known: Architecture) -> torch.nn.Module:
     return model
 
 
-def image_inputs(model: torch.nn.Module) -> dict[str, Any]:
+def image_inputs(model: torch.nn.Module, spec: BackboneSpec) -> dict[str, Any]:
     """Return kind, size (height, width) and channels of the images that a skeleton takes, as `input_facts` does."""
+    if isinstance(spec.source, Onnx):
+        return transformers_inputs(spec.source.preprocessor, "preprocessor")
     config = getattr(model, "config", None)
     if config is None:
         patches: Any = model.patch_embed  # torch calls every attribute of a module a Tensor or a Module

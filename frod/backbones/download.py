@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from frod import hub
-from frod.backbones.registry import Hub, Local, Package
+from frod.backbones import onnx_weights
+from frod.backbones.registry import Hub, Local, Onnx, Package
 from frod.files import sha256, verify
 from frod.provenance import artefacts
 
@@ -32,15 +33,29 @@ def from_hub(name: str, source: Hub, out: Path, *, mirror: Path | None) -> str |
     return found.revision
 
 
+def lacking_package(source: Any) -> str | None:
+    """Say which package a source needs that is not installed; None where it needs none, or all are there."""
+    needed = {source.package: "comes with"} if isinstance(source, Package) else {}
+    if isinstance(source, Onnx):
+        needed["onnx"] = "is read by"
+    for one, use in needed.items():
+        if not any(metadata.distributions(name=one)):
+            how = "; install it by '.[onnx]'" if isinstance(source, Onnx) else ""
+            return f"{use} the package {one}, which is not installed{how}"
+    return None
+
+
 def package(name: str, source: Package, out: Path) -> str:
     """Copy a package's weights into `out`, their sha256 checked; return the package's version."""
-    try:
-        distribution = metadata.distribution(source.package)
-    except metadata.PackageNotFoundError:
-        raise ValueError(f"backbone {name} comes with the package {source.package}, which is not installed") from None
+    if (lacking := lacking_package(source)) is not None:
+        raise ValueError(f"backbone {name} {lacking}")
+    distribution = metadata.distribution(source.package)
     folder = Path(str(distribution.locate_file(source.folder)))
-    copy_matching(folder, source.files, out, what=f"package {source.package}")
+    if not isinstance(source, Onnx):
+        copy_matching(folder, source.files, out, what=f"package {source.package}")
     verify(folder, source.sha256, by="the registry", remedy=f"install the package {source.package} again")
+    if isinstance(source, Onnx):
+        onnx_weights.convert(folder / source.files[0], source, out)
     return distribution.version
 
 

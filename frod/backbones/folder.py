@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from frod.backbones import checkpoint_keys, download
 from frod.backbones.loading import SOURCE
-from frod.backbones.registry import BackboneSpec, Hub, Local, Package, Pretrained
+from frod.backbones.registry import BackboneSpec, Hub, Local, Onnx, Package, Pretrained
 from frod.config.safe_yaml import shown
 from frod.files import sha256, whole_directory
 from frod.provenance import artefacts
@@ -85,7 +85,8 @@ def _fetched(name: str, source: Hub | Package | Local, folder: Path, mirror: Pat
 
 def _in_checkpoint_keys(name: str, folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     """Lay the registry's settings over config.json, rename weights; return what files were before, if they changed."""
-    before = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    converted = spec.source.sha256 if isinstance(spec.source, Onnx) else None
+    before = converted or {path.name: sha256(path) for path in sorted(folder.iterdir())}
     differing = getattr(spec.source, "config", {})
     if differing:
         config = _laid_over(json.loads((folder / CONFIG).read_text("utf-8")), differing)
@@ -94,7 +95,7 @@ def _in_checkpoint_keys(name: str, folder: Path, spec: BackboneSpec) -> dict[str
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     _check_no_code(name, folder)
     renamed = checkpoint_keys.rewrite(folder, spec.library, "text" if spec.max_length else "images")
-    return {"fetched": before} if differing or renamed else {}
+    return {"fetched": before} if differing or renamed or converted else {}
 
 
 def _check_no_code(name: str, folder: Path) -> None:
@@ -177,10 +178,14 @@ def _image_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         raise ValueError(f"{path} is missing: how the model wants its images is not known")
-    config = json.loads(path.read_text("utf-8"))
+    return transformers_inputs(json.loads(path.read_text("utf-8")), str(path))
+
+
+def transformers_inputs(config: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the facts that a preprocessor_config.json says; ValueError, with `where` it stands, for what it lacks."""
     missing = [key for key in ("size", "image_mean", "image_std") if key not in config]
     if missing:
-        raise ValueError(f"{path} has no {', '.join(missing)}: how the model wants its images is not known")
+        raise ValueError(f"{where} has no {', '.join(missing)}: how the model wants its images is not known")
     size = config["size"]
     edge = size.get("shortest_edge") if isinstance(size, dict) else size  # older files have a bare number
     crop = config.get("crop_size", size if edge is None else edge)

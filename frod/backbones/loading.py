@@ -124,6 +124,15 @@ def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
     return seen[0]
 
 
+def refusal(model: torch.nn.Module, inputs: dict[str, Any]) -> str | None:
+    """Why a model on the meta device does not take images of this size, in the library's words; None where it does."""
+    try:
+        tokens(model, inputs)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        return artefacts.first_line(error)
+    return None
+
+
 def logits(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the head's outputs, of shape (B, num_classes), for a batch of a prepared task; labels are ignored."""
     if "pixel_values" in batch:

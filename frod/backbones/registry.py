@@ -96,6 +96,26 @@ class Architecture(StrictModel):
         return self
 
 
+class Onnx(Package):
+    """Weights in an ONNX file that an installed Python package ships: those of one part of its graph."""
+
+    files: Annotated[list[Inside], Field(min_length=1, max_length=1)]
+    part: str
+    """What the names of the part's weights begin with, such as `backbone.`; the rest of the graph is left out."""
+    joined: dict[str, list[str]] = {}
+    """Weights that the export has in pieces, under names of its own: joined along their second axis."""
+    architecture: Architecture
+    """Of the part: its config.json."""
+    preprocessor: dict[str, Any]
+    """How the model wants its images: its preprocessor_config.json."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Onnx:
+        if set(self.sha256) != set(self.files):
+            raise ValueError(f"sha256: is of {sorted(self.sha256)}; give that of {self.files[0]}")
+        return self
+
+
 class Settings(StrictModel):
     steps: Count
     batch_size: Count
@@ -128,7 +148,7 @@ class BackboneSpec(StrictModel):
     """Of the weights; printed in the report."""
     max_length: Count | None = None
     """Tokens of a text, special ones included; null: the model takes images."""
-    source: Hub | Package | Local | Pretrained
+    source: Hub | Package | Onnx | Local | Pretrained
     """Where the weights are: of the Hub, of an installed package, your own folder, or pre-trained here."""
     architecture: Architecture | None = None
     """What the weights belong to, as published: `frod cost` counts by it before there are weights."""
@@ -143,8 +163,8 @@ class BackboneSpec(StrictModel):
 
     @property
     def built_as(self) -> Architecture | None:
-        """The architecture, also of a model that is pre-trained here; None where the entry does not say."""
-        return self.source.architecture if isinstance(self.source, Pretrained) else self.architecture
+        """The architecture, also where the source says it; None where the entry does not say."""
+        return self.source.architecture if isinstance(self.source, Pretrained | Onnx) else self.architecture
 
     @property
     def pretrained_on(self) -> str | None:

@@ -51,6 +51,8 @@ class Evidence:
     """What rates.json holds, by task, backbone and method; empty where rates were given."""
     spectra: Mapping[tuple[str, str, str], pd.DataFrame]
     """Singular values of W' - W, by task, backbone and method: a row per seed and layer."""
+    sharpness: Mapping[tuple[str, str, str], pd.DataFrame]
+    """Losses under perturbation, by task, backbone and method: as `frod.runs.sharpness` writes them."""
     on_test: Mapping[RunKey, OnTest]
     """Of runs that have a figure."""
     labels: Mapping[str, str]

@@ -49,11 +49,7 @@ class Ranks(spectra.Rank):
 
 def full_rank(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD's updates spread over more directions than those of peft's methods."""
-    found: dict[Pair, dict[str, Ranks]] = {}
-    for task, backbone, method in sorted(evidence.spectra):
-        spectrum = evidence.spectra[task, backbone, method]  # read here: those of a large suite together take gigabytes
-        if len(spectrum):
-            found.setdefault((task, backbone), {})[method] = _ranks(spectrum)
+    found = _found(evidence)
     rank = Quantity(label="effective rank", values=_by_run(evidence, found), more_is_better=True, digits=1)
     against = against_each(evidence, rank)
     title = "Effective rank, FRoD and each other method"
@@ -67,6 +63,20 @@ def full_rank(evidence: Evidence) -> dict[str, Any]:
         tables=([table_of(evidence, against, title, AGAINST_NOTE)] if against else [])
         + ([_table(evidence, found)] if found else []),
     )
+
+
+def effective_ranks(evidence: Evidence) -> Values:
+    """Effective rank of each run in points of min(m, n): mean over the layers that all methods on a task adapted."""
+    return _by_run(evidence, _found(evidence))
+
+
+def _found(evidence: Evidence) -> dict[Pair, dict[str, Ranks]]:
+    found: dict[Pair, dict[str, Ranks]] = {}
+    for task, backbone, method in sorted(evidence.spectra):
+        spectrum = evidence.spectra[task, backbone, method]  # read here: those of a large suite together take gigabytes
+        if len(spectrum):
+            found.setdefault((task, backbone), {})[method] = _ranks(spectrum)
+    return found
 
 
 def _ranks(spectrum: pd.DataFrame) -> Ranks:

@@ -55,7 +55,7 @@ AGAINST_NOTE = "Spread: geometric mean of FRoD's over the other's. Validation: F
 def more_robust(evidence: Evidence) -> dict[str, Any]:
     """Judge whether FRoD varies less than peft's methods over seeds, and does better at rates that nobody chose."""
     seeds = Quantity(label=SEEDS, values=_spreads(evidence), more_is_better=False, log=True, least=LEAST)
-    rates = Quantity(label=RATES, values=_means(evidence), more_is_better=True, least=LEAST)
+    rates = Quantity(label=RATES, values=means_over_box(evidence), more_is_better=True, least=LEAST)
     compared = against_each(evidence, seeds, rates)
     lost = Failures(evidence)
     signs = lost.signs(evidence.peft_baselines)
@@ -89,7 +89,7 @@ def _spreads(evidence: Evidence) -> Values:
     return spreads
 
 
-def _means(evidence: Evidence) -> Values:
+def means_over_box(evidence: Evidence) -> Values:
     """Mean of validation over the box, in points, under the key 0; nan where a point has no figure."""
     means: Values = {}
     for (task, backbone, method), points in _drawn(evidence).items():

@@ -23,15 +23,19 @@ def task(
     """Decode, tokenise and split once, for all methods, seeds and epochs."""
     from frod import backbones
     from frod.config.schema import from_json
+    from frod.tasks import images
     from frod.tasks.prepare import prepare
     from frod.tasks.registry import Named
 
     named = from_json(Named, spec, "--spec")
+    facts, edge = backbones.input_facts(backbone), named.task.image_size
+    if edge is not None and (why := backbones.refusal(backbones.skeleton(backbone), images.at_size(facts, edge))):
+        raise ValueError(f"task {named.name}: image_size: is {edge}; {backbone} does not take it: {why}")
     manifest = prepare(
         named.name,
         named.task,
         backbone=backbones.describe(backbone)["name"],
-        input_facts=backbones.input_facts(backbone),
+        input_facts=facts,
         tokenizer=backbones.tokenizer(backbone),
         out=out,
         seed=seed,

@@ -38,12 +38,6 @@ class ByGroup(StrictModel, Generic[Of]):
     lr_head: Of
     """The classifier."""
 
-    @staticmethod
-    def fields_of(kind: str) -> set[str]:
-        """Which rates a kind of method has."""
-        body = {"full_ft": {"lr"}, "peft": {"lr"}, "frod": {"lr_scale", "lr_rotation"}, "linear_probe": set()}
-        return body[kind] | {HEAD}
-
 
 class Rates(ByGroup[Rate]):
     """Learning rates of one method on one experiment."""

@@ -24,7 +24,7 @@ RULES = {
     "tune": "learning rates chosen among trials",
     "train": "one training of a method on a task, from one seed",
     "evaluate": "metrics from predictions",
-    "spectrum": "singular values of what a training changed in the weights",
+    "spectrum": "singular values of what a training changed in the weights, and the loss when they are perturbed",
     "summarise": "one table of all runs",
     "report": "the page, its tables and figures",
 }

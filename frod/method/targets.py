@@ -23,7 +23,8 @@ from frod.method.quantised import is_quantised
 
 Targets = Sequence[str] | str | None
 
-# What the released scripts adapt, by the `model_type` of a transformers configuration or the class of a timm model.
+# What the released scripts adapt, by the `model_type` of a transformers configuration or the class of a timm model; of
+# DINOv2, which they do not have, the layers of the same roles.
 # Llama's down_proj is left out there, and so it is here.
 DEFAULT: dict[str, tuple[str, ...]] = {
     "bert": ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"),
@@ -32,6 +33,7 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "mpnet": ("attn.q", "attn.k", "attn.v", "attn.o", "intermediate.dense", "output.dense"),
     "clip": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
     "clip_vision_model": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+    "dinov2": ("q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"),
     "llama": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"),
     "gpt2": ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
     "timm.VisionTransformer": ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"),

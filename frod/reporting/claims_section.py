@@ -7,6 +7,7 @@ from typing import Any
 
 from frod.evaluation import formatting as show
 from frod.reporting.cells import Cell, cell
+from frod.reporting.figures import forest
 from frod.reporting.naming import run_page
 from frod.reporting.report_data import Report
 from frod.reporting.verdicts import in_words, same_budget
@@ -20,12 +21,30 @@ def budget(report: Report) -> dict[str, Any]:
     return {"said": same_budget(report), "table": _table(found["table"], {})}
 
 
-def claims(report: Report) -> list[dict[str, Any]]:
-    """The claims in the order of claims.json."""
-    pages = {
+def beside(report: Report) -> list[dict[str, Any]]:
+    """What is measured and not judged, in the order of claims.json: each section's tables, and its figures' names."""
+    pages = _pages(report)
+    return [
+        section
+        | {
+            "tables": [_table(table, pages) for table in section["tables"]],
+            "figures": forest.names(section),
+        }
+        for section in report.claims["beside"]
+    ]
+
+
+def _pages(report: Report) -> dict[str, str]:
+    """Where the runs of a method are shown, by TASK/BACKBONE/METHOD."""
+    return {
         f"{task}/{backbone}/{method}": run_page(task, backbone, method)
         for task, backbone, method in report.summary[["task", "backbone", "method"]].itertuples(index=False)
     }
+
+
+def claims(report: Report) -> list[dict[str, Any]]:
+    """The claims in the order of claims.json."""
+    pages = _pages(report)
     return [
         claim
         | {

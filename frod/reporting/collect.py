@@ -114,6 +114,7 @@ def _paths(workflow: Workflow, tasks: Path) -> dict[str, dict[Any, Path]]:
         "manifest": {pair: tasks / pair[0] / pair[1] / "manifest.json" for pair in workflow.pairs()},
         "rates": {key: folder / "tune" / "rates.json" for key, folder in folders.items() if key in tuned},
         "spectrum": {key: folder / "spectrum.parquet" for key, folder in folders.items()},
+        "sharpness": {key: folder / "sharpness.parquet" for key, folder in folders.items()},
         "record": {key: folder / "record.json" for key, folder in runs.items()},
         "history": {key: folder / "history.parquet" for key, folder in runs.items()},
         "predictions": {key: folder / "predictions.parquet" for key, folder in runs.items()},
@@ -137,6 +138,10 @@ def _evidence(workflow: Workflow, summary: Path, paths: Mapping[str, Mapping[Any
         manifests=manifests,
         tuning={key: _tuning(path) for key, path in paths["rates"].items()},
         spectra=Spectra(paths["spectrum"]),
+        sharpness={
+            key: artefacts.read_table(path, columns=["seed", "step", "loss"])
+            for key, path in paths["sharpness"].items()
+        },
         on_test={key: _on_test(paths["predictions"][key], manifests[key[:2]]) for key in sorted(whole)},
         labels={name: look.label for name, look in looks(method_order(list(methods), list(methods)), methods).items()},
         kinds={name: method["kind"] for name, method in methods.items()},

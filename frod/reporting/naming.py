@@ -23,6 +23,8 @@ class MethodStyle:
     colour: str
     dark: str
     marker: str
+    dash: str | None
+    """Of its lines, as SVG writes it; None: whole."""
 
 
 # Okabe and Ito's palette, told apart by colour-blind readers; the second colour is for a dark ground.
@@ -36,6 +38,7 @@ _PALETTE = (
     ("#5b4fb5", "#a79df2", "plus"),
     ("#7a4a21", "#d0a074", "bar"),
 )
+_DASHES = (None, "6 3", "2 3")
 _FIXED = {"full_ft": 0, "frod": 1, "lora": 2, "linear_probe": 3, "vera": 4, "pissa": 5, "randlora": 6, "dora": 7}
 _LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "linear_probe": "linear probe"}
 _METRICS = {
@@ -59,11 +62,13 @@ def looks(methods: Sequence[str], described: Mapping[str, Mapping[str, Any]] | N
     free = [slot for slot in range(len(_PALETTE)) if slot not in {_FIXED.get(method) for method in methods}]
     found: dict[str, MethodStyle] = {}
     for method in methods:
-        # Beyond eight methods slots repeat; labels still tell them apart.
+        # Beyond eight methods slots repeat: lines are then dashed, and labels tell the rest apart.
         slot = _FIXED[method] if method in _FIXED else (free.pop(0) if free else len(found) % len(_PALETTE))
         colour, dark, marker = _PALETTE[slot]
+        before = sum(look.slot == slot for look in found.values())
+        dash = _DASHES[min(before, len(_DASHES) - 1)]
         label = ((described or {}).get(method) or {}).get("label") or _LABELS.get(method, method)
-        found[method] = MethodStyle(label=str(label), slot=slot, colour=colour, dark=dark, marker=marker)
+        found[method] = MethodStyle(label=str(label), slot=slot, colour=colour, dark=dark, marker=marker, dash=dash)
     return found
 
 
@@ -100,6 +105,8 @@ def file_name(*parts: str) -> str:
 
 FIGURES = {
     "difference": "difference to full fine-tuning",
+    "ablation_metric": "test metric less FRoD's, by method",
+    "ablation_loss": "test loss less FRoD's, by method",
     "seeds": "test, every seed",
     "pareto": "test against trained parameters",
     "loss": "training loss",

@@ -24,6 +24,7 @@ from frod.reporting import (
 )
 from frod.reporting.comparison import CONVENTIONS, parameter_counts
 from frod.reporting.figures.axes import tick_label
+from frod.reporting.figures.lines import CROWD
 from frod.reporting.figures.singular_values import FLOOR
 from frod.reporting.naming import run_page
 from frod.reporting.opening import NAMED, WITHOUT, how_many, sentences
@@ -99,6 +100,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "sentences": sentences(report, counts),
         "claims": claims_section.claims(report),
         "budget": claims_section.budget(report),
+        "beside": claims_section.beside(report),
         "margin": f"{report.claims['margin_points']:g}",
         "differences": results_section.differences(report),
         "subject": report.looks.get(SUBJECT),
@@ -112,6 +114,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "bases": list(dict.fromkeys(f"{show.count_range(count.base)} on {count.backbone}" for count in counts)),
         "costs": cost_section.time_and_memory(report, gpu=has_gpu),
         "has_gpu": has_gpu,
+        "crowd": CROWD,
         "floor": tick_label(FLOOR),
         "budgets": run_section.budgets(report),
         "training": run_section.training(report),

@@ -25,7 +25,7 @@ from frod.method.products import SharedBasis
 from frod.method.shards import Stored, bind
 from frod.method.targets import FusedSlice, Targets, find, get
 from frod.provenance import records
-from frod.runs import restore
+from frod.runs import restore, sharpness
 from frod.runs.finished_run import Finished
 from frod.tasks import arrays
 
@@ -50,33 +50,37 @@ def schema() -> pyarrow.Schema:
     )
 
 
-def of_runs(runs: Sequence[Finished]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of runs of one backbone; their models are restored one after the other.
+def of_runs(runs: Sequence[Finished]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of spectrum.parquet and of sharpness.parquet, of runs of one backbone and task.
 
-    A linear probe changes no target layer and has no rows; nor has a run that diverged, whose weights are no numbers.
+    Their models are restored one after the other. A linear probe changes no target layer and has no spectrum; a run
+    that diverged, whose weights are no numbers, has no row in either.
 
     Raises
     ------
     ValueError
         Inputs or outputs of a run are not those that its record names.
     """
-    before = None
+    before: dict[str, dict[str, Stored]] = {}
+    layers: list[dict[str, Any]] = []
+    losses: list[dict[str, Any]] = []
     for finished in runs:
         finished.check_inputs()
         records.verify_outputs(finished.path, finished.facts)
         run, folder = finished.run, finished.backbone
-        if run.adapter.kind == "linear_probe" or finished.facts["undefined"]:
+        if finished.facts["undefined"]:
             print(f"{run.key}: no layers", flush=True)
             continue
-        if before is None:
-            before = originals(backbones.skeleton(folder), run.targets, folder)
+        before = before or originals(backbones.skeleton(folder), run.targets, folder)
         basis = frod.Basis.load(finished.basis) if finished.basis else None
         model = restore.start(run, folder, arrays.load_manifest(finished.task, verify=False), basis)
         restore.load_trained(model, finished.path.parent / "adapter.safetensors", run.adapter.kind, basis)
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        layers = [{"seed": run.seed} | row for row in rows(model, run.adapter.kind, before)]
-        print(f"{run.key}: {len(layers)} layers", flush=True)
-        yield from layers
+        changed = [{"seed": run.seed} | row for row in rows(model, run.adapter.kind, before)]
+        print(f"{run.key}: {len(changed)} layers", flush=True)
+        layers += changed
+        losses += sharpness.rows(model, run, arrays.load_split(finished.task, "validation"), before)
+    return layers, losses
 
 
 def originals(plain: nn.Module, targets: Targets, checkpoint: Path) -> dict[str, dict[str, Stored]]:
@@ -101,10 +105,12 @@ def rows(model: nn.Module, kind: str, before: Mapping[str, Mapping[str, Stored]]
     model : nn.Module
         Restored; computed is where it lies.
     kind : str
-        Of its method (config.Method.kind).
+        Of its method (config.Method.kind). A linear probe has no rows: it leaves the target layers alone.
     before : mapping
         Of `originals`.
     """
+    if kind == "linear_probe":
+        return
     trained = {"frod": _frod, "peft": _peft, "full_ft": _full}[kind]
     for category, layers in before.items():
         for name, stored in layers.items():

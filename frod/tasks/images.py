@@ -58,6 +58,14 @@ def check(images: Sequence[Any], *, names: Sequence[str] = ()) -> None:
             raise ValueError(_unreadable(image, name, error)) from None
 
 
+def at_size(facts: dict[str, Any], edge: int | None) -> dict[str, Any]:
+    """Return a backbone's facts for square images of another edge, in pixels: the crop keeps its share; null: as is."""
+    if edge is None:
+        return facts
+    resize = facts.get("resize")
+    return facts | {"size": [edge] * 2, "resize": resize and round(resize * edge / min(facts["size"]))}
+
+
 def shape(examples: int, facts: dict[str, Any]) -> tuple[int, int, int, int]:
     """Return the shape of the array that `encode` fills."""
     return (examples, *facts["size"], facts["channels"])

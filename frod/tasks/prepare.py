@@ -63,6 +63,7 @@ def prepare(
     if protocol not in get_args(Protocol):
         raise ValueError(f"protocol: is {protocol!r}; it should be one of {', '.join(get_args(Protocol))}")
     _check_inputs(name, task, backbone, input_facts, tokenizer)
+    input_facts = images.at_size(input_facts, task.image_size)
     with opened(task, seed=seed, mirror=mirror, protocol=protocol, near=out) as source:
         parts, facts = drawn(name, task, source, seed=seed, max_train=max_train, protocol=protocol)
         manifest = facts | {"backbone": backbone, "inputs": input_facts}

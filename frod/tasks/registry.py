@@ -127,6 +127,9 @@ class TaskSpec(StrictModel):
     prompt: str | None = None
     """Text of a choice, with the names of columns.text and `choices` in braces; {choices} becomes a line `A. answer`
     for each. Null: answers and letters in one line, then the question."""
+    image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Of images: pixels of an edge, on a model that takes any size, such as DINOv2, which interpolates its positions.
+    Fewer cost less. Null: the model's own."""
     relabel: list[int] | None = None
     """Class of each class of the source; null: the source's own."""
     train: SplitSpec
@@ -183,6 +186,8 @@ class TaskSpec(StrictModel):
             _check_choices(self)
         elif self.columns.choices or self.choices or self.prompt is not None:
             raise ValueError(f"choices, prompt: kind is {self.kind}; only kind choices has them")
+        if self.image_size is not None and self.kind != "images":
+            raise ValueError(f"image_size: is {self.image_size}, kind is {self.kind}; only kind images has it")
         if isinstance(self.source, Generator) and not self.synthetic:
             raise ValueError("synthetic: is false, but the source is a generator; say synthetic: true")
         if isinstance(self.source, Hub | Local):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from frod import backbones
 from frod.backbones import architecture
 from frod.config import Method, Run, Workflow
+from frod.tasks import images
 from frod.tasks.registry import Local, Package, TaskSpec
 
 if TYPE_CHECKING:
@@ -50,11 +52,12 @@ class Skeleton:
         self.model = architecture.build(spec) if spec.built_as else backbones.skeleton(models / name)
         self.image, self.max_length, self.targets, self.itemsize = None, spec.max_length or 0, targets, 4
         if not spec.max_length:
-            inputs = architecture.image_inputs(self.model) if spec.built_as else backbones.input_facts(models / name)
-            self.image = inputs
+            known = spec.built_as is not None
+            self.image = architecture.image_inputs(self.model, spec) if known else backbones.input_facts(models / name)
         if spec.built_as and spec.built_as.arguments.get("dtype") in ("float16", "bfloat16"):
             self.itemsize = 2
         self._forward: dict[int, int] = {}
+        self._at: dict[int, Skeleton] = {}
         head = backbones.head_modules(self.model)
         body = [child for name, child in self.model.named_children() if name not in head]
         linear = [m for child in body for m in child.modules() if isinstance(m, nn.Linear)]
@@ -65,6 +68,15 @@ class Skeleton:
     def head(self, outputs: int) -> int:
         """Parameters of a head of so many outputs; the skeleton's has two."""
         return sum(p.numel() * outputs // 2 if p.shape[0] == 2 else p.numel() for p in self.heads)
+
+    def at(self, edge: int | None) -> Skeleton:
+        """The same for images of another edge, in pixels; null: as it is."""
+        if edge is None or self.image is None:
+            return self
+        if edge not in self._at:
+            other = self._at[edge] = copy(self)
+            other.image, other._forward = images.at_size(self.image, edge), {}
+        return self._at[edge]
 
     def length(self, kind: str) -> int:
         """Tokens of an example of a kind of task."""
@@ -198,7 +210,8 @@ def estimate(
     sizes_of = {name: split_sizes(name, tasks[name]) for name in {run.task for run in workflow.runs}}
     for (folder, trial), runs in alike.items():
         run, training, adapter = runs[0], runs[0].training, runs[0].adapter
-        model, task, sizes = models[run.backbone], tasks[run.task], sizes_of[run.task]
+        task, sizes = tasks[run.task], sizes_of[run.task]
+        model = models[run.backbone].at(task.image_size)
         length = model.length(task.kind)
         itemsize = 2 if training.precision == "bfloat16" or (training.precision == "auto" and device == "cuda") else 4
         examples = min(sizes["train"], training.max_train or sizes["train"])
@@ -238,7 +251,8 @@ def stored(workflow: Workflow, models: dict[str, Skeleton], tasks: dict[str, Tas
     """Bytes on disk of what the trainings start from."""
     arrays = 0
     for task, backbone in workflow.pairs():
-        image, length = models[backbone].image, models[backbone].length(tasks[task].kind)
+        model = models[backbone].at(tasks[task].image_size)
+        image, length = model.image, model.length(tasks[task].kind)
         each = TOKEN * length if image is None else math.prod(image["size"]) * image["channels"]
         arrays += each * sum(split_sizes(task, tasks[task]).values())
     of = {(run.backbone, one.name): run for run in workflow.runs if (one := workflow.extraction(run))}

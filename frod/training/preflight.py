@@ -78,12 +78,15 @@ def _of_tasks(workflow: Workflow, own: Mapping[str, TaskSpec]) -> list[str]:
     return faults
 
 
-def _of_backbones(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> list[str]:
-    return [
-        f"backbones.{name}: source.path: {path} does not exist, seen from {Path.cwd()}"
-        for name in workflow.backbones()
-        if (path := getattr(backbones[name].source, "path", None)) and not path.exists()
-    ]
+def _of_backbones(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> Iterator[str]:
+    from frod.backbones.download import lacking_package
+
+    for name in workflow.backbones():
+        source = backbones[name].source
+        if (path := getattr(source, "path", None)) and not path.exists():
+            yield f"backbones.{name}: source.path: {path} does not exist, seen from {Path.cwd()}"
+        if (lacking := lacking_package(source)) is not None:
+            yield f"experiments: backbone {name} {lacking}"
 
 
 def _of_pairs(
@@ -97,6 +100,19 @@ def _of_pairs(
                 f"experiments: task {task} has {named[has]}, the backbone {backbone} takes {named[takes]}; choose "
                 "another"
             )
+        elif (edge := tasks[task].image_size) is not None and (why := _refused(backbones[backbone], edge)):
+            yield f"tasks.{task}.image_size: is {edge}; the backbone {backbone} does not take it: {why}"
+
+
+def _refused(backbone: BackboneSpec, edge: int) -> str | None:
+    """Why a model does not take images of an edge; None where it does, or only the job can tell."""
+    from frod.backbones import architecture, loading
+    from frod.tasks import images
+
+    if backbone.built_as is None:
+        return None
+    model = architecture.build(backbone)
+    return loading.refusal(model, images.at_size(architecture.image_inputs(model, backbone), edge))
 
 
 def _of_targets(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> Iterator[str]:

@@ -59,6 +59,7 @@ FILES = [
     Damaged(f"{RUN}/record.json", "evaluate", alone=False),
     Damaged(f"{RUN}/metrics.json", "summarise", alone=False),
     Damaged(f"{METHOD}/spectrum.parquet", "report"),
+    Damaged(f"{METHOD}/sharpness.parquet", "report"),
     Damaged(SUMMARY, "report", alone=False),  # of one row: most of the file is its description, without checksums
 ]
 
@@ -79,7 +80,7 @@ def commands(project):
         "tune": [*trials, "--out", "elsewhere/rates.json"],
         "train": [*project.training(RUN), "--out", "elsewhere/run"],
         "evaluate": ["--run", RUN, "--task", TASK],
-        "spectrum": ["--run", RUN, "--out", "elsewhere/spectrum.parquet"],
+        "spectrum": ["--run", RUN, "--out", "elsewhere/spectrum.parquet", "--sharpness", "elsewhere/sharpness.parquet"],
         "summarise": [*given, "--out", "elsewhere/summary.parquet"],
         "report": [*given, *made],
         "show": [SUMMARY],

@@ -29,6 +29,7 @@ if command == "evaluate":
 else:
     (out,) = map(Path, options("out"))
     outputs = [out / name for name in FILES[command]] if command in FILES else [out]
+    outputs += map(Path, options("sharpness"))
     if command == "trial":
         outputs += [out.with_suffix(f".{table}.parquet") for table in ("history", "predictions")]
 for output in outputs:

@@ -255,6 +255,10 @@ ALTERED = {
         lambda project: flip(project / RESULTS / "frod/spectrum.parquet"),
         [f"{RESULTS}/frod/spectrum.parquet: sha256 (in {REPORT}/report.json)"],
     ),
+    "one byte of the losses under perturbation": (
+        lambda project: flip(project / RESULTS / "frod/sharpness.parquet"),
+        [f"{RESULTS}/frod/sharpness.parquet: sha256 (in {REPORT}/report.json)"],
+    ),
     "a file too many": (
         lambda project: (project / REPORT / "extra.csv").write_text("x"),
         [f"{REPORT}/extra.csv: a file that report.json does not name"],

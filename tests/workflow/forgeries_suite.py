@@ -78,7 +78,7 @@ def without_seed(project):
     edit(project, lambda suite: suite.update(seeds=[0]))
     for folder in (project / RESULTS).glob("*/seed-1"):
         shutil.rmtree(folder)
-    for path in (project / RESULTS).glob("*/spectrum.parquet"):
+    for path in [*(project / RESULTS).glob("*/spectrum.parquet"), *(project / RESULTS).glob("*/sharpness.parquet")]:
         table = pd.read_parquet(path)
         table[table["seed"] == 0].to_parquet(path, index=False)
 

@@ -131,9 +131,10 @@ def _tune(project: Path, source: Path, there: Path, name: str) -> None:
 
 
 def _spectrum(source: Path, there: Path, seeds: int) -> None:
-    one = pd.read_parquet(source / "spectrum.parquet")
-    table = pd.concat([one.assign(seed=seed) for seed in range(seeds)], ignore_index=True)
-    table.astype({"seed": one["seed"].dtype}).to_parquet(there / "spectrum.parquet", index=False)
+    for name in ("spectrum.parquet", "sharpness.parquet"):
+        one = pd.read_parquet(source / name)
+        table = pd.concat([one.assign(seed=seed) for seed in range(seeds)], ignore_index=True)
+        table.astype({"seed": one["seed"].dtype}).to_parquet(there / name, index=False)
 
 
 def _run(project: Path, source: Path, there: Path, name: str, seed: int, commit: str) -> Path:

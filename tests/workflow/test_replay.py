@@ -1,5 +1,5 @@
 """A finished run can be done again from its record alone, bit for bit; what was changed behind the record's back is
-found: in the code, the inputs, the record or the results. And its spectrum is part of the workflow."""
+found: in the code, the inputs, the record or the results. And its spectrum and sharpness are part of the workflow."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from alterations import change, flip, kept
 from forgeries_records import rewrite
 from forgeries_trials import one_more_right, settle
 from safetensors.torch import load_file
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from frod.files import sha256
 
@@ -250,6 +252,17 @@ def test_the_workflow_has_the_spectrum_of_every_method(finished):
     row = tables["full_ft"].set_index("layer").loc["blocks.1.mlp.fc2"]
     change = trained["blocks.1.mlp.fc2.weight"].double() - stored["blocks.1.mlp.fc2.weight"].double()
     np.testing.assert_allclose(row["singular_values"], torch.linalg.svdvals(change), rtol=1e-10, atol=1e-15)
+
+
+def test_the_workflow_has_the_sharpness_of_every_method(finished):
+    """On all of digits' 180 examples of validation: the loss in place is that of the run's own predictions."""
+    for method in METHODS:
+        table = pd.read_parquet(finished.path(f"{RUNS}/{method}/sharpness.parquet"))
+        assert table["step"].tolist() == [0.0, *[-0.05, 0.05] * 3] and set(table["examples"]) == {180}
+        predictions = pd.read_parquet(finished.path(f"{RUNS}/{method}/seed-0/predictions.parquet"))
+        validation = predictions[predictions["split"] == "validation"]
+        each = log_loss(validation["label"], softmax(np.stack(validation["scores"]), axis=1), labels=range(10))
+        assert table["loss"].iloc[0] == pytest.approx(each, rel=2e-5)
 
 
 def test_the_spectrum_is_made_anew_with_its_run(finished):

@@ -1,12 +1,14 @@
-# Metrics of each run from its predictions, mirrored to MLflow, and the spectrum of what it changed in the weights; then
-# one table of all runs. One job for all seeds of a method: it takes seconds, most of them to import MLflow or torch.
+# Metrics of each run from its predictions, mirrored to MLflow; the spectrum of what it changed in the weights, and how
+# sharp the loss is around them; then one table of all runs. One job for all seeds of a method: it takes seconds, most of them to import MLflow or torch.
 
 SPECTRA = [f"{PATHS.results}/{folder}/spectrum.parquet" for folder in WORKFLOW.folders()]
+SHARPNESS = [f"{PATHS.results}/{folder}/sharpness.parquet" for folder in WORKFLOW.folders()]
 
 # All that the runs leave. No rule needs the most of it once there is a report; the target `runs` makes what is missing.
 RUN_FILES = [
     f"{RESULTS}/summary.parquet",
     *SPECTRA,
+    *SHARPNESS,
     *[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
     *[f"{PATHS.results}/{trial.key}.json" for trial in WORKFLOW.trials],
     *[file for output in [*rules.train.output, "metrics.json"] for file in of_all_runs(Path(output).name)],
@@ -47,6 +49,7 @@ rule spectrum:
         runs=of_all_seeds(*[Path(output).name for output in rules.train.output]),
     output:
         spectrum=f"{METHOD}/spectrum.parquet",
+        sharpness=f"{METHOD}/sharpness.parquet",
     log:
         f"logs/spectrum/{OF_METHOD}.log",
     conda:
@@ -62,9 +65,10 @@ rule spectrum:
         numerics=NUMERICS,
         code=CODE["spectrum"],
     message:
-        "spectrum of {wildcards.task} {wildcards.method}"
+        "spectrum and sharpness of {wildcards.task} {wildcards.method}"
     shell:
-        "python -m frod spectrum {params.runs:q} --out {output.spectrum:q} --threads {threads} > {log:q} 2>&1"
+        "python -m frod spectrum {params.runs:q} --out {output.spectrum:q} --sharpness {output.sharpness:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule summarise:

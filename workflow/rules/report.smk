@@ -7,6 +7,7 @@ rule report:
         summary=rules.summarise.output.summary,
         rates=[f"{PATHS.results}/{folder}/tune/rates.json" for folder in WORKFLOW.folders(tuned=True)],
         spectra=SPECTRA,
+        sharpness=SHARPNESS,
         tasks=[TASK.format(task=task, backbone=backbone) for task, backbone in WORKFLOW.pairs()],
         records=of_all_runs("record.json"),
         histories=of_all_runs("history.parquet"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frod.provenance.run_keys import pair_label, stopped
 from frod.reporting.comparison import Comparison
-from frod.reporting.figures import difference, lines, pareto, seed_markers, singular_values
+from frod.reporting.figures import difference, forest, lines, pareto, seed_markers, singular_values
 from frod.reporting.figures.axes import Drawing
 from frod.reporting.naming import FIGURES, file_name, metric_axis
 from frod.reporting.report_data import Report
@@ -23,6 +23,9 @@ def draw(report: Report) -> dict[str, Drawing]:
         drawn["difference"] = difference.draw(
             report.headline, report.looks, report.claims["margin_points"], report.uninformative
         )
+    for section in report.claims["beside"]:
+        for name, of in forest.names(section).items():
+            drawn[name] = forest.draw(of, report.looks)
     for comparison in report.comparisons:
         names = names_of(comparison.task, comparison.backbone)
         runs = report.by_task[comparison.task, comparison.backbone].drop_duplicates("method")

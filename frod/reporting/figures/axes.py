@@ -101,6 +101,7 @@ class Drawing:
                 fill="none",
                 stroke=look.colour,
                 stroke_width=width,
+                stroke_dasharray=look.dash,
                 stroke_linejoin="round",
                 stroke_linecap="round",
                 opacity=opacity,
@@ -227,14 +228,14 @@ def padded(low: float, high: float, *, least: float) -> tuple[float, float]:
     return low - extra, high + extra
 
 
-def legible(values: Sequence[float], ends: Sequence[float], room: float) -> tuple[float, float]:
-    """A range of what was measured, and of intervals' ends up to `room` times its width beyond.
+def legible(values: Sequence[float], ends: Sequence[float], room: float, least: float = 1.0) -> tuple[float, float]:
+    """A range of what was measured, `least` wide, and of intervals' ends up to `room` times its width beyond.
 
     With two seeds an interval is often ten times wider than the data; it is then cut, and shown as cut.
     """
     low, high = min(values), max(values)
-    room *= max(high - low, 1.0)
-    return padded(max(min([low, *ends]), low - room), min(max([high, *ends]), high + room), least=1.0)
+    room *= max(high - low, least)
+    return padded(max(min([low, *ends]), low - room), min(max([high, *ends]), high + room), least=least)
 
 
 def short(label: str, most: int) -> str:

@@ -10,6 +10,8 @@ from frod.reporting.figures.axes import LEFT, Drawing, Scale, nice_ticks, plot, 
 from frod.reporting.naming import MethodStyle
 from frod.reporting.thinned_curves import Points, mean_curve
 
+CROWD = 8
+"""Methods, beyond which the lines of single seeds would hide those of means."""
 Curves = Mapping[str, Mapping[int, Points]]
 """By method and seed."""
 
@@ -23,7 +25,7 @@ def draw(
     log: bool | None = None,
     ended: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> Drawing:
-    """Each seed a thin line, the mean of a method's seeds a thick one with its markers.
+    """Each seed a thin line, the mean of a method's seeds a thick one with its markers; of a crowd, means alone.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def draw(
             hint = f"{looks[method].label}, seed {seed}"
             if seed not in held[method]:
                 _ended(drawing, [(x(step), y.inside(value)) for step, value in curve], looks[method], hint)
-            elif len(seeds) > 1:
+            elif len(seeds) > 1 and len(shown) <= CROWD:
                 points = [(x(step), y(value)) for step, value in curve]
                 drawing.stroke(points, looks[method], width=1, opacity=0.4, hint=hint)
     for method, seeds in held.items():

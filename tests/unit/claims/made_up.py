@@ -68,7 +68,9 @@ def rates(validation, *, box=BOX, diverged=()):
     return {"trials": trials, "index": 0, "seeds": [100], "box": box, "metric": "accuracy", "budget": budget}
 
 
-def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, classes=CLASSES, losses=None):
+def evidence(
+    points, *, margin=1.0, paces=None, tuning=None, spectra=None, sharpness=None, classes=CLASSES, losses=None
+):
     """A suite of these test figures.
 
     Parameters
@@ -105,6 +107,7 @@ def evidence(points, *, margin=1.0, paces=None, tuning=None, spectra=None, class
         manifests={(task, "small"): {"num_classes": classes, "splits": {"test": {"rows": ROWS}}} for task in points},
         tuning=tuning or {},
         spectra=spectra or {},
+        sharpness=sharpness or {},
         on_test=on_test,
         labels=LABELS,
         kinds=KINDS,

@@ -30,7 +30,8 @@ def whole(tasks=4, seeds=3, methods=made_up.KINDS):
 def check(found):
     """Hold it against what the page and the audit read."""
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert list(found) == ["layout", "suite", "margin_points", "confidence", "budget", "uninformative", "claims"]
+    keys = ["layout", "suite", "margin_points", "confidence", "budget", "uninformative", "claims", "beside"]
+    assert list(found) == keys
     assert isinstance(found["budget"]["same"], bool) and found["budget"]["reason"]
     assert [claim["id"] for claim in found["claims"]] == IDS
     for claim in found["claims"]:

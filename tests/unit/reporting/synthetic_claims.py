@@ -12,9 +12,9 @@ ALIKE = {"title": "What compared runs have alike", "note": None, "columns": ["qu
 BUDGET = {"same": True, "reason": "All quantities agree.", "table": ALIKE | {"rows": [["optimiser steps", "9 of 9"]]}}
 
 
-def around(found: list[dict[str, Any]]) -> dict[str, Any]:
+def around(found: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """claims.json around some claims."""
-    return LAYOUT | {"budget": BUDGET, "uninformative": [], "claims": found}
+    return LAYOUT | {"budget": BUDGET, "uninformative": [], "claims": found, "beside": beside or []}
 
 
 def claims(called: dict[str, str]) -> dict[str, Any]:
@@ -39,8 +39,25 @@ def claims(called: dict[str, str]) -> dict[str, Any]:
             _claim("converges_faster", "not_supported", "contradicted"),
             _claim("full_rank", "cannot_be_tested")
             | {"figures": [_figure("effective rank", None, None, None, "", None)]},
-        ]
+        ],
+        [_beside(called, table | {"rows": rows})],
     )
+
+
+def _beside(called: dict[str, str], table: dict[str, Any]) -> dict[str, Any]:
+    """What is measured and not judged: two tables, a forest with an interval and without, and one without rows."""
+    drawn = {"of": "test loss", "more_is_better": False, "digits": 3}
+    rows = [
+        {"method": called.get("lora", "lora"), "value": 0.012, "low": -0.1, "high": 0.124},
+        {"method": called.get("full_ft", "full_ft"), "value": -0.4, "low": None, "high": None},
+    ]
+    return {
+        "id": "ablation",
+        "title": "FRoD with one thing changed",
+        "text": "Each method less FRoD.",
+        "forests": [{"id": "loss", **drawn, "rows": rows}, {"id": "metric", **drawn, "rows": []}],
+        "tables": [table, table | {"title": "Task by task"}],
+    }
 
 
 def _claim(name: str, verdict: str, finding: str | None = None) -> dict[str, Any]:

@@ -14,6 +14,6 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
     write_suite("two", seeds=[0, 1])
     Path("summary.parquet").touch()
     where = {"tasks": Path("tasks"), "summary": Path("summary.parquet"), "out": Path("out")}
-    with pytest.raises(ValueError, match=r"^tasks/digits/digit_vit/manifest\.json, .* and 5 more: not there"):
+    with pytest.raises(ValueError, match=r"^tasks/digits/digit_vit/manifest\.json, .* and 6 more: not there"):
         collect.build(load({"suite": "two"}), {"suite": "two"}, **where)
     assert not Path("out").exists()

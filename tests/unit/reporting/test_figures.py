@@ -9,7 +9,7 @@ import pytest
 
 from frod.reporting.collect import Spectra
 from frod.reporting.comparison import compare, headline
-from frod.reporting.figures import difference, lines, pareto, seed_markers, singular_values
+from frod.reporting.figures import difference, forest, lines, pareto, seed_markers, singular_values
 from frod.reporting.figures.axes import Drawing, Scale, legible, log_ticks, nice_ticks, tick_label
 from frod.reporting.naming import looks
 
@@ -71,6 +71,24 @@ def test_an_interval_that_leaves_the_axis_is_cut_not_hidden():
     assert legible([-2.0, 1.0], [-3.0], room=1.5)[0] == pytest.approx(-3 - 0.06 * 4), "one that is near is whole"
 
 
+@pytest.mark.parametrize("more_is_better", [True, False])
+def test_a_forest_of_methods_has_a_row_each_and_says_which_side_is_better(more_is_better):
+    rows = [
+        {"method": "lora", "value": 0.5, "low": 0.25, "high": 0.75},
+        {"method": "full_ft", "value": -0.25, "low": None, "high": None},
+    ]
+    drawing = forest.draw(
+        {"of": "test loss", "more_is_better": more_is_better, "digits": 2, "rows": rows}, looks(METHODS)
+    )
+    said = texts(drawing)
+    assert said[-4:] == ["LoRA", "+0.50 [+0.25, +0.75]", "full fine-tuning", "−0.25"]
+    assert ("better →" in said) == more_is_better
+    places = [corners(path) for path in root(drawing).iter(f"{SVG}path")]
+    line, *_, lora, full = places
+    assert line[0] < min(lora) < max(lora) < line[1] and max(full) < line[0]
+    assert line[0] - sum(full[:2]) / 2 == pytest.approx((line[1] - line[0]), abs=0.2), "-0.25 is as far from 0.25"
+
+
 def test_the_margin_is_a_band_and_the_mean_a_diamond_as_wide_as_its_interval(comparisons):
     top = headline(comparisons)
     drawn = root(difference.draw(top, looks(METHODS), 1.0))
@@ -90,6 +108,18 @@ def test_the_margin_is_a_band_and_the_mean_a_diamond_as_wide_as_its_interval(com
     mean, (left, *rest) = top.over_tasks, corners(diamond)
     assert left == pytest.approx(place(100 * mean.low), abs=0.2)
     assert rest[:2] == pytest.approx([place(100 * mean.mean), place(100 * mean.high)], abs=0.2)
+
+
+def test_of_a_crowd_of_methods_means_alone_are_drawn_and_colours_come_back_dashed():
+    names = [f"m{i}" for i in range(lines.CROWD + 1)]
+    curves = {name: {seed: [(1.0, 2.0 + seed), (2.0, 1.0)] for seed in (0, 1)} for name in names}
+    style = looks(names)
+    drawn = root(lines.draw(curves, style, title="t", axis="loss"))
+    assert not [path for path in drawn.iter(f"{SVG}path") if path.get("stroke-width") == "1"]
+    fewer = lines.draw({name: curves[name] for name in names[:-1]}, style, title="t", axis="loss")
+    assert len([path for path in root(fewer).iter(f"{SVG}path") if path.get("stroke-width") == "1"]) == 2 * lines.CROWD
+    assert len({(look.colour, look.dash) for look in style.values()}) == len(names)
+    assert [look.dash for look in style.values()] == [None] * 8 + ["6 3"]
 
 
 def test_lines_break_where_a_loss_is_nan():

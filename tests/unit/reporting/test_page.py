@@ -53,7 +53,15 @@ def test_files_are_all_there(results, built):
     assert "figures/spectrum-cola-minilm.svg" not in names, "there is none of it"
     assert {"figures/seeds-digits-digit_vit.svg", "figures/loss-sums-micro_llama.svg"} <= names
     assert "figures/validation-sums-micro_llama.svg" not in names, "sums was not validated during training"
+    assert "figures/ablation_loss.svg" in names
+    assert "figures/ablation_metric.svg" not in names, "it has no rows"
     assert not [name for name in names if ".tmp-" in name]
+
+
+def test_what_is_measured_and_not_judged_has_a_section_with_its_figure_and_tables(built):
+    section = re.search(r'<section id="ablation".*?</section>', (built / "index.html").read_text(), re.DOTALL)[0]
+    assert section.count("<svg") == 1 and section.count("<table") == 2
+    assert section.count("<summary>Task by task</summary>") == 1, "the first table is open, the others unfold"
 
 
 def test_the_hashes_of_every_run_are_there_with_what_made_it(tmp_path):
