@@ -148,7 +148,10 @@ def test_eight_trainings_are_one_array_and_end_in_the_same_bits_as_without_slurm
         project.edit("params.yaml", old, new)
     records = [f"results/many/digits/digit_vit/linear_probe/seed-{seed}/record.json" for seed in range(8)]
     adapters = [project.path(record).with_name("adapter.safetensors") for record in records]
-    said = submit(project, "--slurm-array-jobs", "train", *records)
+    array = ["--slurm-array-jobs", "train", *records]
+    few = project.run(*slurm_project.command("--jobs", "4", *array), check=False)
+    assert few.returncode and "--jobs: 4, of 8: with --slurm-array-jobs, give at least --jobs 8" in few.stdout
+    said = submit(project, *array)
     tasks = jobs(before)
     assert {job["ArrayJobId"] for job in tasks} == {tasks[0]["ArrayJobId"]}, said
     assert sorted(int(job["ArrayTaskId"]) for job in tasks) == [*range(1, 9)]

@@ -19,6 +19,9 @@ def accounted(finished):
             subprocess.run(["sacctmgr", "--immediate", "add", *words], check=True, capture_output=True)
         slurm_project.prepare(finished, "    rates: { full_ft: { lr: 1.0e-3, lr_head: 1.0e-3 } }\n")
         finished.edit("profiles/slurm/config.yaml", "slurm_account: null", "slurm_account: lab")
+        finished.edit(
+            "params.yaml", "gpu_slots: 2", "gpu_slots: 1"
+        )  # of a group's job Snakemake does not tell the state
         finished.said = submit(finished, *SACCT)
         yield finished
 
