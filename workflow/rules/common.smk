@@ -165,6 +165,8 @@ def srun_of(wildcards, threads):
 
 def on_nodes(resource):
     """A resource of trainings on several nodes alone: Snakemake drops one that is None."""
+    if all(each.nodes == 1 for each in WORKFLOW.resources.values()):
+        return None  # a function would be called for each job, twice
     return lambda wildcards: resource(of) if (of := resources_of(wildcards)).nodes > 1 else None
 
 
