@@ -32,7 +32,7 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
         Columns `label` and `prediction`: class indices, or real numbers for pearson and spearman. A `split` column,
         if there, must hold one value: a figure over validation and test together is never meant.
     metrics : sequence of str
-        Among accuracy, matthews_correlation, f1, pearson, spearman.
+        Among accuracy, accuracy_norm, matthews_correlation, f1, pearson, spearman.
     num_classes : int, optional
         Labels and predictions must lie in [0, num_classes).
 
@@ -65,12 +65,14 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
             raise ValueError(
                 f"{column} is missing or nan in {missing} of {len(predictions)} rows; did the run diverge?"
             )
-    values = {}
-    for name in metrics:
-        function, of_classes = METRICS[name]
-        columns = (_classes if of_classes else _reals)(predictions, num_classes)
-        values[name] = float(function(*columns))
-    return values
+    return {name: float(METRICS[name][0](*compared(predictions, name, num_classes))) for name in metrics}
+
+
+def compared(
+    predictions: pd.DataFrame, metric: str, num_classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions as a metric compares them, arrays of shape (N,)."""
+    return METRICS[metric][1](predictions, num_classes)
 
 
 def is_evaluated(split: str) -> bool:
@@ -237,6 +239,17 @@ def _reals(predictions: pd.DataFrame, _num_classes: int | None) -> tuple[np.ndar
     return arrays[0], arrays[1]
 
 
+def _per_byte(predictions: pd.DataFrame, num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Label, and the answer whose log-likelihood divided by its bytes is the highest, int64 of shape (N,)."""
+    import numpy as np
+
+    if "bytes" not in predictions:
+        raise ValueError("predictions lack the column 'bytes', which accuracy_norm divides likelihoods by")
+    labels_N, _ = _classes(predictions, num_classes)
+    scores_NC, bytes_NC = (np.stack([np.asarray(row, np.float64) for row in predictions[c]]) for c in ("scores", "bytes"))
+    return labels_N, (scores_NC / np.maximum(bytes_NC, 1)).argmax(axis=1)  # 0: an answer that is not there
+
+
 def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float((labels == predicted).mean())  # importing scikit-learn takes longer than most smoke runs' training
 
@@ -272,11 +285,12 @@ def _correlation(labels: np.ndarray, predicted: np.ndarray, *, of: str) -> float
     return getattr(stats, of)(labels, predicted).statistic
 
 
-# name: (function, whether it is of class indices rather than of real numbers)
-METRICS: dict[str, tuple[Callable[..., float], bool]] = {
-    "accuracy": (_accuracy, True),
-    "matthews_correlation": (_matthews_correlation, True),
-    "f1": (_f1, True),
-    "pearson": (partial(_correlation, of="pearsonr"), False),
-    "spearman": (partial(_correlation, of="spearmanr"), False),
+# name: (function, what it compares)
+METRICS: dict[str, tuple[Callable[..., float], Callable[..., tuple[np.ndarray, np.ndarray]]]] = {
+    "accuracy": (_accuracy, _classes),
+    "accuracy_norm": (_accuracy, _per_byte),
+    "matthews_correlation": (_matthews_correlation, _classes),
+    "f1": (_f1, _classes),
+    "pearson": (partial(_correlation, of="pearsonr"), _reals),
+    "spearman": (partial(_correlation, of="spearmanr"), _reals),
 }

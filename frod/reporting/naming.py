@@ -40,6 +40,7 @@ _FIXED = {"full_ft": 0, "frod": 1, "lora": 2, "linear_probe": 3, "vera": 4, "pis
 _LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "linear_probe": "linear probe"}
 _METRICS = {
     "accuracy": "accuracy",
+    "accuracy_norm": "accuracy by likelihood per byte",
     "matthews_correlation": "Matthews correlation",
     "f1": "F1",
     "pearson": "Pearson correlation",
