@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")  # every task has these; a benchmark of several tests also test_NAME
 MANIFEST = "manifest.json"
+IGNORED = -100
+"""Label of a token that no loss counts, as torch's cross-entropy has it."""
 
 
 def write_images(folder: Path, split: str, shape: tuple[int, ...]) -> np.memmap:
@@ -36,8 +39,13 @@ def write_tokens(folder: Path, split: str, tokens: np.ndarray, offsets: np.ndarr
     np.save(folder / f"{split}.offsets.npy", offsets.astype(np.int64, copy=False))
 
 
+def write_prompts(folder: Path, split: str, prompts: np.ndarray) -> None:
+    """Write SPLIT.prompts.npy (int64): of a generation, how many of an example's tokens are its prompt."""
+    np.save(folder / f"{split}.prompts.npy", prompts.astype(np.int64, copy=False))
+
+
 def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) -> None:
-    """Write SPLIT.labels.npy (int64, or float32 for a regression) and SPLIT.ids.npy (int64)."""
+    """Write SPLIT.labels.npy (int64; of a regression float32, of a generation text) and SPLIT.ids.npy (int64)."""
     np.save(folder / f"{split}.labels.npy", labels)
     np.save(folder / f"{split}.ids.npy", ids.astype(np.int64, copy=False))
 
@@ -69,6 +77,11 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     return manifest
 
 
+def outputs(manifest: Mapping[str, Any]) -> int | None:
+    """Return the outputs of the head that a prepared task is learnt with; None: a language model's own head."""
+    return None if manifest["problem"] == "generation" else manifest["num_classes"]
+
+
 def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
     """Open one split; its arrays are mapped, not read, and (`verify`) hashed once. ValueError as in load_manifest."""
     manifest = load_manifest(folder, verify=False)
@@ -93,7 +106,7 @@ def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
 class Split:
     """One split, in batches as a model takes them.
 
-    labels : int64 (float32 for a regression) array of shape (examples,)
+    labels : int64 array of shape (examples,); of a regression float32, of a generation the answers, as text
     ids : int64 array of shape (examples,), the row in the source
     """
 
@@ -101,7 +114,7 @@ class Split:
     labels: np.ndarray
     ids: np.ndarray
     arrays: dict[str, np.ndarray]
-    """images, or tokens and offsets; memory maps."""
+    """images, or tokens and offsets, of a generation also prompts; memory maps."""
     inputs: dict[str, Any]
     """The manifest's: mean, std, size; or max_length, pad_token_id."""
 
@@ -115,6 +128,23 @@ class Split:
             return np.ones(len(self), dtype=np.int64)
         return np.diff(self.arrays["offsets"])
 
+    def answer_tokens(self, indices: np.ndarray) -> int:
+        """Tokens of the answers of these examples of a generation, the ends included."""
+        return int(self.lengths[indices].sum() - self.arrays["prompts"][indices].sum())
+
+    def prompts(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the prompts of these examples of a generation, to be gone on with.
+
+        input_ids and attention_mask, int64 of shape (B, longest), padded on the left.
+        """
+        import torch
+
+        starts, lengths = np.asarray(self.arrays["offsets"][indices]), np.asarray(self.arrays["prompts"][indices])
+        ids = np.full((len(indices), lengths.max(initial=0)), self.inputs["pad_token_id"], dtype=np.int64)
+        present = np.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]
+        ids[present] = np.concatenate([self.arrays["tokens"][at : at + n] for at, n in zip(starts, lengths)])
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(present.astype(np.int64))}
+
     def batch(self, indices: np.ndarray, device: torch.device | str | None = None) -> dict[str, torch.Tensor]:
         """Return the examples at `indices`, on `device`.
 
@@ -123,12 +153,17 @@ class Split:
         dict
             images: pixel_values, float32 of shape (B, channels, height, width), normalised (on the device: a quarter
             of the bytes is copied); text: input_ids and attention_mask, int64 of shape (B, longest), padded on the
-            right; and labels of shape (B,).
+            right; and labels of shape (B,), of a generation (B, longest): the answer's tokens, else -100.
         """
         import torch
 
         indices = np.asarray(indices)
         inputs = self._pixels(indices, device) if "images" in self.arrays else self._tokens(indices, device)
+        if "prompts" in self.arrays:
+            given = torch.from_numpy(np.asarray(self.arrays["prompts"][indices])).to(device)
+            places = torch.arange(inputs["input_ids"].shape[1], device=device)
+            of_answer = (places >= given[:, None]) & (inputs["attention_mask"] == 1)
+            return inputs | {"labels": inputs["input_ids"].where(of_answer, IGNORED)}
         return inputs | {"labels": torch.from_numpy(self.labels[indices]).to(device)}
 
     def _pixels(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from frod.provenance.artefacts import first_line
 from frod.tasks import columns, labels
 from frod.tasks.choices import Question
 from frod.tasks.examples import Examples, Lazy
+from frod.tasks.generation import Exercise, references
 from frod.tasks.registry import TaskSpec
 
 
@@ -66,7 +67,10 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[
         class_names = None
     where = f"{split} of {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     columns.check_gaps(rows, task, where)
-    found = labels.read(rows[named.label], task, where, _keys(rows, task))
+    if task.read is not None:
+        found = references(rows[named.label].to_pylist(), task.read)
+    else:
+        found = labels.read(rows[named.label], task, where, _keys(rows, task))
     if task.kind == "choices":
         columns.check_options(rows, task, where, found)
     places = np.arange(len(found), dtype=np.int64)
@@ -94,6 +98,9 @@ def _input(rows: Any, task: TaskSpec) -> Callable[[int], Any]:
             {name: values[row].as_py() for name, values in texts.items()},
             tuple(task.choices) or _answers([values[row].as_py() for values in answers]),
         )
+    if task.kind == "generation":
+        right = rows[task.columns.label]
+        return lambda row: Exercise({name: values[row].as_py() for name, values in texts.items()}, right[row].as_py())
     if len(texts) == 1:
         (single,) = texts.values()
         return lambda row: single[row].as_py()
