@@ -40,8 +40,13 @@ def write_tokens(folder: Path, split: str, tokens: np.ndarray, offsets: np.ndarr
 
 
 def write_prompts(folder: Path, split: str, prompts: np.ndarray) -> None:
-    """Write SPLIT.prompts.npy (int64): of a generation, how many of an example's tokens are its prompt."""
+    """Write SPLIT.prompts.npy (int64): of what a language model writes or scores, how many of its tokens are a prompt."""
     np.save(folder / f"{split}.prompts.npy", prompts.astype(np.int64, copy=False))
+
+
+def write_bytes(folder: Path, split: str, sizes: np.ndarray) -> None:
+    """Write SPLIT.bytes.npy (int64): of a choice by likelihood, the bytes of each answer."""
+    np.save(folder / f"{split}.bytes.npy", sizes)
 
 
 def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) -> None:
@@ -79,7 +84,8 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
 
 def outputs(manifest: Mapping[str, Any]) -> int | None:
     """Return the outputs of the head that a prepared task is learnt with; None: a language model's own head."""
-    return None if manifest["problem"] == "generation" else manifest["num_classes"]
+    by_language = manifest["problem"] == "generation" or "scoring" in manifest
+    return None if by_language else manifest["num_classes"]
 
 
 def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
@@ -99,7 +105,8 @@ def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
         raise ValueError(
             f"{folder}: {name} has {len(labels)} labels and {len(ids)} ids, the manifest says {split['rows']}"
         )
-    return Split(name=name, labels=labels, ids=ids, arrays=arrays, inputs=manifest["inputs"])
+    kind = Scored if "bytes" in arrays else Split
+    return kind(name=name, labels=labels, ids=ids, arrays=arrays, inputs=manifest["inputs"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +198,48 @@ class Split:
         ids[present] = self.arrays["tokens"][(starts[:, None] + places)[present]]
         mask = torch.from_numpy(present.astype(np.int64))
         return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.to(device)}
+
+
+class Scored(Split):
+    """One split of a choice by likelihood: a row of tokens, prompt and answer, for each answer of each question.
+
+    All questions have the same number of rows; where one has fewer answers, its last rows are empty.
+    """
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """Bytes of each answer, int64 array of shape (examples, answers); 0 where there is none."""
+        return np.asarray(self.arrays["bytes"]).reshape(len(self), -1)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each question with its longest answer, int64 array of shape (examples,)."""
+        return super().lengths.reshape(len(self), -1).max(axis=1)
+
+    def answer_tokens(self, indices: np.ndarray) -> int:
+        """Tokens of the right answers of these questions."""
+        rows = self._rows(indices, self.labels[indices])
+        return int((super().lengths[rows] - self.arrays["prompts"][rows]).sum())
+
+    def batch(self, indices: np.ndarray, device: torch.device | str | None = None) -> dict[str, torch.Tensor]:
+        """Return the questions at `indices` with their right answers; see `answer`."""
+        return self.answer(indices, self.labels[indices], device)
+
+    def answer(
+        self, indices: np.ndarray, number: int | np.ndarray, device: torch.device | str | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return the questions at `indices`, each with its answer of this number, or with its first where it has none.
+
+        Returns
+        -------
+        dict
+            input_ids, attention_mask and labels, int64 of shape (B, longest), as of a generation's `batch`.
+        """
+        return super().batch(self._rows(indices, number), device)
+
+    def _rows(self, indices: np.ndarray, number: int | np.ndarray) -> np.ndarray:
+        there = self.bytes[indices, number] > 0
+        return np.asarray(indices) * self.bytes.shape[1] + np.where(there, number, 0)
 
 
 def _remedy(folder: Path) -> str:

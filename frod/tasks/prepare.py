@@ -17,6 +17,7 @@ from frod.tasks import (
     duplicates,
     generation,
     images,
+    likelihood,
     packages,
     sentences,
     split_files,
@@ -238,7 +239,11 @@ def _check_taught(name: str, parts: dict[str, Examples], classes: list[str], *, 
 def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
     """Return what the manifest says of the task itself."""
     counted = isinstance(task.classes, int) and task.relabel is None and source.class_names
-    of_generation = {"read": task.read, "max_new_tokens": task.max_new_tokens} if task.kind == "generation" else {}
+    of_language: dict[str, Any] = {}
+    if task.kind == "generation":
+        of_language = {"read": task.read, "max_new_tokens": task.max_new_tokens}
+    elif task.scoring == "likelihood":
+        of_language = {"scoring": task.scoring}
     return {
         "task": name,
         "title": task.title,
@@ -250,7 +255,7 @@ def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
         "class_names": source.class_names if counted else task.class_names,
         "range": task.range,
         "metrics": list(task.metrics),
-    } | of_generation
+    } | of_language
 
 
 def _check_inputs(name: str, task: TaskSpec, backbone: str, facts: dict[str, Any], tokenizer: Any) -> None:
@@ -294,6 +299,14 @@ def encode(
             part.inputs, tokenizer, facts["max_length"], prompt=task.prompt, split=split
         )
         arrays.write_prompts(folder, split, prompts)
+        arrays.write_tokens(folder, split, tokens, offsets)
+        return truncated
+    if task.scoring == "likelihood":
+        tokens, offsets, prompts, sizes, truncated = likelihood.encode(
+            part.inputs, tokenizer, facts["max_length"], prompt=task.prompt, answers=task.num_classes, split=split
+        )
+        arrays.write_prompts(folder, split, prompts)
+        arrays.write_bytes(folder, split, sizes)
         arrays.write_tokens(folder, split, tokens, offsets)
         return truncated
     choice = task.kind == "choices"

@@ -105,6 +105,9 @@ class TaskSpec(StrictModel):
     """Images; one or two texts; a question with answers to choose from; a question that is answered in writing."""
     problem: Literal["classification", "regression", "generation"] = "classification"
     """Regression: labels are real numbers. Of kind generation it follows from the kind."""
+    scoring: Literal["classification", "likelihood"] = "classification"
+    """How a choice is made: by a classifier that names the answer's letter; or, with a causal language model's own head, by
+    how likely each answer is after the prompt."""
     source: Hub | Package | Generator | Local
     """Where the data are: of the Hub, of an installed package, computed, or your own."""
     licence: str
@@ -127,8 +130,8 @@ class TaskSpec(StrictModel):
     """Answers to choose from where they are the same for every question (yes and no)."""
     prompt: str | None = None
     """Text of a choice, with the names of columns.text and `choices` in braces; {choices} becomes a line `A. answer`
-    for each. Null: answers and letters in one line, then the question. Of a generation: what the answer follows, after
-    a space; null: columns.text in one line."""
+    for each. Null: answers and letters in one line, then the question. Of a generation, or a choice by likelihood, which
+    may leave {choices} out: what the answer follows, after a space; null: columns.text in one line."""
     read: str | None = None
     """Of a generation: regular expression whose last match in a text is the answer, its group if it has one. Both the
     right answer and what the model writes are read by it."""
@@ -151,10 +154,18 @@ class TaskSpec(StrictModel):
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[
-        list[Literal["accuracy", "matthews_correlation", "f1", "pearson", "spearman", "exact_match"]],
+        list[
+            Literal["accuracy", "accuracy_norm", "matthews_correlation", "f1", "pearson", "spearman", "exact_match"]
+        ],
         Field(min_length=1),
     ]
-    """The first is the one that selection and report follow."""
+    """The first is the one that selection and report follow. accuracy_norm is of a choice by likelihood: that of the
+    answers whose log-likelihood over their bytes is the highest."""
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it is learnt with a causal language model's own head."""
+        return self.kind == "generation" or self.scoring == "likelihood"
 
     @property
     def num_classes(self) -> int:
@@ -266,6 +277,10 @@ def _check_generation(task: TaskSpec) -> None:
 def _check_labels(task: TaskSpec) -> None:
     if task.problem == "generation":
         return
+    if task.scoring == "likelihood" and task.kind != "choices":
+        raise ValueError(f"scoring: is likelihood, kind is {task.kind}; only the answers of kind choices are scored by it")
+    if "accuracy_norm" in task.metrics and task.scoring != "likelihood":
+        raise ValueError("metrics: accuracy_norm is of likelihoods; say scoring: likelihood, or leave it out")
     of_reals = {"pearson", "spearman"}
     if task.problem == "regression":
         if task.kind == "choices":
@@ -312,7 +327,7 @@ def _check_prompt(task: TaskSpec) -> None:
     known = {*task.columns.text, *(["choices"] if task.kind == "choices" else [])}
     if named - known:
         raise ValueError(f"prompt: names {sorted(named - known)}; it may name {sorted(known)}")
-    left_out = known - named - ({"choices"} if task.choices else set())
+    left_out = known - named - ({"choices"} if task.choices or task.scoring == "likelihood" else set())
     if left_out:
         raise ValueError(f"prompt: leaves out {sorted(left_out)}; a model would not see them")
 
