@@ -65,7 +65,7 @@ def _compare_column(
     elif not np.array_equal(expected, found):
         row = int(np.argmax(expected != found))
         what = f"{column} in row {row} of {split}, by the task's arrays"
-        findings.add(path, what, expected[row].item(), found[row].item(), remedy=AGAIN)
+        findings.add(path, what, expected[row].item(), found.tolist()[row], remedy=AGAIN)
 
 
 def check_metrics(study: Study, key: RunKey, again: Mapping[str, Any] | str, findings: Findings) -> None:
@@ -102,7 +102,7 @@ def compute_validation(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any
     try:
         primary, classes = manifest["metrics"][0], int(manifest["num_classes"])
         table = pd.read_parquet(path)
-        validate(table, num_classes=classes)
+        validate(table, num_classes=classes, read=manifest.get("read"))
         found = compute(table, [primary], num_classes=classes if classes > 1 else None)
         return {"metrics": {"validation": {primary: defined(found[primary])}}, "loss": loss(table)}
     except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end

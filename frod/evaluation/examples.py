@@ -40,7 +40,7 @@ def by_block(predictions: pd.DataFrame, metric: str) -> np.ndarray:
     examples = len(predictions)
     blocks = min(examples, BLOCKS)
     block_N = np.random.default_rng(0).permutation(examples) % blocks
-    if metric == "accuracy":
+    if metric in ("accuracy", "exact_match"):
         return np.bincount(block_N, labels_N == predicted_N) / np.bincount(block_N)
     whole = function(labels_N, predicted_N)
     without = [function(labels_N[block_N != block], predicted_N[block_N != block]) for block in range(blocks)]

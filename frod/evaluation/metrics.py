@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.evaluation.generated import read_out
 from frod.provenance.run_keys import CONSTANT
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
     Parameters
     ----------
     predictions : DataFrame of N rows
-        Columns `label` and `prediction`: class indices, or real numbers for pearson and spearman. A `split` column,
-        if there, must hold one value: a figure over validation and test together is never meant.
+        Columns `label` and `prediction`: class indices, real numbers for pearson and spearman, or texts for
+        exact_match. A `split` column, if there, must hold one value: a figure over validation and test together is
+        never meant.
     metrics : sequence of str
-        Among accuracy, matthews_correlation, f1, pearson, spearman.
+        Among accuracy, matthews_correlation, f1, pearson, spearman, exact_match.
     num_classes : int, optional
         Labels and predictions must lie in [0, num_classes).
 
@@ -67,9 +69,8 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
             )
     values = {}
     for name in metrics:
-        function, of_classes = METRICS[name]
-        columns = (_classes if of_classes else _reals)(predictions, num_classes)
-        values[name] = float(function(*columns))
+        function, columns = METRICS[name]
+        values[name] = float(function(*columns(predictions, num_classes)))
     return values
 
 
@@ -78,7 +79,7 @@ def is_evaluated(split: str) -> bool:
     return split in ("validation", "test") or split.startswith("test_")
 
 
-def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> None:
+def validate(predictions: pd.DataFrame, *, num_classes: int | None = None, read: str | None = None) -> None:
     """Refuse predictions that cannot be those of one run.
 
     Parameters
@@ -86,17 +87,21 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
     predictions : DataFrame with the columns split, example_id, label, prediction, scores
         `scores` holds one list per row: a number per class, or a single one for regression.
     num_classes : int, optional
-        How many scores a row has; 1 means regression.
+        How many scores a row has; 1 means regression, or a generation.
+    read : str, optional
+        Of a generation, by what answers are read out of the column `text`.
 
     Raises
     ------
     ValueError
         For a missing column, an unknown split, an example given twice in a split, scores of another length, scores
-        that are not finite, or a predicted class that does not have the highest score.
+        that are not finite, a predicted class that does not have the highest score, or an answer that is not read out
+        of its text.
     """
     import numpy as np
 
-    missing = [column for column in COLUMNS if column not in predictions]
+    wanted = (*COLUMNS, *(["text"] if read is not None else []))
+    missing = [column for column in wanted if column not in predictions]
     if missing:
         raise ValueError(f"predictions lack the columns {missing}; they have {list(predictions.columns)}")
     if predictions.empty:
@@ -119,6 +124,8 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
     broken = int((~np.isfinite(scores_NC)).any(axis=1).sum())
     if broken:
         raise ValueError(f"scores are not finite in {broken} of {len(predictions)} rows; did the run diverge?")
+    if read is not None:
+        _check_read(predictions, read)
     if lengths[0] > 1:
         chosen_N, _ = _classes(predictions, lengths[0], columns=("prediction", "prediction"))
         # Ties are allowed: which of two equal scores argmax picks is no fault.
@@ -131,6 +138,15 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
             )
 
 
+def _check_read(predictions: pd.DataFrame, read: str) -> None:
+    columns = (predictions[name].tolist() for name in ("split", "example_id", "prediction", "text"))
+    for split, example, prediction, text in zip(*columns):
+        if prediction != (found := read_out(text, read)):
+            raise ValueError(
+                f"prediction {prediction!r} of example {example} ({split}) is not read out of its text, but {found!r}"
+            )
+
+
 def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str | None = None) -> dict[str, Any]:
     """What metrics.json holds, from a run's predictions.
 
@@ -139,9 +155,10 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str
     predictions_path : Path
         The parquet file of a run.
     manifest : mapping
-        Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression) and
-        `splits` (name to {"rows": n}). All of every test must have been predicted; of validation a part will do
-        (`training.max_validation`; none under the released protocol), and `examples` says how much it was.
+        Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression or generation),
+        of a generation `read`, and `splits` (name to {"rows": n}). All of every test must have been predicted; of
+        validation a part will do (`training.max_validation`; none under the released protocol), and `examples` says how
+        much it was.
     undefined : str, optional
         Why the run has no figure, by its record: then it has no predictions, and so no metrics.
 
@@ -170,7 +187,7 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str
     if undefined is not None:
         _refuse_any(predictions)
         return facts | {"metrics": {}, "examples": {}, "undefined": undefined}
-    validate(predictions, num_classes=num_classes)
+    validate(predictions, num_classes=num_classes, read=manifest.get("read"))
     expected = {name: int(split["rows"]) for name, split in manifest["splits"].items() if is_evaluated(name)}
     expected |= {BEST_EPOCH: expected["test"]} if BEST_EPOCH in set(predictions["split"]) else {}
     counted = {str(name): int(rows) for name, rows in predictions["split"].value_counts(sort=False).items()}
@@ -237,6 +254,11 @@ def _reals(predictions: pd.DataFrame, _num_classes: int | None) -> tuple[np.ndar
     return arrays[0], arrays[1]
 
 
+def _texts(predictions: pd.DataFrame, _num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Label and prediction as texts, of shape (N,)."""
+    return predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
+
+
 def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float((labels == predicted).mean())  # importing scikit-learn takes longer than most smoke runs' training
 
@@ -272,11 +294,12 @@ def _correlation(labels: np.ndarray, predicted: np.ndarray, *, of: str) -> float
     return getattr(stats, of)(labels, predicted).statistic
 
 
-# name: (function, whether it is of class indices rather than of real numbers)
-METRICS: dict[str, tuple[Callable[..., float], bool]] = {
-    "accuracy": (_accuracy, True),
-    "matthews_correlation": (_matthews_correlation, True),
-    "f1": (_f1, True),
-    "pearson": (partial(_correlation, of="pearsonr"), False),
-    "spearman": (partial(_correlation, of="spearmanr"), False),
+# name: (function, what it is of: class indices, real numbers, or texts)
+METRICS: dict[str, tuple[Callable[..., float], Callable[..., tuple[np.ndarray, np.ndarray]]]] = {
+    "accuracy": (_accuracy, _classes),
+    "matthews_correlation": (_matthews_correlation, _classes),
+    "f1": (_f1, _classes),
+    "pearson": (partial(_correlation, of="pearsonr"), _reals),
+    "spearman": (partial(_correlation, of="spearmanr"), _reals),
+    "exact_match": (_accuracy, _texts),
 }

@@ -106,7 +106,11 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
     if one.shape != other.shape:
         return [_unlike("predictions: scores", one.size, one.size)]
     found = [Compared(what="predictions: examples", values=len(old))]
+    written = "text" in old  # answers in writing
     chosen = old["prediction"].to_numpy(), new["prediction"].to_numpy()
+    if written:
+        count = int((old[["prediction", "text"]] != new[["prediction", "text"]]).any(axis=1).sum())
+        found.append(Compared(what="predictions: texts", values=len(old), differing=count, share=count / len(old)))
     if one.shape[1] > 1:
         unlike = chosen[0] != chosen[1]
         count = int(unlike.sum())
@@ -114,7 +118,7 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
         what = "predictions: classes"
         found.append(Compared(what=what, values=len(old), differing=count, share=count / len(old), where=where))
     spread = math.sqrt(float(((one - one.mean(axis=0)) ** 2).mean()))
-    if one.shape[1] == 1:
+    if one.shape[1] == 1 and not written:
         found.append(numbers("predictions: values", *chosen, scale=spread))
     return [*found, numbers("predictions: scores", one, other, scale=spread)]
 

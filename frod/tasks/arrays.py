@@ -77,9 +77,11 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     return manifest
 
 
-def outputs(manifest: Mapping[str, Any]) -> int | None:
-    """Return the outputs of the head that a prepared task is learnt with; None: a language model's own head."""
-    return None if manifest["problem"] == "generation" else manifest["num_classes"]
+def head_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the head that a prepared task is learnt with, as arguments of `frod.backbones.load`."""
+    if manifest["problem"] == "generation":
+        return {"num_classes": None}  # a language model's own
+    return {name: manifest[name] for name in ("num_classes", "problem")}
 
 
 def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
