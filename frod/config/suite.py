@@ -83,8 +83,8 @@ class Rates(StrictModel):
     """FRoD's scaling factors lambda."""
     lr_rotation: Rate | None = None
     """FRoD's rotation S."""
-    lr_head: Rate
-    """The classifier."""
+    lr_head: Rate | None = None
+    """The classifier; a generation and a choice by likelihood have none to train."""
 
     @staticmethod
     def fields_of(kind: str) -> set[str]:

@@ -295,7 +295,8 @@ def _check_rates(
         for method, adapter in adapters.items():
             needed = Rates.fields_of(adapter.kind)
             for rates in given[method]:
-                if rates.model_fields_set != needed:
+                # Whether a task has a head to train, its registry entry tells; `preflight` holds the rates against it.
+                if rates.model_fields_set | {"lr_head"} != needed:
                     raise ValueError(
                         f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind "
                         f"{adapter.kind} takes {sorted(needed)}"

@@ -41,7 +41,7 @@ def by_block(predictions: pd.DataFrame, metric: str) -> np.ndarray:
     examples = len(predictions)
     blocks = min(examples, BLOCKS)
     block_N = np.random.default_rng(0).permutation(examples) % blocks
-    if metric in ("accuracy", "accuracy_norm"):
+    if metric in ("accuracy", "accuracy_norm", "exact_match"):
         return np.bincount(block_N, labels_N == predicted_N) / np.bincount(block_N)
     function, _ = METRICS[metric]
     whole = function(labels_N, predicted_N)

@@ -45,6 +45,7 @@ _METRICS = {
     "f1": "F1",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "exact_match": "exact match",
 }
 
 
@@ -81,7 +82,8 @@ def metric_label(name: str) -> str:
 
 def metric_axis(name: str) -> str:
     """A metric's name with the unit it is shown in: every figure is shown times one hundred."""
-    return f"{metric_label(name)}, %" if name in ("accuracy", "f1") else f"{metric_label(name)} × 100"
+    shares = ("accuracy", "accuracy_norm", "f1", "exact_match")
+    return f"{metric_label(name)}, %" if name in shares else f"{metric_label(name)} × 100"
 
 
 def run_page(task: str, backbone: str, method: str) -> str:

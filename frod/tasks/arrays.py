@@ -40,7 +40,7 @@ def write_tokens(folder: Path, split: str, tokens: np.ndarray, offsets: np.ndarr
 
 
 def write_prompts(folder: Path, split: str, prompts: np.ndarray) -> None:
-    """Write SPLIT.prompts.npy (int64): of what a language model writes or scores, how many of its tokens are a prompt."""
+    """Write SPLIT.prompts.npy (int64): of what a language model writes or scores, how many tokens are the prompt."""
     np.save(folder / f"{split}.prompts.npy", prompts.astype(np.int64, copy=False))
 
 
@@ -82,10 +82,11 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     return manifest
 
 
-def outputs(manifest: Mapping[str, Any]) -> int | None:
-    """Return the outputs of the head that a prepared task is learnt with; None: a language model's own head."""
-    by_language = manifest["problem"] == "generation" or "scoring" in manifest
-    return None if by_language else manifest["num_classes"]
+def head_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the head that a prepared task is learnt with, as arguments of `frod.backbones.load`."""
+    if manifest["problem"] == "generation" or "scoring" in manifest:
+        return {"num_classes": None}  # a language model's own
+    return {name: manifest[name] for name in ("num_classes", "problem")}
 
 
 def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:

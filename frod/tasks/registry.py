@@ -106,8 +106,8 @@ class TaskSpec(StrictModel):
     problem: Literal["classification", "regression", "generation"] = "classification"
     """Regression: labels are real numbers. Of kind generation it follows from the kind."""
     scoring: Literal["classification", "likelihood"] = "classification"
-    """How a choice is made: by a classifier that names the answer's letter; or, with a causal language model's own head, by
-    how likely each answer is after the prompt."""
+    """How a choice is made: by a classifier that names the answer's letter; or, with a causal language model's own head,
+    by how likely each answer is after the prompt."""
     source: Hub | Package | Generator | Local
     """Where the data are: of the Hub, of an installed package, computed, or your own."""
     licence: str
@@ -130,8 +130,8 @@ class TaskSpec(StrictModel):
     """Answers to choose from where they are the same for every question (yes and no)."""
     prompt: str | None = None
     """Text of a choice, with the names of columns.text and `choices` in braces; {choices} becomes a line `A. answer`
-    for each. Null: answers and letters in one line, then the question. Of a generation, or a choice by likelihood, which
-    may leave {choices} out: what the answer follows, after a space; null: columns.text in one line."""
+    for each. Null: answers and letters in one line, then the question. Of a generation, or a choice by likelihood,
+    which may leave {choices} out: what the answer follows, after a space; null: columns.text in one line."""
     read: str | None = None
     """Of a generation: regular expression whose last match in a text is the answer, its group if it has one. Both the
     right answer and what the model writes are read by it."""
@@ -154,9 +154,7 @@ class TaskSpec(StrictModel):
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[
-        list[
-            Literal["accuracy", "accuracy_norm", "matthews_correlation", "f1", "pearson", "spearman", "exact_match"]
-        ],
+        list[Literal["accuracy", "accuracy_norm", "matthews_correlation", "f1", "pearson", "spearman", "exact_match"]],
         Field(min_length=1),
     ]
     """The first is the one that selection and report follow. accuracy_norm is of a choice by likelihood: that of the
@@ -205,6 +203,7 @@ class TaskSpec(StrictModel):
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
         _check_generation(self)
+        _check_scoring(self)
         _check_labels(self)
         if self.kind == "choices":
             _check_choices(self)
@@ -274,13 +273,18 @@ def _check_generation(task: TaskSpec) -> None:
         raise ValueError("classes, relabel, answers, range: a generation has none; leave them out")
 
 
+def _check_scoring(task: TaskSpec) -> None:
+    if task.scoring == "likelihood" and task.kind != "choices":
+        raise ValueError(
+            f"scoring: is likelihood, kind is {task.kind}; only the answers of kind choices are scored by it"
+        )
+    if "accuracy_norm" in task.metrics and task.scoring != "likelihood":
+        raise ValueError("metrics: accuracy_norm is of likelihoods; say scoring: likelihood, or leave it out")
+
+
 def _check_labels(task: TaskSpec) -> None:
     if task.problem == "generation":
         return
-    if task.scoring == "likelihood" and task.kind != "choices":
-        raise ValueError(f"scoring: is likelihood, kind is {task.kind}; only the answers of kind choices are scored by it")
-    if "accuracy_norm" in task.metrics and task.scoring != "likelihood":
-        raise ValueError("metrics: accuracy_norm is of likelihoods; say scoring: likelihood, or leave it out")
     of_reals = {"pearson", "spearman"}
     if task.problem == "regression":
         if task.kind == "choices":

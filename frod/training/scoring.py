@@ -13,19 +13,15 @@ import torch
 from torch.nn import functional
 
 from frod import backbones
+from frod.evaluation.metrics import NO_ANSWER
 from frod.tasks.arrays import IGNORED, Scored
 
-NO_ANSWER = float(np.finfo(np.float32).min)
-"""Score where a question has fewer answers: the least number, so that it is never the highest."""
 
-
-def log_likelihoods(
-    model: torch.nn.Module, data: Scored, questions: np.ndarray, device: torch.device
-) -> torch.Tensor:
+def log_likelihoods(model: torch.nn.Module, data: Scored, questions: np.ndarray, device: torch.device) -> torch.Tensor:
     """Score the answers of the questions at these positions in `data`; float32 of shape (B, C), on the CPU.
 
-    One number of answer after the other, so that a batch is no larger than in training, and the same number of calls for
-    all processes of a sharded model.
+    NO_ANSWER where a question has fewer answers. One number of answer after the other: a batch is no larger than in
+    training, and all processes of a sharded model call it equally often.
     """
     sizes_BC = torch.from_numpy(data.bytes[questions])
     columns = []
@@ -45,6 +41,9 @@ def _of_answers(logits_BTV: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tens
     losses = functional.cross_entropy(
         logits_BTV[:, :-1][counts_BT].float(), labels_BT[:, 1:][counts_BT], reduction="none"
     )
-    return -torch.zeros(counts_BT.shape, dtype=torch.float64, device=losses.device).masked_scatter(
-        counts_BT, losses.double()
-    ).sum(1).float()
+    return (
+        -torch.zeros(counts_BT.shape, dtype=torch.float64, device=losses.device)
+        .masked_scatter(counts_BT, losses.double())
+        .sum(1)
+        .float()
+    )

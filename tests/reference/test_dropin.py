@@ -224,7 +224,9 @@ def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
         peft.PeftModel.from_pretrained(wide, tmp_path / "saved")
     trained(ours(Net(), save_projection=False), x).save_pretrained(tmp_path / "without")
     frod.peft.enable()
-    with pytest.raises(ValueError, match=r"^\S+0\.proj\.frod_lambda_l\.default is \(16,\) in the checkpoint and \(8,\)"):
+    with pytest.raises(
+        ValueError, match=r"^\S+0\.proj\.frod_lambda_l\.default is \(16,\) in the checkpoint and \(8,\)"
+    ):
         peft.PeftModel.from_pretrained(wide, tmp_path / "without")
     adapted = ours(Net(), sparse_rate=0.3)
     frod.peft.enable()

@@ -1,4 +1,4 @@
-"""Choice by likelihood: each answer's score is what transformers' own model gives it, one answer at a time, unpadded."""
+"""Choice by likelihood: a score is what transformers' own model gives an answer, one at a time and unpadded."""
 
 from pathlib import Path
 
@@ -9,8 +9,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import frod
 from frod import backbones
+from frod.evaluation.metrics import NO_ANSWER
 from frod.tasks import arrays, prepare, registry
-from frod.training.scoring import NO_ANSWER, log_likelihoods
+from frod.training.scoring import log_likelihoods
 
 MICRO = Path(frod.__file__).parent / "backbones" / "shipped" / "micro_llama"
 FACTS = {"kind": "text", "max_length": 32, "pad_token_id": 0}
