@@ -131,7 +131,7 @@ class TaskSpec(StrictModel):
     prompt: str | None = None
     """Text of a choice, with the names of columns.text and `choices` in braces; {choices} becomes a line `A. answer`
     for each. Null: answers and letters in one line, then the question. Of a generation, or a choice by likelihood,
-    which may leave {choices} out: what the answer follows, after a space; null: columns.text in one line."""
+    which may leave {choices} out: what an answer follows, after a space; null: columns.text in one line."""
     read: str | None = None
     """Of a generation: regular expression whose last match in a text is the answer, its group if it has one. Both the
     right answer and what the model writes are read by it."""
