@@ -26,7 +26,7 @@ ClassName = Annotated[str, AfterValidator(composed)]
 
 
 class Hub(HubSource):
-    """A data set of the Hugging Face Hub, in parquet files."""
+    """A data set of the Hugging Face Hub, in parquet files, or in JSON."""
 
     config: Inside = "default"
     files: dict[Inside, Inside] = {}
@@ -79,6 +79,15 @@ class Columns(StrictModel):
     """Column of whole numbers that name the examples; null: the position in the source."""
 
 
+class Elsewhere(StrictModel):
+    """A split that another data set holds than the source."""
+
+    source: Hub
+    """The data set; its split of this name."""
+    columns: Columns
+    """Its own; a prompt has the names of the source's columns, in whose order these stand."""
+
+
 class Rows(StrictModel):
     """What a split of the source must hold."""
 
@@ -116,6 +125,8 @@ class TaskSpec(StrictModel):
     """Whether the data are made up; the report says so."""
     columns: Columns = Columns()
     """Of a table; images in folders have none."""
+    elsewhere: dict[Inside, Elsewhere] = {}
+    """Splits of the source that other data sets hold, by name: such as what is trained on, where another is tested."""
     rows: dict[Inside, Rows] = {}
     """By split of the source."""
     classes: Count | list[ClassName] | None = None
@@ -193,6 +204,14 @@ class TaskSpec(StrictModel):
         """Splits of the source that a protocol reads."""
         return {part.from_ for part in self.parts().values()} | ({self.released} if self.released else set())
 
+    def by_source(self) -> list[tuple[TaskSpec, list[str]]]:
+        """The task as each data set holds it, with the splits that are read from there; the source itself first."""
+        wanted = sorted(self.source_splits())
+        held = [(self, [split for split in wanted if split not in self.elsewhere])]
+        for split in (split for split in wanted if split in self.elsewhere):
+            held.append((self.model_copy(update=dict(self.elsewhere[split])), [split]))
+        return held
+
     @model_validator(mode="before")
     @classmethod
     def _with_problem(cls, values: Any) -> Any:
@@ -225,6 +244,7 @@ class TaskSpec(StrictModel):
                 f"train.rows: is {self.train.rows}, but train is what the other splits leave: leave it out"
             )
         _check_rows(self)
+        _check_elsewhere(self)
         return self
 
 
@@ -242,6 +262,16 @@ def _check_rows(task: TaskSpec) -> None:
     for split, rows in task.rows.items():
         if rows.labels is not None and sum(rows.labels) != rows.rows:
             raise ValueError(f"rows.{split}: the labels add up to {sum(rows.labels)}, rows is {rows.rows}")
+
+
+def _check_elsewhere(task: TaskSpec) -> None:
+    for split, other in task.elsewhere.items():
+        if split not in task.source_splits() or not isinstance(task.source, Hub):
+            raise ValueError(f"elsewhere: {split} is no split that is read, of a source of the Hub; leave it out")
+        if task.kind == "images" or len(other.columns.text) != len(task.columns.text):
+            raise ValueError(
+                f"elsewhere.{split}.columns.text: {other.columns.text} should be as many as {task.columns.text}"
+            )
 
 
 def _check_generation(task: TaskSpec) -> None:
