@@ -2,16 +2,19 @@
 
 Cold is from a plain model to one that can be trained: ours extracts the basis and attaches, in float64 and in float32
 (which is the default is noted); peft's decomposes while it wraps. Cached is the same from a basis on disk: load and
-attach, the file in the system's cache. All take turns in one process, each on a freshly built model (not counted).
+attach, the file in the system's cache. Of the drop-in, which keeps its bases itself: cold with an empty cache of
+FRoD's, cached with one that has its basis. All take turns in one process, each on a freshly built model (not counted).
 Writes basis-KEY.json.
 """
 
 import inspect
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -27,6 +30,8 @@ LABELS = {
     "frod_float32": "FRoD, cold, float32",
     "frod_cached": "FRoD, cached",
     "peft_frod": "FRoD of peft",
+    "peft_dropin_cold": "FRoD in peft, cold",
+    "peft_dropin_cached": "FRoD in peft, cached",
 }
 
 
@@ -43,6 +48,15 @@ def ways(setting: Setting, folder: Path) -> dict[str, Callable[[Classifier], Non
     found["frod_cached"] = lambda model: METHODS["frod"](model, targets, rate, frod.Basis.load(folder))
     if "peft_frod" in setting.methods:
         found["peft_frod"] = lambda model: METHODS["peft_frod"](model, targets, rate)
+    if "peft_dropin" in setting.methods:
+
+        def dropin(model: Classifier, cache: Path) -> None:
+            with mock.patch.dict(os.environ, {"FROD_CACHE": str(cache)}):
+                METHODS["peft_dropin"](model, targets, rate)
+
+        dropin(training.fresh(setting), folder.with_name("cache"))
+        found["peft_dropin_cold"] = lambda model: dropin(model, Path(tempfile.mkdtemp(dir=folder.parent)))
+        found["peft_dropin_cached"] = lambda model: dropin(model, folder.with_name("cache"))
     return found
 
 

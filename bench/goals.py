@@ -24,6 +24,8 @@ class Goal:
         The figure may not exceed it.
     any_depth : bool
         Whether a model with fewer blocks than it has will do.
+    method : {"frod", "peft_dropin"}
+        Whose step, memory or set-up it is.
     """
 
     kind: str
@@ -31,6 +33,7 @@ class Goal:
     what: str
     limit: float
     any_depth: bool = False
+    method: str = "frod"
 
     def fits(self, record: Record) -> bool:
         """Whether a result is of this goal's configuration."""
@@ -47,14 +50,15 @@ class Goal:
             return max((ratio["median"] for ratio in ratios.values()), default=None)
         methods = record["methods"]
         if self.kind == "step":
-            return methods.get("frod", {}).get("ratio_to", {}).get(self.what, {}).get("median")
+            return methods.get(self.method, {}).get("ratio_to", {}).get(self.what, {}).get("median")
         if self.kind == "memory":
-            return methods.get("frod", {}).get("ratio_to", {}).get(self.what)
+            return methods.get(self.method, {}).get("ratio_to", {}).get(self.what)
         if self.kind == "category":
             return methods["float64"]["peak"] / 2**30
         way, _, unit = self.what.partition(" ")
-        row = methods[f"frod_{record['default']}" if way == "cold" else f"frod_{way}"]
-        return row["median"] if unit else row.get("ratio_to", {}).get("peft_frod", {}).get("median")
+        way = record["default"] if way == "cold" and self.method == "frod" else way
+        row = methods.get(f"{self.method}_{way}", {})
+        return row.get("median") if unit else row.get("ratio_to", {}).get("peft_frod", {}).get("median")
 
     def in_words(self) -> str:
         """What is limited."""
@@ -65,9 +69,13 @@ class Goal:
         if self.kind == "basis":
             way, _, unit = self.what.partition(" ")
             way = "cold, float32" if way == "float32" else way
-            return f"basis {way}, {unit}" if unit else f"basis {way} / peft's set-up"
+            return f"basis {way}, {unit}" if unit else f"{self._whose}basis {way} / peft's set-up"
         reference = {"full_ft": "full fine-tuning", "peft_frod": "peft's FRoD"}[self.what]
-        return f"{self.kind} / {reference}"
+        return f"{self._whose}{self.kind} / {reference}"
+
+    @property
+    def _whose(self) -> str:
+        return "" if self.method == "frod" else "drop-in's "
 
 
 CLIP = {"device": "cpu", "model": "clip-vit-b32", "dtype": "float32", "accumulation": 1, "sparse_rate": 0.01}
@@ -85,6 +93,10 @@ GOALS = (
     Goal(kind="basis", where=CLIP, what="float32", limit=0.5),
     Goal(kind="basis", where=CLIP, what="cached seconds", limit=1.0),
     Goal(kind="basis", where=CLIP, what="cached", limit=0.03),
+    Goal(kind="step", where=CLIP | {"batch": 64}, what="peft_frod", limit=0.25, method="peft_dropin"),
+    Goal(kind="memory", where=CLIP | {"batch": 64}, what="peft_frod", limit=0.8, method="peft_dropin"),
+    Goal(kind="basis", where=CLIP, what="cold", limit=0.5, method="peft_dropin"),
+    Goal(kind="basis", where=CLIP, what="cached", limit=0.03, method="peft_dropin"),
     Goal(kind="input", where=CLIP | {"batch": 64}, what="photographs", limit=0.05),
     Goal(kind="input", where=CLIP | {"batch": 64}, what="photographs uint8", limit=0.05),
     Goal(kind="input", where=CLIP | {"batch": 64}, what="mnist", limit=0.05),

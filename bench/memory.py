@@ -39,10 +39,10 @@ def measure(setting: Setting) -> dict[str, Any]:
         for method in setting.methods:
             rows[method] = child("memory", setting, "--child", method, "--basis", folder)
             say(f"{method}: {rows[method].get('peak', 0) / 2**30:.2f} GiB")
-    reference = rows.get("full_ft", {}).get("peak")
-    for row in rows.values():
-        if reference and "peak" in row:
-            row["ratio_to"] = {"full_ft": row["peak"] / reference}
+    peaks = {name: row["peak"] for name, row in rows.items() if "peak" in row}
+    for name, peak_of_it in peaks.items():
+        references = ("full_ft", "peft_frod")
+        rows[name]["ratio_to"] = {other: peak_of_it / peaks[other] for other in references if other in peaks}
     record["methods"] = rows
     return record
 
@@ -103,14 +103,15 @@ def forget_peak(device: str) -> None:
 
 def lines(record: dict[str, Any]) -> list[str]:
     """A result as a table."""
-    result = [f"{'peak memory':<22}{'MiB':>10}{'ratio':>8}{'set-up, MiB':>14}{'steps, MiB':>12}"]
+    result = [f"{'peak memory':<22}{'MiB':>10}{'ratio':>8}{'to peft':>8}{'set-up, MiB':>14}{'steps, MiB':>12}"]
     for name, row in record["methods"].items():
         if "failed" in row:
             result.append(f"{LABELS[name]:<22}{row['failed']:>10}")
             continue
-        ratio = f"{row['ratio_to']['full_ft']:.2f}" if "ratio_to" in row else "–"
+        ratios = [row.get("ratio_to", {}).get(other) for other in ("full_ft", "peft_frod")]
+        shown = "".join(f"{'–' if ratio is None else f'{ratio:.2f}':>8}" for ratio in ratios)
         result.append(
-            f"{LABELS[name]:<22}{row['peak'] / 2**20:>10,.0f}{ratio:>8}"
+            f"{LABELS[name]:<22}{row['peak'] / 2**20:>10,.0f}{shown}"
             f"{row['peak_setup'] / 2**20:>14,.0f}{row['peak_steps'] / 2**20:>12,.0f}"
         )
     return result

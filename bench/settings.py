@@ -11,8 +11,8 @@ from bench.methods import METHODS
 from bench.models import SHAPES
 
 RESULTS = Path(__file__).parent / "results"
-COMPARED = ("full_ft", "frod", "lora", "vera", "peft_frod")
-WITHOUT_PEFT_FROD = COMPARED[:-1]
+WITHOUT_PEFT_FROD = ("full_ft", "frod", "lora", "vera")
+COMPARED = (*WITHOUT_PEFT_FROD, "peft_frod", "peft_dropin")
 DTYPES = ("float32", "bfloat16")
 TURNS = ("step", "block")
 

@@ -20,6 +20,7 @@ from frod.audit.study import Study
 from frod.config import Method, Run
 from frod.provenance.artefacts import read_header
 from frod.provenance.run_keys import RunKey
+from frod.tasks import arrays
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -116,18 +117,24 @@ def trained_of(study: Study, key: RunKey) -> Trained:
     adapter = run.adapter
     if size is not None:
         adapter = adapter.model_copy(update={"arguments": adapter.arguments | {adapter.size_argument: size}})
-    made_of = (run.backbone, adapter.model_dump_json(exclude={"label"}), json.dumps(run.targets))
+    causal = arrays.head_of(study.manifest(run.task, run.backbone))["num_classes"] is None
+    made_of = (run.backbone, adapter.model_dump_json(exclude={"label"}), json.dumps(run.targets), causal)
     if made_of not in study.trained:
         layers = None
         if adapter.kind == "frod":
             categories = study.basis_manifest(run)["categories"].values()
             layers = [name for category in categories for name in category["layers"]]
-        study.trained[made_of] = trained_by(study.model(run.backbone), adapter, run.targets, layers)
+        study.trained[made_of] = trained_by(study.model(run.backbone), adapter, run.targets, layers, causal=causal)
     return study.trained[made_of]
 
 
 def trained_by(
-    model_folder: Path, adapter: Method, targets: list[str] | None, layers: Collection[str] | None = None
+    model_folder: Path,
+    adapter: Method,
+    targets: list[str] | None,
+    layers: Collection[str] | None = None,
+    *,
+    causal: bool = False,
 ) -> Trained:
     """What a method trains of a model, from the model's config.json alone.
 
@@ -141,6 +148,8 @@ def trained_by(
         Layers to adapt; None: the architecture's.
     layers : collection of str, optional
         Those in the basis, by canonical name: weights of zeros are left out of it, and a config.json does not tell.
+    causal : bool
+        Whether the model has a language model's own head.
     """
     import torch
 
@@ -151,7 +160,7 @@ def trained_by(
     from frod.training.methods.trained import trained_state
 
     source = describe(model_folder)
-    model = empty(model_folder, source["library"], source["inputs"]["kind"])
+    model = empty(model_folder, source["library"], "causal" if causal else source["inputs"]["kind"])
     head = backbones.head_modules(model)
     base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
     may: set[str] = set()

@@ -98,7 +98,9 @@ def _check_task(study: Study, path: Path, task: str, backbone: str, findings: Fi
     found = {name: manifest[name] for name in expected}
     found["parameters"] = {name: found["parameters"][name] for name in expected["parameters"]}
     findings.equal(path, "", expected, found, remedy=remedy(path))
-    kinds = ("labels", "ids", *(("tokens", "offsets") if inputs["kind"] == "text" else ("images",)))
+    kinds = ["labels", "ids", *(("tokens", "offsets") if inputs["kind"] == "text" else ("images",))]
+    kinds += ["prompts"] if manifest["problem"] == "generation" else []
+    kinds += ["prompts", "bytes"] if "scoring" in manifest else []
     for split, facts in manifest["splits"].items():
         planned, named = sorted(f"{split}.{kind}.npy" for kind in kinds), sorted(facts["files"])
         findings.equal(path, f"splits.{split}.files", ", ".join(planned), ", ".join(named), remedy=remedy(path))

@@ -27,6 +27,7 @@ EVALUATE = "run `snakemake`: rule evaluate makes it from the predictions"
 
 def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
     """Every example that the training had to predict is there once, in the arrays' order, under the arrays' label."""
+    import numpy as np
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -36,7 +37,9 @@ def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
     if not path.is_file():
         return
     with findings.guard(path, "its examples"):
-        table = pq.read_table(path, columns=["split", "example_id", "label"])
+        scored = "scoring" in study.manifest(run.task, run.backbone)
+        columns = ["split", "example_id", "label", *(["bytes"] if scored and not left.undefined else [])]
+        table = pq.read_table(path, columns=columns)
         if left.undefined:
             findings.equal(path, "rows, as the record says that it has no figure", 0, len(table), remedy=AGAIN)
             return
@@ -52,6 +55,9 @@ def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
             rows = table.filter(pc.equal(table["split"], split))
             for column, values in (("example_id", data.ids), ("label", data.labels)):
                 _compare_column(path, split, column, values[chosen], rows[column].to_numpy(), findings)
+            if scored:
+                sizes = np.array(rows["bytes"].to_pylist(), dtype=np.int64).reshape(len(rows), -1)
+                _compare_column(path, split, "bytes", data.bytes[chosen], sizes, findings)
             findings.checked["predictions"] += len(rows)
 
 
@@ -63,9 +69,10 @@ def _compare_column(
     if len(expected) != len(found):
         findings.add(path, f"rows of {split}", len(expected), len(found), remedy=AGAIN)
     elif not np.array_equal(expected, found):
-        row = int(np.argmax(expected != found))
+        unlike = expected.shape != found.shape or (expected != found).reshape(len(found), -1).any(axis=1)
+        row = int(np.argmax(unlike))
         what = f"{column} in row {row} of {split}, by the task's arrays"
-        findings.add(path, what, expected[row].item(), found[row].item(), remedy=AGAIN)
+        findings.add(path, what, expected[row].tolist(), found.tolist()[row], remedy=AGAIN)
 
 
 def check_metrics(study: Study, key: RunKey, again: Mapping[str, Any] | str, findings: Findings) -> None:
@@ -102,7 +109,7 @@ def compute_validation(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any
     try:
         primary, classes = manifest["metrics"][0], int(manifest["num_classes"])
         table = pd.read_parquet(path)
-        validate(table, num_classes=classes)
+        validate(table, num_classes=classes, read=manifest.get("read"))
         found = compute(table, [primary], num_classes=classes if classes > 1 else None)
         return {"metrics": {"validation": {primary: defined(found[primary])}}, "loss": loss(table)}
     except Exception as error:  # whatever a broken file makes go wrong: a finding, not the end

@@ -59,9 +59,10 @@ def check(study: Study, findings: Findings) -> None:
 
 def _lacking(study: Study, task: TaskSpec) -> str | None:
     """Why the raw data are not at hand, if they are not."""
-    source = task.source
-    if isinstance(source, Hub) and not ((mirror := _mirror(study)) and (mirror / "datasets" / source.id).is_dir()):
-        return f"no mirror has {source.id}"
+    source, mirror = task.source, _mirror(study)
+    for part, _ in task.by_source():
+        if isinstance(part.source, Hub) and not (mirror and (mirror / "datasets" / part.source.id).is_dir()):
+            return f"no mirror has {part.source.id}"
     if isinstance(source, Local) and not (source.path.is_file() or source.path.is_dir()):
         return f"there is no {source.path}"
     if isinstance(source, Package) and not any(metadata.distributions(name=source.package)):
@@ -77,8 +78,11 @@ def _mirror(study: Study) -> Path | None:
 def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings: Findings) -> str | None:
     """Compare files, then what is in them; returns why that could not be told, where it could not."""
     manifests = [study.manifest(task, path.parts[-2]) for path in paths]
-    if not all(_same_files(study, spec, one["source"]["files"], path, findings) for one, path in zip(manifests, paths)):
-        return None
+    for one, path in zip(manifests, paths):
+        for part, splits in spec.by_source():
+            facts = one["source"] if part is spec else one["source"]["elsewhere"][splits[0]]
+            if not _same_files(study, part, facts["files"], path, findings):
+                return None
     params, told = study.workflow.params, Findings()
     draw: dict[str, Any] = {"seed": params.split.seed, "protocol": params.protocol}
     # What preparation says of examples that repeat it has said in its log.

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     import torch
 
 
-def build(spec: BackboneSpec) -> torch.nn.Module:
+def build(spec: BackboneSpec, *, causal: bool = False) -> torch.nn.Module:
     """Build a backbone with a head of two outputs on the meta device, as `loading.skeleton` does from its files.
+
+    `causal`: with a language model's own head.
 
     ValueError where the entry has no architecture, or the library refuses its name or arguments.
     """
@@ -28,19 +30,20 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
                 import timm
 
                 return timm.create_model(known.name, pretrained=False, num_classes=2, **known.arguments)
-            return _transformers(spec, known)
+            return _transformers(spec, known, causal=causal)
     except (RuntimeError, TypeError, KeyError) as error:
         raise ValueError(
             f"architecture: {spec.library} cannot build {known.name} of {known.arguments}: {error}"
         ) from error
 
 
-def _transformers(spec: BackboneSpec, known: Architecture) -> torch.nn.Module:
+def _transformers(spec: BackboneSpec, known: Architecture, *, causal: bool) -> torch.nn.Module:
     import torch
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(known.name, **known.arguments)
-    model = library_class("text" if spec.max_length else "images").from_config(config, dtype=torch.float32)
+    kind = "causal" if causal else "text" if spec.max_length else "images"
+    model = library_class(kind).from_config(config, dtype=torch.float32)
     if spec.max_length and model.config.pad_token_id is None:
         model.config.pad_token_id = 0  # as `load` does: without one, Llama's classifier takes no batch
     return model

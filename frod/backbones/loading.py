@@ -26,19 +26,20 @@ SOURCE = "source.json"
 def load(
     directory: Path,
     *,
-    num_classes: int,
+    num_classes: int | None,
     problem: Literal["classification", "regression"] = "classification",
     seed: int,
     dtype: torch.dtype | None = None,
 ) -> torch.nn.Module:
-    """Load a backbone with a freshly initialised head, in evaluation mode.
+    """Load a backbone with a freshly initialised head, or with a language model's own, in evaluation mode.
 
     Parameters
     ----------
     directory : Path
         data/models/BACKBONE, as `materialise` wrote it.
-    num_classes : int
-        Outputs of the head; 1 for a regression.
+    num_classes : int or None
+        Outputs of the head; 1 for a regression. None: the head that a causal language model was pretrained with, which
+        scores each next token; it is drawn from no seed, and `head_modules` does not count it as one.
     seed : int
         Of the head's weights: normal with standard deviation 0.02, biases zero. Torch's global generator is neither
         read nor moved.
@@ -60,35 +61,61 @@ def load(
         raise ValueError(f"problem is {problem!r}; it should be 'classification' or 'regression'")
     if problem == "regression" and num_classes != 1:
         raise ValueError(f"num_classes is {num_classes}; a regression has 1 output")
-    if problem == "classification" and num_classes < 2:
+    if problem == "classification" and num_classes is not None and num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a classification has at least 2")
     source = describe(directory)
     verify(directory, source["files"], by=SOURCE, remedy=_remedy(directory))
+    if num_classes is None:
+        check_causal(source["name"], causal_type(directory, source["library"]))
     with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
         if source["library"] == "timm":
-            model = _load_timm(directory, num_classes).to(dtype)
+            model = _load_timm(directory, num_classes or 0).to(dtype)
         else:
             model = _load_transformers(directory, source, num_classes, problem, dtype)
     initialise(model, seed)
     return model.eval()
 
 
-def skeleton(directory: Path) -> torch.nn.Module:
+def causal_type(directory: Path, library: str) -> str | None:
+    """Return the model type that a folder's config.json names, for `check_causal`; None of timm's models."""
+    if library == "timm":
+        return None
+    return json.loads((directory / "config.json").read_text("utf-8")).get("model_type")
+
+
+def check_causal(name: str, model_type: str | None) -> None:
+    """Raise ValueError where a model is none that scores each next token by those before it alone.
+
+    transformers would build RoBERTa as one, too; it was pretrained to see both sides of a gap.
+    """
+    from transformers.models.auto import modeling_auto
+
+    causal, masked = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if model_type not in causal or model_type in masked:
+        raise ValueError(
+            f"the backbone {name} ({model_type or 'of timm'}) is no causal language model, which writes or scores a "
+            "text from left to right; choose one, such as a Llama"
+        )
+
+
+def skeleton(directory: Path, *, causal: bool = False) -> torch.nn.Module:
     """Build a backbone as `load` does, but on the meta device: names and shapes without numbers.
+
+    `causal`: with the head of a causal language model, as of `load(num_classes=None)`.
 
     What reads the weights one at a time (`frod.extract_basis` with the folder as `checkpoint`) needs no more of a model
     that would fill the memory. The files are held against source.json as in `load`.
     """
     source = describe(directory)
     verify(directory, source["files"], by=SOURCE, remedy=_remedy(directory))
-    return empty(directory, source["library"], source["inputs"]["kind"])
+    return empty(directory, source["library"], "causal" if causal else source["inputs"]["kind"])
 
 
 def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
     """Build the model that a folder's config.json describes, with a head, on the meta device.
 
-    `library` is "transformers" or "timm", `kind` "images" or "text". ValueError where transformers does not know the
-    model, or has no classifier of this kind for it.
+    `library` is "transformers" or "timm", `kind` "images", "text", or "causal": text, with a language model's own head.
+    ValueError where transformers does not know the model, or has none of this kind for it.
     """
     import torch
 
@@ -134,7 +161,10 @@ def refusal(model: torch.nn.Module, inputs: dict[str, Any]) -> str | None:
 
 
 def logits(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the head's outputs, of shape (B, num_classes), for a batch of a prepared task; labels are ignored."""
+    """Return the head's outputs for a batch of a prepared task; labels are ignored.
+
+    Of shape (B, num_classes); of a causal language model (B, T, vocabulary), at each token the scores of the next.
+    """
     if "pixel_values" in batch:
         out = model(batch["pixel_values"])
     else:
@@ -204,21 +234,26 @@ def create_timm(directory: Path, num_classes: int) -> torch.nn.Module:
 
 
 def library_class(kind: str) -> Any:
-    """Return transformers' class of classifiers of images or of text."""
-    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+    """Return transformers' class of classifiers of images or of text, or of causal language models."""
+    import transformers
 
-    return AutoModelForImageClassification if kind == "images" else AutoModelForSequenceClassification
+    named = {"images": "ImageClassification", "text": "SequenceClassification", "causal": "CausalLM"}
+    return getattr(transformers, f"AutoModelFor{named[kind]}")
 
 
 def _load_transformers(
-    directory: Path, source: dict[str, Any], num_classes: int, problem: str, dtype: torch.dtype
+    directory: Path, source: dict[str, Any], num_classes: int | None, problem: str, dtype: torch.dtype
 ) -> torch.nn.Module:
     """Load in the dtype at once: `to` would also cast the buffers, and Llama's rotary frequencies want float32."""
+    kind = "causal" if num_classes is None else source["inputs"]["kind"]
+    of_head: dict[str, Any] = {}
+    if num_classes is not None:
+        named = "regression" if problem == "regression" else "single_label_classification"
+        of_head = {"num_labels": num_classes, "problem_type": named}
     with quiet():
-        model, report = library_class(source["inputs"]["kind"]).from_pretrained(
+        model, report = library_class(kind).from_pretrained(
             directory,
-            num_labels=num_classes,
-            problem_type="regression" if problem == "regression" else "single_label_classification",
+            **of_head,
             dtype=dtype,
             ignore_mismatched_sizes=True,  # a head of another number of classes; anything else is refused below
             output_loading_info=True,
@@ -232,7 +267,7 @@ def _load_transformers(
         # Without it Llama's classifier cannot tell the last word from padding and refuses batches of more than one.
         model.config.pad_token_id = source["inputs"]["pad_token_id"]
     if hasattr(model.config, "use_cache"):
-        model.config.use_cache = False  # keys and values of past tokens serve generation only
+        model.config.use_cache = False  # keys and values of past tokens serve generation alone, which asks for them
     return model
 
 

@@ -15,8 +15,12 @@ def head_modules(model: torch.nn.Module) -> list[str]:
     """Return the names of the modules that every method trains in full: the head.
 
     It is what stands next to the pretrained body: BERT's `classifier`, Llama's `score`, DistilBERT's `pre_classifier`
-    and `classifier`, DeBERTa's `pooler` and `classifier`. timm's models name theirs.
+    and `classifier`, DeBERTa's `pooler` and `classifier`. timm's models name theirs. A language model's own head was
+    pretrained with it: there is none to train.
     """
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    if output is not None:
+        return []
     if timm := getattr(model, "pretrained_cfg", None):
         named = timm["classifier"]
         found = [named] if isinstance(named, str) else list(named)

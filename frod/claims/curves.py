@@ -51,13 +51,13 @@ class Curves:
         return self.evidence.histories[key]["loss"].to_numpy(dtype=float)
 
     def _start(self, pair: Pair, keys: list[RunKey]) -> float:
-        """Loss of a uniform guess; of a regression, the mean of the first smoothed losses of runs that held."""
+        """Loss of a uniform guess; where not of classes, the mean of the first smoothed losses of runs that held."""
         manifest = self.evidence.manifests.get(pair)
         if manifest is None:
             raise ValueError(
                 f"manifests: has none of {pair_label(*pair)}; the number of classes says where its loss starts"
             )
-        if manifest["num_classes"] > 1:
+        if manifest["num_classes"] > 1 and "scoring" not in manifest:
             return math.log(manifest["num_classes"])
         whole = [key for key in keys if not self.evidence.stopped(key)]
         firsts = [float(convergence.smoothed(self._losses(key))[0]) for key in whole]

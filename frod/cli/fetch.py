@@ -111,11 +111,12 @@ def _needs(suite: str, params: Path) -> list[Repository]:
     names = [task for task, _ in workflow.pairs()] + [m.pretrained_on for m in models if m.pretrained_on]
     needs = []
     for task in (known_tasks[name] for name in dict.fromkeys(names)):
-        source = task.source
-        if isinstance(source, tasks.Hub):
-            splits = {part.from_ for part in task.parts().values()} | ({task.released} if task.released else set())
-            rows = {source.pattern(split): task.rows[split].rows for split in sorted(splits)}
-            needs.append(Repository("datasets", source.id, source.revision, tuple(rows), rows=rows))
+        for part, splits in task.by_source():
+            source = part.source
+            if isinstance(source, tasks.Hub):
+                rows = {source.pattern(split): task.rows[split].rows for split in splits}
+                counted = {pattern: count for pattern, count in rows.items() if pattern.endswith(".parquet")}
+                needs.append(Repository("datasets", source.id, source.revision, tuple(rows), rows=counted))
     for source in (model.source for model in models):
         if isinstance(source, backbones.Hub):
             needs.append(Repository("models", source.id, source.revision, source.needed, source.optional, source.gated))

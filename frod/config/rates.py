@@ -35,8 +35,8 @@ class ByGroup(StrictModel, Generic[Of]):
     """FRoD's scaling factors lambda."""
     lr_rotation: Of | None = None
     """FRoD's rotation S."""
-    lr_head: Of
-    """The classifier."""
+    lr_head: Of | None = None
+    """The classifier; a generation and a choice by likelihood have none to train."""
 
 
 class Rates(ByGroup[Rate]):

@@ -329,7 +329,8 @@ def _check_rates(
             )
         for method, adapter in adapters.items():
             for rates in given[method]:
-                if rates.model_fields_set != adapter.rates:
+                # Whether a task has a head to train, its registry entry tells; `preflight` holds the rates against it.
+                if rates.model_fields_set | {"lr_head"} != adapter.rates:
                     trains = f", which trains {' and '.join(adapter.groups)}," if len(adapter.groups) == 1 else ""
                     raise ValueError(
                         f"{source}: {field}.{table}.{method}: has {sorted(rates.model_fields_set)}, kind "

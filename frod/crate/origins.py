@@ -33,6 +33,8 @@ def source(kind: str, name: str, spec: Any, revision: str | None) -> tuple[str, 
     if hub is not None:
         place = f"{HUB}{'datasets/' if kind == 'task' else ''}{where.id}"
         about |= {"url": f"{place}/tree/{revision}" if revision else place, "identifier": where.id}
+        if others := [other.source.hub for other in getattr(spec, "elsewhere", {}).values()]:
+            about["isBasedOn"] = [f"{HUB}datasets/{other.replace('@', '/tree/')}" for other in others]
     elif package is not None:
         about |= {"identifier": purl(package, revision)}
     elif getattr(where, "path", None) is not None:

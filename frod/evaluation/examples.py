@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from frod.evaluation.metrics import METRICS
+from frod.evaluation.metrics import METRICS, compared
 from frod.evaluation.statistics import Difference, mean_interval
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def by_block(predictions: pd.DataFrame, metric: str) -> np.ndarray:
     Parameters
     ----------
     predictions : DataFrame of N rows
-        Columns `label` and `prediction`, of one split.
+        Columns `label` and `prediction`, of one split; for accuracy_norm also `scores` and `bytes`.
 
     Returns
     -------
@@ -35,13 +35,15 @@ def by_block(predictions: pd.DataFrame, metric: str) -> np.ndarray:
     """
     import numpy as np
 
-    function, _ = METRICS[metric]
     labels_N, predicted_N = (predictions[name].to_numpy() for name in ("label", "prediction"))
+    if metric == "accuracy_norm":
+        labels_N, predicted_N = compared(predictions, metric)
     examples = len(predictions)
     blocks = min(examples, BLOCKS)
     block_N = np.random.default_rng(0).permutation(examples) % blocks
-    if metric == "accuracy":
+    if metric in ("accuracy", "accuracy_norm", "exact_match"):
         return np.bincount(block_N, labels_N == predicted_N) / np.bincount(block_N)
+    function, _ = METRICS[metric]
     whole = function(labels_N, predicted_N)
     without = [function(labels_N[block_N != block], predicted_N[block_N != block]) for block in range(blocks)]
     return blocks * whole - (blocks - 1) * np.array(without)

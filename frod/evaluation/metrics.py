@@ -13,12 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frod.evaluation.generated import read_out
 from frod.provenance.run_keys import CONSTANT
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+NO_ANSWER = -(2.0 - 2.0**-23) * 2.0**127
+"""Score where a question has fewer answers than others: the least float32, so that it is never the highest."""
 BEST_EPOCH = "test_best_epoch"  # of the released protocol: test at the epoch that was best on it
 COLUMNS = ("split", "example_id", "label", "prediction", "scores")
 
@@ -29,10 +32,11 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
     Parameters
     ----------
     predictions : DataFrame of N rows
-        Columns `label` and `prediction`: class indices, or real numbers for pearson and spearman. A `split` column,
-        if there, must hold one value: a figure over validation and test together is never meant.
+        Columns `label` and `prediction`: class indices, real numbers for pearson and spearman, or texts for
+        exact_match. A `split` column, if there, must hold one value: a figure over validation and test together is
+        never meant.
     metrics : sequence of str
-        Among accuracy, matthews_correlation, f1, pearson, spearman.
+        Among accuracy, accuracy_norm, matthews_correlation, f1, pearson, spearman, exact_match.
     num_classes : int, optional
         Labels and predictions must lie in [0, num_classes).
 
@@ -65,12 +69,12 @@ def compute(predictions: pd.DataFrame, metrics: Sequence[str], *, num_classes: i
             raise ValueError(
                 f"{column} is missing or nan in {missing} of {len(predictions)} rows; did the run diverge?"
             )
-    values = {}
-    for name in metrics:
-        function, of_classes = METRICS[name]
-        columns = (_classes if of_classes else _reals)(predictions, num_classes)
-        values[name] = float(function(*columns))
-    return values
+    return {name: float(METRICS[name][0](*compared(predictions, name, num_classes))) for name in metrics}
+
+
+def compared(predictions: pd.DataFrame, metric: str, num_classes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions as a metric compares them, arrays of shape (N,)."""
+    return METRICS[metric][1](predictions, num_classes)
 
 
 def is_evaluated(split: str) -> bool:
@@ -78,7 +82,7 @@ def is_evaluated(split: str) -> bool:
     return split in ("validation", "test") or split.startswith("test_")
 
 
-def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> None:
+def validate(predictions: pd.DataFrame, *, num_classes: int | None = None, read: str | None = None) -> None:
     """Refuse predictions that cannot be those of one run.
 
     Parameters
@@ -86,17 +90,21 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
     predictions : DataFrame with the columns split, example_id, label, prediction, scores
         `scores` holds one list per row: a number per class, or a single one for regression.
     num_classes : int, optional
-        How many scores a row has; 1 means regression.
+        How many scores a row has; 1 means regression, or a generation.
+    read : str, optional
+        Of a generation, by what answers are read out of the column `text`.
 
     Raises
     ------
     ValueError
         For a missing column, an unknown split, an example given twice in a split, scores of another length, scores
-        that are not finite, or a predicted class that does not have the highest score.
+        that are not finite, a predicted class that does not have the highest score, or an answer that is not read out
+        of its text.
     """
     import numpy as np
 
-    missing = [column for column in COLUMNS if column not in predictions]
+    wanted = (*COLUMNS, *(["text"] if read is not None else []))
+    missing = [column for column in wanted if column not in predictions]
     if missing:
         raise ValueError(f"predictions lack the columns {missing}; they have {list(predictions.columns)}")
     if predictions.empty:
@@ -119,6 +127,8 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
     broken = int((~np.isfinite(scores_NC)).any(axis=1).sum())
     if broken:
         raise ValueError(f"scores are not finite in {broken} of {len(predictions)} rows; did the run diverge?")
+    if read is not None:
+        _check_read(predictions, read)
     if lengths[0] > 1:
         chosen_N, _ = _classes(predictions, lengths[0], columns=("prediction", "prediction"))
         # Ties are allowed: which of two equal scores argmax picks is no fault.
@@ -131,6 +141,15 @@ def validate(predictions: pd.DataFrame, *, num_classes: int | None = None) -> No
             )
 
 
+def _check_read(predictions: pd.DataFrame, read: str) -> None:
+    columns = (predictions[name].tolist() for name in ("split", "example_id", "prediction", "text"))
+    for split, example, prediction, text in zip(*columns):
+        if prediction != (found := read_out(text, read)):
+            raise ValueError(
+                f"prediction {prediction!r} of example {example} ({split}) is not read out of its text, but {found!r}"
+            )
+
+
 def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str | None = None) -> dict[str, Any]:
     """What metrics.json holds, from a run's predictions.
 
@@ -139,9 +158,10 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str
     predictions_path : Path
         The parquet file of a run.
     manifest : mapping
-        Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression) and
-        `splits` (name to {"rows": n}). All of every test must have been predicted; of validation a part will do
-        (`training.max_validation`; none under the released protocol), and `examples` says how much it was.
+        Of the prepared task: `task`, `metrics` (the first is primary), `num_classes` (1: regression or generation),
+        of a generation `read`, and `splits` (name to {"rows": n}). All of every test must have been predicted; of
+        validation a part will do (`training.max_validation`; none under the released protocol), and `examples` says how
+        much it was.
     undefined : str, optional
         Why the run has no figure, by its record: then it has no predictions, and so no metrics.
 
@@ -170,7 +190,7 @@ def evaluate(predictions_path: Path, manifest: Mapping[str, Any], undefined: str
     if undefined is not None:
         _refuse_any(predictions)
         return facts | {"metrics": {}, "examples": {}, "undefined": undefined}
-    validate(predictions, num_classes=num_classes)
+    validate(predictions, num_classes=num_classes, read=manifest.get("read"))
     expected = {name: int(split["rows"]) for name, split in manifest["splits"].items() if is_evaluated(name)}
     expected |= {BEST_EPOCH: expected["test"]} if BEST_EPOCH in set(predictions["split"]) else {}
     counted = {str(name): int(rows) for name, rows in predictions["split"].value_counts(sort=False).items()}
@@ -237,6 +257,24 @@ def _reals(predictions: pd.DataFrame, _num_classes: int | None) -> tuple[np.ndar
     return arrays[0], arrays[1]
 
 
+def _per_byte(predictions: pd.DataFrame, num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Label, and the answer whose log-likelihood divided by its bytes is the highest, int64 of shape (N,)."""
+    import numpy as np
+
+    if "bytes" not in predictions:
+        raise ValueError("predictions lack the column 'bytes', which accuracy_norm divides likelihoods by")
+    labels_N, _ = _classes(predictions, num_classes)
+    scores_NC, bytes_NC = (
+        np.stack([np.asarray(row, np.float64) for row in predictions[c]]) for c in ("scores", "bytes")
+    )
+    return labels_N, (scores_NC / np.maximum(bytes_NC, 1)).argmax(axis=1)  # 0: an answer that is not there
+
+
+def _texts(predictions: pd.DataFrame, _num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Label and prediction as texts, of shape (N,)."""
+    return predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
+
+
 def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float((labels == predicted).mean())  # importing scikit-learn takes longer than most smoke runs' training
 
@@ -272,11 +310,13 @@ def _correlation(labels: np.ndarray, predicted: np.ndarray, *, of: str) -> float
     return getattr(stats, of)(labels, predicted).statistic
 
 
-# name: (function, whether it is of class indices rather than of real numbers)
-METRICS: dict[str, tuple[Callable[..., float], bool]] = {
-    "accuracy": (_accuracy, True),
-    "matthews_correlation": (_matthews_correlation, True),
-    "f1": (_f1, True),
-    "pearson": (partial(_correlation, of="pearsonr"), False),
-    "spearman": (partial(_correlation, of="spearmanr"), False),
+# name: (function, what it compares: class indices, real numbers, or texts)
+METRICS: dict[str, tuple[Callable[..., float], Callable[..., tuple[np.ndarray, np.ndarray]]]] = {
+    "accuracy": (_accuracy, _classes),
+    "accuracy_norm": (_accuracy, _per_byte),
+    "matthews_correlation": (_matthews_correlation, _classes),
+    "f1": (_f1, _classes),
+    "pearson": (partial(_correlation, of="pearsonr"), _reals),
+    "spearman": (partial(_correlation, of="spearmanr"), _reals),
+    "exact_match": (_accuracy, _texts),
 }

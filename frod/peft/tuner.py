@@ -59,6 +59,16 @@ class Tuner(FrodModel):
                 layer._set_shared_projection_buffers(bases[category], places[category], model.frod_s_size[category])
         model.__class__ = cls
 
+    def _check_new_adapter_config(self, config: FrodConfig) -> None:
+        super()._check_new_adapter_config(config)
+        for name, other in self.peft_config.items():
+            if other.sparse_rate != config.sparse_rate and set(self._groups(config)) & set(self.frod_V):
+                # peft would give it the other's places without a word.
+                raise ValueError(
+                    f"sparse_rate={config.sparse_rate}, but {other.sparse_rate} of the adapter {name!r}: adapters of a "
+                    "layer share the places of S, so give them one rate"
+                )
+
     def _init_frod_projections(self, config: FrodConfig, adapter_name: str) -> None:
         groups = self._groups(config)
         if not hasattr(self, "frod_V"):
@@ -156,6 +166,12 @@ class Tuner(FrodModel):
                 groups = tuner._groups(config) if groups is None else groups
                 layers = {path: weight_of(layer) for path, layer in groups.get(category, {}).items()}
                 here.take_stored(adapter_name, V, layers)
+        for name, parameter in model.named_parameters():
+            if name in remapped and remapped[name].shape != parameter.shape:
+                raise ValueError(
+                    f"{name} is {tuple(remapped[name].shape)} in the checkpoint and {tuple(parameter.shape)} for this "
+                    "model: load it into the base model that it was trained on."
+                )
         return remapped
 
 

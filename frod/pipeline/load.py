@@ -152,5 +152,5 @@ def _without_missing(workflow: Workflow, tasks: dict[str, Any], root: Path) -> W
 def _in_mirror(task: Any, mirror: Path) -> bool:
     if not hasattr(task.source, "hub"):
         return True
-    folder = mirror / "datasets" / task.source.id
-    return all(any(folder.glob(task.source.pattern(split))) for split in task.source_splits())
+    held = [(part.source, split) for part, splits in task.by_source() for split in splits]
+    return all(any((mirror / "datasets" / source.id).glob(source.pattern(split))) for source, split in held)

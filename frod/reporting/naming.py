@@ -43,10 +43,12 @@ _FIXED = {"full_ft": 0, "frod": 1, "lora": 2, "linear_probe": 3, "vera": 4, "pis
 _LABELS = {"full_ft": "full fine-tuning", "frod": "FRoD", "lora": "LoRA", "linear_probe": "linear probe"}
 _METRICS = {
     "accuracy": "accuracy",
+    "accuracy_norm": "accuracy by likelihood per byte",
     "matthews_correlation": "Matthews correlation",
     "f1": "F1",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "exact_match": "exact match",
 }
 
 
@@ -85,7 +87,8 @@ def metric_label(name: str) -> str:
 
 def metric_axis(name: str) -> str:
     """A metric's name with the unit it is shown in: every figure is shown times one hundred."""
-    return f"{metric_label(name)}, %" if name in ("accuracy", "f1") else f"{metric_label(name)} × 100"
+    shares = ("accuracy", "accuracy_norm", "f1", "exact_match")
+    return f"{metric_label(name)}, %" if name in shares else f"{metric_label(name)} × 100"
 
 
 def run_page(task: str, backbone: str, method: str) -> str:

@@ -118,7 +118,7 @@ def task(report: Report, comparison: Comparison) -> dict[str, Any]:
         "backbone": comparison.backbone,
         "metric": metric_label(comparison.primary),
         "examples": show.count(comparison.test_examples),
-        "classes": None if manifest.get("problem") == "regression" else manifest.get("num_classes"),
+        "classes": manifest.get("num_classes") if manifest.get("problem") == "classification" else None,
         "figures": names_of(*pair),
         "rows": [_result_row(report, comparison, result) for result in comparison.results],
         "missing": [
@@ -133,7 +133,7 @@ def task(report: Report, comparison: Comparison) -> dict[str, Any]:
         "further": _further(report, comparison),
         # Of a correlation or an F1 an example is worth no fixed amount.
         "chance": f"one example is {100 / comparison.test_examples:.2g} points"
-        if comparison.primary == "accuracy" and comparison.test_examples
+        if comparison.primary in ("accuracy", "exact_match") and comparison.test_examples
         else "",
     }
 

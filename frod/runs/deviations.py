@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from frod.evaluation.metrics import NO_ANSWER
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -106,15 +108,20 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
     if one.shape != other.shape:
         return [_unlike("predictions: scores", one.size, one.size)]
     found = [Compared(what="predictions: examples", values=len(old))]
+    written = "text" in old  # answers in writing
     chosen = old["prediction"].to_numpy(), new["prediction"].to_numpy()
+    if written:
+        count = int((old[["prediction", "text"]] != new[["prediction", "text"]]).any(axis=1).sum())
+        found.append(Compared(what="predictions: texts", values=len(old), differing=count, share=count / len(old)))
     if one.shape[1] > 1:
         unlike = chosen[0] != chosen[1]
         count = int(unlike.sum())
         where = f"example {old['example_id'].to_numpy()[unlike][0]}" if count else ""
         what = "predictions: classes"
         found.append(Compared(what=what, values=len(old), differing=count, share=count / len(old), where=where))
-    spread = math.sqrt(float(((one - one.mean(axis=0)) ** 2).mean()))
-    if one.shape[1] == 1:
+    one, other = (np.where(scores == np.float32(NO_ANSWER), np.float32(np.nan), scores) for scores in (one, other))
+    spread = math.sqrt(float(np.nanmean((one - np.nanmean(one, axis=0)) ** 2)))
+    if one.shape[1] == 1 and not written:
         found.append(numbers("predictions: values", *chosen, scale=spread))
     return [*found, numbers("predictions: scores", one, other, scale=spread)]
 

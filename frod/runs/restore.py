@@ -23,21 +23,17 @@ def start(run: Run, backbone: Path, manifest: Mapping[str, Any], basis: frod.Bas
     backbone : Path
         Folder of the weights.
     manifest : mapping
-        The task's; of it `num_classes` and `problem`.
+        The task's; it says which head the model has.
     basis : frod.Basis or None
         Needed by kind frod only.
     """
     from frod import backbones
+    from frod.tasks import arrays
     from frod.training import methods
     from frod.training.methods import size
     from frod.training.seeds import stream
 
-    model = backbones.load(
-        backbone,
-        num_classes=manifest["num_classes"],
-        problem=manifest["problem"],
-        seed=stream(run.seed, "head"),
-    )
+    model = backbones.load(backbone, **arrays.head_of(manifest), seed=stream(run.seed, "head"))
     adapter = size.match(model, run.adapter, run.matched, run.targets).adapter if run.matched else run.adapter
     methods.of_kind(adapter.kind).apply(
         model,

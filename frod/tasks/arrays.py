@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")  # every task has these; a benchmark of several tests also test_NAME
 MANIFEST = "manifest.json"
+IGNORED = -100
+"""Label of a token that no loss counts, as torch's cross-entropy has it."""
 
 
 def write_images(folder: Path, split: str, shape: tuple[int, ...]) -> np.memmap:
@@ -36,8 +39,18 @@ def write_tokens(folder: Path, split: str, tokens: np.ndarray, offsets: np.ndarr
     np.save(folder / f"{split}.offsets.npy", offsets.astype(np.int64, copy=False))
 
 
+def write_prompts(folder: Path, split: str, prompts: np.ndarray) -> None:
+    """Write SPLIT.prompts.npy (int64): of what a language model writes or scores, how many tokens are the prompt."""
+    np.save(folder / f"{split}.prompts.npy", prompts.astype(np.int64, copy=False))
+
+
+def write_bytes(folder: Path, split: str, sizes: np.ndarray) -> None:
+    """Write SPLIT.bytes.npy (int64): of a choice by likelihood, the bytes of each answer."""
+    np.save(folder / f"{split}.bytes.npy", sizes)
+
+
 def write_labels(folder: Path, split: str, labels: np.ndarray, ids: np.ndarray) -> None:
-    """Write SPLIT.labels.npy (int64, or float32 for a regression) and SPLIT.ids.npy (int64)."""
+    """Write SPLIT.labels.npy (int64; of a regression float32, of a generation text) and SPLIT.ids.npy (int64)."""
     np.save(folder / f"{split}.labels.npy", labels)
     np.save(folder / f"{split}.ids.npy", ids.astype(np.int64, copy=False))
 
@@ -69,6 +82,13 @@ def load_manifest(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     return manifest
 
 
+def head_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the head that a prepared task is learnt with, as arguments of `frod.backbones.load`."""
+    if manifest["problem"] == "generation" or "scoring" in manifest:
+        return {"num_classes": None}  # a language model's own
+    return {name: manifest[name] for name in ("num_classes", "problem")}
+
+
 def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
     """Open one split; its arrays are mapped, not read, and (`verify`) hashed once. ValueError as in load_manifest."""
     manifest = load_manifest(folder, verify=False)
@@ -86,14 +106,15 @@ def load_split(folder: Path, name: str, *, verify: bool = True) -> Split:
         raise ValueError(
             f"{folder}: {name} has {len(labels)} labels and {len(ids)} ids, the manifest says {split['rows']}"
         )
-    return Split(name=name, labels=labels, ids=ids, arrays=arrays, inputs=manifest["inputs"])
+    kind = Scored if "bytes" in arrays else Split
+    return kind(name=name, labels=labels, ids=ids, arrays=arrays, inputs=manifest["inputs"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """One split, in batches as a model takes them.
 
-    labels : int64 (float32 for a regression) array of shape (examples,)
+    labels : int64 array of shape (examples,); of a regression float32, of a generation the answers, as text
     ids : int64 array of shape (examples,), the row in the source
     """
 
@@ -101,7 +122,7 @@ class Split:
     labels: np.ndarray
     ids: np.ndarray
     arrays: dict[str, np.ndarray]
-    """images, or tokens and offsets; memory maps."""
+    """images, or tokens and offsets, of a generation also prompts; memory maps."""
     inputs: dict[str, Any]
     """The manifest's: mean, std, size; or max_length, pad_token_id."""
 
@@ -115,6 +136,23 @@ class Split:
             return np.ones(len(self), dtype=np.int64)
         return np.diff(self.arrays["offsets"])
 
+    def answer_tokens(self, indices: np.ndarray) -> int:
+        """Tokens of the answers of these examples of a generation, the ends included."""
+        return int(self.lengths[indices].sum() - self.arrays["prompts"][indices].sum())
+
+    def prompts(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the prompts of these examples of a generation, to be gone on with.
+
+        input_ids and attention_mask, int64 of shape (B, longest), padded on the left.
+        """
+        import torch
+
+        starts, lengths = np.asarray(self.arrays["offsets"][indices]), np.asarray(self.arrays["prompts"][indices])
+        ids = np.full((len(indices), lengths.max(initial=0)), self.inputs["pad_token_id"], dtype=np.int64)
+        present = np.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]
+        ids[present] = np.concatenate([self.arrays["tokens"][at : at + n] for at, n in zip(starts, lengths)])
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(present.astype(np.int64))}
+
     def batch(self, indices: np.ndarray, device: torch.device | str | None = None) -> dict[str, torch.Tensor]:
         """Return the examples at `indices`, on `device`.
 
@@ -123,12 +161,17 @@ class Split:
         dict
             images: pixel_values, float32 of shape (B, channels, height, width), normalised (on the device: a quarter
             of the bytes is copied); text: input_ids and attention_mask, int64 of shape (B, longest), padded on the
-            right; and labels of shape (B,).
+            right; and labels of shape (B,), of a generation (B, longest): the answer's tokens, else -100.
         """
         import torch
 
         indices = np.asarray(indices)
         inputs = self._pixels(indices, device) if "images" in self.arrays else self._tokens(indices, device)
+        if "prompts" in self.arrays:
+            given = torch.from_numpy(np.asarray(self.arrays["prompts"][indices])).to(device)
+            places = torch.arange(inputs["input_ids"].shape[1], device=device)
+            of_answer = (places >= given[:, None]) & (inputs["attention_mask"] == 1)
+            return inputs | {"labels": inputs["input_ids"].where(of_answer, IGNORED)}
         return inputs | {"labels": torch.from_numpy(self.labels[indices]).to(device)}
 
     def _pixels(self, indices: np.ndarray, device: torch.device | str | None) -> dict[str, torch.Tensor]:
@@ -156,6 +199,48 @@ class Split:
         ids[present] = self.arrays["tokens"][(starts[:, None] + places)[present]]
         mask = torch.from_numpy(present.astype(np.int64))
         return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.to(device)}
+
+
+class Scored(Split):
+    """One split of a choice by likelihood: a row of tokens, prompt and answer, for each answer of each question.
+
+    All questions have the same number of rows; where one has fewer answers, its last rows are empty.
+    """
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """Bytes of each answer, int64 array of shape (examples, answers); 0 where there is none."""
+        return np.asarray(self.arrays["bytes"]).reshape(len(self), -1)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each question with its longest answer, int64 array of shape (examples,)."""
+        return super().lengths.reshape(len(self), -1).max(axis=1)
+
+    def answer_tokens(self, indices: np.ndarray) -> int:
+        """Tokens of the right answers of these questions."""
+        rows = self._rows(indices, self.labels[indices])
+        return int((super().lengths[rows] - self.arrays["prompts"][rows]).sum())
+
+    def batch(self, indices: np.ndarray, device: torch.device | str | None = None) -> dict[str, torch.Tensor]:
+        """Return the questions at `indices` with their right answers; see `answer`."""
+        return self.answer(indices, self.labels[indices], device)
+
+    def answer(
+        self, indices: np.ndarray, number: int | np.ndarray, device: torch.device | str | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return the questions at `indices`, each with its answer of this number, or with its first where it has none.
+
+        Returns
+        -------
+        dict
+            input_ids, attention_mask and labels, int64 of shape (B, longest), as of a generation's `batch`.
+        """
+        return super().batch(self._rows(indices, number), device)
+
+    def _rows(self, indices: np.ndarray, number: int | np.ndarray) -> np.ndarray:
+        there = self.bytes[indices, number] > 0
+        return np.asarray(indices) * self.bytes.shape[1] + np.where(there, number, 0)
 
 
 def _remedy(folder: Path) -> str:

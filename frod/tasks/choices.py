@@ -20,7 +20,7 @@ class Question:
     choices: tuple[str, ...]
 
 
-def texts(questions: Iterable[Question], prompt: str | None = None) -> list[str]:
+def texts(questions: Iterable[Question], prompt: str | None = None, *, lettered_first: bool = True) -> list[str]:
     """Write each question out.
 
     Parameters
@@ -30,9 +30,11 @@ def texts(questions: Iterable[Question], prompt: str | None = None) -> list[str]
         the choices with their letters, then the question, whose end is where the model answers. A causal model sees at
         a word only what comes before it; so the question stands last, and its last word is the first that knows both
         the question and the choices.
+    lettered_first : bool
+        False: without a prompt the question stands alone, as where its answers are scored one by one.
     """
     if prompt is None:
-        return [" ".join([lettered(q.choices), *q.parts.values()]) for q in questions]
+        return [" ".join([lettered(q.choices)] * lettered_first + [*q.parts.values()]) for q in questions]
     pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(prompt)]
     written = []
     for q in questions:

@@ -84,6 +84,8 @@ def check_types(file: Path, schema: Any, task: TaskSpec) -> None:
         _check(file, schema, columns.id, _is_number, "integer")
     if task.problem == "regression":
         _check(file, schema, columns.label, _is_number, "a number")
+    elif task.problem == "generation":
+        _check(file, schema, columns.label, is_text, "text")
     else:
         check_label(file, schema, columns.label)
 
@@ -100,7 +102,8 @@ def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
             rows[name].validate(full=True)
         except pa.ArrowInvalid as error:
             raise ValueError(f"split {split}: column {name!r} cannot be read ({error}); write the file again") from None
-    for name in [*task.columns.text, *of_choices(task.columns), *filter(None, [task.columns.image])]:
+    answer = task.columns.label if task.kind == "generation" else None
+    for name in [*task.columns.text, *of_choices(task.columns), *filter(None, [task.columns.image, answer])]:
         values = rows[name]
         empty = values.is_null()
         if types.is_struct(values.type):
@@ -109,7 +112,7 @@ def check_gaps(rows: Any, task: TaskSpec, split: str) -> None:
         wrong = np.flatnonzero(empty.to_numpy())
         if len(wrong):
             raise fault(split, name, "is empty", wrong, [None] * len(values))
-    if task.kind == "sentences":
+    if task.kind in ("sentences", "generation"):
         _check_blank([rows[name] for name in task.columns.text], task, split)
 
 

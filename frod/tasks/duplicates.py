@@ -12,6 +12,7 @@ import numpy as np
 
 from frod.tasks.choices import Question
 from frod.tasks.examples import Examples
+from frod.tasks.generation import Exercise
 
 Rule = Literal["drop", "keep", "error"]
 
@@ -21,7 +22,7 @@ def resolve(
 ) -> tuple[dict[str, Examples], dict[str, Any]]:
     """Leave out of train what stands in another split, too, or count it.
 
-    Two inputs are the same where the texts are, or the files of the images, to the byte.
+    Two inputs are the same where the texts are, or the files of the images, to the byte; of a generation, the prompts.
 
     Parameters
     ----------
@@ -85,6 +86,8 @@ def _key(value: Any) -> bytes:
         content = value
     elif isinstance(value, np.ndarray):
         content = repr(value.shape).encode() + value.tobytes()
+    elif isinstance(value, Exercise):
+        content = repr(value.parts).encode()
     else:
         content = repr((value.parts, value.choices) if isinstance(value, Question) else value).encode()
     return hashlib.sha256(content).digest()

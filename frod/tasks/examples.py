@@ -37,7 +37,7 @@ class Examples:
     """One split of a source.
 
     inputs : sequence of images (uint8 arrays, or files: bytes or paths), of texts, of tuples of texts, or of questions
-    labels : int64 array of shape (examples,), classes of the source; of a regression float32
+    labels : int64 array of shape (examples,), classes of the source; of a regression float32, of a generation text
     ids : int64 array of shape (examples,), the row in the source
     """
 

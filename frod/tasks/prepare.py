@@ -11,7 +11,20 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from frod.files import own_prefix, whole_directory
-from frod.tasks import arrays, choices, duplicates, images, packages, sentences, split_files, splits, sums
+from frod.tasks import (
+    arrays,
+    choices,
+    duplicates,
+    generation,
+    images,
+    likelihood,
+    packages,
+    sentences,
+    split_files,
+    splits,
+    sums,
+    worked_sums,
+)
 from frod.tasks.examples import Examples, Source, check_labels, check_reals, check_rows, listed
 from frod.tasks.registry import Generator, Package, SplitSpec, TaskSpec
 
@@ -99,7 +112,8 @@ def opened(
     with tempfile.TemporaryDirectory(prefix=own_prefix(), dir=near.parent if near else None) as scratch:
         wanted = list(dict.fromkeys(part.from_ for part in _drawn_from(task, protocol).values()))
         if isinstance(task.source, Generator):
-            source = sums.read(task.source, seed=seed)
+            worked = task.source.generator == "worked_sums"
+            source = worked_sums.read(task.source, task, seed=seed) if worked else sums.read(task.source, seed=seed)
         elif isinstance(task.source, Package):
             source = packages.read(task.source)
         else:
@@ -198,7 +212,7 @@ def _check(name: str, labels: np.ndarray, task: TaskSpec, classes: list[str]) ->
     if task.problem == "regression":
         assert task.range is not None
         check_reals(name, labels, *task.range)
-    else:
+    elif task.problem == "classification":
         check_labels(name, labels, classes)
 
 
@@ -226,6 +240,11 @@ def _check_taught(name: str, parts: dict[str, Examples], classes: list[str], *, 
 def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
     """Return what the manifest says of the task itself."""
     counted = isinstance(task.classes, int) and task.relabel is None and source.class_names
+    of_language: dict[str, Any] = {}
+    if task.kind == "generation":
+        of_language = {"read": task.read, "max_new_tokens": task.max_new_tokens}
+    elif task.scoring == "likelihood":
+        of_language = {"scoring": task.scoring}
     return {
         "task": name,
         "title": task.title,
@@ -237,7 +256,7 @@ def _facts(name: str, task: TaskSpec, source: Source) -> dict[str, Any]:
         "class_names": source.class_names if counted else task.class_names,
         "range": task.range,
         "metrics": list(task.metrics),
-    }
+    } | of_language
 
 
 def _check_inputs(name: str, task: TaskSpec, backbone: str, facts: dict[str, Any], tokenizer: Any) -> None:
@@ -258,6 +277,8 @@ def _relabelled(name: str, task: TaskSpec, parts: dict[str, Examples]) -> dict[s
         }
     for split, part in parts.items():
         _check(f"{split} of task {name}", part.labels, task, task.class_names)
+        if task.read is not None and split != "train":
+            generation.check_references(f"{split} of task {name}", part.labels, task.read)
     if task.problem == "classification":
         # A letter of a choice is a place among the answers: it may be that none of few questions has its answer there.
         _check_taught(name, parts, task.class_names, all_of=task.kind != "choices")
@@ -274,6 +295,21 @@ def encode(
         images.encode(part.inputs, facts, out, names=_image_names(split, part, what))
         out.flush()
         return 0
+    if task.kind == "generation":
+        tokens, offsets, prompts, truncated = generation.encode(
+            part.inputs, tokenizer, facts["max_length"], prompt=task.prompt, split=split
+        )
+        arrays.write_prompts(folder, split, prompts)
+        arrays.write_tokens(folder, split, tokens, offsets)
+        return truncated
+    if task.scoring == "likelihood":
+        tokens, offsets, prompts, sizes, truncated = likelihood.encode(
+            part.inputs, tokenizer, facts["max_length"], prompt=task.prompt, answers=task.num_classes, split=split
+        )
+        arrays.write_prompts(folder, split, prompts)
+        arrays.write_bytes(folder, split, sizes)
+        arrays.write_tokens(folder, split, tokens, offsets)
+        return truncated
     choice = task.kind == "choices"
     texts = choices.texts(part.inputs, task.prompt) if choice else part.inputs
     tokens, offsets, truncated = sentences.encode(

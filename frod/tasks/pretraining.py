@@ -27,6 +27,10 @@ def data(task: TaskSpec, *, seed: int, lines: int | None = None, mirror: Any = N
     ValueError
         The task has no data to pre-train on, its images are of unlike sizes, or `lines` does not fit its source.
     """
+    if task.kind == "generation":
+        raise ValueError(
+            f"{task.title!r} is a generation, and a model is pre-trained on images or on texts: name another"
+        )
     if isinstance(task.source, Generator):
         if lines is None:
             raise ValueError(f"lines is missing: how much text of {task.title!r} should be generated?")

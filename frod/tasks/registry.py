@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 from pathlib import Path
@@ -25,7 +26,7 @@ ClassName = Annotated[str, AfterValidator(composed)]
 
 
 class Hub(HubSource):
-    """A data set of the Hugging Face Hub, in parquet files."""
+    """A data set of the Hugging Face Hub, in parquet files, or in JSON."""
 
     config: Inside = "default"
     files: dict[Inside, Inside] = {}
@@ -47,7 +48,7 @@ class Package(StrictModel):
 class Generator(StrictModel):
     """Data that is computed; always labelled synthetic."""
 
-    generator: Literal["sums"]
+    generator: Literal["sums", "worked_sums"]
     options: dict[str, Any] = {}
 
 
@@ -67,15 +68,24 @@ class Columns(StrictModel):
     """Which columns of a table hold what."""
 
     text: list[str] = []
-    """One or two columns of sentences; of a choice, what its prompt names."""
+    """One or two columns of sentences; of a choice or a generation, what its prompt names."""
     choices: str | list[str] | None = None
     """The answers to choose from: a column of lists (or of structs of `text` and `label`), or a column each."""
     image: str | None = None
     """Encoded images."""
     label: str = "label"
-    """What is to be predicted."""
+    """What is to be predicted; of a generation the text of a right answer."""
     id: str | None = None
     """Column of whole numbers that name the examples; null: the position in the source."""
+
+
+class Elsewhere(StrictModel):
+    """A split that another data set holds than the source."""
+
+    source: Hub
+    """The data set; its split of this name."""
+    columns: Columns
+    """Its own; a prompt has the names of the source's columns, in whose order these stand."""
 
 
 class Rows(StrictModel):
@@ -100,10 +110,13 @@ class TaskSpec(StrictModel):
 
     title: str
     """What the report calls it."""
-    kind: Literal["images", "sentences", "choices"]
-    """Images; one or two texts; a question with answers to choose from."""
-    problem: Literal["classification", "regression"] = "classification"
-    """Regression: labels are real numbers."""
+    kind: Literal["images", "sentences", "choices", "generation"]
+    """Images; one or two texts; a question with answers to choose from; a question that is answered in writing."""
+    problem: Literal["classification", "regression", "generation"] = "classification"
+    """Regression: labels are real numbers. Of kind generation it follows from the kind."""
+    scoring: Literal["classification", "likelihood"] = "classification"
+    """How a choice is made: by a classifier that names the answer's letter; or, with a causal language model's own head,
+    by how likely each answer is after the prompt."""
     source: Hub | Package | Generator | Local
     """Where the data are: of the Hub, of an installed package, computed, or your own."""
     licence: str
@@ -112,6 +125,8 @@ class TaskSpec(StrictModel):
     """Whether the data are made up; the report says so."""
     columns: Columns = Columns()
     """Of a table; images in folders have none."""
+    elsewhere: dict[Inside, Elsewhere] = {}
+    """Splits of the source that other data sets hold, by name: such as what is trained on, where another is tested."""
     rows: dict[Inside, Rows] = {}
     """By split of the source."""
     classes: Count | list[ClassName] | None = None
@@ -126,7 +141,13 @@ class TaskSpec(StrictModel):
     """Answers to choose from where they are the same for every question (yes and no)."""
     prompt: str | None = None
     """Text of a choice, with the names of columns.text and `choices` in braces; {choices} becomes a line `A. answer`
-    for each. Null: answers and letters in one line, then the question."""
+    for each. Null: answers and letters in one line, then the question. Of a generation, or a choice by likelihood,
+    which may leave {choices} out: what an answer follows, after a space; null: columns.text in one line."""
+    read: str | None = None
+    """Of a generation: regular expression whose last match in a text is the answer, its group if it has one. Both the
+    right answer and what the model writes are read by it."""
+    max_new_tokens: Count | None = None
+    """Of a generation: tokens that the model may write."""
     image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Of images: pixels of an edge, on a model that takes any size, such as DINOv2, which interpolates its positions.
     Fewer cost less. Null: the model's own."""
@@ -147,21 +168,28 @@ class TaskSpec(StrictModel):
     released: Inside | None = None
     """Split of the source that the authors' scripts evaluate on, where it is not that of test."""
     metrics: Annotated[
-        list[Literal["accuracy", "matthews_correlation", "f1", "pearson", "spearman"]], Field(min_length=1)
+        list[Literal["accuracy", "accuracy_norm", "matthews_correlation", "f1", "pearson", "spearman", "exact_match"]],
+        Field(min_length=1),
     ]
-    """The first is the one that selection and report follow."""
+    """The first is the one that selection and report follow. accuracy_norm is of a choice by likelihood: that of the
+    answers whose log-likelihood over their bytes is the highest."""
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it is learnt with a causal language model's own head."""
+        return self.kind == "generation" or self.scoring == "likelihood"
 
     @property
     def num_classes(self) -> int:
-        """Outputs of the head: 1 for a regression."""
-        if self.problem == "regression":
+        """Outputs of the head: 1 for a regression, and for a generation, which has a language model's own."""
+        if self.problem != "classification":
             return 1
         return self.classes if isinstance(self.classes, int) else len(self.classes or ())
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes; numbers where only their count is known; none of a regression."""
-        if self.problem == "regression":
+        """Names of the classes; numbers where only their count is known; none of a regression or a generation."""
+        if self.problem != "classification":
             return []
         return self.classes if isinstance(self.classes, list) else [str(i) for i in range(self.num_classes)]
 
@@ -179,13 +207,32 @@ class TaskSpec(StrictModel):
         """Splits of the source that a protocol reads."""
         return {part.from_ for part in self.parts().values()} | ({self.released} if self.released else set())
 
+    def by_source(self) -> list[tuple[TaskSpec, list[str]]]:
+        """The task as each data set holds it, with the splits that are read from there; the source itself first."""
+        wanted = sorted(self.source_splits())
+        held = [(self, [split for split in wanted if split not in self.elsewhere])]
+        for split in (split for split in wanted if split in self.elsewhere):
+            held.append((self.model_copy(update=dict(self.elsewhere[split])), [split]))
+        return held
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_problem(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind") == "generation":
+            return {"problem": "generation"} | values
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
+        _check_generation(self)
+        _check_scoring(self)
         _check_labels(self)
         if self.kind == "choices":
             _check_choices(self)
-        elif self.columns.choices or self.choices or self.prompt is not None:
-            raise ValueError(f"choices, prompt: kind is {self.kind}; only kind choices has them")
+        elif self.columns.choices or self.choices:
+            raise ValueError(f"choices: kind is {self.kind}; only kind choices has them")
+        if self.prompt is not None:
+            _check_prompt(self)
         if self.image_size is not None and self.kind != "images":
             raise ValueError(f"image_size: is {self.image_size}, kind is {self.kind}; only kind images has it")
         if isinstance(self.source, Generator) and not self.synthetic:
@@ -202,6 +249,7 @@ class TaskSpec(StrictModel):
                 f"train.rows: is {self.train.rows}, but train is what the other splits leave: leave it out"
             )
         _check_rows(self)
+        _check_elsewhere(self)
         return self
 
 
@@ -221,7 +269,57 @@ def _check_rows(task: TaskSpec) -> None:
             raise ValueError(f"rows.{split}: the labels add up to {sum(rows.labels)}, rows is {rows.rows}")
 
 
+def _check_elsewhere(task: TaskSpec) -> None:
+    for split, other in task.elsewhere.items():
+        if split not in task.source_splits() or not isinstance(task.source, Hub):
+            raise ValueError(f"elsewhere: {split} is no split that is read, of a source of the Hub; leave it out")
+        if task.kind == "images" or len(other.columns.text) != len(task.columns.text):
+            raise ValueError(
+                f"elsewhere.{split}.columns.text: {other.columns.text} should be as many as {task.columns.text}"
+            )
+
+
+def _check_generation(task: TaskSpec) -> None:
+    own = {"read": task.read, "max_new_tokens": task.max_new_tokens}
+    if task.kind != "generation":
+        given = [name for name, value in own.items() if value is not None]
+        if given or task.problem == "generation" or "exact_match" in task.metrics:
+            raise ValueError(
+                f"{', '.join(given or own)}, exact_match: kind is {task.kind}; only kind generation has them"
+            )
+        if isinstance(task.source, Generator) and task.source.generator == "worked_sums":
+            raise ValueError(f"source.generator: worked_sums makes answers in writing; kind is {task.kind}")
+        return
+    lacking = [name for name, value in own.items() if value is None]
+    if lacking:
+        raise ValueError(f"{', '.join(lacking)}: is missing, kind generation needs it")
+    assert task.read is not None
+    try:
+        groups = re.compile(task.read).groups
+    except re.error as error:
+        raise ValueError(f"read: {task.read!r} is no regular expression: {error}") from None
+    if groups > 1:
+        raise ValueError(f"read: {task.read!r} has {groups} groups; the answer is one: write the others as (?:...)")
+    if isinstance(task.source, Generator) and task.source.generator != "worked_sums":
+        raise ValueError(f"source.generator: {task.source.generator} makes no answers in writing; worked_sums does")
+    if task.problem != "generation" or set(task.metrics) != {"exact_match"}:
+        raise ValueError(f"problem, metrics: are {task.problem}, {task.metrics}; kind generation has exact_match alone")
+    if any(one is not None for one in (task.classes, task.relabel, task.answers, task.range)):
+        raise ValueError("classes, relabel, answers, range: a generation has none; leave them out")
+
+
+def _check_scoring(task: TaskSpec) -> None:
+    if task.scoring == "likelihood" and task.kind != "choices":
+        raise ValueError(
+            f"scoring: is likelihood, kind is {task.kind}; only the answers of kind choices are scored by it"
+        )
+    if "accuracy_norm" in task.metrics and task.scoring != "likelihood":
+        raise ValueError("metrics: accuracy_norm is of likelihoods; say scoring: likelihood, or leave it out")
+
+
 def _check_labels(task: TaskSpec) -> None:
+    if task.problem == "generation":
+        return
     of_reals = {"pearson", "spearman"}
     if task.problem == "regression":
         if task.kind == "choices":
@@ -255,16 +353,20 @@ def _check_choices(task: TaskSpec) -> None:
     alike = task.choices or (task.columns.choices if isinstance(task.columns.choices, list) else [])
     if alike and len(alike) != task.num_classes:
         raise ValueError(f"choices: {alike} are {len(alike)}, the classes {task.num_classes}")
-    if task.prompt is None:
-        return
+
+
+def _check_prompt(task: TaskSpec) -> None:
+    if task.kind not in ("choices", "generation"):
+        raise ValueError(f"prompt: kind is {task.kind}; only kinds choices and generation have one")
+    assert task.prompt is not None
     try:
         named = {name for _, name, _, _ in string.Formatter().parse(task.prompt) if name is not None}
     except ValueError as error:
         raise ValueError(f"prompt: {error}; a brace that is meant as such is written twice") from None
-    known = {*task.columns.text, "choices"}
+    known = {*task.columns.text, *(["choices"] if task.kind == "choices" else [])}
     if named - known:
         raise ValueError(f"prompt: names {sorted(named - known)}; it may name {sorted(known)}")
-    left_out = known - named - ({"choices"} if task.choices else set())
+    left_out = known - named - ({"choices"} if task.choices or task.scoring == "likelihood" else set())
     if left_out:
         raise ValueError(f"prompt: leaves out {sorted(left_out)}; a model would not see them")
 

@@ -17,7 +17,25 @@ FORMS = (".csv", ".tsv", ".parquet")
 
 
 def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) -> Source:
-    """Read the splits of a data set.
+    """Read the splits of a task's data sets; `facts` of the source has those of others below `elsewhere`, by split.
+
+    Parameters and errors as of `read_one`.
+    """
+    sources = [
+        (part, read_one(part, mine, mirror, scratch, task.columns.text))
+        for part, splits in task.by_source()
+        if (mine := [split for split in wanted if split in splits])
+    ]
+    (_, first), *others = sources
+    if not others:
+        return first
+    elsewhere = {split: source.facts for _, source in others for split in source.splits}
+    splits = {split: examples for _, source in sources for split, examples in source.splits.items()}
+    return Source(splits=splits, facts=first.facts | {"elsewhere": elsewhere}, class_names=first.class_names)
+
+
+def read_one(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path, texts: list[str]) -> Source:
+    """Read the splits of one data set.
 
     Parameters
     ----------
@@ -29,6 +47,8 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
         Folder with datasets/ID/CONFIG/SPLIT-*.parquet, looked up before the Hub.
     scratch : Path
         Folder that the inputs are read from as long as they are in use; the caller deletes it.
+    texts : list of str
+        What the task's prompt calls the data set's columns of text.
 
     Raises
     ------
@@ -53,7 +73,7 @@ def read(task: TaskSpec, wanted: list[str], mirror: Path | None, scratch: Path) 
     if data:
         for name, digest in facts["files"].items():
             data.check(name, digest)
-    read = {split: tables.read(files, task, split, scratch) for split, files in found.items()}
+    read = {split: tables.read(files, task, split, scratch, texts) for split, files in found.items()}
     names = next((names for _, names in read.values() if names), None)
     if names:
         labels.check_names(names, task)

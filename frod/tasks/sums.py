@@ -73,7 +73,7 @@ def pretraining_text(source: Generator, *, seed: int, lines: int) -> list[str]:
 
 
 def _sums_line(rng: random.Random, known: list[tuple[int, int]], options: Options) -> str:
-    pairs = [_either_way(rng, rng.choice(known)) for _ in range(SUMS)]
+    pairs = [either_way(rng, rng.choice(known)) for _ in range(SUMS)]
     return " ".join(f"{a} + {b} = {a + b}" for a, b in pairs)
 
 
@@ -84,7 +84,7 @@ def _lookup_line(rng: random.Random, known: list[tuple[int, int]], options: Opti
 
 
 def _worked_line(rng: random.Random, known: list[tuple[int, int]], options: Options) -> str:
-    a, b = _either_way(rng, rng.choice(known))
+    a, b = either_way(rng, rng.choice(known))
     answers = _answers(rng, a + b, options)
     return f"{lettered(answers)} {a} + {b} = {a + b} {LETTERS[answers.index(a + b)]}"
 
@@ -93,7 +93,7 @@ def _questions(pairs: list[tuple[int, int]], options: Options, stream: str, rows
     rng = random.Random(f"{stream}/questions")
     questions, labels = [], []
     for _ in range(rows):
-        a, b = _either_way(rng, rng.choice(pairs))
+        a, b = either_way(rng, rng.choice(pairs))
         answers = _answers(rng, a + b, options)
         questions.append(Question({"question": f"{a} + {b} ="}, tuple(map(str, answers))))
         labels.append(answers.index(a + b))
@@ -114,7 +114,8 @@ def _answers(rng: random.Random, right: int, options: Options) -> list[int]:
     return sorted([right, *rng.sample(below, smaller), *rng.sample(above, wrong - smaller)])
 
 
-def _either_way(rng: random.Random, pair: tuple[int, int]) -> tuple[int, int]:
+def either_way(rng: random.Random, pair: tuple[int, int]) -> tuple[int, int]:
+    """Return two numbers in either order, as likely as not."""
     return pair if rng.random() < 0.5 else (pair[1], pair[0])
 
 

@@ -21,6 +21,7 @@ from frod.provenance.artefacts import first_line
 from frod.tasks import columns, labels
 from frod.tasks.choices import Question
 from frod.tasks.examples import Examples, Lazy
+from frod.tasks.generation import Exercise, references
 from frod.tasks.registry import TaskSpec
 
 
@@ -40,11 +41,13 @@ _TSV = _Form(
 )
 
 
-def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[Examples, list[str] | None]:
+def read(
+    files: list[Path], task: TaskSpec, split: str, scratch: Path, texts: list[str]
+) -> tuple[Examples, list[str] | None]:
     """Read a split's files, all of one form, and the names of its classes, where they say.
 
-    A copy in the folder `scratch` is mapped into memory. ValueError where a file is broken, a column is missing, empty
-    in some rows, or not of its type, or a label is of no use.
+    A copy in the folder `scratch` is mapped into memory; a prompt calls the columns of text as `texts` says. ValueError
+    where a file is broken, a column is missing, empty in some rows, or not of its type, or a label is of no use.
     """
     named = task.columns
     names = columns.needed(named)
@@ -52,6 +55,12 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[
         schema = _checked_schema(files, task, names)
         rows = _mapped(files, schema, scratch / split, columns=names)
         class_names = names_of_classes(files[0], schema, named.label)
+    elif files[0].suffix == ".json":
+        rows = _json(files, scratch / split)
+        columns.check_there(files[0], rows.column_names, names)
+        columns.check_types(files[0], rows.schema, task)
+        rows = rows.select(names)
+        class_names = None
     elif named.image:
         raise ValueError(f"{files[0]}: holds no images; lay them in folders, CLASS/*.png, or write a parquet file")
     else:
@@ -66,12 +75,15 @@ def read(files: list[Path], task: TaskSpec, split: str, scratch: Path) -> tuple[
         class_names = None
     where = f"{split} of {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     columns.check_gaps(rows, task, where)
-    found = labels.read(rows[named.label], task, where, _keys(rows, task))
+    if task.read is not None:
+        found = references(rows[named.label].to_pylist(), task.read)
+    else:
+        found = labels.read(rows[named.label], task, where, _keys(rows, task))
     if task.kind == "choices":
         columns.check_options(rows, task, where, found)
     places = np.arange(len(found), dtype=np.int64)
     ids = labels.integers(rows[named.id], where, named.id) if named.id else places
-    return Examples(inputs=Lazy(_input(rows, task), places), labels=found, ids=ids), class_names
+    return Examples(inputs=Lazy(_input(rows, task, texts), places), labels=found, ids=ids), class_names
 
 
 def _keys(rows: Any, task: TaskSpec) -> list[list[str]] | None:
@@ -82,18 +94,21 @@ def _keys(rows: Any, task: TaskSpec) -> list[list[str]] | None:
     return [cell["label"] for cell in rows[name].to_pylist()]
 
 
-def _input(rows: Any, task: TaskSpec) -> Callable[[int], Any]:
+def _input(rows: Any, task: TaskSpec, named: list[str]) -> Callable[[int], Any]:
     """Return the function that reads one row's input: a file's bytes, a text, a pair of texts, or a question."""
     if task.columns.image:
         images = rows[task.columns.image]
         return lambda row: value["bytes"] if isinstance(value := images[row].as_py(), dict) else value
-    texts = {name: rows[name] for name in task.columns.text}
+    texts = {name: rows[column] for name, column in zip(named, task.columns.text)}
     if task.kind == "choices":
         answers = [rows[name] for name in columns.of_choices(task.columns)]
         return lambda row: Question(
             {name: values[row].as_py() for name, values in texts.items()},
             tuple(task.choices) or _answers([values[row].as_py() for values in answers]),
         )
+    if task.kind == "generation":
+        right = rows[task.columns.label]
+        return lambda row: Exercise({name: values[row].as_py() for name, values in texts.items()}, right[row].as_py())
     if len(texts) == 1:
         (single,) = texts.values()
         return lambda row: single[row].as_py()
@@ -117,6 +132,19 @@ def _checked_schema(files: list[Path], task: TaskSpec, names: list[str]) -> Any:
     if rows == 0:
         raise ValueError(f"{files[0]}: the split is empty")
     return columns.plain(schemas[0])
+
+
+def _json(files: list[Path], scratch: Path) -> Any:
+    """Return a pyarrow table of files of JSON, a list of examples or one in each line."""
+    from datasets import Dataset
+
+    with _quiet():
+        try:
+            return Dataset.from_json([str(file) for file in files], cache_dir=str(scratch)).data.table
+        except Exception as error:  # as of damaged metadata
+            cause = error.__cause__ or error
+            _raise_of_system(cause)
+            raise ValueError(f"{files[0]}: cannot be read to its end ({first_line(cause)}); fetch it again") from None
 
 
 def parquet_schema(file: Path) -> tuple[Any, int]:

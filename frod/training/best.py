@@ -19,10 +19,10 @@ from frod.evaluation.metrics import BEST_EPOCH
 class BestEpoch:
     """Keeps the predictions of the best epoch so far; of equal ones the first.
 
-    `table_of` makes predictions of test from scores, float32 of shape (examples, outputs).
+    `table_of` makes predictions of test from scores, float32 of shape (examples, outputs), and of a generation `texts`.
     """
 
-    def __init__(self, table_of: Callable[[np.ndarray], pd.DataFrame]) -> None:
+    def __init__(self, table_of: Callable[..., pd.DataFrame]) -> None:
         self.table_of = table_of
         self.value = -math.inf
         self.epochs_seen = 0
@@ -39,11 +39,14 @@ class BestEpoch:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as numbers and tensors; the table's rows are those of the whole test split."""
         scores = None if self.table is None else torch.from_numpy(np.stack(self.table["scores"].tolist()))
-        return {"value": self.value, "epochs_seen": self.epochs_seen, "epoch": self.epoch, "scores": scores}
+        texts = None if self.table is None or "text" not in self.table else self.table["text"].tolist()
+        kept = {"value": self.value, "epochs_seen": self.epochs_seen, "epoch": self.epoch}
+        return kept | {"scores": scores, "texts": texts}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.value, self.epochs_seen, self.epoch = state["value"], state["epochs_seen"], state["epoch"]
-        self.table = (
-            None if state["scores"] is None else self.table_of(state["scores"].numpy()).assign(split=BEST_EPOCH)
-        )
+        if state["scores"] is None:
+            self.table = None
+        else:
+            self.table = self.table_of(state["scores"].numpy(), texts=state["texts"]).assign(split=BEST_EPOCH)

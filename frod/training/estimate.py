@@ -25,7 +25,7 @@ from frod.tasks.registry import Local, Package, TaskSpec
 if TYPE_CHECKING:
     from frod.backbones.registry import BackboneSpec
 
-TOKENS = {"sentences": 40, "choices": 100}
+TOKENS = {"sentences": 40, "choices": 100, "generation": 200}
 """Assumed tokens of a text, padding included, where it is not cut shorter."""
 PASSES = {"full_ft": 3, "peft": 2, "linear_probe": 1}
 """Multiply-adds of a step over those of its forward pass: all of the weights' gradients, none, no backward pass."""
@@ -39,9 +39,14 @@ BENCHED = {"clip-vit-b32": "clip_vit_b32", "roberta-large": "roberta_large", "ll
 
 
 class Skeleton:
-    """A backbone without numbers; the folder `models` of weights is read where its entry has no architecture."""
+    """A backbone without numbers; the folder `models` of weights is read where its entry has no architecture.
 
-    def __init__(self, name: str, spec: BackboneSpec, models: Path, targets: list[str] | None = None) -> None:
+    `causal`: with a language model's own head.
+    """
+
+    def __init__(
+        self, name: str, spec: BackboneSpec, models: Path, targets: list[str] | None = None, *, causal: bool = False
+    ) -> None:
         from torch import nn
 
         if spec.built_as is None and not (models / name).is_dir():
@@ -49,7 +54,10 @@ class Skeleton:
                 f"backbones: {name}.architecture: is missing, and there is no {models / name} to read it from; "
                 "name the library's model and the arguments of its configuration, or run `frod backbone`"
             )
-        self.model = architecture.build(spec) if spec.built_as else backbones.skeleton(models / name)
+        if spec.built_as:
+            self.model = architecture.build(spec, causal=causal)
+        else:
+            self.model = backbones.skeleton(models / name, causal=causal)
         self.image, self.max_length, self.targets, self.itemsize = None, spec.max_length or 0, targets, 4
         if not spec.max_length:
             known = spec.built_as is not None
@@ -225,13 +233,19 @@ def estimate(
         if run.protocol == "released":  # it watches test, and reads it no further after the last epoch
             watched, at_end = sizes["test"], tests - sizes["test"]
         predicted = math.ceil(training.epochs) * watched + at_end
+        row, passed = PREDICTION, model.forward(length)
+        if task.max_new_tokens is not None:  # the right answer's loss, the prompt once more, and each new token
+            row += TOKEN * task.max_new_tokens
+            passed = 2 * passed + model.forward(task.max_new_tokens)
+        if task.scoring == "likelihood":  # each answer by itself
+            row, passed = PREDICTION * task.num_classes, passed * task.num_classes
         a_second = speed * (workflow.resources[folder].threads if device == "cpu" else 1)
         head = model.head(task.num_classes)
         trained = model.trained(adapter, run.matched) + head
         passing = KEPT[adapter.kind] * model.width * length * training.batch_size // training.accumulation
         # Weights, gradients and AdamW's moments in float32; autocast keeps a copy of each weight that trains.
         held = 4 * (model.body + head) + (14 if adapter.kind == "full_ft" and itemsize == 2 else 12) * trained + kept
-        left = 0 if trial else 4 * trained + PREDICTION * tests  # a trial keeps no adapter, and predicts no test
+        left = 0 if trial else 4 * trained + row * tests  # a trial keeps no adapter, and predicts no test
         yield Jobs(
             task=run.task,
             backbone=run.backbone,
@@ -241,9 +255,9 @@ def estimate(
             steps=steps,
             trained=trained,
             train_seconds=in_all / a_second,
-            hours=(in_all + predicted * model.forward(length)) / a_second / 3600,
+            hours=(in_all + predicted * passed) / a_second / 3600,
             memory_bytes=held + passing * itemsize + (PROCESS if device == "cpu" else 0),
-            disk_bytes=left + PREDICTION * sizes["validation"] + STEP * steps,
+            disk_bytes=left + row * sizes["validation"] + STEP * steps,
         )
 
 
@@ -254,7 +268,8 @@ def stored(workflow: Workflow, models: dict[str, Skeleton], tasks: dict[str, Tas
         model = models[backbone].at(tasks[task].image_size)
         image, length = model.image, model.length(tasks[task].kind)
         each = TOKEN * length if image is None else math.prod(image["size"]) * image["channels"]
-        arrays += each * sum(split_sizes(task, tasks[task]).values())
+        rows_each = tasks[task].num_classes if tasks[task].scoring == "likelihood" else 1
+        arrays += each * rows_each * sum(split_sizes(task, tasks[task]).values())
     of = {(run.backbone, one.name): run for run in workflow.runs if (one := workflow.extraction(run))}
     rows = [row for run in of.values() for row in models[run.backbone].plan(run.adapter)]
     return {

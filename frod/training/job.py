@@ -66,17 +66,13 @@ class Job:
         from frod.tasks import arrays
         from frod.training import run as stage
         from frod.training.seeds import stream
+        from frod.training.writing import Writing
 
         stage.deterministic(max(1, threads // processes.world_size))
         manifest = arrays.load_manifest(self.task, verify=False)  # opening a split verifies its files
         tests = [name for name in manifest["splits"] if name.startswith("test")]
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        model = backbones.load(
-            self.backbone,
-            num_classes=manifest["num_classes"],
-            problem=manifest["problem"],
-            seed=stream(self.run.seed, "head"),
-        )
+        model = backbones.load(self.backbone, **arrays.head_of(manifest), seed=stream(self.run.seed, "head"))
         resolved = self.run.resolved()
         outcome = stage.train(
             self.run,
@@ -86,6 +82,7 @@ class Job:
             basis=frod.Basis.load(self.basis) if self.basis else None,
             metric_names=manifest["metrics"],
             regression=manifest["problem"] == "regression",
+            writing=Writing.of(manifest, backbones.tokenizer(self.backbone)),
             checkpoint=checkpoint,
             checkpoint_seconds=seconds,
             fingerprint=hashes.json_sha256(

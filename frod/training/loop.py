@@ -123,13 +123,15 @@ class Trainer:
             group["lr"] = rate * scale
         batch = self.chosen[self.batches[step]]
         *earlier, last = np.array_split(batch, min(self.budget.accumulation, len(batch)))
+        # What the loss is a mean of: examples or, of what a language model writes or scores, the right answers' tokens.
+        terms = self.data.answer_tokens(batch) if "prompts" in self.data.arrays else len(batch)
         total = torch.zeros((), device=self.processes.device)
         for micro in earlier:
             # FRoD's weights, and the exchange between processes, need working out once a step only: in the last.
             alone = self.processes.no_exchange(self.model)
             with alone, frod.accumulating(self.model, len(earlier) + 1):
-                total += self._backward(micro, len(batch))
-        total += self._backward(last, len(batch))
+                total += self._backward(micro, terms)
+        total += self._backward(last, terms)
         limit = self.training.clip if self.training.clip is not None else math.inf
         norm = full_tensor(torch.nn.utils.clip_grad_norm_(self.trained, limit))
         self.optimiser.step()
@@ -141,8 +143,8 @@ class Trainer:
         row = {"step": step + 1, "epoch": epoch, "loss": math.nan, "grad_norm": math.nan, "examples": len(batch)}
         self.history.append(row | {"seconds": self.seconds, "step_seconds": elapsed, "validation": math.nan} | rates)
 
-    def _backward(self, micro: np.ndarray, size: int) -> torch.Tensor:
-        """Add the gradient of some of a batch's `size` examples to what there is; return their part of its loss.
+    def _backward(self, micro: np.ndarray, terms: int) -> torch.Tensor:
+        """Add the gradient of some of a batch's examples, whose loss has so many terms; return their part of its loss.
 
         Of several processes each does its share.
         """
@@ -152,7 +154,7 @@ class Trainer:
         with self.autocast():
             scores = backbones.logits(self.model, inputs)
         # Sum over the micro-batch, over the size of the whole: micro-batches of unlike size weigh as they should.
-        loss = self._loss(scores.float(), labels) / size
+        loss = self._loss(scores.float(), labels) / terms
         if not counts:
             loss = loss * 0
         (loss * self.processes.world_size).backward()  # the exchange takes the mean over the processes
@@ -161,6 +163,8 @@ class Trainer:
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if self.regression:
             return functional.mse_loss(scores.squeeze(-1), labels.float(), reduction="sum")
+        if labels.ndim == 2:  # tokens of an answer, each to be told from all before it
+            scores, labels = scores[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
         return functional.cross_entropy(scores, labels, reduction="sum")
 
     def _flush(self) -> None:

@@ -54,6 +54,7 @@ def check(
         *_of_tasks(workflow, {name: tasks[name] for name in wanted if hasattr(tasks[name].source, "path")}),
         *_of_backbones(workflow, backbones),
         *_of_pairs(workflow, backbones, tasks),
+        *_of_heads(workflow, tasks),
         *(list(_of_targets(workflow, backbones)) or _of_methods(workflow, backbones, memory)),
     ]
     file = written_in(workflow.params.suite)
@@ -100,6 +101,8 @@ def _of_pairs(
                 f"experiments: task {task} has {named[has]}, the backbone {backbone} takes {named[takes]}; choose "
                 "another"
             )
+        elif tasks[task].is_causal and (fault := _not_causal(backbone, backbones[backbone])):
+            yield f"experiments: task {task} is {_how(tasks[task])}: {fault}"
         elif (edge := tasks[task].image_size) is not None and (why := _refused(backbones[backbone], edge)):
             yield f"tasks.{task}.image_size: is {edge}; the backbone {backbone} does not take it: {why}"
 
@@ -113,6 +116,48 @@ def _refused(backbone: BackboneSpec, edge: int) -> str | None:
         return None
     model = architecture.build(backbone)
     return loading.refusal(model, images.at_size(architecture.image_inputs(model, backbone), edge))
+
+
+def _how(task: TaskSpec) -> str:
+    return "answered in writing" if task.kind == "generation" else "a choice by likelihood"
+
+
+def _not_causal(name: str, backbone: BackboneSpec) -> str | None:
+    """Why a model can neither write nor score; None where it can, or nothing that is here says what it is."""
+    from frod.backbones import loading
+    from frod.backbones.registry import Local
+
+    source = backbone.source
+    known: str | None
+    if backbone.built_as is not None:
+        known = backbone.built_as.name
+    elif isinstance(source, Local) and (source.path / "config.json").is_file():
+        known = loading.causal_type(source.path, backbone.library)
+    else:
+        return None
+    try:
+        loading.check_causal(name, known)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _of_heads(workflow: Workflow, tasks: Mapping[str, TaskSpec]) -> Iterator[str]:
+    """Hold rates against heads: what a language model writes or scores has none to train, all else has one."""
+    for run in [*workflow.runs, *(trial.run for trial in workflow.trials)]:
+        headless = tasks[run.task].is_causal
+        if headless and run.adapter.kind == "linear_probe":
+            yield (
+                f"methods.{run.method}: trains the head alone, and task {run.task}, {_how(tasks[run.task])}, has "
+                "none; leave the method out"
+            )
+        elif run.rates is not None and headless != (run.rates.lr_head is None):
+            remedy = (
+                f"leave out lr_head: {_how(tasks[run.task])}, it has no head to train"
+                if headless
+                else "lr_head is missing"
+            )
+            yield f"experiments: rates of {run.method} on task {run.task}: {remedy}"
 
 
 def _of_targets(workflow: Workflow, backbones: Mapping[str, BackboneSpec]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from frod.training.methods import size
 from frod.training.methods.trained import count
 from frod.training.predict import as_table, predict
 from frod.training.processes import SINGLE_PROCESS, Processes
+from frod.training.writing import Writing
 
 EVALUATION_FACTOR = 4  # evaluation keeps no gradients: larger batches
 
@@ -37,7 +38,7 @@ class Outcome:
     """One row a step: step, epoch, loss, grad_norm, examples, seconds, step_seconds, validation_METRIC, lr_GROUP; under
     the released protocol test_METRIC in place of validation_METRIC."""
     predictions: pd.DataFrame
-    """split, example_id, label, prediction, scores."""
+    """split, example_id, label, prediction, scores; of a generation also text, of a choice by likelihood bytes."""
     budget: dict[str, Any]
     parameters: dict[str, Any]
     seeds: dict[str, int]
@@ -83,6 +84,7 @@ def train(
     basis: Any,
     metric_names: list[str],
     regression: bool,
+    writing: Writing | None = None,
     checkpoint: Path,
     checkpoint_seconds: float,
     fingerprint: str,
@@ -104,6 +106,8 @@ def train(
         Needed by kind frod only.
     metric_names : list of str
         Of the task; the first is followed after each epoch.
+    writing : Writing, optional
+        Of a generation: how answers are written, and read.
     processes : Processes
         Those that do this together: all get the same outcome, and of a sharded model each has its pieces.
     """
@@ -130,7 +134,11 @@ def train(
         positions = {"validation": some} | positions
     evaluations = dict.fromkeys(positions, 0)
     latest: dict[str, pd.DataFrame] = {}
-    best = BestEpoch(partial(as_table, splits["test"], positions["test"], split="test")) if released else None
+    best = (
+        BestEpoch(partial(as_table, splits["test"], positions["test"], split="test", writing=writing))
+        if released
+        else None
+    )
 
     def predictions(model: torch.nn.Module, split: str, chosen: np.ndarray) -> pd.DataFrame:
         evaluations[split] += 1
@@ -143,6 +151,7 @@ def train(
                 batch_size=EVALUATION_FACTOR * training.batch_size,
                 device=processes.device,
                 processes=processes,
+                writing=writing,
             )
         if not np.isfinite(np.stack(table["scores"].tolist())).all():
             raise Diverged(f"scores on {split} are not finite; lower this method's rates in the suite")
@@ -187,7 +196,13 @@ def train(
         undefined, best = f"{DIVERGED}: {error}", None
         print(undefined, flush=True)
         tables = [
-            as_table(splits[watched], np.arange(0), np.empty((0, 1 if regression else 2), np.float32), split=watched)
+            as_table(
+                splits[watched],
+                np.arange(0),
+                np.empty((0, 1 if regression or writing else 2), np.float32),
+                split=watched,
+                writing=writing,
+            )
         ]
         poison(groups)
     if processes.sharded:

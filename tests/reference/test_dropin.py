@@ -222,6 +222,17 @@ def test_what_does_not_fit_is_refused_in_one_line(x, tmp_path, monkeypatch):
         layer["proj"] = nn.Linear(8, WIDTH)
     with pytest.raises(ValueError, match=r"V of category 'proj' is \(16, 16\) in the checkpoint and \(8, 8\)"):
         peft.PeftModel.from_pretrained(wide, tmp_path / "saved")
+    trained(ours(Net(), save_projection=False), x).save_pretrained(tmp_path / "without")
+    frod.peft.enable()
+    with pytest.raises(
+        ValueError, match=r"^\S+0\.proj\.frod_lambda_l\.default is \(16,\) in the checkpoint and \(8,\)"
+    ):
+        peft.PeftModel.from_pretrained(wide, tmp_path / "without")
+    adapted = ours(Net(), sparse_rate=0.3)
+    frod.peft.enable()
+    for add in (adapted.load_adapter, lambda _, name: adapted.add_adapter(name, config())):
+        with pytest.raises(ValueError, match=r"^sparse_rate=0\.1, but 0\.3 of the adapter 'default': .*$"):
+            add(tmp_path / "saved", "second")
     with pytest.raises(TypeError, match="'layers' is a ModuleList, which is not supported"):
         peft.get_peft_model(Net(), config(target_modules=["layers"]))
     with pytest.raises(ValueError, match="this Net holds a Net, not a FRoD adapter"):

@@ -205,6 +205,34 @@ def test_a_tied_language_model_serves_as_well(materialised):
     assert torch.equal(model.transformer.wte.weight, whole.lm_head.weight)
 
 
+@pytest.mark.parametrize(("kind", "model"), [("gpt2", "GPT2LMHeadModel"), ("llama", "LlamaForCausalLM")])
+def test_a_causal_language_model_keeps_its_own_head(materialised, kind, model):
+    """Tied to the embedding (GPT-2) or not (Llama): the next token's scores are those of transformers' own model."""
+    whole, folder = materialised(kind, model)
+    loaded = backbones.load(folder, num_classes=None, seed=0)
+    with torch.no_grad():
+        expected = whole.eval()(**TEXT).logits
+        assert torch.equal(backbones.logits(loaded, TEXT), expected)
+    assert backbones.head_modules(loaded) == []
+    assert [n for n, _ in backbones.skeleton(folder, causal=True).named_parameters()] == [
+        n for n, _ in whole.named_parameters()
+    ]
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bert", "clip", "timm_clip"])
+def test_what_is_no_causal_language_model_is_refused(folders, kind):
+    """transformers would build RoBERTa as one, though it was pretrained to look both ways."""
+    with pytest.raises(ValueError, match=rf"the backbone {kind} \(.*\) is no causal language model"):
+        backbones.load(folders[kind], num_classes=None, seed=0)
+
+
+def test_a_language_model_without_its_head_is_refused(materialised):
+    """Its weights would be drawn at random, and nothing trains them."""
+    _, folder = materialised("llama", "LlamaModel")
+    with pytest.raises(ValueError, match=r"1 weights outside the head are missing .* lm_head\.weight"):
+        backbones.load(folder, num_classes=None, seed=0)
+
+
 def test_a_body_without_its_pooler_is_refused(materialised):
     """BERT's classifier reads the pooler; drawn again and frozen it would be noise."""
     _, folder = materialised("bert", "BertForMaskedLM")

@@ -93,3 +93,9 @@ def test_seeds_that_are_alike_by_chance_do_not_make_it_narrower_than_the_example
 @pytest.mark.parametrize("blocks", [crossed(1, 60), np.ones((3, 60))], ids=["one seed", "all the same"])
 def test_one_seed_or_none_that_differs_leaves_no_interval(blocks):
     assert not with_examples(named(blocks), blocks).has_interval
+
+
+def test_blocks_of_accuracy_norm_are_means_of_its_own_choice():
+    """Not of the prediction, which is the answer of the highest sum."""
+    table = predictions(40).assign(scores=[[-6.0, -8.0]] * 40, bytes=[[2, 4]] * 40)
+    assert by_block(table, "accuracy_norm").mean() == (table["label"] == 1).mean()

@@ -176,3 +176,13 @@ def test_a_run_that_diverged_has_neither_predictions_nor_metrics(evaluate):
         evaluate(classified(5), manifest(5), said)
     with pytest.raises(ValueError, match=r"lack the columns \['scores'\]"):
         evaluate(empty.drop(columns="scores"), manifest(5), said)
+
+
+def test_accuracy_norm_divides_each_likelihood_by_the_bytes_of_its_answer():
+    """As lm-evaluation-harness: -6 over 2 bytes loses to -8 over 4; an answer that is not there is never chosen."""
+    least = float(np.finfo(np.float32).min)
+    scores, sizes = [[-6.0, -8.0, least], [-6.0, -8.0, -9.0]], [[2, 4, 0], [6, 4, 12]]
+    table = frame([1, 2], [0, 0], scores=scores, bytes=sizes)
+    assert metrics.compute(table, ["accuracy", "accuracy_norm"], num_classes=3) == {"accuracy": 0, "accuracy_norm": 1}
+    with pytest.raises(ValueError, match="lack the column 'bytes'"):
+        metrics.compute(table.drop(columns="bytes"), ["accuracy_norm"], num_classes=3)

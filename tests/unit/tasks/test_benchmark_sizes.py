@@ -35,6 +35,7 @@ SIZES = {
     "arc_easy": (2251, 2376, 5),
     "arc_challenge": (1119, 1172, 5),
     "openbookqa": (4957, 500, 4),
+    "metamath_gsm8k": (395000, 1319, 1),  # of MetaMathQA, and of GSM8K
 }
 # What RandLoRA (arXiv 2502.00987, table 7) holds out of the training data; EuroSAT's comes from elsewhere there.
 HELD_OUT = {
@@ -51,9 +52,20 @@ TEXTS = [name for name in SIZES if TASKS[name].kind != "images"]
 CHOICES = [name for name in SIZES if TASKS[name].kind == "choices"]
 
 
-def test_all_26_are_there():
-    assert len(SIZES) == 26
-    assert {name for name, task in TASKS.items() if isinstance(task.source, registry.Hub)} == set(SIZES)
+def test_all_27_are_there():
+    assert len(SIZES) == 27
+    hub = {name for name, task in TASKS.items() if isinstance(task.source, registry.Hub)}
+    assert hub == set(SIZES) | {f"{name}_likelihood" for name in CHOICES}
+
+
+@pytest.mark.parametrize("name", [*CHOICES, "sums"])
+def test_a_choice_by_likelihood_is_the_same_but_for_how_it_is_made(name):
+    """Its prompt leaves the answers out, which are scored one by one."""
+    differing = {"title", "scoring", "prompt", "metrics"}
+    one, other = TASKS[name], TASKS[f"{name}_likelihood"]
+    assert one.model_dump(exclude=differing) == other.model_dump(exclude=differing)
+    assert (other.scoring, other.metrics) == ("likelihood", ["accuracy", "accuracy_norm"])
+    assert "{choices}" not in (other.prompt or "")
 
 
 @pytest.mark.parametrize("name", SIZES)
