@@ -16,12 +16,12 @@ LAYOUT = "\t\n"
 
 def hidden(text: str, *, but: str = LAYOUT) -> str | None:
     """The first character of a text that a reader does not see, or None; `but`: controls that are meant."""
-    return next((one for one in text if _hides(one, but)), None)
+    return None if text.isprintable() else next((one for one in text if _hides(one, but)), None)
 
 
 def visible(text: str, *, but: str = LAYOUT) -> str:
     """A text whose hidden characters stand as Python writes them: \\u202e."""
-    if text.isprintable() or hidden(text, but=but) is None:
+    if hidden(text, but=but) is None:
         return text
     return "".join(ascii(one)[1:-1] if _hides(one, but) else one for one in text)
 

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from pathlib import Path
 
 from frod.audit import counts
 from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.config import Extraction
+
+UNUSED = ("bitsandbytes", "boto3")
+"""peft imports the one and accelerate the other wherever they are installed: for quantised layers, for a cloud."""
+
+
+def import_less() -> None:
+    """Have the libraries do without what they import and no audit uses; of a process that does nothing else."""
+    sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None: it is not to be imported
 
 
 def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:

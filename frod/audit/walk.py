@@ -82,7 +82,8 @@ def audit(
     if workers == 1:
         return study, _walk(study, map, ask, progress)
     many = len(study.runs) >= PARALLEL_FROM
-    with ProcessPoolExecutor(workers if many else 1, mp_context=get_context("spawn")) as pool:
+    lean = models.import_less
+    with ProcessPoolExecutor(workers if many else 1, mp_context=get_context("spawn"), initializer=lean) as pool:
         asked = pool.submit(ask)
         return study, _walk(study, pool.map if many else map, asked.result, progress)
 

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from frod.claims.evidence import Evidence, Pair
 from frod.evaluation.formatting import p_value
+from frod.evaluation.inference import binomial_p
 from frod.provenance.run_keys import REFERENCE
 
 LEVEL = 0.05
@@ -19,8 +20,6 @@ def uninformative(evidence: Evidence) -> dict[Pair, str]:
     classes drawn at random. It looks at the reference alone, so that it favours no method. Tasks with another metric
     than accuracy are not judged.
     """
-    from scipy.stats import binomtest
-
     found = {}
     for pair, methods in evidence.points.items():
         manifest = evidence.manifests.get(pair)
@@ -29,7 +28,7 @@ def uninformative(evidence: Evidence) -> dict[Pair, str]:
             continue
         examples, classes = manifest["splits"]["test"]["rows"], manifest["num_classes"]
         right = round(fmean(accuracies) / 100 * examples)
-        p = binomtest(right, examples, 1 / classes, alternative="greater").pvalue
+        p = binomial_p(right, examples, 1 / classes)
         if p > LEVEL:
             found[pair] = (
                 f"{right} of {examples} right on average, where one of {classes} classes at random gives "

@@ -39,7 +39,10 @@ LIBRARIES = {
     ],
 }
 PREFIXES = ("FROD_", "MLFLOW_", "PYTHONPATH")
-LATER = (*PREFIXES, "PATH", "BASH_ENV", "RECORDED", "AWS_", "GITHUB_", "HF_", "HTTPS_PROXY", "NO_PROXY")
+LATER = (
+    *(*PREFIXES, "PATH", "HOME", "BASH_ENV", "RECORDED", "AWS_", "GITHUB_", "HF_", "HTTPS_PROXY", "NO_PROXY"),
+    "SNAKEMAKE_STORAGE_",
+)
 """Variables that are read when they are needed; others may count from an interpreter's start on."""
 
 # Two threads that wait for each other turn the processor, which the test next to this one needs: minutes for seconds.
@@ -56,15 +59,19 @@ def run(command, folder, environment, own=()):
 
     name = command[2] if command[:2] == ["python", "-m"] else command[0]
     if name in LIBRARIES and all(one.startswith(LATER) and one != numerics.VARIABLE for one in own):
-        _, place = _process()
-        path = os.pathsep.join([str(PROGRAMS), str(Path(sys.executable).parent), environment["PATH"]])
-        jobs = {} if "FROD_WARM" in own else {"PATH": path, "FROD_WARM": "off", "FORKS": place}
+        around = environment if "FROD_WARM" in own else forking(environment)
         with tempfile.NamedTemporaryFile() as out, open(os.devnull) as nothing:
             files = [nothing.fileno(), out.fileno(), out.fileno()]
-            status = asking.ask(place, name, command, folder, environment | jobs, files)
+            status = asking.ask(_process()[1], name, command, folder, around, files)
             return subprocess.CompletedProcess(command, status, Path(out.name).read_text())
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **both)
+
+
+def forking(environment):
+    """An environment in which `snakemake` and `python -m frod` are forks, and a workflow needs no warm process."""
+    path = os.pathsep.join([str(PROGRAMS), str(Path(sys.executable).parent), environment["PATH"]])
+    return environment | {"PATH": path, "FROD_WARM": "off", "FORKS": _process()[1]}
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """What Snakemake's executor asks of Kubernetes, on the loopback address: a Job's command runs in a folder of its own.
 
-A pod has the variables that its Job names, and of this process's only those that an image would have.
+A pod has the variables that its Job names, and of this process's only those that an image would have. Its programs are
+forks, as those of other workflows in tests are.
 """
 
 import base64
@@ -10,6 +11,8 @@ import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlparse
+
+import forks
 
 IMAGE = ("PATH", "HOME", "OMP_NUM_THREADS")
 CONFIGURATION = """\
@@ -23,7 +26,10 @@ current-context: here
 
 
 class Cluster:
-    """A server with its Jobs, as they were submitted, by name; their folders and logs lie in `folder`."""
+    """A server with its Jobs, as they were submitted, by name; their folders and logs lie in `folder`.
+
+    So does the configuration by which a client finds it, whose home that folder is.
+    """
 
     def __init__(self, folder):
         self.folder, self.jobs, self._secrets, self._running = folder, {}, {}, {}
@@ -32,8 +38,8 @@ class Cluster:
         (folder / "bin" / "pip").write_text("#!/bin/sh\n")
         (folder / "bin" / "pip").chmod(0o755)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"cluster": self}))
-        self.configuration = folder / "kubeconfig"
-        self.configuration.write_text(CONFIGURATION.format(port=self._server.server_port))
+        (folder / ".kube").mkdir()
+        (folder / ".kube/config").write_text(CONFIGURATION.format(port=self._server.server_port))
 
     def __enter__(self):
         Thread(target=self._server.serve_forever, daemon=True).start()
@@ -54,7 +60,7 @@ class Cluster:
         """Start a Job's command where nothing of the project lies."""
         name = body["metadata"]["name"]
         (pod,) = body["spec"]["template"]["spec"]["containers"]
-        environment = {variable: os.environ[variable] for variable in IMAGE if variable in os.environ}
+        environment = forks.forking({variable: os.environ[variable] for variable in IMAGE if variable in os.environ})
         environment["PATH"] = f"{self.folder / 'bin'}{os.pathsep}{environment['PATH']}"
         for variable in pod["env"]:
             secret = variable["valueFrom"]["secretKeyRef"]

@@ -126,7 +126,7 @@ def submit(project, store, cluster, *words, status=0, **environment):
     """Run Snakemake with the profile, but for its patience."""
     soon = ["--seconds-between-status-checks", "1", "--latency-wait", "5"]
     command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *soon, *store.options, *words]
-    environment |= store.environment | {"KUBECONFIG": str(cluster.configuration)}
+    environment |= store.environment | {"HOME": str(cluster.folder)}
     done = project.run(*command, check=False, **environment)
     assert done.returncode == status, f"{done.stdout}\n{cluster.said()}"
     return done.stdout
