@@ -76,6 +76,8 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
             findings.equal(record_path, where, numbers["adapter"], reached, remedy=AGAIN)
         findings.checked["parameter counts"] += 1
         if run.adapter.kind == "frod":
+            open_bases, told = degenerate(study.basis_manifest(run)), record["parameters"].get("degenerate", [])
+            findings.equal(record_path, "parameters.degenerate, by the basis", open_bases, told, remedy=AGAIN)
             _check_adapter(study, run, path, json.loads(metadata.get("frod", "{}")), trained, findings)
 
 
@@ -95,6 +97,12 @@ def _check_adapter(
         "train": list(trained.modules),
     }
     findings.equal(path, "metadata", expected, {name: settings.get(name) for name in expected}, remedy=AGAIN)
+
+
+def degenerate(manifest: Mapping[str, Any]) -> list[str]:
+    """Kinds of layers of which any rotation would be a basis, as `frod.Basis.degenerate` names them."""
+    kinds = manifest["categories"].items()
+    return [name for name, kind in kinds if kind.get("degenerate") and len(kind["layers"]) > 1]
 
 
 def _matched(study: Study, key: RunKey) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ INNER = {  # of the tables that nothing else holds key by key
     "code": set(records.REQUIRED["code"]),
     "environment": {*records.REQUIRED["environment"], "platform", "numerics"},
     "processes": {"count", "sharded", "backend", "gpus", "threads"},
-    "parameters": {"trainable", "base", "matched"},
+    "parameters": {"trainable", "base", "matched", "degenerate"},
     "resources": set(records.REQUIRED["resources"]),
 }
 

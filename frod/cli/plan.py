@@ -25,11 +25,13 @@ def plan(
     plan: Annotated[
         str, typer.Option(help="auto, or one for all layers: materialised, factored, input_side.")
     ] = "auto",
+    basis: Annotated[str, typer.Option(help="Kind of basis: shared, layer_svd or random.")] = "shared",
     target: Annotated[list[str] | None, typer.Option(help="Suffix of the layers' names; may be repeated.")] = None,
 ) -> None:
     """Print a table per category: the plan, its multiply-adds against full fine-tuning, what it keeps in memory."""
 
     from frod import backbones, terminal
+    from frod.method import alternatives
     from frod.method.plan import check, plan_model
     from frod.reporting.terminal_summary import plan_table
 
@@ -49,6 +51,7 @@ def plan(
         plan=check(plan),
         device=device,
         itemsize=ITEMSIZE[dtype],
+        basis=alternatives.check(basis)[0],
     )
     step = f"{accumulation} x {batch}" if accumulation > 1 else f"{batch}"
     title = f"One step of {step} examples of {each} tokens, sparse rate {sparse_rate:g}, {dtype} on {device}"

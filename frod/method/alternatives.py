@@ -9,7 +9,7 @@ Shapes: m out_features, n in_features.
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -27,21 +27,22 @@ class Decompose(Protocol):
     def __call__(self, weights: Sequence[Weight], /, *, dtype: torch.dtype) -> SharedBasis: ...
 
 
-def check(kind: str, ridge: float | None) -> float | None:
-    """Return the ridge of a kind of basis, by default the released settings'; ValueError if they do not go together."""
-    if kind not in ("shared", "layer_svd", "random"):
-        raise ValueError(f"kind={kind!r} is none of shared, layer_svd, random.")
-    if kind == "shared":
-        return RIDGE if ridge is None else ridge
-    if ridge is not None:
-        raise ValueError(f"ridge={ridge} is of kind='shared', and kind={kind!r} does without; leave it out.")
-    return None
+def check(kind: str, ridge: float | None = None) -> tuple[BasisKind, float | None]:
+    """Return kind and ridge, by default the released settings'; ValueError if they are none, or do not go together."""
+    for known in get_args(BasisKind):
+        if kind == known == "shared":
+            return known, RIDGE if ridge is None else ridge
+        if kind == known and ridge is None:
+            return known, None
+        if kind == known:
+            raise ValueError(f"ridge={ridge} is of kind='shared', and kind={kind!r} does without; leave it out.")
+    raise ValueError(f"kind={kind!r} is none of {', '.join(get_args(BasisKind))}.")
 
 
 def decomposition_of(kind: BasisKind, category: str, ridge: float | None) -> Decompose:
     """Return what computes V of a category."""
-    if kind == "shared":
-        return partial(shared_basis, ridge=RIDGE if ridge is None else ridge)
+    if ridge is not None:
+        return partial(shared_basis, ridge=ridge)
     if kind == "random":
         return lambda weights, dtype: drawn(category, weights[0]())
     return lambda weights, dtype: all_right_singular_vectors(weights)

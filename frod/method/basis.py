@@ -59,6 +59,11 @@ class CategoryBasis:
         """Width of the input of the category's layers."""
         return self.V.shape[0]
 
+    @property
+    def degenerate(self) -> bool:
+        """Whether T is a multiple of the identity."""
+        return bool(self.facts.get("degenerate", False))  # older ones do not say
+
     def check(self, name: str) -> None:
         """Hold the errors that the manifest states, and the stored V^-T, against their bounds; ValueError if beyond."""
         dtype = self.facts.get("dtype", "float64")
@@ -127,6 +132,11 @@ class Basis:
         for name, tensor in sorted(self.tensors().items()):
             update(digest, name, tensor)
         return digest.hexdigest()
+
+    @property
+    def degenerate(self) -> list[str]:
+        """Categories of several layers of which any rotation would be a basis; see `shared_basis` for what is taken."""
+        return [n for n, category in self.categories.items() if category.degenerate and len(category.layers) > 1]
 
     def check(self) -> None:
         """`CategoryBasis.check` of all categories."""

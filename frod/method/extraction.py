@@ -87,7 +87,7 @@ def extract_basis(
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype} is too coarse to decompose in; use torch.float64 or torch.float32.")
-    ridge = alternatives.check(kind, ridge)
+    kind, ridge = alternatives.check(kind, ridge)
     if getattr(model, "_frod", None) is not None:
         raise ValueError("the model has a FRoD adapter; its basis is that of the model before it was attached.")
     found = find(model, targets)
@@ -123,8 +123,9 @@ def extract_basis(
             part_of=None if part is None else tuple(found),
         )
     basis.check()
-    if progress:
-        _tell_of_degenerate(basis.categories)
+    if progress and basis.degenerate:
+        said = f"any rotation would be a basis of {', '.join(basis.degenerate)}: singular vectors are taken"
+        print(said, file=sys.stderr)
     return basis
 
 
@@ -245,13 +246,6 @@ def _extract_category(
             "degenerate": shared.degenerate,
         },
     )
-
-
-def _tell_of_degenerate(categories: Mapping[str, CategoryBasis]) -> None:
-    """Say which bases, of those that layers share, the definition leaves open."""
-    found = [name for name, of in categories.items() if of.facts["degenerate"] and len(of.layers) > 1]
-    if found:
-        print(f"any rotation would be a basis of {', '.join(found)}: singular vectors are taken", file=sys.stderr)
 
 
 def _lost(V: Tensor, V_inv: Tensor, used: Tensor) -> Tensor:

@@ -50,16 +50,16 @@ def showing(shown: bool, total: int) -> Iterator[Callable[[str], AbstractContext
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
-        task = bar.add_task("shared basis", total=total)
+        task = bar.add_task("basis", total=total)
 
         @contextmanager
         def report(what: str) -> Iterator[None]:
-            bar.update(task, description=f"shared basis of {what}")
+            bar.update(task, description=f"basis of {what}")
             began = time.perf_counter()
             yield
             bar.advance(task)
             if shown:
                 seconds = time.perf_counter() - began
-                console.print(f"shared basis of {what}: {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)
+                console.print(f"basis of {what}: {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)
 
         yield report

@@ -90,6 +90,12 @@ def _notes(report: Report, pair: tuple[str, str], manifest: Mapping[str, Any]) -
         )
     if repeated.get("left_out"):
         found.append(f"{show.number(repeated['left_out'], 'example')} of other splits left out of train.")
+    told = [record.get("parameters") or {} for key, record in report.records.items() if key[:2] == pair]
+    if layers := sorted({name for parameters in told for name in parameters.get("degenerate", [])}):
+        found.append(
+            f"Any rotation would be a shared basis of {', '.join(layers)}, whose weights make up a square stack or are "
+            "alike: FRoD trains there on the stack’s singular vectors."
+        )
     return found
 
 

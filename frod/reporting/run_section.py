@@ -91,7 +91,8 @@ def methods(report: Report) -> list[dict[str, Any]]:
         text = ", ".join(f"{column[3:]} {show.rate(float(history[column].max()))}" for column in columns)
         rates.setdefault(key[:3], set()).add(text or show.DASH)
         adapter = (report.records[key].get("spec") or {}).get("adapter") or {}
-        given = {name: value for name, value in adapter.items() if name not in ("kind", "label", "arguments")}
+        unsaid = ("kind", "label", "arguments")
+        given = {name: value for name, value in adapter.items() if name not in unsaid and value != []}
         text = show.plain(given | (adapter.get("arguments") or {})) or show.DASH
         settings.setdefault(key[:3], set()).add(text + _matched(report.records[key]))
     return [

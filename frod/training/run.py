@@ -198,7 +198,8 @@ def train(
         predictions=pd.concat(tables, ignore_index=True),
         budget=asdict(budget),
         parameters={"trainable": trained, "base": base}
-        | ({"matched": match.facts(trained["adapter"])} if match else {}),
+        | ({"matched": match.facts(trained["adapter"])} if match else {})
+        | ({"degenerate": basis.degenerate} if basis and basis.degenerate else {}),
         best_epoch=best.epoch if best else None,
         evaluations=evaluations | {watched: evaluations[watched] + trainer.started_at // budget.steps_per_epoch},
         undefined=undefined,

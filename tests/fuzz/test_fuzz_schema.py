@@ -29,7 +29,7 @@ SPECS = {
         backbones.Named,
         {"name": "digit_vit", "backbone": REGISTRIES[backbones.BackboneSpec]["digit_vit"], "task": {}, "seed": 0},
     ),
-    "basis": (Extraction, {"ridge": 1e-3, "dtype": "float64", "targets": ["query", "value"]}),
+    "basis": (Extraction, {"kind": "shared", "ridge": 1e-3, "dtype": "float64", "targets": ["query", "value"]}),
 }
 
 

@@ -13,6 +13,7 @@ import yaml
 from frod.backbones import registry
 from frod.cli.cost import cost
 from frod.config import Method, load
+from frod.config.suite import MethodBasis
 from frod.tasks import registry as tasks
 from frod.tasks.registry import TaskSpec
 from frod.training.estimate import PREDICTION, STEP, Skeleton, estimate, measured_speed, split_sizes, stored
@@ -67,6 +68,17 @@ def test_parameters_are_the_published_ones(skeleton, name):
 def test_the_adapters_are_the_released_ones(skeleton, name):
     rate, numbers = ADAPTERS[name]
     assert skeleton(name).trained(Method(kind="frod", sparse_rate=rate)) == numbers
+    halves = [Method(kind="frod", sparse_rate=rate, freeze=[group]) for group in ("scale", "rotation")]
+    assert sum(map(skeleton(name).trained, halves)) == numbers
+    assert skeleton(name).trained(halves[1]) == skeleton(name).trained(Method(kind="frod", sparse_rate=0))
+
+
+def test_a_basis_of_each_layer_takes_room_for_each(skeleton):
+    shared, own = (
+        Method(kind="frod", sparse_rate=0.01, basis=basis) for basis in (None, MethodBasis(kind="layer_svd"))
+    )
+    rows = [skeleton("clip_vit_b32").plan(method) for method in (shared, own)]
+    assert [row.basis_bytes * row.layers for row in rows[0]] == [row.basis_bytes for row in rows[1]]
 
 
 def test_heads_and_peft_are_counted_by_their_formulas(skeleton):

@@ -35,6 +35,8 @@ def test_no_other_size_is_nearer_on_the_real_model(architecture, method):
 def test_the_target_is_what_frod_trains():
     match = size.match(build("bert"), to_match("lora"), FROD, None)
     assert match.target == 2 * (5 * (32 + int(0.2 * 32**2)) + 64 + int(0.2 * 64**2))
+    frozen = FROD.model_copy(update={"freeze": ["scale"]})
+    assert size.match(build("bert"), to_match("lora"), frozen, None).target == match.target - 2 * (5 * 32 + 64)
 
 
 VISION = [(768, 768)] * 4 + [(3072, 768), (768, 3072)]
