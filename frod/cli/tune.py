@@ -30,7 +30,7 @@ def tune(
     for path, one in zip(trial, trials):
         schema.validate(Rates, one["rates"], str(path), "rates")
         verify_outputs(path, one)
-    chosen = choose(trials, schema.from_json(Box, box, "--box").ranges if box else None)
+    chosen = choose(trials, schema.from_json(Box, box, "--box").ranges if box is not None else None)
     files.write_json(out, chosen | {"inputs": {str(path): files.sha256(path) for path in trial}})
     for path in trial:
         files.remove(path.parent.glob(f"{path.stem}.checkpoint.*"))  # its job has ended, to Snakemake's knowledge too

@@ -193,6 +193,9 @@ def load(params: dict[str, Any], root: Path = Path(), given: Given = MappingProx
                 resources[one.folder] = _resources(checked, suite, experiment, source, field)
                 runs += [one.model_copy(update={"seed": seed}) for seed in suite.seeds]
                 trials += _trials(one, suite, experiment, source, field)
+    drawn = suite.tune.model_fields_set & {"trials", "sampler"}
+    if drawn and not any(experiment.box for experiment, *_ in experiments):
+        faults.add(f"{path}: tune.{max(drawn)}: is for a box, and no experiment has one; a grid lists its trials")
     with faults:
         _check_unique(runs, path)
     with faults:

@@ -93,7 +93,7 @@ def of_tuning(folder: Path) -> list[Entry]:
         name=f"{run['method']} {run['task']} rates",
         tags=_tags(content, "tune"),
         params=_flat({"run": {name: run[name] for name in ("task", "backbone", "method")}, "chosen": chosen["index"]})
-        | _flat({"rates": chosen["rates"]}),
+        | _flat({name: chosen[name] for name in ("rates", "seeds", "box") if chosen.get(name)}),
         metrics=_validation(chosen),
         began=min(trial.began for trial in trials),
         ended=max(trial.ended for trial in trials),

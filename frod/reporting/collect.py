@@ -150,7 +150,7 @@ def _on_test(path: Path, manifest: Mapping[str, Any]) -> claims.OnTest:
 
 
 def _tuning(path: Path) -> dict[str, Any]:
-    found = artefacts.read_json(path, keys=["trials"])
+    found = artefacts.read_json(path, keys=["trials", "index", "seeds"])
     trials = found["trials"] if isinstance(found["trials"], list) else []
     if not trials or not all(isinstance(one, dict) and {"rates", "validation"} <= one.keys() for one in trials):
         raise ValueError(f"{path}: trials: are not as `frod tune` writes them; {artefacts.REMEDY}")

@@ -32,7 +32,7 @@ def rates_chosen(report: Report) -> list[str]:
 
 
 def seeds_in_words(seeds: list[int]) -> str:
-    """Seed 100, or seeds 100 and 101."""
+    """Seed 100, or seeds 100, 101."""
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {show.listed([str(seed) for seed in seeds])}"
 
 

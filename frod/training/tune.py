@@ -24,9 +24,7 @@ def choose(trials: Sequence[Mapping[str, Any]], box: Mapping[str, Any] | None = 
         points.setdefault(tuple(trial["rates"].items()), []).append(trial)
     tried = list(map(_point, points.values()))
     seeds = [[trial["seed"] for trial in of_point] for of_point in points.values()]
-    first = {
-        trial["seed"]: trial for trial in reversed(trials)
-    }  # the order of examples, in the budget, is a seed's own
+    first = {trial["seed"]: trial for trial in reversed(trials)}  # a budget names the order of examples, its seed's own
     alike = [("seeds", seeds[0], found) for found in seeds]
     alike += [(of, first[trial["seed"]][of], trial[of]) for trial in trials for of in ("metric", "budget")]
     for field, one, other in alike:

@@ -94,6 +94,12 @@ def test_run_again_nothing_is_to_be_done(finished):
             "rotation: 7.0e-3",
             {"trial": 1, "tune": 1, "train": 1, "evaluate": 1, "spectrum": 1},
         ),
+        (  # a second seed of the trials leaves those on the first
+            TINY,
+            "seeds: [0]",
+            "seeds: [0]\ntune: { seeds: [100, 101] }",
+            {"trial": 6, "tune": 3, "train": 3, "evaluate": 3, "spectrum": 3},
+        ),
         (TINY, "lr_rotation: 5.0e-3", "lr_rotation: 4.0e-3", {}),  # of the other protocol
         (TINY, "title: Tiny", "title: Small", {"report": 1}),
         ("params.yaml", "checkpoint_seconds: 120", "checkpoint_seconds: 60", {}),

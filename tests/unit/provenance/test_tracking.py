@@ -29,6 +29,7 @@ def write_trials(tune):
     for index, outcome in enumerate(outcomes):
         (tune / f"trial-{index}-seed-100.json").write_text(json.dumps(trial | outcome))
     chosen = {"rates": {"lr": 0.1}, "index": 0, "validation": 0.5, "metric": "accuracy", "trials": outcomes}
+    chosen |= {"seeds": [100], "box": {"lr": [0.01, 1.0]}}
     chosen["inputs"] = {f"results/x/tune/trial-{index}-seed-100.json": "c0de" for index in range(2)}
     (tune / "rates.json").write_text(json.dumps(chosen))
 
