@@ -36,7 +36,7 @@ DIRECTIONS = 3
 STEPS = (-0.05, 0.05)
 """‖delta‖ / ‖W‖, with a sign."""
 EXAMPLES = 256
-"""Of validation, at most; the same for every run of a task."""
+"""Of validation, at most; the same for every run of a task. (Under the released protocol, validation is test.)"""
 
 
 def schema() -> pyarrow.Schema:

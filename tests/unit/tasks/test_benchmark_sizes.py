@@ -1,4 +1,4 @@
-"""The benchmarks are the ones the paper's code runs, and two: sizes and classes of their published cards, written by hand.
+"""The benchmarks are the ones the paper's code runs, and two: sizes and classes of published cards, written by hand.
 
 A size in the registry decides whether a data set is accepted, so that a slip there would refuse the right one.
 """

@@ -44,6 +44,18 @@ def test_resize_and_crop_are_those_of_clips_processor(size):
     np.testing.assert_array_equal(encode([image], CLIP)[0], expected)
 
 
+@pytest.mark.parametrize(
+    ("facts", "edge", "size", "resize"),
+    [
+        ({"size": [224, 224], "resize": 256}, 42, [42, 42], 48),  # the crop keeps seven eighths
+        ({"size": [224, 224], "resize": 256}, None, [224, 224], 256),
+        ({"size": [8, 8], "resize": None}, 28, [28, 28], None),
+    ],
+)
+def test_another_edge_keeps_the_share_of_the_crop(facts, edge, size, resize):
+    assert images.at_size(CLIP | facts, edge) == CLIP | {"size": size, "resize": resize}
+
+
 def test_encoded_files_and_grey_scans_become_rgb():
     file = io.BytesIO()
     Image.fromarray(picture(16, 16)[..., 0]).save(file, "png")

@@ -226,6 +226,13 @@ def test_a_folder_of_images_names_its_classes(tmp_path, image_facts, prepared, c
         assert [names[label] for label in split.labels] == [("cat", "dog")[c] for c in shown]
 
 
+def test_image_size_is_that_of_the_arrays(tmp_path, prepared):
+    pictures(tmp_path / "mine", count=20)
+    folder = prepared(of_images(tmp_path / "mine", image_size=6))
+    assert arrays.load_manifest(folder)["inputs"]["size"] == [6, 6]
+    assert arrays.load_split(folder, "test").arrays["images"].shape[1:3] == (6, 6)
+
+
 def test_a_broken_image_is_named_by_its_path(tmp_path, prepared):
     pictures(tmp_path / "mine", count=20)
     broken = tmp_path / "mine" / "dog" / "7.png"

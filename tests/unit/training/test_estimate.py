@@ -23,12 +23,14 @@ ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "bench" / "results"
 # Published, without a head. CLIP: the vision tower. RoBERTa-large: 355,359,744 less the pooler (1024 x 1024 + 1024),
 # which a classifier does not have. Llama-2-7B: 6,738,415,616 less the output layer (4096 x 32000). MiniLM: all of it.
+# DINOv2-small: 22,056,576 less the mask token, which the export lacks.
 PUBLISHED = {
     "clip_vit_b32": 87_456_000,
     "clip_vit_b32_timm": 87_456_000,
     "roberta_large": 355_359_744 - 1_049_600,
     "llama2_7b": 6_738_415_616 - 131_072_000,
     "minilm": 22_713_216,
+    "dinov2_small_saliency": 22_056_576 - 384,
 }
 # Of FRoD's adapter at the released sparse rates.
 ADAPTERS = {"clip_vit_b32": (0.01, 1_569_276), "roberta_large": (0.02, 10_790_760), "llama2_7b": (0.02, 65_210_880)}
@@ -100,6 +102,17 @@ def test_multiply_adds_of_a_forward_pass_by_hand(skeleton):
     assert clip.length("images") == tokens
     assert clip.forward(tokens) == pytest.approx(linear + attention + patches, rel=1e-3)  # and a head of two outputs
     assert skeleton("llama2_7b").forward(100) == pytest.approx(100 * (6_607_343_616 - 131_072_000), rel=0.01)
+
+
+@pytest.mark.parametrize(("edge", "patches"), [(None, 256), (42, 9), (56, 16)])
+def test_an_image_of_another_size_has_other_tokens(skeleton, edge, patches):
+    """DINOv2's patches have 14 pixels; by itself it takes its preprocessor's 224, not the 518 of its positions."""
+    model, width = skeleton("dinov2_small_saliency").at(edge), 384
+    tokens = 1 + patches
+    assert model.length("images") == tokens
+    linear = 12 * tokens * 12 * width * width
+    attention, embedding = 12 * 2 * tokens * tokens * width, patches * 3 * 14 * 14 * width
+    assert model.forward(tokens) == pytest.approx(linear + attention + embedding, rel=1e-3)
 
 
 def test_a_basis_is_v_and_its_inverse_for_each_kind_of_layer(skeleton, tmp_path):

