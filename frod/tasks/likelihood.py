@@ -38,12 +38,9 @@ def encode(
     Raises
     ------
     ValueError
-        An answer is blank, or leaves no room for a token of its prompt.
+        An answer leaves no room for a token of its prompt.
     """
     given, offered = choices.texts(questions, prompt, lettered_first=False), [one.choices for one in questions]
-    blank = [row for row, texts in enumerate(offered) if not all(text.strip() for text in texts)]
-    if blank:
-        raise ValueError(f"split {split}: row {blank[0]} has a blank answer, which has no likelihood; leave it out")
     there = np.flatnonzero([number < len(texts) for texts in offered for number in range(answers)])
     whole = [f"{text} {answer}" for text, texts in zip(given, offered) for answer in texts]
     tokens, of_rows, _ = sentences.encode(whole, tokenizer, max_length, side="left")
