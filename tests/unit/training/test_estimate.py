@@ -13,6 +13,7 @@ import yaml
 from frod.backbones import registry
 from frod.cli.cost import cost
 from frod.config import Method, load
+from frod.pipeline.load import load_workflow
 from frod.tasks import registry as tasks
 from frod.tasks.registry import TaskSpec
 from frod.training.estimate import PREDICTION, STEP, Skeleton, estimate, measured_speed, split_sizes, stored
@@ -210,3 +211,19 @@ def test_rows_of_ones_own_data_are_counted(tmp_path):
     own |= {"columns": {"text": ["text"]}, "classes": 2, "metrics": ["accuracy"], "train": {"from": "all"}}
     own |= {"validation": {"from": "all", "rows": 4}, "test": {"from": "all", "rows": 6}}
     assert split_sizes("mine", TaskSpec.model_validate(own)) == {"test": 6, "validation": 4, "train": 10}
+
+
+@pytest.mark.parametrize(
+    ("method", "per_cent"),
+    [("frod", 0.17), ("frod_002", 0.333), ("lora", 0.285), ("full_ft", 100.0)],
+)
+def test_shares_of_llama_3_2_are_peft_s(method, per_cent):
+    """What peft's benchmark prints of its own models (method_comparison/MetaMathQA): per cent of numbers trained."""
+    workflow, backbones, known = load_workflow({"suite": "metamath"}, ROOT)
+    model = Skeleton("llama3_2_3b", backbones["llama3_2_3b"], ROOT, ["q_proj", "v_proj"], causal=True)
+    found = estimate(workflow, {"llama3_2_3b": model}, known, speed=1e14, device="cuda")
+    jobs = {one.method: one for one in found}
+    trained = jobs[method].trained
+    of_all = model.body + (0 if method == "full_ft" else trained)
+    assert 100 * trained / of_all == pytest.approx(per_cent, abs=0.005)
+    assert jobs[method].steps == 5000

@@ -261,3 +261,50 @@ def test_a_method_that_has_passed_is_tried_again_only_when_what_is_tried_has_cha
         memory.write_text(damaged)
         with pytest.raises(ValueError, match="tried"):
             check(memory)
+
+
+WRITTEN = """
+title: Mine
+description: x
+seeds: [0]
+methods: {full_ft: {}, frod: {}, EXTRA: {}}
+experiments:
+  - tasks: [worked_sums]
+    backbone: BACKBONE
+    grid: {full_ft: [RATE], frod: [{lr_scale: 0.1, lr_rotation: 0.1}], EXTRA: [OTHER]}
+"""
+FITTING = {"EXTRA": "lora", "OTHER": "{lr: 0.1}", "BACKBONE": "micro_llama", "RATE": "{lr: 0.1}"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"RATE": "{lr: 0.1, lr_head: 0.1}"}, "rates of full_ft on task worked_sums: leave out lr_head"),
+        ({"EXTRA": "linear_probe", "OTHER": "{lr_head: 0.1}"}, "methods.linear_probe: trains the head alone"),
+        ({"BACKBONE": "roberta_large"}, "the backbone roberta_large .roberta. is no causal language model"),
+        ({"BACKBONE": "digit_vit"}, "task worked_sums has text, the backbone digit_vit takes images"),
+    ],
+)
+def test_an_answer_in_writing_has_no_head_to_train(tmp_path, monkeypatch, changes, words):
+    monkeypatch.chdir(tmp_path)
+    text = WRITTEN
+    for name, value in (FITTING | changes).items():
+        text = text.replace(name, value)
+    (tmp_path / "mine.yaml").write_text(text)
+    workflow, backbones, tasks = load_workflow({"suite": "mine.yaml"}, tmp_path)
+    if words is None:
+        preflight.check(workflow, backbones, tasks)
+        return
+    with pytest.raises(ValueError, match=words):
+        preflight.check(workflow, backbones, tasks)
+
+
+def test_a_task_of_classes_needs_the_heads_rate(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = WRITTEN.replace("worked_sums", "sums")
+    for name, value in FITTING.items():
+        text = text.replace(name, value)
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match="rates of full_ft on task sums: lr_head is missing"):
+        preflight.check(*load_workflow({"suite": "mine.yaml"}, tmp_path))
