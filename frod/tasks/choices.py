@@ -44,6 +44,11 @@ def texts(questions: Iterable[Question], prompt: str | None = None, *, lettered_
     return written
 
 
+def followed(prompt: str, answer: str) -> str:
+    """Return a prompt with what a language model is to write or to score after it."""
+    return f"{prompt}{'' if prompt[-1:].isspace() else ' '}{answer}"
+
+
 def lettered(choices: Sequence[object]) -> str:
     """Return the choices, each followed by its letter."""
     return " ".join(f"{choice} {letter}" for choice, letter in zip(choices, LETTERS))

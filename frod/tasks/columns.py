@@ -126,6 +126,8 @@ def _check_blank(texts: list[Any], task: TaskSpec, split: str) -> None:
 
 def check_options(rows: Any, task: TaskSpec, split: str, labels: np.ndarray) -> None:
     """Raise ValueError where answers are missing or more than the classes, or a label is beyond its answers."""
+    if task.scoring == "likelihood":
+        _check_answers(rows, task, split)
     name = task.columns.choices
     if not isinstance(name, str):
         return
@@ -141,6 +143,16 @@ def check_options(rows: Any, task: TaskSpec, split: str, labels: np.ndarray) -> 
     beyond = np.flatnonzero(labels >= counts)
     if len(beyond):
         raise fault(split, task.columns.label, "names none of the answers", beyond, labels.tolist())
+
+
+def _check_answers(rows: Any, task: TaskSpec, split: str) -> None:
+    """A blank answer has no likelihood; one that is missing is told elsewhere."""
+    for name in of_choices(task.columns):
+        cells = rows[name].to_pylist()
+        offered = [[cell] if isinstance(cell, str) else options(cell) for cell in cells]
+        blank = [any(answer is not None and not answer.strip() for answer in answers) for answers in offered]
+        if any(blank):
+            raise fault(split, name, "has a blank answer, which has no likelihood,", np.flatnonzero(blank), cells)
 
 
 def _check(file: Path, schema: Any, name: str, good: Any, wanted: str) -> None:

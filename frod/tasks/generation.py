@@ -107,5 +107,5 @@ def _tokens(exercises: Sequence[Exercise], tokenizer: Any, prompt: str | None) -
     for start in range(0, len(exercises), BATCH):
         batch = [exercises[row] for row in range(start, min(start + BATCH, len(exercises)))]
         given = [prompt_of(one, prompt) for one in batch]
-        whole = [f"{text}{'' if text[-1:].isspace() else ' '}{one.answer}" for text, one in zip(given, batch)]
+        whole = [choices.followed(text, one.answer) for text, one in zip(given, batch)]
         yield from zip(*(tokenizer(texts, verbose=False)["input_ids"] for texts in (given, whole)))

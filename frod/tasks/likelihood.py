@@ -38,14 +38,11 @@ def encode(
     Raises
     ------
     ValueError
-        An answer is blank, or leaves no room for a token of its prompt.
+        An answer leaves no room for a token of its prompt.
     """
     given, offered = choices.texts(questions, prompt, lettered_first=False), [one.choices for one in questions]
-    blank = [row for row, texts in enumerate(offered) if not all(text.strip() for text in texts)]
-    if blank:
-        raise ValueError(f"split {split}: row {blank[0]} has a blank answer, which has no likelihood; leave it out")
     there = np.flatnonzero([number < len(texts) for texts in offered for number in range(answers)])
-    whole = [f"{text} {answer}" for text, texts in zip(given, offered) for answer in texts]
+    whole = [choices.followed(text, answer) for text, texts in zip(given, offered) for answer in texts]
     tokens, of_rows, _ = sentences.encode(whole, tokenizer, max_length, side="left")
     own, full = _answer_tokens(given, offered, tokenizer, max_length)
     kept = np.diff(of_rows)
@@ -71,7 +68,7 @@ def _answer_tokens(
     for start in range(0, len(given), sentences.BATCH):
         some = slice(start, start + sentences.BATCH)
         prompts = [sentences.enough(text, tokenizer, max_length, "left") for text in given[some]]
-        whole = [f"{text} {answer}" for text, texts in zip(prompts, offered[some]) for answer in texts]
+        whole = [choices.followed(text, answer) for text, texts in zip(prompts, offered[some]) for answer in texts]
         of_prompts, of_whole = (tokenizer(texts, verbose=False)["input_ids"] for texts in (prompts, whole))
         repeated = [tokens for tokens, texts in zip(of_prompts, offered[some]) for _ in texts]
         own += [len(row) - _shared(row, before) for row, before in zip(of_whole, repeated)]

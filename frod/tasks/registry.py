@@ -115,7 +115,7 @@ class TaskSpec(StrictModel):
     problem: Literal["classification", "regression", "generation"] = "classification"
     """Regression: labels are real numbers. Of kind generation it follows from the kind."""
     scoring: Literal["classification", "likelihood"] = "classification"
-    """How a choice is made: by a classifier that names the answer's letter; or, with a causal language model's own head,
+    """How a choice is made: by a classifier that names the letter; or, with a causal language model's own head,
     by how likely each answer is after the prompt."""
     source: Hub | Package | Generator | Local
     """Where the data are: of the Hub, of an installed package, computed, or your own."""
@@ -313,6 +313,8 @@ def _check_scoring(task: TaskSpec) -> None:
         raise ValueError(
             f"scoring: is likelihood, kind is {task.kind}; only the answers of kind choices are scored by it"
         )
+    if task.scoring == "likelihood" and not all(one.strip() for one in task.choices):
+        raise ValueError(f"choices: {task.choices} has a blank answer, which has no likelihood")
     if "accuracy_norm" in task.metrics and task.scoring != "likelihood":
         raise ValueError("metrics: accuracy_norm is of likelihoods; say scoring: likelihood, or leave it out")
 
