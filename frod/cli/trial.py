@@ -18,7 +18,7 @@ def trial(
     out: Annotated[
         Path, typer.Option(dir_okay=False, help="File to write: results/SUITE/TASK/BACKBONE/METHOD/tune/trial-N.json.")
     ],
-    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
+    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the basis; FRoD needs it.")] = None,
     threads: Annotated[int, typer.Option(**THREADS, help="CPU threads.")] = 1,
     processes: Annotated[int, typer.Option(**THREADS, help="Processes, as for `frod train`.")] = 1,
     nodes: Annotated[int, typer.Option(**THREADS, help="Machines, as for `frod train`.")] = 1,
