@@ -1,4 +1,4 @@
-"""`frod basis`: extract the shared basis of a backbone, or take it from the user's cache, or put its parts together."""
+"""`frod basis`: extract a basis of a backbone, or take it from the user's cache, or put its parts together."""
 
 from __future__ import annotations
 

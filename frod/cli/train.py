@@ -19,7 +19,7 @@ def train(
     out: Annotated[
         Path, typer.Option(file_okay=False, help="Folder of the run: results/SUITE/TASK/BACKBONE/METHOD/seed-N.")
     ],
-    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
+    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the basis; FRoD needs it.")] = None,
     rates: Annotated[
         Path | None, typer.Option(**FILE, help="The rates that `frod tune` chose, where the run names none.")
     ] = None,

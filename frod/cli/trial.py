@@ -21,7 +21,7 @@ def trial(
             dir_okay=False, help="File to write: trial-N-seed-M.json in results/SUITE/TASK/BACKBONE/METHOD/tune."
         ),
     ],
-    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the shared basis; FRoD needs it.")] = None,
+    basis: Annotated[Path | None, typer.Option(**FOLDER, help="Folder of the basis; FRoD needs it.")] = None,
     threads: Annotated[int, typer.Option(**THREADS, help="CPU threads.")] = 1,
     processes: Annotated[int, typer.Option(**THREADS, help="Processes, as for `frod train`.")] = 1,
     nodes: Annotated[int, typer.Option(**THREADS, help="Machines, as for `frod train`.")] = 1,

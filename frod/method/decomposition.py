@@ -265,7 +265,7 @@ def _eigenvectors(
     full = T.tril() + T.tril(-1).T
     Tz = full @ z
     residual = (Tz - E @ (tau[:, None] * (E.T @ z))).norm() / Tz.norm()
-    used = tau[: root.rank]
+    used = tau.sort().values[: root.rank]
     spread = ((used[-1] - used[0]) / used.abs().max()).item() if root.rank > 1 else math.inf
     return E, max(error, residual.item()), spread
 
