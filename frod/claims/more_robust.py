@@ -32,8 +32,8 @@ SEEDS, RATES = "spread of the test loss over seeds", "mean validation over the b
 TEST = (
     "Two senses, by task: the standard deviation of the test loss over seeds (as a ratio FRoD / other: less is more "
     "robust), and the mean of validation over the box of learning rates, all that were drawn (FRoD less the other: "
-    "more is more robust), which is what one trial is expected to give: the best of n = 1. Boxes span the same ratio "
-    "for every method; rates that somebody listed say nothing of this. "
+    "more is more robust), which is what one trial is expected to give: the best of n = 1. Outside the head boxes span "
+    "the same ratio for every method; rates that somebody listed say nothing of this. "
     f"{rule('more robust', 'less robust')} That takes at least {LEAST} tasks, and both senses; Holm's correction is "
     "over both together. Where a run or trial has no figure (it diverged, or its metric is undefined), its "
     "task has none; it counts against the method: the claim is not supported where one of FRoD has none, and "
