@@ -23,7 +23,7 @@ TEXT = (
     "other kinds, for scale. Where rates were tuned, they were chosen anew for each, in as many trials."
 )
 NOTE = (
-    "Mean over tasks with its 95\u00a0% interval, which is about these very tasks: only the seeds are left to chance "
+    "Mean over the tasks of both, with its 95\u00a0% interval about these very tasks: seeds alone are left to chance "
     "(Welch). What has one figure a task, or does not vary over seeds, has none. "
 )
 WORDS = (
