@@ -313,6 +313,10 @@ def _check_scoring(task: TaskSpec) -> None:
         raise ValueError(
             f"scoring: is likelihood, kind is {task.kind}; only the answers of kind choices are scored by it"
         )
+    if task.scoring == "likelihood" and task.relabel is not None:
+        raise ValueError(
+            "relabel: a choice by likelihood has none, its classes are the places of the answers; leave it out"
+        )
     if task.scoring == "likelihood" and not all(one.strip() for one in task.choices):
         raise ValueError(f"choices: {task.choices} has a blank answer, which has no likelihood")
     if "accuracy_norm" in task.metrics and task.scoring != "likelihood":

@@ -304,15 +304,16 @@ FITTING = {"EXTRA": "lora", "OTHER": "{lr: 0.1}", "BACKBONE": "micro_llama", "RA
     ("changes", "words"),
     [
         ({}, None),
-        ({"RATE": "{lr: 0.1, lr_head: 0.1}"}, "rates of full_ft on task worked_sums: leave out lr_head"),
+        ({"RATE": "{lr: 0.1, lr_head: 0.1}"}, "rates of full_ft on task TASK: leave out lr_head"),
         ({"EXTRA": "linear_probe", "OTHER": "{lr_head: 0.1}"}, "methods.linear_probe: trains the head alone"),
         ({"BACKBONE": "roberta_large"}, "the backbone roberta_large .roberta. is no causal language model"),
-        ({"BACKBONE": "digit_vit"}, "task worked_sums has text, the backbone digit_vit takes images"),
+        ({"BACKBONE": "digit_vit"}, "task TASK has text, the backbone digit_vit takes images"),
     ],
 )
-def test_an_answer_in_writing_has_no_head_to_train(tmp_path, monkeypatch, changes, words):
+@pytest.mark.parametrize("task", ["worked_sums", "sums_likelihood"])
+def test_what_a_language_model_writes_or_scores_has_no_head_to_train(tmp_path, monkeypatch, task, changes, words):
     monkeypatch.chdir(tmp_path)
-    text = WRITTEN
+    text = WRITTEN.replace("worked_sums", task)
     for name, value in (FITTING | changes).items():
         text = text.replace(name, value)
     (tmp_path / "mine.yaml").write_text(text)
@@ -320,7 +321,7 @@ def test_an_answer_in_writing_has_no_head_to_train(tmp_path, monkeypatch, change
     if words is None:
         preflight.check(workflow, backbones, tasks)
         return
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words.replace("TASK", task)):
         preflight.check(workflow, backbones, tasks)
 
 

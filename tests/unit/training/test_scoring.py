@@ -135,6 +135,7 @@ def test_an_answer_that_leaves_no_room_or_is_blank_is_refused(tmp_path):
     ("changes", "said"),
     [
         ({"scoring": "classification"}, "accuracy_norm is of likelihoods; say scoring: likelihood"),
+        ({"relabel": [0, 1, 0]}, "relabel: a choice by likelihood has none"),
         ({"kind": "sentences", "columns": {"text": ["question"], "label": "right"}}, "scoring: is likelihood, kind is"),
     ],
 )
