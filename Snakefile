@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from frod.pipeline import arrays, gone, messages, metadata, running
+from frod.pipeline import gone, messages, metadata, running
 from frod.pipeline.load import check_file
 from frod.pipeline.warm import start as warm
 from frod.provenance.code import warn_of_edits
@@ -70,7 +70,7 @@ rule runs:
 
 onstart:
     if metadata.is_main(workflow):
-        arrays.check(workflow, WORKFLOW.resources.values())
+        metadata.check_executor(workflow)
         warn_of_edits(SETTINGS)
         running.start(Path("logs"))
     if metadata.is_main(workflow) and metadata.is_local(workflow):

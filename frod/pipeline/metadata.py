@@ -208,6 +208,18 @@ def check_backend(workflow: Any) -> None:
         )
 
 
+def check_executor(workflow: Any) -> None:
+    """Refuse, by WorkflowError, SLURM's job arrays; before the first job, as Snakemake reads these settings late.
+
+    In version 2.8.0 of the plugin a task of an array ends by a look for the files of the array's first: it fails where
+    that one still runs.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    if getattr(workflow.executor_settings, "array_jobs", None):
+        raise WorkflowError("--slurm-array-jobs: fails trainings that have ended well; take --groups (docs/cluster.md)")
+
+
 def given(workflow: Any) -> dict[str, Any]:
     """What of the parameters is from elsewhere than params.yaml, by its option or file; what prevails comes first.
 

@@ -70,6 +70,16 @@ def prepare(project, rates):
     project.path("Snakefile").write_text(project.path("Snakefile").read_text() + EVERY_SECOND)
 
 
+@contextlib.contextmanager
+def edited(project, name, edits):
+    """A file of the project with other settings, for a block."""
+    before = project.path(name).read_text()
+    for old, new in edits:
+        project.edit(name, old, new)
+    yield
+    project.path(name).write_text(before)
+
+
 def command(*arguments):
     """Snakemake with the profile."""
     return ["snakemake", "--workflow-profile", "profiles/slurm", *arguments]

@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM: requests, a shared GPU, an array; a training cancelled, preempted, on two nodes."""
+"""The workflow on a real SLURM: requests, a shared GPU, groups; a training cancelled, preempted, on two nodes."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import slurm_project
-from slurm_project import METHOD, RUN, held_at_a_checkpoint, jobs, of_rule, results, submit
+from slurm_project import METHOD, RUN, edited, held_at_a_checkpoint, jobs, of_rule, results, submit
 
 from frod.files import sha256
 
@@ -104,24 +104,24 @@ PAIR = [
     ("  processes: 1 ", "  processes: 2 "),
     ("sharded: false", "sharded: true"),
 ]
+ON_BOTH = [("slurm_partition: gpu", "slurm_partition: pair")]
 
 
 def test_a_training_on_two_nodes_that_is_requeued_goes_on_from_its_checkpoint(through_slurm, tmp_path):
     """Sharded, a process on each; it ends in what it ends in undisturbed, to the bit."""
     project = through_slurm
-    for old, new in PAIR:
-        project.edit("params.yaml", old, new)
-    project.edit("profiles/slurm/config.yaml", "slurm_partition: gpu", "slurm_partition: pair")
-    shutil.rmtree(project.path(RUN))
-    submit(project, f"{RUN}/record.json")
-    undisturbed, job = results(project), jobs()[-1]
-    asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1", "NodeList": "first,second"}
-    assert {name: job[name] for name in asked} == asked
-    record = json.loads(project.path(f"{RUN}/record.json").read_text())
-    assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
+    with edited(project, "params.yaml", PAIR), edited(project, "profiles/slurm/config.yaml", ON_BOTH):
+        shutil.rmtree(project.path(RUN))
+        submit(project, f"{RUN}/record.json")
+        undisturbed, job = results(project), jobs()[-1]
+        asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1"}
+        asked |= {"NodeList": "first,second"}
+        assert {name: job[name] for name in asked} == asked
+        record = json.loads(project.path(f"{RUN}/record.json").read_text())
+        assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
 
-    with held_at_a_checkpoint(project, tmp_path / "hold") as (training, said):
-        subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
+        with held_at_a_checkpoint(project, tmp_path / "hold") as (training, said):
+            subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
     ended = of_rule("train", jobs(int(job["JobId"])))
     assert [(job["JobState"], job["Restarts"]) for job in ended] == [("COMPLETED", "1")], said
     assert resumed_from(project) > 0
@@ -143,23 +143,19 @@ experiments:
 """
 
 
-def test_eight_trainings_are_one_array_and_end_in_the_same_bits_as_without_slurm(through_slurm):
-    """One submission, eight tasks of it."""
+def test_eight_trainings_are_two_submissions_and_end_in_the_same_bits_as_without_slurm(through_slurm):
+    """Four in each, side by side. As an array, which would be one, they are refused before the first job."""
     project, before = through_slurm, int(jobs()[-1]["JobId"])
     project.path("workflow/suites/many.yaml").write_text(MANY)
-    for old, new in [*((new, old) for old, new in PAIR), ("  gpu: 1", "  gpu: 0"), ("suite: cut", "suite: many")]:
-        project.edit("params.yaml", old, new)
     records = [f"results/many/digits/digit_vit/linear_probe/seed-{seed}/record.json" for seed in range(8)]
     adapters = [project.path(record).with_name("adapter.safetensors") for record in records]
-    array = ["--slurm-array-jobs", "train", *records]
-    few = project.run(*slurm_project.command("--jobs", "4", *array), check=False)
-    assert few.returncode and "--jobs: 4, of 8: with --slurm-array-jobs, give at least --jobs 8" in few.stdout
-    said = submit(project, *array)
-    tasks = jobs(before)
-    assert {job["ArrayJobId"] for job in tasks} == {tasks[0]["ArrayJobId"]}, said
-    assert sorted(int(job["ArrayTaskId"]) for job in tasks) == [*range(1, 9)]
-    assert {job["JobState"] for job in tasks} == {"COMPLETED"}
-    by_slurm = [sha256(path) for path in adapters]
-    shutil.rmtree(project.path("results/many"))
-    project.snakemake(*records)
+    with edited(project, "params.yaml", [("  gpu: 1", "  gpu: 0"), ("suite: cut", "suite: many")]):
+        array = project.run(*slurm_project.command("--slurm-array-jobs", "train", *records), check=False)
+        assert array.returncode and "--slurm-array-jobs: fails trainings" in array.stdout
+        said = submit(project, "--groups", "train=many", "--group-components", "many=4", "--", *records)
+        found = [(job["JobState"], job["NumCPUs"], job["MinMemoryNode"]) for job in jobs(before)]
+        assert found == [("COMPLETED", "4", "12000M")] * 2, said
+        by_slurm = [sha256(path) for path in adapters]
+        shutil.rmtree(project.path("results/many"))
+        project.snakemake(*records)
     assert [sha256(path) for path in adapters] == by_slurm

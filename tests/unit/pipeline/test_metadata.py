@@ -6,9 +6,11 @@ Runs the installed Snakemake on two rules and compares with what `Metadata` read
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import forks
 import pytest
+from snakemake.exceptions import WorkflowError
 
 from frod.pipeline import metadata
 from frod.pipeline.metadata import Metadata
@@ -108,3 +110,14 @@ def test_newest_time_looks_into_directories(tmp_path):
     os.utime(tmp_path / "d" / "e" / "file", (5, 5))
     (tmp_path / "d" / metadata.TIMESTAMP).touch()
     assert metadata.newest_time(str(tmp_path / "d")) == 5
+
+
+@pytest.mark.parametrize("settings", [None, SimpleNamespace(), SimpleNamespace(array_jobs=None)])
+def test_an_executor_without_job_arrays_is_taken(settings):
+    metadata.check_executor(SimpleNamespace(executor_settings=settings))
+
+
+def test_job_arrays_are_refused():
+    settings = SimpleNamespace(array_jobs="train")
+    with pytest.raises(WorkflowError, match=r"--slurm-array-jobs: .* take --groups"):
+        metadata.check_executor(SimpleNamespace(executor_settings=settings))
