@@ -55,7 +55,17 @@ def missing(files: Sequence[str], report: Path) -> list[Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or none that is whole
         return []
     made = {str(folder) for run in records for folder in (run, run.parent, run.parent / "tune", *run.parents[3:4])}
-    return [Path(file) for file in files if os.path.dirname(file) in made and not os.path.exists(file)]
+    absent = [Path(file) for file in files if os.path.dirname(file) in made and not os.path.exists(file)]
+    return [path for path in absent if not _is_new(path)]
+
+
+def _is_new(path: Path) -> bool:
+    """Whether it is a trial of rates that the choice next to it was made without."""
+    try:
+        chosen = json.loads(path.with_name("rates.json").read_text("utf-8"))["inputs"]
+        return path.name.startswith("trial-") and path not in map(Path, chosen)
+    except (OSError, ValueError, KeyError, TypeError):  # no choice, or none that is whole
+        return False
 
 
 def told(lost: Sequence[Path], report: Path, results: Path, params: Params) -> str:

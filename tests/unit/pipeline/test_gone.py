@@ -37,6 +37,18 @@ def test_runs_that_are_yet_to_be_made_are_not_gone(report):
     assert gone.missing(FILES, report) == []
 
 
+@pytest.mark.parametrize(
+    ("chosen", "new"), [('{"inputs": {"%s": "0"}}', 1), ("{", 0), ('{"inputs": 1}', 0), ("[]", 0), (None, 0)]
+)
+def test_trials_that_the_choice_was_made_without_are_new(report, chosen, new):
+    """More trials, or a second seed of them, are yet to be made; those that the choice names are gone."""
+    names = [FILES[2], FILES[2].replace("100", "101")]
+    Path(FILES[2]).parent.mkdir(parents=True)
+    if chosen:
+        Path(FILES[2]).with_name("rates.json").write_text(chosen.replace("%s", FILES[2]))
+    assert [*map(str, gone.missing(names, report))] == names[: 2 - new]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"inputs": []}', '{"inputs": 1}', '{"files": {}}'])
 def test_a_report_without_a_list_has_lost_nothing(report, text):
     (report / "report.json").write_text(text)
