@@ -30,7 +30,7 @@ def test_the_basis_is_what_it_was(name, dtype, tmp_path):
     folder = SHIPPED / name
     if not folder.is_dir():
         folder = tmp_path / name
-        backbones.materialise(name, registry.get(name), folder)
+        backbones.materialise(name, registry.load()[name], folder)
     spec = {"kind": "shared", "ridge": 1e-3, "dtype": dtype, "targets": None}
     command = ["-m", "frod", "basis", "--spec", json.dumps(spec), "--backbone", folder, "--out", tmp_path / "basis"]
     environment = os.environ | PORTABLE | {"FROD_CACHE": str(tmp_path / "cache")}
