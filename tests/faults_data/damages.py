@@ -59,8 +59,9 @@ FILES = [
     Damaged(f"{RUN}/record.json", "evaluate", alone=False),
     Damaged(f"{RUN}/metrics.json", "summarise", alone=False),
     Damaged(f"{METHOD}/spectrum.parquet", "report"),
-    Damaged(f"{METHOD}/sharpness.parquet", "report"),
-    Damaged(SUMMARY, "report", alone=False),  # of one row: most of the file is its description, without checksums
+    # Of few rows: most of the file is its description, without checksums.
+    Damaged(f"{METHOD}/sharpness.parquet", "report", alone=False),
+    Damaged(SUMMARY, "report", alone=False),
 ]
 
 
