@@ -105,7 +105,9 @@ def _rates(model: str, suites: Path) -> dict[str, list[dict[str, float]]]:
     for file in sorted(suites.glob("*.yaml")):
         for experiment in safe_yaml.read(file).get("experiments", []):
             grid = experiment.get("grid", {})
-            if experiment.get("backbone") == model and set(METHODS) <= set(grid):
+            # Answers in writing train no head, and so have no rate of one.
+            whole = set(METHODS) <= set(grid) and "lr_head" in grid[METHODS[0]][0]
+            if experiment.get("backbone") == model and whole:
                 return {method: _widened(grid[method]) for method in METHODS}
     return RATES
 
