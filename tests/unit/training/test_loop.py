@@ -26,6 +26,7 @@ class Examples:
         self.points = (rng.normal(size=(rows, 8)) + self.labels[:, None]).astype(np.float32)
         self.ids = np.arange(rows)
         self.lengths = np.ones(rows, dtype=np.int64)
+        self.arrays = {"points": self.points}
 
     def __len__(self):
         return len(self.labels)
