@@ -62,15 +62,16 @@ class Writing:
         """
         from transformers import GenerationConfig
 
-        config = GenerationConfig(
+        plain: Any = unwrapped(model)
+        # In place of the model's own, which would fill in what an argument leaves out: penalties, other ends.
+        plain.generation_config = GenerationConfig(
             do_sample=False,
             max_new_tokens=self.max_new_tokens,
             eos_token_id=self.end,
             pad_token_id=self.pad,
             use_cache=True,
         )
-        plain: Any = unwrapped(model)
-        written = plain.generate(**prompts, generation_config=config, synced_gpus=sharded)
+        written = plain.generate(**prompts, synced_gpus=sharded)
         new = written[:, prompts["input_ids"].shape[1] :].cpu().numpy()
         over = np.cumsum(new == self.end, axis=1) > 0
         out = np.full((len(new), self.max_new_tokens), self.pad, dtype=np.int64)

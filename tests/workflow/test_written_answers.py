@@ -1,5 +1,6 @@
 """A suite whose task is answered in writing, from the Snakefile to the report: audited, replayed, not to be forged."""
 
+import itertools
 import json
 import re
 
@@ -38,15 +39,16 @@ def written(tmp_path_factory):
 
 @pytest.mark.parametrize("method", ["full_ft", "frod", "lora"])
 def test_exact_match_is_that_of_the_texts(written, method):
-    """Read by another expression than the task's: what stands after the last equals sign."""
+    """Read without an expression: the last number that stands after an equals sign."""
     folder = written.path(f"{RUNS}/{method}/seed-0")
     table = pd.read_parquet(folder / "predictions.parquet")
     assert list(table) == ["split", "example_id", "label", "prediction", "scores", "text"]
     found = json.loads((folder / "metrics.json").read_text())
     assert found["examples"] == {"validation": 20, "test": 200}
     for split, rows in table.groupby("split"):
-        last = [re.match(r" ?([0-9]*)", text.rpartition("=")[2])[1] for text in rows["text"]]
-        right = sum(one == label and bool(one) for one, label in zip(last, rows["label"]))
+        words = [text.split() for text in rows["text"]]
+        sums = [[two for one, two in itertools.pairwise(of) if one == "=" and two.isdigit()] for of in words]
+        right = sum(of[-1:] == [label] for of, label in zip(sums, rows["label"]))
         assert found["metrics"][split]["exact_match"] == pytest.approx(right / len(rows))
     losses = pd.read_parquet(folder / "history.parquet")["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
@@ -55,7 +57,7 @@ def test_exact_match_is_that_of_the_texts(written, method):
 def test_the_report_names_the_metric_and_no_classes(written):
     page = written.path("reports/tiny/index.html").read_text()
     assert "exact match" in page and "one example is 0.5 points" in page
-    assert "The sum of three numbers, worked out in writing" in page
+    assert "200 test examples" in page and "1 class" not in page
 
 
 def test_it_is_replayed_bit_for_bit_and_audited(written):

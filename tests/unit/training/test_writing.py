@@ -78,6 +78,15 @@ def test_batches_are_decoded_as_transformers_decodes_one(model, writing, data, a
     assert found.any(axis=1).all()
 
 
+def test_what_the_models_files_say_of_decoding_is_not_the_tasks(model, writing, data):
+    """Llama 2's own say to sample; others to end early, or not to repeat."""
+    expected = writing.decode(model, data.prompts(np.arange(4)))
+    own = {"do_sample": True, "temperature": 9.0, "top_p": 0.5, "num_beams": 3, "repetition_penalty": 5.0}
+    model.generation_config.update(**own, max_length=9, min_new_tokens=5, no_repeat_ngram_size=1, eos_token_id=50)
+    torch.manual_seed(0)
+    assert np.array_equal(writing.decode(model, data.prompts(np.arange(4))), expected)
+
+
 def test_decoding_stops_at_the_end(model, writing, data):
     """Where each next token is the end at once, the text is empty and its answer none."""
     with torch.no_grad():
