@@ -31,6 +31,7 @@ def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    from frod.tasks.arrays import Scored
     from frod.training.seeds import subset
 
     path, run = left.predictions, left.run
@@ -55,7 +56,7 @@ def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
             rows = table.filter(pc.equal(table["split"], split))
             for column, values in (("example_id", data.ids), ("label", data.labels)):
                 _compare_column(path, split, column, values[chosen], rows[column].to_numpy(), findings)
-            if scored:
+            if isinstance(data, Scored):
                 sizes = np.array(rows["bytes"].to_pylist(), dtype=np.int64).reshape(len(rows), -1)
                 _compare_column(path, split, "bytes", data.arrays["bytes"][chosen], sizes, findings)
             findings.checked["predictions"] += len(rows)

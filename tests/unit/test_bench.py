@@ -173,7 +173,7 @@ def test_setups_and_attaching_are_timed_for_every_way():
     assert found["bytes"] > 4 * 2 * (5 * 16**2 + 32**2)  # V and its inverse in float32
     assert all(len(row["seconds"]) == setting.rounds for row in found["methods"].values())
     attached = attach.measure(setting)
-    assert list(attached["methods"]) == ["frod", "peft_frod"]
+    assert list(attached["methods"]) == ["frod", "peft_frod", "peft_dropin"]
     assert "peft_frod" in attached["methods"]["frod"]["ratio_to"]
     for kind, record in ((basis, found), (attach, attached)):
         assert len(kind.lines(record)) == 3 + len(record["methods"])

@@ -94,7 +94,8 @@ def test_every_room_stands_on_a_floor():
 # Metrics are computed again, and a report is audited, where torch may not be installed and nothing should wait for it.
 METRICS = """
 import pandas, frod.evaluation.metrics as m, frod.evaluation.summary, frod.evaluation.statistics
-m.compute(pandas.DataFrame({'label': [0, 1], 'prediction': [0, 1]}), list(m.METRICS))"""
+of = {'label': [0, 1], 'prediction': [0, 1], 'scores': [[-1.0, -2.0], [-2.0, -1.0]], 'bytes': [[1, 1], [1, 1]]}
+m.compute(pandas.DataFrame(of), list(m.METRICS))"""
 CODE = """
 from frod.provenance import code
 [code.code_hash(name) for name in code._modules(code.PACKAGE_DIRECTORY) if name not in code.EXCLUDED]"""

@@ -50,7 +50,7 @@ def test_cola_is_scored_by_matthews_correlation():
         ({"answers": ["no", "no"]}, "answers"),
         ({"released": "dev"}, "rows: lacks ['dev']"),
         ({"more_tests": {"other": {"from": "dev"}}}, "rows: lacks ['dev']"),
-        ({"prompt": "{sentence}"}, "only kind choices"),
+        ({"prompt": "{sentence}"}, "only kinds choices and generation have one"),
         ({"problem": "regression"}, "a regression has none"),
         ({"problem": "regression", "classes": None}, "range"),
         ({"problem": "regression", "classes": None, "range": [5, 0]}, "range"),
