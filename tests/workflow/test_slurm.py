@@ -11,7 +11,7 @@ from slurm_project import METHOD, RUN, edited, held_at_a_checkpoint, jobs, of_ru
 
 from frod.files import sha256
 
-# About two minutes on an idle machine, of which jobs of seconds wait most for Snakemake to start in them.
+# Minutes, in which jobs of seconds wait most for Snakemake to start in them.
 pytestmark = pytest.mark.timeout(2400)
 
 
