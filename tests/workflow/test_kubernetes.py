@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 from projects import checkout
 
-# Some minutes each, of which most is Snakemake's start, three times a job.
+# A minute of a processor each, of which most is Snakemake's reading of the workflow, three times a job.
 pytestmark = pytest.mark.timeout(2400)
 
 SUITE = """\

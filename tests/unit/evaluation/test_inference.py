@@ -22,6 +22,14 @@ def over(differences):
     return mean_interval(dict(enumerate(differences)))
 
 
+@pytest.mark.parametrize("chance", [0.1, 1 / 3, 0.5])
+@pytest.mark.parametrize("trials", [1, 15, 300])
+def test_the_binomial_test_is_scipys_to_the_bit(trials, chance):
+    for successes in range(trials + 1):
+        expected = stats.binomtest(successes, trials, chance, alternative="greater").pvalue
+        assert inference.binomial_p(successes, trials, chance) == expected
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 30])
 def test_the_t_tests_are_scipys(n):
     differences = random_differences(n, seed=n)
