@@ -118,7 +118,7 @@ def task(report: Report, comparison: Comparison) -> dict[str, Any]:
         "backbone": comparison.backbone,
         "metric": metric_label(comparison.primary),
         "examples": show.count(comparison.test_examples),
-        "classes": manifest.get("num_classes") if manifest.get("problem") == "classification" else None,
+        "classes": None if manifest.get("problem") in ("regression", "generation") else manifest.get("num_classes"),
         "figures": names_of(*pair),
         "rows": [_result_row(report, comparison, result) for result in comparison.results],
         "missing": [

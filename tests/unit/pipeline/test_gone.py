@@ -42,10 +42,11 @@ def test_runs_that_are_yet_to_be_made_are_not_gone(report):
 )
 def test_trials_that_the_choice_was_made_without_are_new(report, chosen, new):
     """More trials, or a second seed of them, are yet to be made; those that the choice names are gone."""
-    names = [FILES[2], FILES[2].replace("100", "101")]
-    Path(FILES[2]).parent.mkdir(parents=True)
+    trial = FILES[3]
+    names = [trial, trial.replace("100", "101")]
+    Path(trial).parent.mkdir(parents=True)
     if chosen:
-        Path(FILES[2]).with_name("rates.json").write_text(chosen.replace("%s", FILES[2]))
+        Path(trial).with_name("rates.json").write_text(chosen.replace("%s", trial))
     assert [*map(str, gone.missing(names, report))] == names[: 2 - new]
 
 

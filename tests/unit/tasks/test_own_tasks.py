@@ -70,7 +70,7 @@ def of_images(path, **changes):
 def test_the_examples_of_the_documentation_are_tasks(tmp_path, monkeypatch):
     blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
     tasks = {name: TaskSpec.model_validate(t) for block in blocks for name, t in yaml.safe_load(block)["tasks"].items()}
-    assert set(tasks) == {"reviews", "shells", "quiz"}
+    assert set(tasks) == {"reviews", "shells", "quiz", "puzzles"}
 
     monkeypatch.chdir(tmp_path)  # as from the folder of params.yaml
     table(tmp_path / "mine" / "reviews.csv", rows=700)
