@@ -100,7 +100,7 @@ def write_sample(folder: Path, kind: str) -> Path:
 
 
 def _box(model: str, suites: Path) -> dict[str, Any]:
-    """Return the boxes of the first suite that has them for this model; of smoke before others, whose boxes are wider."""
+    """Return the boxes of the first suite that has them for this model, smoke before others with wider ones."""
     for file in sorted(suites.glob("*.yaml"), key=lambda file: (file.stem != "smoke", file.name)):
         for experiment in safe_yaml.read(file).get("experiments", []):
             box = experiment.get("box", {})
