@@ -42,7 +42,7 @@ def predict(
     split : str
         Goes into the table's column `split`.
     writing : Writing, optional
-        Of a generation.
+        Of a generation. None: nothing is written, and `scores` alone is what it says.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def predict(
     written = np.zeros((len(order), writing.max_new_tokens if writing else 0), np.int64)
     for start in range(0, len(order), batch_size):
         mine, counts = processes.shard(np.arange(start, min(start + batch_size, len(order))))
-        found = _scores(model, data, order[mine], device, writing).float().cpu().numpy()
+        found = _scores(model, data, order[mine], device).float().cpu().numpy()
         if writing:
             prompts = move(data.prompts(order[mine]), device)
             tokens = writing.decode(model, prompts, sharded=processes.sharded)
@@ -76,16 +76,14 @@ def predict(
     return as_table(data, chosen, scores[back], split=split, writing=writing, texts=texts)
 
 
-def _scores(
-    model: torch.nn.Module, data: Any, chosen: np.ndarray, device: torch.device, writing: Writing | None
-) -> torch.Tensor:
+def _scores(model: torch.nn.Module, data: Any, chosen: np.ndarray, device: torch.device) -> torch.Tensor:
     """What goes into the column `scores`, of shape (examples, outputs)."""
     if isinstance(data, Scored):
         return log_likelihoods(model, data, chosen, device)
     batch = move(data.batch(chosen), device)
     labels = batch.pop("labels")
     logits = backbones.logits(model, batch)
-    return answer_losses(logits, labels)[:, None] if writing else logits
+    return answer_losses(logits, labels)[:, None] if "prompts" in data.arrays else logits
 
 
 def as_table(
