@@ -58,7 +58,7 @@ def check_predictions(study: Study, left: Traces, findings: Findings) -> None:
                 _compare_column(path, split, column, values[chosen], rows[column].to_numpy(), findings)
             if isinstance(data, Scored):
                 sizes = np.array(rows["bytes"].to_pylist(), dtype=np.int64).reshape(len(rows), -1)
-                _compare_column(path, split, "bytes", data.arrays["bytes"][chosen], sizes, findings)
+                _compare_column(path, split, "bytes", data.bytes[chosen], sizes, findings)
             findings.checked["predictions"] += len(rows)
 
 

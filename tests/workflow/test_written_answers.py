@@ -61,7 +61,7 @@ def test_the_report_names_the_metric_and_no_classes(written):
 
 
 def test_it_is_replayed_bit_for_bit_and_audited(written):
-    for what in ("frod/seed-0", "lora/seed-0", "full_ft/tune/trial-0.json"):
+    for what in ("frod/seed-0", "lora/seed-0", "full_ft/tune/trial-0-seed-100.json"):
         status, text = written.frod("replay", f"{RUNS}/{what}")
         assert status == 0 and "the same, bit for bit" in text, text
     status, text = written.frod("audit", "reports/tiny")
