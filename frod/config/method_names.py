@@ -23,7 +23,7 @@ def check_labels(
     for name, settings in written.items():
         label = settings.get("label")
         for other, of_other in names.items():
-            if label and other != name and look_of(label) in map(look_of, of_other):
+            if isinstance(label, str) and label and other != name and look_of(label) in map(look_of, of_other):
                 raise ValueError(
                     f"{at}: methods.{name}.label: is {shown(label)}, which is what {other} is called; choose another"
                 )

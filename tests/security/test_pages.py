@@ -35,7 +35,7 @@ HOSTILE = (
     " \u202e \u200b \x1b[31m http://e/x www.e.org @x"
     " _ ^ ~ \\\\ \\end{tabular} }\r\n\n# heading\n| --- |\n=1+1,\"=cmd|'/C calc'!A0\"\t@x"
 )
-KEPT = {"kind", "primary", "metric", "id", "verdict", "finding", "run", "started", "finished", "name", "text"}
+KEPT = {"kind", "primary", "metric", "id", "verdict", "finding", "run", "started", "finished", "name", "text", "method"}
 """Words that the report decides by, or finds runs by: they are not free text, or are checked where they are read."""
 
 
