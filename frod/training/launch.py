@@ -109,10 +109,10 @@ def _be_worker() -> None:
 
 
 def _said(failures: dict[int, Any], count: int) -> str:
-    """Which processes failed, and how; those that torchrun has ended for it are left out."""
+    """Which processes failed, and how, the killed ones first; those that torchrun has ended for it are left out."""
     codes = {rank: failure.exitcode for rank, failure in failures.items()}
     first = {rank: code for rank, code in codes.items() if code != -signal.SIGTERM} or codes
     return "\n".join(
         f"process {rank} of {count} {f'was killed by signal {-code}' if code < 0 else f'ended with status {code}'}"
-        for rank, code in first.items()
+        for rank, code in sorted(first.items(), key=lambda failure: failure[1])
     )
