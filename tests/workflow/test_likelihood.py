@@ -1,6 +1,7 @@
 """A choice by likelihood beside the same by classification goes to its report, is audited, and replayed to the bit."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,14 @@ def scored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scored")
     project = checkout(folder / "project", folder / "cache", SUITE)
     project.start()
-    project.snakemake()
+    project.first_output = project.snakemake()
     return project
+
+
+def test_weights_data_and_bases_of_all_tasks_come_before_any_training(scored):
+    """So that what is wrong with one of them is said in the first minute."""
+    begun = re.findall(r"^Job \d+: (\w+)", scored.first_output, re.M)
+    assert sorted(begun[:4]) == ["basis", "task", "task", "weights"]
 
 
 def test_both_figures_follow_from_what_the_predictions_hold(scored):

@@ -14,7 +14,7 @@ rule basis:
         "logs/basis/{backbone}/{basis}.log",
     benchmark:
         "benchmarks/basis/{backbone}/{basis}.tsv"
-    priority: urgency
+    priority: before_training
     conda:
         "../envs/frod.yaml"
     # What a training on the backbone may use, which is more than the extraction needs.

@@ -197,6 +197,11 @@ def urgency(wildcards):
     return max(resources.runtime for resources in WORKFLOW.resources_on[wildcards.backbone])
 
 
+def before_training(wildcards):
+    """Weights, data and bases of all tasks come before any training, so that what is wrong with one is said at once."""
+    return 1_000_000 + urgency(wildcards)
+
+
 def trials_of(wildcards):
     return WORKFLOW.trials_of(wildcards.task, wildcards.backbone, wildcards.method)
 

@@ -8,7 +8,7 @@ rule backbone:
         model=directory(MODEL),
     log:
         "logs/backbone/{backbone}.log",
-    priority: urgency
+    priority: before_training
     conda:
         "../envs/frod.yaml"
     threads: 1
@@ -36,7 +36,7 @@ rule task:
         task=directory(TASK),
     log:
         "logs/task/{task}/{backbone}.log",
-    priority: urgency
+    priority: before_training
     conda:
         "../envs/frod.yaml"
     threads: 1
