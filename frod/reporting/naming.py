@@ -110,6 +110,7 @@ FIGURES = {
     "difference": "difference to full fine-tuning",
     "ablation_metric": "test metric less FRoD's, by method",
     "ablation_loss": "test loss less FRoD's, by method",
+    "best_of": "best of n trials, expected",
     "seeds": "test, every seed",
     "pareto": "test against trained parameters",
     "loss": "training loss",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from frod.config.rates import at_edge
@@ -73,6 +74,30 @@ def search(report: Report) -> dict[str, Any]:
         start | _search(report.tuning[where], counts) for where, start in of_methods(report) if where in report.tuning
     ]
     return {"counts": counts, "rows": found}
+
+
+def best_of_n(report: Report) -> dict[str, list[tuple[float, float]]]:
+    """By method: n, and the validation in points that the best of n trials is expected to have, as a mean over tasks.
+
+    Over the tasks where every method that has trials has as many as the others, each with a figure; {} where there are
+    none, or a single trial.
+    """
+    methods = [method for method in report.methods if any(of == method for *_, of in report.tuning)]
+    tried = {where: [trial["validation"] for trial in chosen["trials"]] for where, chosen in report.tuning.items()}
+    most = max(map(len, tried.values()), default=0)
+    whole = [
+        pair
+        for pair in dict.fromkeys((task, backbone) for task, backbone, _ in tried)
+        if all(len(figures) == most and None not in figures for figures in (tried.get((*pair, m), []) for m in methods))
+    ]
+    if not whole or most < 2:
+        return {}
+    return {
+        method: [
+            (float(n), 100 * fmean(best_of(tried[*pair, method], n).mean for pair in whole)) for n in range(1, most + 1)
+        ]
+        for method in methods
+    }
 
 
 def _search(chosen: Mapping[str, Any], counts: list[int]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frod.provenance.run_keys import pair_label, stopped
+from frod.reporting import tuning_section
 from frod.reporting.comparison import Comparison
 from frod.reporting.figures import difference, forest, lines, pareto, seed_markers, singular_values
 from frod.reporting.figures.axes import Drawing
@@ -22,6 +23,15 @@ def draw(report: Report) -> dict[str, Drawing]:
     if report.headline is not None:
         drawn["difference"] = difference.draw(
             report.headline, report.looks, report.claims["margin_points"], report.uninformative
+        )
+    if expected := tuning_section.best_of_n(report):
+        drawn["best_of"] = lines.draw(
+            {method: {0: curve} for method, curve in expected.items()},
+            report.looks,
+            title="Validation that the best of n trials is expected to have, mean over tasks",
+            axis="validation, points",
+            over="trials",
+            log=False,
         )
     for section in report.claims["beside"]:
         for name, of in forest.names(section).items():

@@ -1,4 +1,4 @@
-"""A quantity over the steps of a training: the loss, or the metric that was watched."""
+"""A quantity over the steps of a training, or over trials: the loss, or the metric that was watched."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def draw(
     *,
     title: str,
     axis: str,
+    over: str = "steps",
     log: bool | None = None,
     ended: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> Drawing:
@@ -29,6 +30,8 @@ def draw(
 
     Parameters
     ----------
+    axis, over : str
+        What the values are, and over what.
     log : bool, optional
         Logarithmic axis; None: where all values are positive and span a factor of ten.
     ended : mapping of method to seeds
@@ -47,14 +50,15 @@ def draw(
     steps = [step for seeds in shown.values() for curve in seeds.values() for step, _ in curve]
     x = Scale(min([0.0, *steps]), max([*steps, 1.0]))
     labels = ", ".join(looks[method].label for method in shown)
+    widths = "; thin: seeds, thick: their mean" if any(len(seeds) > 1 for seeds in shown.values()) else ""
     drawing, x, y = plot(
         title,
-        f"{axis} over steps; thin: seeds, thick: their mean. Methods: {labels}.",
+        f"{axis} over {over}{widths}. Methods: {labels}.",
         [looks[method] for method in shown],
         x,
         Scale(*_range(values or [0.0], log), log=log),
         {tick: tick_label(tick) for tick in nice_ticks(x.low, x.high)},
-        f"{axis}{', logarithmic' if log else ''}, over steps",
+        f"{axis}{', logarithmic' if log else ''}, over {over}",
     )
     if not values:
         drawing.text((LEFT + x.end) / 2, y.start - 90, "no finite value", anchor="middle", soft=True)
@@ -70,7 +74,7 @@ def draw(
         look, mean = looks[method], mean_curve(list(seeds.values()))
         drawing.stroke([(x(step), y(value)) for step, value in mean], look, width=2.4, hint=look.label)
         for step, value in some([point for point in mean if math.isfinite(y(point[1]))], look.slot):
-            drawing.mark(x(step), y(value), look, size=3.6, hint=f"{look.label}, step {step:.0f}: {value:.4g}")
+            drawing.mark(x(step), y(value), look, size=3.6, hint=f"{look.label} at {step:.0f} {over}: {value:.4g}")
     return drawing
 
 

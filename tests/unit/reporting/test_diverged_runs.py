@@ -150,7 +150,7 @@ def test_a_curve_ends_with_a_cross_within_the_others_axis_and_is_in_no_mean():
     assert not [path for path in root.iter(f"{SVG}path") if "nan" in path.get("d")]
     found = hints(drawing)
     assert {"FRoD, seed 1, which diverged", "FRoD, seed 1: diverged"} <= set(found)
-    assert "FRoD, step 4: 0.5" in found, "the mean is that of the run that held, to its end"
+    assert "FRoD at 4 steps: 0.5" in found, "the mean is that of the run that held, to its end"
     heights = [float(y) for path in root.iter(f"{SVG}path") for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path.get("d"))]
     assert max(heights) <= drawing.height and min(heights) >= 0
 

@@ -149,7 +149,7 @@ def test_every_mark_of_every_figure_says_what_it_is(comparisons):
     for drawing, in_legend in zip(drawings, legends):
         marks = [p for p in root(drawing).iter(f"{SVG}path") if p.get("class")[0] == "f"]
         assert len(marks) > len([p for p in marks if p.find(f"{SVG}title") is None]) == in_legend
-    assert "FRoD, step 2: 1.5" in hints(drawings[2]) and "FRoD, seed 2" in hints(drawings[2])
+    assert "FRoD at 2 steps: 1.5" in hints(drawings[2]) and "FRoD, seed 2" in hints(drawings[2])
 
 
 @pytest.mark.parametrize(

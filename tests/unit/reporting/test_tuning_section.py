@@ -59,3 +59,32 @@ def test_the_page_shows_it_and_says_what_was_done(tuned, tmp_path):
     assert "The search for learning rates" in text and "50.0 (27.6 to 72.4)" in text
     html = (tmp_path / "runs/digits/digit_vit/full_ft.html").read_text()
     assert "On seeds 100, 101, none of the runs’" in html
+
+
+def test_the_best_of_n_is_drawn_as_a_mean_over_the_tasks_with_all_trials_of_all_methods(tuned, tmp_path):
+    """Two tasks that are alike but for a tenth, and one with fewer trials of one method."""
+    assert tuning_section.best_of_n(tuned) == {}, "a trial of LoRA has no figure, and full fine-tuning none on cola"
+    higher = [value + 0.1 for value in FIGURES]
+    tuning = {
+        ("digits", "digit_vit", "full_ft"): chosen(FIGURES),
+        ("digits", "digit_vit", "frod"): chosen(higher),
+        ("cola", "minilm", "full_ft"): chosen(higher),
+        ("cola", "minilm", "frod"): chosen(higher),
+        ("sums", "micro_llama", "full_ft"): chosen(FIGURES),
+        ("sums", "micro_llama", "frod"): chosen(FIGURES[:2], index=0),
+    }
+    report = replace(tuned, tuning=tuning)
+    found = tuning_section.best_of_n(report)
+    assert list(found) == ["full_ft", "frod"]
+    best_of_two = (0.2 + 3 * 0.4 + 5 * 0.6 + 7 * 0.8) / 16
+    assert found["full_ft"][:2] == [(1, pytest.approx(55)), (2, pytest.approx(100 * best_of_two + 5))]
+    assert [value - of for (_, value), (_, of) in zip(found["frod"], found["full_ft"])] == pytest.approx([5] * 4)
+    page(report, tmp_path)
+    assert "FRoD at 1 trials: 60" in (tmp_path / "figures/best_of.svg").read_text()
+    text = (tmp_path / "index.html").read_text()
+    assert "Mean over the tasks where all trials have a figure" in text
+
+
+def test_a_single_trial_is_not_drawn(tuned):
+    tuning = {("digits", "digit_vit", "frod"): chosen(FIGURES[:1], index=0)}
+    assert tuning_section.best_of_n(replace(tuned, tuning=tuning)) == {}
