@@ -32,8 +32,8 @@ def rule(better: str, worse: str) -> str:
     return (
         f"FRoD is {better} than a method where the 95\u00a0% t interval of the mean over tasks lies on that side of 0. "
         f"Supported if it is {better} than every one of LoRA and its kin (peft's methods); contradicted if {worse} "
-        "than one of them: one-sided p below 0.025 after Holm's correction over them. With one task its t interval "
-        "over seeds decides."
+        "than one of them: one-sided p below 0.025 after Holm's correction over them, and none of that method's runs "
+        "or trials without a figure. With one task its t interval over seeds decides."
     )
 
 
@@ -119,6 +119,17 @@ def sentence(evidence: Evidence, found: Sequence[Against]) -> str:
     rates = evidence.at_these_rates({SUBJECT, *(of.method for of in found)})
     scope = f"for {'tasks like these' if several else 'this task'}, {rates}"
     return f"FRoD against each, {scope} (mean, 95\u00a0% interval, p, p worse after Holm): {'; '.join(each)}."
+
+
+def not_shown(evidence: Evidence, found: Sequence[Against], better: str, worse: str) -> str:
+    """Why neither is shown: differences too small or, where FRoD is the worse one, what the other's figures lack."""
+    barred = [of.method for of in found if of.p_worse < ONE_SIDED and of.paired.dropped]
+    if not barred:
+        return f"Neither {better} than all of them nor {worse} than one is shown."
+    names = show.listed([evidence.label(method) for method in dict.fromkeys(barred)])
+    return (
+        f"Not {better} than all of them; whether {worse} than {names} its runs or trials without a figure leave open."
+    )
 
 
 def table_of(evidence: Evidence, found: Sequence[Against], title: str, note: str) -> dict[str, Any]:

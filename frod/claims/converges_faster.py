@@ -7,7 +7,7 @@ from importlib.resources import files
 from statistics import median
 from typing import Any
 
-from frod.claims.against import Against, Quantity, against_each, rule, sentence, table_of
+from frod.claims.against import Against, Quantity, against_each, not_shown, rule, sentence, table_of
 from frod.claims.claim import (
     Verdict,
     cell,
@@ -112,7 +112,7 @@ def _judged(evidence: Evidence, baselines: list[Against], lost: list[str]) -> Ve
         return undecided(f"{said} Not all could be compared: {'; '.join(without)}.")
     if all(of.better for of in baselines):
         return supported(said)
-    return undecided(f"{said} Neither faster than all of them nor slower than one is shown.")
+    return undecided(f"{said} {not_shown(evidence, baselines, 'faster', 'slower')}")
 
 
 def _figure(label: str, against: Against) -> dict[str, Any]:

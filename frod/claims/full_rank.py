@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from frod.claims.against import Against, Quantity, against_each, rule, sentence, table_of
+from frod.claims.against import Against, Quantity, against_each, not_shown, rule, sentence, table_of
 from frod.claims.claim import Verdict, cell, claim, contradicted, figure, supported, table, undecided, untestable
 from frod.claims.evidence import Evidence, Pair, Values, run, values_of
 from frod.evaluation import spectra
@@ -133,7 +133,7 @@ def _verdict(evidence: Evidence, found: Mapping[Pair, Mapping[str, Ranks]], agai
         return undecided(f"{said} Without {'; without '.join(missing)}.")
     if all(of.better for of in baselines):
         return supported(said)
-    return undecided(f"{said} Neither higher than each of theirs nor lower than one is shown.")
+    return undecided(f"{said} {not_shown(evidence, baselines, 'higher', 'lower')}")
 
 
 def _lowest(found: Mapping[Pair, Mapping[str, Ranks]]) -> str:

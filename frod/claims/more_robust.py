@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from frod.claims.against import Against, Quantity, against_each, rule, sentence, table_of
+from frod.claims.against import Against, Quantity, against_each, not_shown, rule, sentence, table_of
 from frod.claims.claim import (
     Verdict,
     cell,
@@ -156,7 +156,7 @@ def _open(evidence: Evidence, senses: Sequence[Quantity], baselines: list[Agains
     if missing:
         return f"Runs or trials of FRoD are missing on {listed([pair_label(*pair) for pair in missing])}."
     if not all(of.better for of in baselines):
-        return "Neither more robust than each of them nor less than one is shown."
+        return not_shown(evidence, baselines, "more robust", "less robust")
     return None
 
 

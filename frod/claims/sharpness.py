@@ -24,7 +24,8 @@ TEXT = (
 )
 NOTE = (
     "Means over seeds with their 95\u00a0% t interval; differences are paired by seed. Less is flatter. A small loss "
-    "in place makes the same rise a larger share, so that the loss stands beside it. A run that diverged has none."
+    "in place makes the same rise a larger share, so that the loss stands beside it. A run that diverged has none. "
+    "Over tasks the interval is that of their means; where some have no pair, it says of how many."
 )
 
 DIGITS = 3
@@ -108,5 +109,8 @@ def _differences(evidence: Evidence, found: Values, method: str, pair: Pair | No
     for other in _against(evidence):
         values = found if pair is None else {pair: found[pair]}
         of = paired(values, method, other).overall if method != other else None
-        cells.append(difference(of.deciding, DIGITS, run=run(pair, method) if pair else None) if of else None)
+        shown = difference(of.deciding, DIGITS, run=run(pair, method) if pair else None) if of else None
+        if of and shown and len(of.groups) < len(values):
+            shown["text"] += f", {number(len(of.groups), 'task')}"
+        cells.append(shown)
     return cells

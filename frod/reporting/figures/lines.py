@@ -57,7 +57,7 @@ def draw(
         [looks[method] for method in shown],
         x,
         Scale(*_range(values or [0.0], log), log=log),
-        {tick: tick_label(tick) for tick in nice_ticks(x.low, x.high)},
+        {tick: tick_label(tick) for tick in nice_ticks(x.low, x.high) if tick == int(tick)},
         f"{axis}{', logarithmic' if log else ''}, over {over}",
     )
     if not values:

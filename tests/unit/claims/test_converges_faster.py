@@ -47,6 +47,13 @@ def test_the_verdict(found, expected):
     assert said(converges_faster(found)) == expected
 
 
+def test_slower_than_a_method_that_lost_a_run_is_left_open_and_said():
+    claim = converges_faster(made_up.diverged(suite({"frod": 20, "lora": 10}), ("task_1", "lora", 0)))
+    assert said(claim) == OPEN and "Neither" not in claim["reason"]
+    assert "p worse < 0.0001" in claim["reason"]
+    assert "whether slower than LoRA its runs or trials without a figure leave open." in claim["reason"]
+
+
 @pytest.mark.parametrize(
     ("others", "sign", "finding"),
     [

@@ -37,7 +37,12 @@ HIGH, LOW = [[N] * 4, [N - 2] * 4, [N] * 4], [[8] * 4, [9] * 4, [7] * 4]
 CASES = {
     "higher": (HIGH, LOW, SHOWN, "FRoD against each, for tasks like these, at these rates"),
     "lower": (LOW, HIGH, LOST, "p worse"),
-    "alike": (HIGH, [[N - 1] * 4, [N] * 4, [N - 1] * 4], OPEN, "Neither higher than each of theirs nor lower than one"),
+    "alike": (
+        HIGH,
+        [[N - 1] * 4, [N] * 4, [N - 1] * 4],
+        OPEN,
+        "Neither higher than all of them nor lower than one is shown",
+    ),
     "one task that falls back": ([[N] * 4, [8] * 4, [N] * 4], [[8] * 4, [N] * 4, [8] * 4], OPEN, ""),
     "one task": (HIGH[:1], LOW[:1], SHOWN, "for this task, at these rates"),
 }

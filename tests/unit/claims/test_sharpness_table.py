@@ -1,6 +1,7 @@
 """The table of sharpness has each run's rise of the loss, and paired differences as scipy's paired t test has them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -89,3 +90,11 @@ def test_without_runs_there_is_no_section():
     points = noisy({"frod": 90.0}, tasks=1, seeds=2)
     assert sharpness(evidence(points, sharpness={("task_0", "small", "frod"): empty})) is None
     assert sharpness(evidence(points)) is None
+
+
+def test_a_mean_over_some_of_the_tasks_says_over_how_many():
+    of = found(tasks=4)
+    few = {key: table for key, table in of.sharpness.items() if key[2] != "lora" or key[0] in ("task_0", "task_2")}
+    rows = rows_of(sharpness(replace(of, sharpness=few)))
+    lora, full = (rows["mean over 4 tasks", name]["less that of FRoD"]["text"] for name in ("LoRA", "full fine-tuning"))
+    assert lora.endswith(", 2 tasks") and "tasks" not in full

@@ -67,6 +67,11 @@ def test_a_claim_s_tables_link_to_runs_where_there_are_any(html):
     assert "Paired by seed." in section and "What the abstract says" in section
 
 
+def test_with_one_task_the_figure_says_that_its_interval_is_not_the_verdict_s(html, tmp_path):
+    said = "the verdict's wider one test examples, too"
+    assert said in page(synthetic.results(tasks=("digits",)), tmp_path) and said not in html
+
+
 def test_without_claims_the_page_says_so(tmp_path):
     small = synthetic.results(tasks=("digits",))
     assert "No claim was tested." in page(replace(small, claims=small.claims | {"claims": []}), tmp_path)

@@ -82,7 +82,7 @@ def test_the_best_of_n_is_drawn_as_a_mean_over_the_tasks_with_all_trials_of_all_
     page(report, tmp_path)
     assert "FRoD at 1 trials: 60" in (tmp_path / "figures/best_of.svg").read_text()
     text = (tmp_path / "index.html").read_text()
-    assert "Mean over the tasks where all trials have a figure" in text
+    assert "Mean over the tasks where all methods have all trials, each with a figure" in text
 
 
 def test_a_single_trial_is_not_drawn(tuned):

@@ -266,6 +266,17 @@ def test_a_revision_is_read_from_git_and_every_error_names_what_is_wrong(tmp_pat
             revisions.read(given)
 
 
+def test_undecided_and_contradicted_are_two_verdicts_and_old_reports_tell_neither(tmp_path):
+    table, listed = results({0: 0.5, 1: 0.75}), {"id": "matches", "title": "Matches", "verdict": "not_supported"}
+    for name, finding in (("a", {"finding": "undecided"}), ("b", {"finding": "contradicted"}), ("old", {})):
+        report(tmp_path / name, table)
+        (tmp_path / name / "claims.json").write_text(json.dumps({"layout": 1, "claims": [listed | finding]}))
+    a, b, old = (revisions.read(str(tmp_path / name)) for name in ("a", "b", "old"))
+    found = differences.compare(a, b)
+    assert found.differ and [(one.a, one.b) for one in found.claims] == [("undecided", "contradicted")]
+    assert not differences.compare(a, a).differ and not differences.compare(a, old).differ
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
