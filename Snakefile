@@ -28,6 +28,7 @@ container: "frod.sif"
 
 
 messages.shorten(lambda: metadata.is_dry(workflow))
+metadata.look_as_jobs_end(workflow)
 
 
 include: "workflow/rules/common.smk"

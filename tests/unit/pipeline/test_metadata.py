@@ -121,3 +121,20 @@ def test_job_arrays_are_refused():
     settings = SimpleNamespace(array_jobs="train")
     with pytest.raises(WorkflowError, match=r"--slurm-array-jobs: .* take --groups"):
         metadata.check_executor(SimpleNamespace(executor_settings=settings))
+
+
+@pytest.mark.parametrize(("given", "stays"), [("100/1s", False), ("50/1m", True), (None, True)])
+def test_snakemake_s_default_limit_of_jobs_goes_and_a_limit_that_is_given_stays(given, stays):
+    from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
+
+    limit = given and MaxJobsPerTimespan.parse_choice(given)
+    settings = SchedulingSettings(max_jobs_per_timespan=limit)
+    metadata.look_as_jobs_end(SimpleNamespace(scheduling_settings=settings))
+    assert settings.max_jobs_per_timespan is (limit if stays else None)
+
+
+def test_snakemake_s_default_limit_is_the_one_that_goes():
+    from snakemake.cli import get_argument_parser
+
+    limit = get_argument_parser().parse_args([]).max_jobs_per_timespan
+    assert (limit.max_jobs, limit.timespan) == (100, 1)
