@@ -2,6 +2,8 @@
 
 They are read and drawn by the very code that prepares a task. Inputs are encoded again where that is cheap and gives
 the same bytes everywhere: texts, and images that come decoded, of tasks of no more than `ENCODED` examples.
+
+What follows from a task's entry in the registry is held where no data are at hand, too.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from frod.audit.findings import Findings
 from frod.audit.study import Study, leads_out
 from frod.files import sha256
 from frod.tasks import folders, prepare, registry
-from frod.tasks.examples import Examples
+from frod.tasks.examples import Examples, Source
 from frod.tasks.registry import Hub, Local, Package, TaskSpec
 
 ENCODED = 5_000
@@ -35,7 +37,7 @@ IMAGES = "/*/*"
 
 
 def check(study: Study, findings: Findings) -> None:
-    """Hold the prepared tasks against their raw data, where these are at hand; those of a task are read once."""
+    """Hold the prepared tasks against the registry, and against their raw data where these are at hand, read once."""
     known, own = registry.load(), study.workflow.suite.tasks
     on: dict[str, list[str]] = {}
     for task, backbone in study.workflow.pairs():
@@ -46,6 +48,8 @@ def check(study: Study, findings: Findings) -> None:
         paths = [study.tasks / task / backbone / TASK for backbone in models]
         with findings.guard(paths[0], "the raw data"):
             spec = registered(study, task, known, own, TaskSpec)
+            for path, backbone in zip(paths, models):
+                _check_task(path, spec, study.manifest(task, backbone), study.workflow.params.protocol, findings)
             if why := _lacking(study, spec) or _check(study, task, spec, paths, findings):
                 absent.setdefault(why, []).append(task)
             else:
@@ -55,6 +59,44 @@ def check(study: Study, findings: Findings) -> None:
         findings.unchecked["inputs"] = f"too many, or of files that have to be decoded: {', '.join(unread)}"
     if absent:
         findings.unchecked["raw data"] = "; ".join(f"{why}: {', '.join(tasks)}" for why, tasks in absent.items())
+
+
+def _check_task(
+    path: Path, task: TaskSpec, manifest: Mapping[str, Any], protocol: prepare.Protocol, findings: Findings
+) -> None:
+    """Hold what the registry says of a task and where its data are: for that they need not be at hand."""
+    # Where the registry only counts the classes, their names are the data's, and held with these.
+    named = Source(splits={}, class_names=manifest["class_names"])
+    facts = prepare._facts(path.parts[-3], task, named)
+    findings.equal(path, "by the registry", facts, {name: manifest.get(name) for name in facts}, remedy=remedy(path))
+    for part, splits in task.by_source():
+        said = manifest["source"] if part is task else manifest["source"].get("elsewhere", {}).get(splits[0])
+        if isinstance(part.source, Hub) and said:
+            expected = {"what": f"hub {part.source.id}, {part.source.config}"}
+            if None not in (part.source.revision, said["revision"]):  # a mirror need not say its commit
+                expected["revision"] = part.source.revision
+            found = {name: said[name] for name in expected}
+            findings.equal(path, "by the registry", expected, found, remedy=remedy(path))
+    _check_rows(path, task, manifest, protocol, findings)
+
+
+def _check_rows(
+    path: Path, task: TaskSpec, manifest: Mapping[str, Any], protocol: prepare.Protocol, findings: Findings
+) -> None:
+    """Hold how many examples the source and each split have: test is whole, and train what the others leave."""
+    there: dict[str, int] = manifest["source"]["rows"]
+    known = {split: task.rows[split].rows for split in there if split in task.rows}
+    found = {split: there[split] for split in known}
+    findings.equal(path, "source.rows, by the registry", known, found, remedy=remedy(path))
+    left, rows = dict(there), {}
+    for split, part in prepare._drawn_from(task, protocol).items():
+        rows[split] = left[part.from_] if part.rows is None else part.rows
+        left[part.from_] -= rows[split]
+    rows["train"] -= manifest["duplicates"]["left_out"]
+    if protocol == "released":
+        rows["validation"] = rows["test"]
+    found = {split: facts["rows"] for split, facts in manifest["splits"].items()}
+    findings.equal(path, "rows of splits, by the registry", rows, found, remedy=remedy(path))
 
 
 def _lacking(study: Study, task: TaskSpec) -> str | None:
