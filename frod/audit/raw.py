@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from frod import backbones
-from frod.audit.data import TASK, registered, remedy
+from frod.audit.data import TASK, mirror_of, registered, remedy
 from frod.audit.findings import Findings
 from frod.audit.study import Study, leads_out
 from frod.files import sha256
@@ -101,7 +100,7 @@ def _check_rows(
 
 def _lacking(study: Study, task: TaskSpec) -> str | None:
     """Why the raw data are not at hand, if they are not."""
-    source, mirror = task.source, _mirror(study)
+    source, mirror = task.source, mirror_of(study)
     for part, _ in task.by_source():
         if isinstance(part.source, Hub) and not (mirror and (mirror / "datasets" / part.source.id).is_dir()):
             return f"no mirror has {part.source.id}"
@@ -110,11 +109,6 @@ def _lacking(study: Study, task: TaskSpec) -> str | None:
     if isinstance(source, Package) and not any(metadata.distributions(name=source.package)):
         return f"the package {source.package} is not installed"
     return None
-
-
-def _mirror(study: Study) -> Path | None:
-    mirror = os.environ.get("FROD_MIRROR") or study.workflow.params.paths.mirror
-    return Path(mirror).expanduser() if mirror else None
 
 
 def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings: Findings) -> str | None:
@@ -128,7 +122,7 @@ def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings:
     params, told = study.workflow.params, Findings()
     draw: dict[str, Any] = {"seed": params.split.seed, "protocol": params.protocol}
     # What preparation says of examples that repeat it has said in its log.
-    with contextlib.redirect_stderr(io.StringIO()), prepare.opened(spec, mirror=_mirror(study), **draw) as source:
+    with contextlib.redirect_stderr(io.StringIO()), prepare.opened(spec, mirror=mirror_of(study), **draw) as source:
         parts, facts = prepare.drawn(task, spec, source, **draw)
         for path, manifest in zip(paths, manifests):
             _compare_facts(path, spec, facts, manifest, findings, told)
@@ -155,7 +149,7 @@ def _same_files(study: Study, task: TaskSpec, listed: Mapping[str, str], path: P
     """Whether the raw files have the hashes that a manifest names."""
     if isinstance(task.source, Local):
         root = task.source.path if task.source.path.is_dir() else task.source.path.parent
-    elif isinstance(task.source, Hub) and (mirror := _mirror(study)):
+    elif isinstance(task.source, Hub) and (mirror := mirror_of(study)):
         root = mirror / "datasets" / task.source.id
     else:
         return True
