@@ -1,4 +1,4 @@
-"""Weights that are said to be the Hub's are held against a mirror's record of their commit; without one that is said."""
+"""Weights that are said to be the Hub's are held against a mirror's record of their commit; else it is said."""
 
 from types import SimpleNamespace
 
