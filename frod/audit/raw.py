@@ -68,10 +68,11 @@ def _check_task(
     named = Source(splits={}, class_names=manifest["class_names"])
     facts = prepare._facts(path.parts[-3], task, named)
     findings.equal(path, "by the registry", facts, {name: manifest.get(name) for name in facts}, remedy=remedy(path))
+    source = manifest["source"]
     for part, splits in task.by_source():
-        said = manifest["source"] if part is task else manifest["source"].get("elsewhere", {}).get(splits[0])
-        if isinstance(part.source, Hub) and said:
-            expected = {"what": f"hub {part.source.id}, {part.source.config}"}
+        if isinstance(part.source, Hub) and any(split in source["rows"] for split in splits):
+            said = source if part is task else source.get("elsewhere", {}).get(splits[0], source)
+            expected: dict[str, str | None] = {"what": f"hub {part.source.id}, {part.source.config}"}
             if None not in (part.source.revision, said["revision"]):  # a mirror need not say its commit
                 expected["revision"] = part.source.revision
             found = {name: said[name] for name in expected}

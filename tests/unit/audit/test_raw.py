@@ -24,6 +24,8 @@ from frod.tasks.registry import TaskSpec
 
 IMAGES = {"kind": "images", "mean": [0.3], "std": [0.4]}
 IMAGES |= {"size": [8, 8], "channels": 1, "resize": None, "interpolation": "bilinear"}
+GSM8K = {"what": "hub openai/gsm8k, main", "revision": "740312add88f781978c0658806c59bc2815b9866"}
+ROWS = {"metamath": 395_000, "train": 7473, "test": 1319}
 TEXT = {"kind": "text", "max_length": 8, "pad_token_id": 7}
 
 
@@ -198,14 +200,12 @@ def test_what_the_registry_says_is_held_without_the_data(tmp_path, facts, line):
 def test_how_answers_are_read_is_held_where_no_mirror_has_the_data(changes, line):
     """Of GSM8K, whose manifest is as the registry's entry reads."""
     spec = registry.load()["metamath_gsm8k"]
-    gsm8k = {"what": "hub openai/gsm8k, main", "revision": "740312add88f781978c0658806c59bc2815b9866"}
-    rows = {"metamath": 395_000, "train": 7473, "test": 1319}
     metamath = {"what": "hub meta-math/MetaMathQA, default", "revision": None}
     manifest = {
         "task": "metamath_gsm8k", "title": spec.title, "kind": "generation", "problem": "generation",
         "synthetic": False, "licence": "MIT", "num_classes": 1, "class_names": [], "range": None,
         "metrics": ["exact_match"], "read": spec.read, "max_new_tokens": 300, "duplicates": {"left_out": 0},
-        "source": gsm8k | {"rows": rows, "elsewhere": {"metamath": metamath}},
+        "source": GSM8K | {"rows": ROWS, "elsewhere": {"metamath": metamath}},
         "splits": {"train": {"rows": 395_000}, "validation": {"rows": 50}, "test": {"rows": 1319}},
     }  # fmt: skip
     findings = Findings()
