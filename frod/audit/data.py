@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.presence import is_stamp
 from frod.audit.study import Study, read_json
 from frod.files import PREFIX
+from frod.hub.access import RECORD, recorded
 from frod.provenance import artefacts
 
 MODEL, TASK, BASIS = "source.json", "manifest.json", "manifest.json"
@@ -57,11 +59,14 @@ def check(study: Study, findings: Findings) -> None:
         with findings.guard(manifest, "the prepared task"):
             _check_task(study, manifest, task, backbone, findings)
             findings.checked["prepared tasks"] += 1
+    unheld = []
     for backbone in study.workflow.backbones():
         manifest = study.model(backbone) / MODEL
         with findings.guard(manifest, "the weights"):
-            _check_model(study, manifest, backbone, findings)
+            unheld += [] if _check_model(study, manifest, backbone, findings) else [backbone]
             findings.checked["backbones"] += 1
+    if unheld:
+        findings.unchecked["weights of the Hub"] = f"nothing here holds them against it: {', '.join(unheld)}"
 
 
 def _check_folder(manifest: Path, findings: Findings) -> None:
@@ -125,8 +130,12 @@ def _check_disjoint(
                 findings.add(path.with_name(f"{split}.ids.npy"), what, remedy=remedy(path))
 
 
-def _check_model(study: Study, path: Path, backbone: str, findings: Findings) -> None:
-    """Name, and of registered models the source's pinned commit and the package's hashes."""
+def _check_model(study: Study, path: Path, backbone: str, findings: Findings) -> bool:
+    """Name, and of registered models the source's pinned commit and the files' hashes.
+
+    Returns whether all files are held where they are the Hub's: a mirror's record tells their hashes, and nothing those
+    of files that were rewritten.
+    """
     from frod.backbones import registry
 
     source = json.loads(path.read_text("utf-8"))
@@ -145,6 +154,28 @@ def _check_model(study: Study, path: Path, backbone: str, findings: Findings) ->
     fetched = source.get("fetched", source["files"])
     for name, expected in (getattr(spec.source, "sha256", None) or {}).items():
         findings.equal(path.with_name(name), "sha256 (by the registry)", expected, fetched.get(name))
+    if not isinstance(spec.source, registry.Hub):
+        return True
+    told = _recorded(study, spec.source, source["revision"])
+    for name in fetched.keys() & told.keys():
+        what = f"sha256 (by the mirror's {RECORD})"
+        findings.equal(path.with_name(name), what, told[name], fetched[name], remedy=remedy(path))
+    return all(told.get(name) == digest for name, digest in source["files"].items())
+
+
+def _recorded(study: Study, source: Any, stated: str | None) -> dict[str, str]:
+    """What a mirror's record says of a model's files at the registry's commit, sha256 by name; nothing without one."""
+    mirror = mirror_of(study)
+    entry = recorded(mirror).get(f"models/{source.id}", {}) if mirror else {}
+    if entry.get("revision") != (source.revision or stated):
+        return {}
+    return {name: facts["sha256"] for name, facts in entry.get("files", {}).items()}
+
+
+def mirror_of(study: Study) -> Path | None:
+    """The folder that is looked up before the Hub."""
+    mirror = os.environ.get("FROD_MIRROR") or study.workflow.params.paths.mirror
+    return Path(mirror).expanduser() if mirror else None
 
 
 def _origin(source: Any, seed: int, stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 They are read and drawn by the very code that prepares a task. Inputs are encoded again where that is cheap and gives
 the same bytes everywhere: texts, and images that come decoded, of tasks of no more than `ENCODED` examples.
+
+What follows from a task's entry in the registry is held where no data are at hand, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -18,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from frod import backbones
-from frod.audit.data import TASK, registered, remedy
+from frod.audit.data import TASK, mirror_of, registered, remedy
 from frod.audit.findings import Findings
 from frod.audit.study import Study, leads_out
 from frod.files import sha256
 from frod.tasks import folders, prepare, registry
-from frod.tasks.examples import Examples
+from frod.tasks.examples import Examples, Source
 from frod.tasks.registry import Hub, Local, Package, TaskSpec
 
 ENCODED = 5_000
@@ -35,7 +36,7 @@ IMAGES = "/*/*"
 
 
 def check(study: Study, findings: Findings) -> None:
-    """Hold the prepared tasks against their raw data, where these are at hand; those of a task are read once."""
+    """Hold the prepared tasks against the registry, and against their raw data where these are at hand, read once."""
     known, own = registry.load(), study.workflow.suite.tasks
     on: dict[str, list[str]] = {}
     for task, backbone in study.workflow.pairs():
@@ -46,6 +47,8 @@ def check(study: Study, findings: Findings) -> None:
         paths = [study.tasks / task / backbone / TASK for backbone in models]
         with findings.guard(paths[0], "the raw data"):
             spec = registered(study, task, known, own, TaskSpec)
+            for path, backbone in zip(paths, models):
+                _check_task(path, spec, study.manifest(task, backbone), study.workflow.params.protocol, findings)
             if why := _lacking(study, spec) or _check(study, task, spec, paths, findings):
                 absent.setdefault(why, []).append(task)
             else:
@@ -57,9 +60,48 @@ def check(study: Study, findings: Findings) -> None:
         findings.unchecked["raw data"] = "; ".join(f"{why}: {', '.join(tasks)}" for why, tasks in absent.items())
 
 
+def _check_task(
+    path: Path, task: TaskSpec, manifest: Mapping[str, Any], protocol: prepare.Protocol, findings: Findings
+) -> None:
+    """Hold what the registry says of a task and where its data are: for that they need not be at hand."""
+    # Where the registry only counts the classes, their names are the data's, and held with these.
+    named = Source(splits={}, class_names=manifest["class_names"])
+    facts = prepare._facts(path.parts[-3], task, named)
+    findings.equal(path, "by the registry", facts, {name: manifest.get(name) for name in facts}, remedy=remedy(path))
+    source = manifest["source"]
+    for part, splits in task.by_source():
+        if isinstance(part.source, Hub) and any(split in source["rows"] for split in splits):
+            said = source if part is task else source.get("elsewhere", {}).get(splits[0], source)
+            expected: dict[str, str | None] = {"what": f"hub {part.source.id}, {part.source.config}"}
+            if None not in (part.source.revision, said["revision"]):  # a mirror need not say its commit
+                expected["revision"] = part.source.revision
+            found = {name: said[name] for name in expected}
+            findings.equal(path, "by the registry", expected, found, remedy=remedy(path))
+    _check_rows(path, task, manifest, protocol, findings)
+
+
+def _check_rows(
+    path: Path, task: TaskSpec, manifest: Mapping[str, Any], protocol: prepare.Protocol, findings: Findings
+) -> None:
+    """Hold how many examples the source and each split have: test is whole, and train what the others leave."""
+    there: dict[str, int] = manifest["source"]["rows"]
+    known = {split: task.rows[split].rows for split in there if split in task.rows}
+    found = {split: there[split] for split in known}
+    findings.equal(path, "source.rows, by the registry", known, found, remedy=remedy(path))
+    left, rows = dict(there), {}
+    for split, part in prepare._drawn_from(task, protocol).items():
+        rows[split] = left[part.from_] if part.rows is None else part.rows
+        left[part.from_] -= rows[split]
+    rows["train"] -= manifest["duplicates"]["left_out"]
+    if protocol == "released":
+        rows["validation"] = rows["test"]
+    found = {split: facts["rows"] for split, facts in manifest["splits"].items()}
+    findings.equal(path, "rows of splits, by the registry", rows, found, remedy=remedy(path))
+
+
 def _lacking(study: Study, task: TaskSpec) -> str | None:
     """Why the raw data are not at hand, if they are not."""
-    source, mirror = task.source, _mirror(study)
+    source, mirror = task.source, mirror_of(study)
     for part, _ in task.by_source():
         if isinstance(part.source, Hub) and not (mirror and (mirror / "datasets" / part.source.id).is_dir()):
             return f"no mirror has {part.source.id}"
@@ -68,11 +110,6 @@ def _lacking(study: Study, task: TaskSpec) -> str | None:
     if isinstance(source, Package) and not any(metadata.distributions(name=source.package)):
         return f"the package {source.package} is not installed"
     return None
-
-
-def _mirror(study: Study) -> Path | None:
-    mirror = os.environ.get("FROD_MIRROR") or study.workflow.params.paths.mirror
-    return Path(mirror).expanduser() if mirror else None
 
 
 def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings: Findings) -> str | None:
@@ -86,7 +123,7 @@ def _check(study: Study, task: str, spec: TaskSpec, paths: list[Path], findings:
     params, told = study.workflow.params, Findings()
     draw: dict[str, Any] = {"seed": params.split.seed, "protocol": params.protocol}
     # What preparation says of examples that repeat it has said in its log.
-    with contextlib.redirect_stderr(io.StringIO()), prepare.opened(spec, mirror=_mirror(study), **draw) as source:
+    with contextlib.redirect_stderr(io.StringIO()), prepare.opened(spec, mirror=mirror_of(study), **draw) as source:
         parts, facts = prepare.drawn(task, spec, source, **draw)
         for path, manifest in zip(paths, manifests):
             _compare_facts(path, spec, facts, manifest, findings, told)
@@ -113,7 +150,7 @@ def _same_files(study: Study, task: TaskSpec, listed: Mapping[str, str], path: P
     """Whether the raw files have the hashes that a manifest names."""
     if isinstance(task.source, Local):
         root = task.source.path if task.source.path.is_dir() else task.source.path.parent
-    elif isinstance(task.source, Hub) and (mirror := _mirror(study)):
+    elif isinstance(task.source, Hub) and (mirror := mirror_of(study)):
         root = mirror / "datasets" / task.source.id
     else:
         return True

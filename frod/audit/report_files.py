@@ -10,9 +10,12 @@ from pathlib import Path
 
 from frod.audit import texts
 from frod.audit.commits import REPORT, hash_here
+from frod.audit.data import mirror_of, registered
 from frod.audit.findings import NOTHING, Findings, difference
 from frod.audit.presence import below
 from frod.audit.study import OWN, RELEASED, Study, read_json
+from frod.config import load
+from frod.pipeline.load import _in_mirror
 from frod.reporting import collect
 
 REMEDY = "run `snakemake report`"
@@ -38,8 +41,34 @@ def check(study: Study, findings: Findings) -> None:
     texts.check(listing, "report", findings, remedy=REMEDY)
     if study.workflow.skipped and not study.workflow.suite.skip_missing:
         findings.add(listing, "skipped, though skip_missing is false", [], study.workflow.skipped, remedy=REMEDY)
+    elif study.workflow.skipped:
+        _check_skipped(study, listing, findings)
     places = {"suite": study.workflow.name, "summary": str(study.summary), "tasks": str(study.tasks)}
     findings.equal(listing, "", places, {name: study.written.get(name) for name in places})
+
+
+def _check_skipped(study: Study, listing: Path, findings: Findings) -> None:
+    """A mirror may have lacked the data of tasks that were left out; what shows that they were at hand is a finding."""
+    from frod.tasks import registry
+
+    planned = {task for task, _ in load(study.written["params"]).pairs()}
+    known, own, mirror, left = registry.load(), study.workflow.suite.tasks, mirror_of(study), []
+    for task in study.workflow.skipped:
+        remedy = "run `snakemake`"
+        if task not in planned:
+            why = "the suite has no such task"
+        elif not isinstance((spec := registered(study, task, known, own, registry.TaskSpec)).source, registry.Hub):
+            why = "a mirror cannot lack its data, which are not the Hub's"
+        elif mirror and _in_mirror(spec, mirror):
+            why = f"the mirror {mirror} has its data"
+        elif (study.tasks / task).exists():
+            why, remedy = f"{study.tasks / task} has its data", f"`frod fetch` them into the mirror and {remedy}"
+        else:
+            left.append(task)
+            continue
+        findings.add(listing, f"skipped: {task}, and {why}", remedy=remedy)
+    if left:
+        findings.note(f"{listing}: tasks are left out, as a mirror lacked their data: {', '.join(left)}")
 
 
 def _released(study: Study, findings: Findings) -> set[str]:

@@ -137,7 +137,7 @@ def check_comparable(study: Study, findings: Findings) -> None:
     for key in study.records:
         groups.setdefault((key.task, key.backbone, key.seed), []).append(key)
     for keys in groups.values():
-        facts = {key: _compared(study.records[key]) for key in keys}
+        facts = {key: _compared(study, key) for key in keys}
         usual = max(facts.values(), key=list(facts.values()).count)
         for key in keys:
             path = study.folder(key) / "record.json"
@@ -148,8 +148,11 @@ def check_comparable(study: Study, findings: Findings) -> None:
         findings.notes.append(f"runs were made under other numerics than others: {'; '.join(sorted(kinds))}")
 
 
-def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
+def _compared(study: Study, key: RunKey) -> dict[str, Any]:
+    run, record = study.runs[key], study.records[key]
     budget, inputs = record.get("budget") or {}, record.get("inputs") or {}
+    basis = study.basis(run)  # methods may differ in theirs
+    common = study.inputs(run, tuned=False).keys() - {str(basis / "manifest.json") if basis else None}
     seeds, tuning = record.get("seeds") or {}, record.get("tuning") or {}
     return {
         "protocol": record.get("protocol"),
@@ -157,9 +160,5 @@ def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
         "split": seeds.get("split"),
         "order of examples": seeds.get("order"),
         "trials": tuning.get("trials", 0),
-        "inputs": {
-            path: inputs[path]
-            for path in sorted(inputs)
-            if path.endswith(("source.json", "/manifest.json")) and "/bases/" not in path
-        },
+        "inputs": {path: inputs.get(path) for path in sorted(common)},
     }

@@ -20,6 +20,7 @@ from frod.audit import (
     dvc_lock,
     environments,
     models,
+    perturbed,
     predictions,
     presence,
     report_files,
@@ -106,6 +107,7 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "what compared runs have in common": runs.check_comparable,
         "trials": partial(trials.check, each=each),
         "copies": trainings.check_copies,
+        "losses under perturbation": perturbed.check,
         "what ran them": environments.check_all,
         "the models": partial(_take, asked),  # late, as they take the longest
         "what runs trained": _check_trained,

@@ -102,6 +102,11 @@ def predictions(old: pd.DataFrame, new: pd.DataFrame) -> list[Compared]:
     unlike = (old[keys].to_numpy() != new[keys].to_numpy()).any(axis=1)
     if unlike.any():
         return [_unlike("predictions: examples", len(old), int(unlike.sum()), f"row {np.flatnonzero(unlike)[0]}")]
+    if "bytes" in old:  # of the answers' texts, which no machine alters
+        sizes = [[list(row) for row in table["bytes"]] for table in (old, new)]
+        unlike = [one != other for one, other in zip(*sizes)]
+        if any(unlike):
+            return [_unlike("predictions: bytes", len(old), sum(unlike), f"row {unlike.index(True)}")]
     if not len(old):  # of runs that diverged
         return [Compared(what="predictions: examples", values=0)]
     one, other = (np.stack(list(table["scores"])) for table in (old, new))

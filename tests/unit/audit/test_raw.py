@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "tasks"))
 
-from small_sources import WordTokenizer, entry, sentences, write
+from small_sources import REVISION, WordTokenizer, entry, sentences, write
 from test_own_tasks import pictures, spec, table
 
 from frod import backbones
@@ -24,6 +24,8 @@ from frod.tasks.registry import TaskSpec
 
 IMAGES = {"kind": "images", "mean": [0.3], "std": [0.4]}
 IMAGES |= {"size": [8, 8], "channels": 1, "resize": None, "interpolation": "bilinear"}
+GSM8K = {"what": "hub openai/gsm8k, main", "revision": "740312add88f781978c0658806c59bc2815b9866"}
+ROWS = {"metamath": 395_000, "train": 7473, "test": 1319}
 TEXT = {"kind": "text", "max_length": 8, "pad_token_id": 7}
 
 
@@ -153,6 +155,63 @@ def test_data_that_are_not_at_hand_are_said(tmp_path):
     place = Place(tmp_path, of_mirror(tmp_path))
     (tmp_path / "mirror").rename(tmp_path / "elsewhere")
     assert place.lines() == [] and place.findings.unchecked == {"raw data": "no mirror has someone/texts: mine"}
+
+
+def merged(below, above):
+    return below | {
+        key: merged(below[key], value) if isinstance(value, dict) else value for key, value in above.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"metrics": ["f1", "accuracy"]}, "by the registry.metrics[0]: expected accuracy, found f1"),
+        ({"licence": "CC0-1.0"}, "by the registry.licence: expected none, found CC0-1.0"),
+        ({"class_names": ["yes", "no"]}, "by the registry.class_names[0]: expected no, found yes"),
+        ({"source": {"what": "hub other/set, plain"}}, "by the registry.what: expected hub someone/texts, plain, "),
+        ({"source": {"revision": "f" * 40}}, f"by the registry.revision: expected {REVISION}, found {'f' * 40}"),
+        ({"source": {"rows": {"train": 60, "validation": 11}}}, "source.rows, by the registry.validation: expected 12"),
+        ({"splits": {"test": {"rows": 11}}}, "rows of splits, by the registry.test: expected 12, found 11"),
+        ({"duplicates": {"left_out": 2}}, "rows of splits, by the registry.train: expected 49, found 51"),
+    ],
+)
+def test_what_the_registry_says_is_held_without_the_data(tmp_path, facts, line):
+    place = Place(tmp_path, of_mirror(tmp_path))
+    (tmp_path / "mirror").rename(tmp_path / "elsewhere")
+    place.say(merged(arrays.load_manifest(place.folder), facts))
+    assert any(one.startswith(f"manifest.json: {line}") for one in place.lines()), place.lines()
+    assert place.findings.unchecked == {"raw data": "no mirror has someone/texts: mine"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, None),
+        ({"read": ".*"}, "by the registry.read: expected "),
+        ({"max_new_tokens": 9999}, "by the registry.max_new_tokens: expected 300, found 9999"),
+        ({"metrics": ["accuracy"]}, "by the registry.metrics[0]: expected exact_match, found accuracy"),
+        (
+            {"splits": {"train": {"rows": 395_000}, "validation": {"rows": 50}, "test": {"rows": 1300}}},
+            "rows of splits",
+        ),
+    ],
+)
+def test_how_answers_are_read_is_held_where_no_mirror_has_the_data(changes, line):
+    """Of GSM8K, whose manifest is as the registry's entry reads."""
+    spec = registry.load()["metamath_gsm8k"]
+    metamath = {"what": "hub meta-math/MetaMathQA, default", "revision": None}
+    manifest = {
+        "task": "metamath_gsm8k", "title": spec.title, "kind": "generation", "problem": "generation",
+        "synthetic": False, "licence": "MIT", "num_classes": 1, "class_names": [], "range": None,
+        "metrics": ["exact_match"], "read": spec.read, "max_new_tokens": 300, "duplicates": {"left_out": 0},
+        "source": GSM8K | {"rows": ROWS, "elsewhere": {"metamath": metamath}},
+        "splits": {"train": {"rows": 395_000}, "validation": {"rows": 50}, "test": {"rows": 1319}},
+    }  # fmt: skip
+    findings = Findings()
+    raw._check_task(Path("metamath_gsm8k/model/manifest.json"), spec, manifest | changes, "audited", findings)
+    lines = [one.line().removeprefix("metamath_gsm8k/model/manifest.json: ") for one in findings.found]
+    assert [one.startswith(line) for one in lines] == [True] if line else lines == []
 
 
 def test_an_altered_table_is_named_and_not_read(tmp_path):
