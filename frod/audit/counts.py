@@ -1,8 +1,8 @@
 """Numbers that a run trained, counted in its adapter file.
 
 The file holds more than what trains: persistent buffers (VeRA's and RandLoRA's projections, a norm's running means; of
-FRoD those that training changed) and given patterns of FRoD. Which tensors train is read off the model: built on the
-meta device, with names, shapes and no numbers, and adapted by the run's own method.
+FRoD those that training changed). Which tensors train, and of which shapes, is read off the model: built on the meta
+device, with names, shapes and no numbers, and adapted by the run's own method. The file is held against that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ Shapes = dict[str, tuple[int, ...]]
 class Trained:
     """What a method trains of a model, by the names in the adapter file."""
 
-    body: frozenset[str]
+    body: Shapes
     head: frozenset[str]
+    """Its shapes are the task's: see `head_of`."""
     saved: frozenset[str]
     """Buffers that the file holds besides."""
     modules: tuple[str, ...]
@@ -39,6 +41,8 @@ class Trained:
     """Numbers of the frozen model without its head."""
     may: frozenset[str] = frozenset()
     """Buffers that the file of FRoD holds where training has changed them."""
+    matched: Mapping[str, Any] | None = None
+    """Of a method whose size is matched to another's, what a record says of that."""
 
 
 def count(shapes: Shapes, trained: Trained) -> dict[str, int]:
@@ -57,29 +61,39 @@ def check_counts(study: Study, key: RunKey, findings: Findings) -> None:
         return
     with findings.guard(path, "the number of trained parameters"):
         shapes, metadata = read_header(path, remedy=AGAIN)
-        trained = trained_of(study, key)
-        known = trained.body | trained.head | trained.saved
-        given = {name for name in shapes if name.startswith("pattern.")} if run.adapter.kind == "frod" else set()
-        for names, expected, found in (
-            (known - set(shapes), "there", NOTHING),
-            (set(shapes) - known - trained.may - given, NOTHING, "there"),
-        ):
-            if names:
-                what = f"tensor {min(names)}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-                findings.add(path, what, expected, found, remedy=AGAIN)
+        trained = trained_of(study, run)
+        _check_tensors(path, shapes, trained, head_of(study, run), findings)
         record_path = folder / "record.json"
         numbers = count(shapes, trained)
         counted = {"trainable": numbers, "base": trained.base}
         stated = {name: record["parameters"].get(name) for name in counted}
         findings.equal(record_path, "parameters, by adapter.safetensors", counted, stated, remedy=AGAIN)
-        if matched := _matched(study, key):
-            where, reached = "parameters.matched.reached", matched.get("reached")
-            findings.equal(record_path, where, numbers["adapter"], reached, remedy=AGAIN)
+        told = record["parameters"].get("matched")
+        findings.equal(record_path, "parameters.matched, by the model", trained.matched, told, remedy=AGAIN)
         findings.checked["parameter counts"] += 1
         if run.adapter.kind == "frod":
             open_bases, told = degenerate(study.basis_manifest(run)), record["parameters"].get("degenerate", [])
             findings.equal(record_path, "parameters.degenerate, by the basis", open_bases, told, remedy=AGAIN)
             _check_adapter(study, run, path, json.loads(metadata.get("frod", "{}")), trained, findings)
+
+
+def _check_tensors(path: Path, shapes: Shapes, trained: Trained, head: Shapes, findings: Findings) -> None:
+    """The file has the tensors that the method trains and saves, no others, and in the shapes that they train in."""
+    known = trained.body.keys() | trained.head | trained.saved
+    for names, expected, found in (
+        (known - shapes.keys(), "there", NOTHING),
+        (shapes.keys() - known - trained.may, NOTHING, "there"),
+    ):
+        if names:
+            findings.add(path, f"tensor {_first(names)}", expected, found, remedy=AGAIN)
+    wanted = trained.body | head
+    if others := {name for name in wanted.keys() & shapes.keys() if wanted[name] != shapes[name]}:
+        sides = wanted[min(others)], shapes[min(others)]
+        findings.add(path, f"shape of tensor {_first(others)}, by the model", *sides, remedy=AGAIN)
+
+
+def _first(names: Collection[str]) -> str:
+    return min(names) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _check_adapter(
@@ -106,26 +120,62 @@ def degenerate(manifest: Mapping[str, Any]) -> list[str]:
     return [name for name, kind in kinds if kind.get("degenerate") and len(kind["layers"]) > 1]
 
 
-def _matched(study: Study, key: RunKey) -> Mapping[str, Any]:
-    """What a run's record says of the method that its size was matched to."""
-    return (study.records[key]["parameters"].get("matched") or {}) if study.runs[key].matched else {}
-
-
-def trained_of(study: Study, key: RunKey) -> Trained:
-    """What a run trains; worked out once for each backbone and method."""
-    run, size = study.runs[key], _matched(study, key).get("value")
-    adapter = run.adapter
-    if size is not None:
-        adapter = adapter.model_copy(update={"arguments": adapter.arguments | {adapter.size_argument: size}})
-    causal = arrays.head_of(study.manifest(run.task, run.backbone))["num_classes"] is None
-    made_of = (run.backbone, adapter.model_dump_json(exclude={"label"}), json.dumps(run.targets), causal)
+def trained_of(study: Study, run: Run) -> Trained:
+    """What a run or a trial trains; worked out once for each backbone and method."""
+    causal, like = _classes(study, run) is None, run.matched or run.adapter
+    methods = [method.model_dump_json(exclude={"label"}) for method in (run.adapter, like)]
+    made_of = (run.backbone, *methods, json.dumps(run.targets), causal)
     if made_of not in study.trained:
         layers = None
-        if adapter.kind == "frod":
-            categories = study.basis_manifest(run)["categories"].values()
+        if like.kind == "frod":
+            categories = study.basis_manifest(run.model_copy(update={"adapter": like}))["categories"].values()
             layers = [name for category in categories for name in category["layers"]]
-        study.trained[made_of] = trained_by(study.model(run.backbone), adapter, run.targets, layers, causal=causal)
+        study.trained[made_of] = trained_by(
+            study.model(run.backbone), run.adapter, run.targets, layers, like=run.matched, causal=causal
+        )
     return study.trained[made_of]
+
+
+def head_of(study: Study, run: Run) -> Shapes:
+    """Shapes of what trains of a run's head, by the names in its adapter file; the task says how many outputs it has.
+
+    Of a language model's own head nothing trains.
+    """
+    classes = _classes(study, run)
+    if classes is None:
+        return {}
+    made_of = (run.backbone, classes)
+    if made_of not in study.trained:
+        study.trained[made_of] = head_by(study.model(run.backbone), classes)
+    prefix = "head." if run.adapter.kind == "frod" else ""
+    return {f"{prefix}{name}": shape for name, shape in study.trained[made_of].items()}
+
+
+def _classes(study: Study, run: Run) -> int | None:
+    return arrays.head_of(study.manifest(run.task, run.backbone))["num_classes"]
+
+
+def head_by(model_folder: Path, num_classes: int) -> Shapes:
+    """Shapes of a head of so many outputs, by name in the model, from the model's config.json alone."""
+    import torch
+
+    from frod import backbones
+    from frod.backbones.loading import create_timm, describe, library_class
+    from frod.method.heads import within
+
+    source = describe(model_folder)
+    with torch.device("meta"):
+        if source["library"] == "timm":
+            model = create_timm(model_folder, num_classes)
+        else:
+            from transformers import AutoConfig
+
+            config = AutoConfig.from_pretrained(
+                model_folder, num_labels=num_classes, local_files_only=True, trust_remote_code=False
+            )
+            model = library_class(source["inputs"]["kind"]).from_config(config, dtype=torch.float32)
+    head = backbones.head_modules(model)
+    return {name: tuple(p.shape) for name, p in model.named_parameters() if within(name, *head)}
 
 
 def trained_by(
@@ -134,6 +184,7 @@ def trained_by(
     targets: list[str] | None,
     layers: Collection[str] | None = None,
     *,
+    like: Method | None = None,
     causal: bool = False,
 ) -> Trained:
     """What a method trains of a model, from the model's config.json alone.
@@ -143,11 +194,12 @@ def trained_by(
     model_folder : Path
         data/models/BACKBONE.
     adapter : Method
-        At its size, where that is matched to another method's.
     targets : list of str or None
         Layers to adapt; None: the architecture's.
     layers : collection of str, optional
         Those in the basis, by canonical name: weights of zeros are left out of it, and a config.json does not tell.
+    like : Method, optional
+        Of kind frod: the method that the adapter's size is matched to.
     causal : bool
         Whether the model has a language model's own head.
     """
@@ -157,12 +209,17 @@ def trained_by(
     from frod.backbones.loading import describe, empty
     from frod.method.heads import within
     from frod.training import methods
+    from frod.training.methods import size
     from frod.training.methods.trained import trained_state
 
     source = describe(model_folder)
-    model = empty(model_folder, source["library"], "causal" if causal else source["inputs"]["kind"])
+    build = partial(empty, model_folder, source["library"], "causal" if causal else source["inputs"]["kind"])
+    match = None if like is None else size.match(_with_zeros(build(), targets, layers), adapter, like, targets)
+    adapter = match.adapter if match else adapter
+    model = build()
     head = backbones.head_modules(model)
     base = sum(p.numel() for name, p in model.named_parameters() if not within(name, *head))
+    body: Shapes
     may: set[str] = set()
     if adapter.kind == "frod":
         body, inside, saved = _frod_names(model, adapter, targets, head, layers)
@@ -171,29 +228,54 @@ def trained_by(
     else:
         with torch.device("meta"):  # PiSSA's decomposition, too, is of shapes only
             methods.of_kind(adapter.kind).apply(model, adapter, targets=targets, head=head, basis=None, seed=0)
-        training = {name for name, p in model.named_parameters() if p.requires_grad}
+        training = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
         inside = {name for name in training if within(name, *head)}
-        body, saved = training - inside, set(trained_state(model)) - training
+        body = {name: shape for name, shape in training.items() if name not in inside}
+        saved = trained_state(model).keys() - training.keys()
     return Trained(
-        body=frozenset(body),
+        body=body,
         head=frozenset(inside),
         saved=frozenset(saved),
         modules=tuple(head),
         base=base,
         may=frozenset(may),
+        matched=None if match is None else match.facts(sum(map(math.prod, body.values()))),
     )
+
+
+def _with_zeros(model: Any, targets: list[str] | None, in_basis: Collection[str] | None) -> Any:
+    """The model, where the layers that the basis leaves out have weights of zeros: no size is matched to those."""
+    import torch
+
+    from frod.method.targets import FusedSlice, canonical_names, find
+
+    found = {name: target for category in find(model, targets).values() for name, target in category.items()}
+    for name, canonical in canonical_names(found).items():
+        if in_basis is not None and canonical not in in_basis:
+            target: Any = found[name]
+            layer = target.layer if isinstance(target, FusedSlice) else target
+            if layer.weight.is_meta:
+                layer.weight = torch.nn.Parameter(torch.ones(layer.weight.shape))
+            target.weight.data.zero_()
+    return model
 
 
 def _frod_names(
     model: Any, adapter: Method, targets: list[str] | None, head: list[str], in_basis: Collection[str] | None
-) -> tuple[set[str], set[str], set[str]]:
+) -> tuple[Shapes, set[str], set[str]]:
     """Names in FRoD's own format: adapter.LAYER.scale and .rotation but for the frozen one, head.NAME."""
+    from frod.method.pattern import entries
     from frod.method.state import GROUPS
-    from frod.method.targets import canonical_names, find
+    from frod.method.targets import canonical_names, find, in_features
 
-    layers = canonical_names(name for category in find(model, targets).values() for name in category).values()
-    adapted = [name for name in layers if in_basis is None or name in in_basis]
-    body = {f"adapter.{name}.{part}" for name in adapted for part in GROUPS if part not in adapter.freeze}
+    assert adapter.sparse_rate is not None, "of kind frod"
+    found = {name: target for category in find(model, targets).values() for name, target in category.items()}
+    body: Shapes = {}
+    for name, canonical in canonical_names(found).items():
+        if in_basis is None or canonical in in_basis:
+            n = in_features(found[name])
+            numbers = dict(zip(GROUPS, (n, entries(n, adapter.sparse_rate))))
+            body |= {f"adapter.{canonical}.{part}": (numbers[part],) for part in GROUPS if part not in adapter.freeze}
     inside, saved = set(), set()
     for module in head:
         part = model.get_submodule(module)

@@ -84,9 +84,9 @@ def check_adapter(study: Study, key: RunKey, findings: Findings) -> None:
     if study.undefined(key) is None or not path.is_file():
         return
     with findings.guard(path, "whether it is all nan"):
-        trained = trained_of(study, key)
+        trained = trained_of(study, study.runs[key])
         read_header(path, remedy=AGAIN)
-        names = trained.body | trained.head
+        names = trained.body.keys() | trained.head
         with safe_open(path, framework="pt") as file:
             whole = [name for name in file.keys() if name in names and not file.get_tensor(name).isnan().all()]  # noqa: SIM118
         if whole:

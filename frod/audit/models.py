@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from frod.audit import counts
 from frod.audit.findings import Findings
@@ -25,7 +26,7 @@ def import_less() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # it is not to be imported
 
 
-def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:
+def ask(report: Path) -> tuple[dict[tuple, Any], Findings]:
     """Read the raw data again, and build the suite's models without numbers.
 
     Parameters
@@ -36,7 +37,7 @@ def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:
     Returns
     -------
     trained : dict
-        What each method trains of each backbone, as `Study.trained` keeps it.
+        What each method trains of each backbone, and the heads, as `Study.trained` keeps them.
     findings : Findings
         Of raw data and bases.
     """
@@ -50,9 +51,10 @@ def ask(report: Path) -> tuple[dict[tuple, counts.Trained], Findings]:
         with findings.guard(path, "the basis"):
             _check_basis(study, path, backbone, settings, findings)
             findings.checked["bases"] += 1
-    for key in study.runs:
+    for run in study.runs.values():
         with contextlib.suppress(Exception):  # what fails is asked again for the run, and becomes a finding there
-            counts.trained_of(study, key)
+            counts.trained_of(study, run)
+            counts.head_of(study, run)
     return study.trained, findings
 
 

@@ -37,7 +37,7 @@ class Study:
     """What params and suite plan."""
     digests: Digests = field(default_factory=Digests)
     trained: dict[tuple, Any] = field(default_factory=dict)
-    """What a method trains, by backbone and method."""
+    """What a method trains, by backbone and method; shapes of heads, by backbone and outputs."""
     seen: dict[tuple, list] = field(default_factory=dict)
     """Trainings by what no other may have: see `trainings`."""
     astray: list[tuple[str, str]] = field(default_factory=list)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from frod.audit import costs, divergence, environments, predictions, texts
+from frod.audit.counts import trained_of
 from frod.audit.findings import Findings
 from frod.audit.study import Study
 from frod.audit.traces import Traces
+from frod.config import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,12 +50,23 @@ def check_copies(study: Study, findings: Findings) -> None:
     for (_, _, what, digest), alike in study.seen.items():
         first, *others = alike
         for other in others if digest else ():
-            if _made_of(other) != _made_of(first):
+            if _made_of(study, other) != _made_of(study, first):
                 path = other.history if what == "losses" else other.predictions
                 findings.add(path, f"{what}: to the bit those of {first.path}", remedy="run both again")
 
 
-def _made_of(left: Traces) -> tuple[Any, ...]:
+def _made_of(study: Study, left: Traces) -> tuple[Any, ...]:
     """What decides how a training goes, within its task."""
-    run = left.run
-    return run.adapter.model_dump(exclude={"label"}), run.seed, left.rates, run.training.model_dump()
+    return _method(study, left.run), left.run.seed, left.rates, left.run.training.model_dump()
+
+
+def _method(study: Study, run: Run) -> dict[str, Any]:
+    """A method by what has an effect: two that are written in other words may train to the same bit."""
+    method = run.adapter.model_dump(exclude={"label", "plan", "match_parameters", "size_argument"})
+    if run.adapter.kind == "frod":
+        method |= {"basis": study.workflow.extraction(run), "freeze": run.adapter.groups}
+        if "rotation" not in run.adapter.groups:  # S is zero, wherever its places are
+            method |= {"sparse_rate": None, "pattern_seed": None}
+    if (matched := trained_of(study, run).matched if run.matched else None) is not None:
+        method["arguments"] |= {matched["argument"]: matched["value"]}
+    return method

@@ -6,12 +6,13 @@ A trial's figure is computed again from its predictions, and what it left is hel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from frod.audit import predictions, texts, trainings
+from frod.audit import predictions, runs, texts, trainings
+from frod.audit.costs import AHEAD
 from frod.audit.findings import NOTHING, Findings
-from frod.audit.runs import budget, evaluations
 from frod.audit.study import Study, read_json
 from frod.audit.traces import Traces
 from frod.evaluation.metrics import why_undefined
@@ -38,6 +39,8 @@ def check(study: Study, findings: Findings, *, each: Callable[..., Any] = map) -
     for folder, of_one in groups.items():
         if all(left.record for left in of_one):
             _check_choice(study, folder / "rates.json", of_one, findings)
+            with findings.guard(folder, "when its trials ended"):
+                _check_times(study, of_one, findings)
 
 
 def _check_trial(study: Study, left: Traces, again: Mapping[str, Any] | str, findings: Findings) -> None:
@@ -51,8 +54,8 @@ def _check_trial(study: Study, left: Traces, again: Mapping[str, Any] | str, fin
         "inputs": study.inputs(run, tuned=False),
         "code": study.usual_code,
         "metric": manifest["metrics"][0],
-        "budget": budget(study, run),
-        "evaluations": evaluations(study, left),
+        "budget": runs.budget(study, run),
+        "evaluations": runs.evaluations(study, left),
     }
     for name, value in expected.items():
         findings.equal(left.path, name, value, found.get(name), remedy=AGAIN)
@@ -95,3 +98,24 @@ def _check_choice(study: Study, path: Path, tried: Sequence[Traces], findings: F
     findings.checked["hashes"] += len(inputs)
     expected = chosen | {"inputs": inputs}
     findings.equal(path, "does not follow from the trials", expected, read_json(path), remedy=CHOOSE)
+
+
+def _check_times(study: Study, tried: Sequence[Traces], findings: Findings) -> None:
+    """The first run on the chosen rates began when all trials had ended: what is tried later has seen test.
+
+    The machines' clocks may differ: less than an hour is a note.
+    """
+    run, ended = tried[0].run, {left.path: datetime.fromisoformat(left.record["finished"]) for left in tried}
+    began = {
+        study.folder(key): datetime.fromisoformat(record["started"])
+        for key, record in study.records.items()
+        if (key.task, key.backbone, key.method) == (run.task, run.backbone, run.method)
+    }
+    if not began:
+        return
+    first, last = min(began, key=began.__getitem__), max(ended, key=ended.__getitem__)
+    what, path = f"started, by {last}, which ended later", first / "record.json"
+    if began[first] < ended[last] - AHEAD:
+        findings.add(path, what, f"at least {ended[last]}", str(began[first]), remedy=runs.AGAIN)
+    elif began[first] < ended[last]:
+        findings.note(f"{path}: {what}: {(ended[last] - began[first]).total_seconds():.0f} seconds, by their clocks")

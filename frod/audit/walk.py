@@ -106,10 +106,10 @@ def _walk(study: Study, each: Callable[..., Any], asked: Callable[[], Any], prog
         "runs": partial(_check_runs, each=each, progress=progress),
         "what compared runs have in common": runs.check_comparable,
         "trials": partial(trials.check, each=each),
-        "copies": trainings.check_copies,
         "losses under perturbation": perturbed.check,
         "what ran them": environments.check_all,
         "the models": partial(_take, asked),  # late, as they take the longest
+        "copies": trainings.check_copies,
         "what runs trained": _check_trained,
     }
     for done, (what, check) in enumerate(steps.items(), start=1):

@@ -36,8 +36,7 @@ def asked(report):
     """What models and raw data tell, asked once for the same plan and the same bytes: few forgeries touch those."""
     study = Study.open(report)
     read = sorted(path for top in ("data", "mine") for path in Path(top).rglob("*") if path.is_file())
-    matched = [study.records.get(key, {}).get("parameters") for key, run in study.runs.items() if run.matched]
-    state = (report, study.workflow.model_dump_json(), repr(matched), *((path, sha256(path)) for path in read))
+    state = (report, study.workflow.model_dump_json(), *((path, sha256(path)) for path in read))
     if state not in ANSWERS:
         ANSWERS[state] = ASK(report)
     return ANSWERS[state]
@@ -152,6 +151,17 @@ def smaller_adapter(project):
     save_file(tensors | {name: tensors[name][1:].clone()}, path, metadata=metadata)
 
 
+def smaller_in_its_record(project):
+    smaller_adapter(project)
+
+    def fewer(record):
+        counted = record["parameters"]["trainable"]
+        counted |= {name: counted[name] - 1 for name in ("adapter", "total")}
+
+    change(project / RUN / "record.json", fewer)
+    rehash(project, project / RUN)
+
+
 def better_trial(project):
     tune = project / RUN / "../tune"
     index = json.loads((tune / "rates.json").read_text())["index"]
@@ -199,6 +209,10 @@ ALTERED = {
     "a smaller adapter": (
         smaller_adapter,
         [f"{RUN}/record.json: parameters, by adapter.safetensors.trainable.adapter"],
+    ),
+    "a smaller adapter, as its record and report have it": (
+        smaller_in_its_record,
+        [f"{RUN}/adapter.safetensors: shape of tensor adapter."],
     ),
     "one byte in a data array": (
         lambda project: flip(project / TASK / "train.images.npy"),

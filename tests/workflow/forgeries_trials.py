@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import forgeries_records
@@ -125,6 +126,13 @@ def one_seed_twice(project):
     rehash(project, project / OTHER)
 
 
+def tried_later(project):
+    """A trial that ended when a run on the chosen rates had read test."""
+    began = datetime.fromisoformat(json.loads((project / RUN / "record.json").read_text())["started"])
+    of_json(finished=(began + timedelta(hours=1, seconds=1)).isoformat())(project)
+    choose_again(project)
+
+
 def other_method(project):
     for name in ("json", "history.parquet", "predictions.parquet"):
         shutil.copy2(project / f"{RESULTS}/full_ft/tune/trial-0-seed-100.{name}", project / f"{FIRST}.{name}")
@@ -230,6 +238,10 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
         [f"{TUNE}/trial-7-seed-100.predictions.parquet: is there, and the suite does not plan it"],
     ),
     "a trial's seconds": (of_json(train_seconds=0.001), [f"{FIRST}.json: train_seconds, by its history"]),
+    "a trial that ended after the first run had begun": (
+        tried_later,
+        [f"{RUN}/record.json: started, by {FIRST}.json, which ended later: expected at least"],
+    ),
     "a trial that ended before it could": (
         lambda project: change(project / f"{FIRST}.json", lambda one: one.update(finished=one["started"])),
         [f"{FIRST}.json: train_seconds, by the time from started to finished"],

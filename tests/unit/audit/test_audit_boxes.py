@@ -1,4 +1,7 @@
-"""The points of a box are drawn again: other rates, another box or another choice than they give are findings."""
+"""The points of a box are drawn again: other rates, another box or another choice than they give are findings.
+
+So is a trial that ended when runs on the chosen rates had begun.
+"""
 
 import json
 from pathlib import Path
@@ -11,6 +14,7 @@ from frod.audit import trials
 from frod.audit.findings import Findings
 from frod.audit.traces import Traces
 from frod.files import sha256, write_json
+from frod.provenance.run_keys import RunKey
 from frod.training.tune import choose
 
 TUNE = Path("digits/digit_vit/frod/tune")
@@ -70,3 +74,33 @@ def test_what_was_drawn_and_chosen_is_what_is_drawn_again(study):
 def test_what_else_is_a_finding(study, file, changes, message):
     alter(file, **changes)
     assert any(message in one for one in found(study)), found(study)
+
+
+@pytest.mark.parametrize(
+    ("started", "found", "noted"),
+    [
+        ("2026-01-01T12:00:05+00:00", "", ""),
+        ("2026-01-01T11:59:58+00:00", "", "started, by {trial}, which ended later: 2 seconds, by their clocks"),
+        ("2026-01-01T10:59:59+00:00", "started, by {trial}, which ended later: expected at least 2026-01-01 12:00", ""),
+    ],
+)
+def test_what_was_tried_after_the_first_run_has_seen_test(study, started, found, noted):
+    """Of clocks on several machines a little is told and held against no one."""
+    planned = study.workflow.trials_of("digits", "digit_vit", "frod").values()
+    for trial in planned:
+        alter(f"{trial.name}.json", finished=f"2026-01-01T{12 if trial.index == 2 else 11}:00:00+00:00")
+    first, other = (RunKey("digits", "digit_vit", method, 0) for method in ("frod", "full_ft"))
+    late = first._replace(seed=1)
+    study.folder = lambda key: Path(key.path)
+    study.records = {late: {"started": "2026-01-01T13:00:00+00:00"}, first: {"started": started}}
+    study.records[other] = {"started": "2025-01-01T00:00:00+00:00"}
+    findings = Findings()
+    trials._check_times(study, [Traces.of_trial(study, trial) for trial in planned], findings)
+    lines = [*(one.line() for one in findings.found), *findings.notes]
+    expected = [
+        f"{first.path}/record.json: {text.format(trial=TUNE / 'trial-2-seed-100.json')}"
+        for text in (found, noted)
+        if text
+    ]
+    assert len(findings.found) == bool(found) and len(lines) == len(expected)
+    assert all(map(str.startswith, lines, expected)), lines
