@@ -63,8 +63,9 @@ def check_one(path: Path, model: Path, settings: Extraction, findings: Findings)
     findings.equal(path, "ridge", settings.ridge, manifest["ridge"], remedy=remedy(path))
     findings.equal(path, "part_of", None, manifest["part_of"], remedy=remedy(path))
     for name, facts in manifest["categories"].items():
-        if facts["dtype"] != "float64":  # in which a category is computed where float32 does not serve
-            findings.equal(path, f"categories.{name}.dtype", settings.dtype, facts["dtype"], remedy=remedy(path))
+        dtype = facts.get("dtype", "float64")
+        if dtype != "float64":  # in which a category is computed where float32 does not serve
+            findings.equal(path, f"categories.{name}.dtype", settings.dtype, dtype, remedy=remedy(path))
         # What only a basis from peft has: columns of U that are only noise are trained on, too.
         findings.equal(path, f"categories.{name}.solve", False, facts.get("solve", False), remedy=remedy(path))
     basis = None
@@ -164,7 +165,7 @@ def errors(
         "lambda_0": float(np.max(apart)),
         "V": float(np.max(of_V)),
         "V_inv_t": float(np.linalg.norm(V_inv_t.T @ (V @ z) - z) / np.linalg.norm(z)),
-        "condition_number": abs(category.facts["condition_number"] / condition - 1),
+        "condition_number": abs(category.facts.get("condition_number", 1.0) / condition - 1),
     }
     rounding = min(torch.finfo(torch.float32).eps * condition, LOOSEST)
     return found, STORED_CUTOFF + rounding + EIGENVECTOR_BOUND[settings.dtype]
