@@ -112,3 +112,19 @@ def test_a_split_elsewhere_is_one_that_is_read():
     source = {"hub": f"someone/made@{REVISION}"}
     with pytest.raises(ValueError, match="should be as many as"):
         spec(elsewhere={"made": {"source": source, "columns": columns}})
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        (None, "elsewhere.made.columns.choices: give either the columns of the answers"),
+        (["a", "b", "c"], r"elsewhere.made.columns.choices: \['a', 'b', 'c'\] are 3, the classes 2"),
+    ],
+)
+def test_a_choice_elsewhere_has_its_answers_there_too(choices, words):
+    made = {"source": {"hub": f"someone/made@{REVISION}"}, "columns": {"text": ["query"], "choices": ["x", "y"]}}
+    said = {"kind": "choices", "prompt": None, "read": None, "max_new_tokens": None, "metrics": ["accuracy"]}
+    said |= {"classes": ["A", "B"], "columns": {"text": ["question"], "choices": ["a", "b"]}}
+    assert spec(**said, elsewhere={"made": made}).elsewhere
+    with pytest.raises(ValueError, match=words):
+        spec(**said, elsewhere={"made": made | {"columns": {"text": ["query"], "choices": choices}}})
