@@ -196,7 +196,7 @@ def _strata(part: Examples, task: TaskSpec) -> np.ndarray:
 
 def _check_split(split: str, task: TaskSpec, source: Source) -> None:
     """Hold one split of the source against the registry; ValueError where they disagree."""
-    name = f"{split} of {source.facts['what']}"
+    name = f"{split} of {source.facts.get('elsewhere', {}).get(split, source.facts)['what']}"
     if split not in source.splits:
         raise ValueError(f"split {name} is asked for; there are {', '.join(source.splits)}")
     part, expected = source.splits[split], task.rows.get(split)

@@ -74,7 +74,10 @@ def test_a_mirror_lacks_the_task_where_it_lacks_either(both):
         ("[{", "made-4.json: cannot be read to its end"),
         ('[{"query": "a", "response": 3}]', "column 'response' should be text"),
         ('[{"query": "a"}]', "no column 'response'; it has 'query'"),
-        ('[{"query": "a", "response": "It is: 3"}]', "has 1 rows, the registry says 4"),
+        (
+            '[{"query": "a", "response": "It is: 3"}]',
+            "made of hub someone/made, default has 1 rows, the registry says 4",
+        ),
         ('[{"query": "a", "response": null}, {"query": "b", "response": "It is: 3"}]', "column 'response' is empty"),
     ],
 )
