@@ -35,8 +35,17 @@ def prompt_of(exercise: Exercise, prompt: str | None) -> str:
 
 
 def end_of(tokenizer: Any) -> int:
-    """Return the token that ends an answer: the tokenizer's end of text or, where it has none, its padding."""
-    return tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    """Return the token that ends an answer: the tokenizer's end of text or, where it has none, its padding.
+
+    ValueError where it has neither.
+    """
+    end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    if end is None:
+        raise ValueError(
+            "kind generation: the backbone's tokenizer has neither eos_token nor pad_token, so that no answer would "
+            "end; name one in its tokenizer_config.json, or take another backbone"
+        )
+    return end
 
 
 def references(answers: Sequence[str], read: str) -> np.ndarray:
@@ -76,7 +85,8 @@ def encode(
     Raises
     ------
     ValueError
-        A prompt leaves no room for an answer, or its last word and the answer's first are one token.
+        A prompt leaves no room for an answer, or its last word and the answer's first are one token; the tokenizer has
+        no end, or puts it after a prompt, too.
     """
     pieces: list[np.ndarray] = []
     lengths: list[int] = []
@@ -87,6 +97,12 @@ def encode(
             raise ValueError(
                 f"split {split}: the prompt of row {row} has {len(given)} tokens, the backbone takes {max_length} with "
                 "its answer; raise the backbone's max_length, or leave such rows out"
+            )
+        if whole[: len(given)] != given and given[-1] == end:
+            raise ValueError(
+                f"split {split}: row {row}: the tokenizer puts its end (token {end}) after each text, the prompt, too, "
+                "and no answer follows an end; switch it off (add_eos_token in its tokenizer_config.json), or take "
+                "another backbone"
             )
         if whole[: len(given)] != given:
             raise ValueError(
