@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from frod.evaluation.generated import read_out
-from frod.tasks import choices
+from frod.tasks import choices, sentences
 from frod.tasks.choices import Question
-
-BATCH = 1000  # texts tokenised at a time
 
 
 @dataclass(frozen=True)
@@ -120,8 +118,8 @@ def encode(
 
 def _tokens(exercises: Sequence[Exercise], tokenizer: Any, prompt: str | None) -> Iterator[tuple[list[int], list[int]]]:
     """Tokens of each prompt, and of it with its answer."""
-    for start in range(0, len(exercises), BATCH):
-        batch = [exercises[row] for row in range(start, min(start + BATCH, len(exercises)))]
+    for start in range(0, len(exercises), sentences.BATCH):
+        batch = [exercises[row] for row in range(start, min(start + sentences.BATCH, len(exercises)))]
         given = [prompt_of(one, prompt) for one in batch]
         whole = [choices.followed(text, one.answer) for text, one in zip(given, batch)]
         yield from zip(*(tokenizer(texts, verbose=False)["input_ids"] for texts in (given, whole)))
