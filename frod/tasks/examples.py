@@ -94,8 +94,8 @@ def listed(names: Sequence[str]) -> str:
     return _BRIEFLY.repr(list(names))
 
 
-def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
-    """Raise ValueError where a split is empty, has a label that is no class, or but one class.
+def check_labels(name: str, labels: np.ndarray, classes: list[str], *, spread: bool = True) -> None:
+    """Raise ValueError where a split is empty, has a label that is no class, or but one class, unless not `spread`.
 
     A split of one class would make every metric but accuracy undefined, and accuracy meaningless.
     """
@@ -110,7 +110,7 @@ def check_labels(name: str, labels: np.ndarray, classes: list[str]) -> None:
             f"split {name}: {len(wrong)} of {len(labels)} labels are none of the {len(classes)} classes, such as "
             f"{labels[wrong[:SHOWN]].tolist()} at rows {wrong[:SHOWN].tolist()}{hint}"
         )
-    if len(np.unique(labels)) < 2:
+    if spread and len(np.unique(labels)) < 2:
         only = classes[int(labels[0])]
         raise ValueError(
             f"split {name}: all {len(labels)} labels are {only!r}; a classification needs two classes: give the others "

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from frod.evaluation.generated import read_out
-from frod.tasks import choices
+from frod.tasks import choices, sentences
 from frod.tasks.choices import Question
-
-BATCH = 1000  # texts tokenised at a time
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,17 @@ def prompt_of(exercise: Exercise, prompt: str | None) -> str:
 
 
 def end_of(tokenizer: Any) -> int:
-    """Return the token that ends an answer: the tokenizer's end of text or, where it has none, its padding."""
-    return tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    """Return the token that ends an answer: the tokenizer's end of text or, where it has none, its padding.
+
+    ValueError where it has neither.
+    """
+    end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    if end is None:
+        raise ValueError(
+            "kind generation: the backbone's tokenizer has neither eos_token nor pad_token, so that no answer would "
+            "end; name one in its tokenizer_config.json, or take another backbone"
+        )
+    return end
 
 
 def references(answers: Sequence[str], read: str) -> np.ndarray:
@@ -76,7 +83,8 @@ def encode(
     Raises
     ------
     ValueError
-        A prompt leaves no room for an answer, or its last word and the answer's first are one token.
+        A prompt leaves no room for an answer, or its last word and the answer's first are one token; the tokenizer has
+        no end, or puts it after a prompt, too.
     """
     pieces: list[np.ndarray] = []
     lengths: list[int] = []
@@ -87,6 +95,12 @@ def encode(
             raise ValueError(
                 f"split {split}: the prompt of row {row} has {len(given)} tokens, the backbone takes {max_length} with "
                 "its answer; raise the backbone's max_length, or leave such rows out"
+            )
+        if whole[: len(given)] != given and given[-1] == end:
+            raise ValueError(
+                f"split {split}: row {row}: the tokenizer puts its end (token {end}) after each text, the prompt, too, "
+                "and no answer follows an end; switch it off (add_eos_token in its tokenizer_config.json), or take "
+                "another backbone"
             )
         if whole[: len(given)] != given:
             raise ValueError(
@@ -104,8 +118,8 @@ def encode(
 
 def _tokens(exercises: Sequence[Exercise], tokenizer: Any, prompt: str | None) -> Iterator[tuple[list[int], list[int]]]:
     """Tokens of each prompt, and of it with its answer."""
-    for start in range(0, len(exercises), BATCH):
-        batch = [exercises[row] for row in range(start, min(start + BATCH, len(exercises)))]
+    for start in range(0, len(exercises), sentences.BATCH):
+        batch = [exercises[row] for row in range(start, min(start + sentences.BATCH, len(exercises)))]
         given = [prompt_of(one, prompt) for one in batch]
         whole = [choices.followed(text, one.answer) for text, one in zip(given, batch)]
         yield from zip(*(tokenizer(texts, verbose=False)["input_ids"] for texts in (given, whole)))

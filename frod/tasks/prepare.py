@@ -196,7 +196,7 @@ def _strata(part: Examples, task: TaskSpec) -> np.ndarray:
 
 def _check_split(split: str, task: TaskSpec, source: Source) -> None:
     """Hold one split of the source against the registry; ValueError where they disagree."""
-    name = f"{split} of {source.facts['what']}"
+    name = f"{split} of {source.facts.get('elsewhere', {}).get(split, source.facts)['what']}"
     if split not in source.splits:
         raise ValueError(f"split {name} is asked for; there are {', '.join(source.splits)}")
     part, expected = source.splits[split], task.rows.get(split)
@@ -213,7 +213,14 @@ def _check(name: str, labels: np.ndarray, task: TaskSpec, classes: list[str]) ->
         assert task.range is not None
         check_reals(name, labels, *task.range)
     elif task.problem == "classification":
-        check_labels(name, labels, classes)
+        # All right answers may stand in one place where the model does not see the places.
+        unseen = _are_places(task) and "{choices}" not in (task.prompt or "")
+        check_labels(name, labels, classes, spread=not unseen or not set(task.metrics) <= {"accuracy", "accuracy_norm"})
+
+
+def _are_places(task: TaskSpec) -> bool:
+    """Whether classes are places among answers that each question has of its own, and that are scored as texts."""
+    return task.scoring == "likelihood" and not task.choices
 
 
 def _check_taught(name: str, parts: dict[str, Examples], classes: list[str], *, all_of: bool) -> None:
@@ -279,7 +286,7 @@ def _relabelled(name: str, task: TaskSpec, parts: dict[str, Examples]) -> dict[s
         _check(f"{split} of task {name}", part.labels, task, task.class_names)
         if task.read is not None and split != "train":
             generation.check_references(f"{split} of task {name}", part.labels, task.read)
-    if task.problem == "classification":
+    if task.problem == "classification" and not _are_places(task):
         # A letter of a choice is a place among the answers: it may be that none of few questions has its answer there.
         _check_taught(name, parts, task.class_names, all_of=task.kind != "choices")
     return parts

@@ -277,6 +277,12 @@ def _check_elsewhere(task: TaskSpec) -> None:
             raise ValueError(
                 f"elsewhere.{split}.columns.text: {other.columns.text} should be as many as {task.columns.text}"
             )
+    if task.kind == "choices":
+        for part, (split, *_) in task.by_source()[1:]:
+            try:
+                _check_choices(part)
+            except ValueError as error:
+                raise ValueError(f"elsewhere.{split}.{error}") from None
 
 
 def _check_generation(task: TaskSpec) -> None:
@@ -358,7 +364,8 @@ def _check_choices(task: TaskSpec) -> None:
         raise ValueError("columns.choices: give either the columns of the answers, or choices alike for all")
     alike = task.choices or (task.columns.choices if isinstance(task.columns.choices, list) else [])
     if alike and len(alike) != task.num_classes:
-        raise ValueError(f"choices: {alike} are {len(alike)}, the classes {task.num_classes}")
+        field = "choices" if task.choices else "columns.choices"
+        raise ValueError(f"{field}: {alike} are {len(alike)}, the classes {task.num_classes}")
 
 
 def _check_prompt(task: TaskSpec) -> None:

@@ -24,6 +24,8 @@ from frod.tasks.examples import Examples, Lazy
 from frod.tasks.generation import Exercise, references
 from frod.tasks.registry import TaskSpec
 
+JSON = (".json", ".jsonl")
+
 
 @dataclass(frozen=True)
 class _Form:
@@ -55,7 +57,7 @@ def read(
         schema = _checked_schema(files, task, names)
         rows = _mapped(files, schema, scratch / split, columns=names)
         class_names = names_of_classes(files[0], schema, named.label)
-    elif files[0].suffix == ".json":
+    elif files[0].suffix in JSON:
         rows = _json(files, scratch / split)
         columns.check_there(files[0], rows.column_names, names)
         columns.check_types(files[0], rows.schema, task)
@@ -140,11 +142,16 @@ def _json(files: list[Path], scratch: Path) -> Any:
 
     with _quiet():
         try:
-            return Dataset.from_json([str(file) for file in files], cache_dir=str(scratch)).data.table
+            # Else a column of texts and numbers is written anew, each value as JSON: a text gets quotes.
+            data = Dataset.from_json([str(file) for file in files], cache_dir=str(scratch), on_mixed_types=None)
         except Exception as error:  # as of damaged metadata
             cause = error.__cause__ or error
             _raise_of_system(cause)
-            raise ValueError(f"{files[0]}: cannot be read to its end ({first_line(cause)}); fetch it again") from None
+            reason = first_line(cause)
+            raise ValueError(
+                f"{files[0]}: cannot be read to its end ({reason}); fetch it again, or write each column in one type"
+            ) from None
+    return data.data.table
 
 
 def parquet_schema(file: Path) -> tuple[Any, int]:

@@ -27,23 +27,19 @@ def log_likelihoods(model: torch.nn.Module, data: Scored, questions: np.ndarray,
     columns = []
     for number in range(sizes_BC.shape[1]):
         batch = data.answer(questions, number, device)
-        columns.append(_of_answers(backbones.logits(model, batch), batch["labels"]).cpu())
+        columns.append(_of_answers(backbones.logits(model, batch), batch["labels"]))
     return torch.stack(columns, dim=1).where(sizes_BC > 0, NO_ANSWER)
 
 
 def _of_answers(logits_BTV: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
-    """Sum the log-probabilities of the labels that count, float32 of shape (B,).
+    """Sum the log-probabilities of the labels that count, float32 of shape (B,), on the CPU.
 
     Only their tokens' logits are turned into probabilities: those of a whole batch would take gigabytes. Summed in
-    float64, so that padding, which is zeros among them, moves no digit.
+    float64, so that padding, which is zeros among them, moves no digit; on the CPU, as an Apple GPU has no float64.
     """
     counts_BT = labels_BT[:, 1:] != IGNORED
     losses = functional.cross_entropy(
         logits_BTV[:, :-1][counts_BT].float(), labels_BT[:, 1:][counts_BT], reduction="none"
     )
-    return (
-        -torch.zeros(counts_BT.shape, dtype=torch.float64, device=losses.device)
-        .masked_scatter(counts_BT, losses.double())
-        .sum(1)
-        .float()
-    )
+    each_BT = torch.zeros(counts_BT.shape, dtype=torch.float64)
+    return -each_BT.masked_scatter(counts_BT.cpu(), losses.cpu().double()).sum(1).float()

@@ -74,7 +74,10 @@ def test_a_mirror_lacks_the_task_where_it_lacks_either(both):
         ("[{", "made-4.json: cannot be read to its end"),
         ('[{"query": "a", "response": 3}]', "column 'response' should be text"),
         ('[{"query": "a"}]', "no column 'response'; it has 'query'"),
-        ('[{"query": "a", "response": "It is: 3"}]', "has 1 rows, the registry says 4"),
+        (
+            '[{"query": "a", "response": "It is: 3"}]',
+            "made of hub someone/made, default has 1 rows, the registry says 4",
+        ),
         ('[{"query": "a", "response": null}, {"query": "b", "response": "It is: 3"}]', "column 'response' is empty"),
     ],
 )
@@ -84,6 +87,27 @@ def test_broken_json_is_an_error_in_one_line(both, content, words):
         pass
 
 
+def test_a_number_far_down_among_texts_is_refused(both):
+    """The library reads 10 MB at a time; by itself it would take the last ones' texts as JSON, in quotes."""
+    rows = [{"query": "a" * 100_000, "response": "It is: 3"}] * 110 + [{"query": "b", "response": 3}]
+    (both / "datasets/someone/made/made-4.json").write_text("\n".join(map(json.dumps, rows)))
+    task = spec(rows=spec().model_dump()["rows"] | {"made": {"rows": 111}})
+    words = r"made-4.json: cannot be read to its end \(.*Column\(/response\) changed from string to number"
+    with pytest.raises(ValueError, match=words), opened(task, seed=0, mirror=both):
+        pass
+
+
+def test_lines_of_json_may_be_called_jsonl(both):
+    made = both / "datasets/someone/made"
+    rows = json.loads((made / "made-4.json").read_text())
+    (made / "made-4.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    other = spec().model_dump(by_alias=True)["elsewhere"]["made"]
+    task = spec(elsewhere={"made": other | {"source": other["source"] | {"files": {"made": "made-*.jsonl"}}}})
+    with opened(task, seed=0, mirror=both) as source:
+        assert source.splits["made"].labels.tolist() == list("0123")
+        assert set(source.facts["elsewhere"]["made"]["files"]) == {"made-4.jsonl"}
+
+
 def test_a_split_elsewhere_is_one_that_is_read():
     with pytest.raises(ValueError, match="elsewhere: made is no split that is read"):
         spec(train={"from": "train"}, validation={"from": "test", "rows": 1})
@@ -91,3 +115,19 @@ def test_a_split_elsewhere_is_one_that_is_read():
     source = {"hub": f"someone/made@{REVISION}"}
     with pytest.raises(ValueError, match="should be as many as"):
         spec(elsewhere={"made": {"source": source, "columns": columns}})
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        (None, "elsewhere.made.columns.choices: give either the columns of the answers"),
+        (["a", "b", "c"], r"elsewhere.made.columns.choices: \['a', 'b', 'c'\] are 3, the classes 2"),
+    ],
+)
+def test_a_choice_elsewhere_has_its_answers_there_too(choices, words):
+    made = {"source": {"hub": f"someone/made@{REVISION}"}, "columns": {"text": ["query"], "choices": ["x", "y"]}}
+    said = {"kind": "choices", "prompt": None, "read": None, "max_new_tokens": None, "metrics": ["accuracy"]}
+    said |= {"classes": ["A", "B"], "columns": {"text": ["question"], "choices": ["a", "b"]}}
+    assert spec(**said, elsewhere={"made": made}).elsewhere
+    with pytest.raises(ValueError, match=words):
+        spec(**said, elsewhere={"made": made | {"columns": {"text": ["query"], "choices": choices}}})

@@ -137,6 +137,23 @@ def test_a_tokenizer_that_joins_prompt_and_answer_is_refused():
         generation.encode([Exercise({"q": "to be\n"}, "or not")], Cutting(), 20, prompt=None, split="train")
 
 
+class Ending(Cutting):
+    """One that ends each text by itself."""
+
+    def __call__(self, texts, verbose):
+        return {"input_ids": [[*row, 0] for row in super().__call__(texts, verbose)["input_ids"]]}
+
+
+def test_a_tokenizer_without_an_end_or_with_one_after_each_text_is_refused():
+    """No word at the prompt's end would help."""
+    endless, whole = Cutting(), Exercise({"q": "to be:"}, "or not")
+    endless.eos_token_id = endless.pad_token_id = None
+    with pytest.raises(ValueError, match="tokenizer has neither eos_token nor pad_token"):
+        generation.encode([whole], endless, 20, prompt=None, split="train")
+    with pytest.raises(ValueError, match=r"row 0: the tokenizer puts its end \(token 0\) after each text"):
+        generation.encode([whole], Ending(), 20, prompt=None, split="train")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -131,6 +131,27 @@ def test_an_answer_that_leaves_no_room_or_is_blank_is_refused(tmp_path):
         prepare.prepare("mine", task, input_facts=FACTS, **prepared)
 
 
+def test_where_the_right_answers_stand_does_not_matter(tmp_path):
+    """Train has its right answers in two places, test in the third, validation all in one: the model sees no places."""
+    head, *rows = ROWS
+    for split, places in {"train": "01", "validation": "00", "test": "22"}.items():
+        lines = [head, *(row[:-1] + place for row, place in zip(rows, places))]
+        (tmp_path / f"{split}.csv").write_text("\n".join(lines) + "\n")
+    splits = {split: {"from": split} for split in ("train", "validation", "test")}
+    facts = {"backbone": "b", "input_facts": FACTS, "tokenizer": AutoTokenizer.from_pretrained(MICRO), "seed": 0}
+    out = tmp_path / "out"
+    prepare.prepare("mine", spec(tmp_path, **splits), **facts, out=out)
+    assert arrays.load_split(out, "test").labels.tolist() == [2, 2]
+    for changes in (
+        {"scoring": "classification", "metrics": ["accuracy"]},
+        {"metrics": ["matthews_correlation"]},
+        {"prompt": "{question} {choices}"},  # shows the places
+        {"choices": ["1", "2", "3"], "columns": {"text": ["question"], "label": "right"}},  # makes them the answers
+    ):
+        with pytest.raises(ValueError, match="all 2 labels are"):
+            prepare.prepare("mine", spec(tmp_path, **splits, **changes), **facts, out=out)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
