@@ -6,7 +6,7 @@ transformers and timm are imported where they are used: each takes seconds, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 SOURCE = "source.json"
+TWO_SIDED = {"xlnet", "bert-generation", "cpmant"}
+"""Types that transformers lists as causal, though a later token changes the scores of an earlier one."""
+BOTH_WAYS = "use_bidirectional_attention"
 
 
 def load(
@@ -66,7 +69,7 @@ def load(
     source = describe(directory)
     verify(directory, source["files"], by=SOURCE, remedy=_remedy(directory))
     if num_classes is None:
-        check_causal(source["name"], causal_type(directory, source["library"]))
+        check_causal(source["name"], configuration(directory, source["library"]))
     with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
         if source["library"] == "timm":
             model = _load_timm(directory, num_classes or 0).to(dtype)
@@ -76,26 +79,44 @@ def load(
     return model.eval()
 
 
-def causal_type(directory: Path, library: str) -> str | None:
-    """Return the model type that a folder's config.json names, for `check_causal`; None of timm's models."""
+def configuration(directory: Path, library: str) -> dict[str, Any]:
+    """Return a folder's config.json, for `check_causal`; of timm's models, whose keys are others, nothing."""
     if library == "timm":
-        return None
-    return json.loads((directory / "config.json").read_text("utf-8")).get("model_type")
+        return {}
+    return json.loads((directory / "config.json").read_text("utf-8"))
 
 
-def check_causal(name: str, model_type: str | None) -> None:
+def check_causal(name: str, config: Mapping[str, Any]) -> None:
     """Raise ValueError where a model is none that scores each next token by those before it alone.
 
     transformers would build RoBERTa as one, too; it was pretrained to see both sides of a gap.
+
+    Parameters
+    ----------
+    config : mapping
+        A config.json, or of it model_type and what makes the model differ from others of its type; empty for timm's.
     """
+    if not is_causal(config):
+        named = config.get("model_type") or "of timm"
+        raise ValueError(
+            f"the backbone {name} ({named}{f' with {BOTH_WAYS}' if _looks_both_ways(config) else ''}) is no causal "
+            "language model, which writes or scores a text from left to right; choose one, such as a Llama"
+        )
+
+
+def is_causal(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json, as in `check_causal`, is of a model that sees of a text what is to the left alone."""
     from transformers.models.auto import modeling_auto
 
     causal, masked = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if model_type not in causal or model_type in masked:
-        raise ValueError(
-            f"the backbone {name} ({model_type or 'of timm'}) is no causal language model, which writes or scores a "
-            "text from left to right; choose one, such as a Llama"
-        )
+    named = config.get("model_type")
+    return named in causal and named not in masked and named not in TWO_SIDED and not _looks_both_ways(config)
+
+
+def _looks_both_ways(config: Mapping[str, Any]) -> bool:
+    """Whether a Gemma was made an encoder, as EmbeddingGemma is; Gemma 4's "vision" is of images alone."""
+    text = config.get("text_config")
+    return any(one.get(BOTH_WAYS) in (True, "all") for one in (config, text) if isinstance(one, Mapping))
 
 
 def skeleton(directory: Path, *, causal: bool = False) -> torch.nn.Module:

@@ -128,11 +128,10 @@ def _not_causal(name: str, backbone: BackboneSpec) -> str | None:
     from frod.backbones.registry import Local
 
     source = backbone.source
-    known: str | None
     if backbone.built_as is not None:
-        known = backbone.built_as.name
+        known = backbone.built_as.arguments | {"model_type": backbone.built_as.name}
     elif isinstance(source, Local) and (source.path / "config.json").is_file():
-        known = loading.causal_type(source.path, backbone.library)
+        known = loading.configuration(source.path, backbone.library) | source.config
     else:
         return None
     try:

@@ -226,6 +226,55 @@ def test_what_is_no_causal_language_model_is_refused(folders, kind):
         backbones.load(folders[kind], num_classes=None, seed=0)
 
 
+BOTH_WAYS = {
+    "xlnet": {"d_model": 16, "d_inner": 24, "n_layer": 2, "n_head": 2, "vocab_size": 20},
+    "bert-generation": tiny_hub.SMALL | {"vocab_size": 20},
+    "cpmant": tiny_hub.SMALL | {"dim_head": 8, "dim_ff": 24, "prompt_length": 2, "vocab_size": 20},
+    "gemma3_text": tiny_hub.SMALL
+    | {"head_dim": 8, "num_key_value_heads": 2, "vocab_size": 20, "use_bidirectional_attention": True},
+}
+
+
+@pytest.mark.parametrize("kind", [*BOTH_WAYS, "gemma3_text to the left"])
+def test_a_model_whose_earlier_scores_a_later_token_changes_is_no_causal_one(kind):
+    """Held against the models themselves, in transformers' own class for causal ones."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    named, _, left = kind.partition(" ")
+    arguments = BOTH_WAYS[named] | ({"use_bidirectional_attention": False} if left else {})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(named, **arguments)).eval()
+    texts = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[3, 4, 5, 9]])
+    with torch.no_grad():
+        one, other = (model(input_ids=text, attention_mask=torch.ones_like(text)).logits[:, :-1] for text in texts)
+    assert loading.is_causal(model.config.to_dict()) == torch.equal(one, other) == bool(left)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "xlnet"}, r"\(xlnet\)"),
+        (
+            {"model_type": "gemma3_text", "use_bidirectional_attention": True},
+            r"\(gemma3_text with use_bidirectional_attention\)",
+        ),
+        (
+            {"model_type": "gemma4", "text_config": {"use_bidirectional_attention": "all"}},
+            r"\(gemma4 with use_bidirectional_attention\)",
+        ),
+        ({}, r"\(of timm\)"),
+        ({"model_type": "gemma4", "text_config": {"use_bidirectional_attention": "vision"}}, None),  # of images alone
+    ],
+)
+def test_what_looks_both_ways_is_named(config, words):
+    if words is None:
+        loading.check_causal("mine", config)
+        return
+    with pytest.raises(ValueError, match=f"the backbone mine {words} is no causal language model"):
+        loading.check_causal("mine", config)
+
+
 def test_a_language_model_without_its_head_is_refused(materialised):
     """Its weights would be drawn at random, and nothing trains them."""
     _, folder = materialised("llama", "LlamaModel")
