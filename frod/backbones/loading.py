@@ -172,6 +172,21 @@ def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
     return seen[0]
 
 
+def positions(model: torch.nn.Module) -> int | None:
+    """Return how many tokens of a text a model of transformers has positions for; None where it says no limit.
+
+    RoBERTa and its kin number positions from behind the padding token: of 514 they use 512. DeBERTa's are distances.
+    """
+    import torch
+
+    config: Any = model.config
+    most = getattr(config, "max_position_embeddings", None)
+    if not isinstance(most, int) or most < 1 or not getattr(config, "position_biased_input", True):
+        return None
+    tables = [one for name, one in model.named_modules() if "position" in name and isinstance(one, torch.nn.Embedding)]
+    return most - max((one.padding_idx + 1 for one in tables if one.padding_idx is not None), default=0)
+
+
 def refusal(model: torch.nn.Module, inputs: dict[str, Any]) -> str | None:
     """Why a model on the meta device does not take images of this size, in the library's words; None where it does."""
     try:

@@ -198,6 +198,35 @@ def materialised(tmp_path):
     return make
 
 
+@pytest.mark.parametrize(("kind", "most"), [("gpt2", 16), ("roberta", 40 - 7)])
+def test_a_text_longer_than_the_models_positions_is_refused(mirror, tmp_path, kind, most):
+    """As many tokens as are taken can be sent through the model, and no more; RoBERTa's begin behind its padding, 6."""
+    for length in (most, most + 1):
+        spec = BackboneSpec.model_validate(tiny_hub.entry(kind, max_length=length))
+        if length > most:
+            with pytest.raises(ValueError, match=rf"{kind}: max_length: is {length}, .* positions for {most} tokens"):
+                backbones.materialise(kind, spec, tmp_path / "over", mirror=mirror)
+            assert not (tmp_path / "over").exists()
+        else:
+            backbones.materialise(kind, spec, tmp_path / kind, mirror=mirror)
+    model = backbones.load(tmp_path / kind, num_classes=2, seed=0)
+    text = torch.ones((1, most + 1), dtype=torch.int64)
+    backbones.logits(model, {"input_ids": text[:, 1:], "attention_mask": text[:, 1:]})
+    with pytest.raises((IndexError, RuntimeError)):
+        backbones.logits(model, {"input_ids": text, "attention_mask": text})
+
+
+@pytest.mark.parametrize("kind", ["xlnet", "bloom", "deberta-v2"])
+def test_a_model_without_a_table_of_positions_takes_texts_of_any_length(kind):
+    """XLNet says -1, BLOOM nothing, and DeBERTa 3's 512 are distances, beyond which all are alike."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.for_model(kind, **({"position_biased_input": False} if kind == "deberta-v2" else {}))
+    model = torch.nn.Module()
+    model.config = config
+    assert loading.positions(model) is None
+
+
 def test_a_tied_language_model_serves_as_well(materialised):
     """GPT-2's output weight is its embedding: neither is lost where the files hold it once."""
     whole, folder = materialised("gpt2", "GPT2LMHeadModel", n_layer=1)
