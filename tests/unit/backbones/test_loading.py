@@ -248,6 +248,23 @@ def test_a_causal_language_model_keeps_its_own_head(materialised, kind, model):
     ]
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_renamed_language_model_keeps_its_own_head(materialised, tmp_path, monkeypatch, tied):
+    """transformers stores Mixtral's experts one by one and has them in one weight; a tied head is stored nowhere."""
+    experts = {"num_local_experts": 2, "num_key_value_heads": 2, "bos_token_id": None, "tie_word_embeddings": tied}
+    sizes = tiny_hub.SMALL | tiny_hub.UNPADDED | experts
+    monkeypatch.setitem(tiny_hub.TEXTS, "mixtral", ("MixtralForCausalLM", "MixtralConfig", sizes))
+    whole, folder = materialised("mixtral", None)
+    assert "fetched" in backbones.describe(folder), "no name was changed"
+    stored = load_file(folder / "model.safetensors")
+    assert stored.keys() == {name for name, _ in whole.named_parameters()}
+    assert ("lm_head.weight" in stored) != tied
+    loaded = backbones.load(folder, num_classes=None, seed=0)
+    with torch.no_grad():
+        assert torch.equal(backbones.logits(loaded, TEXT), whole.eval()(**TEXT).logits)
+    assert backbones.head_modules(backbones.load(folder, num_classes=3, seed=0)) == ["score"]
+
+
 @pytest.mark.parametrize("kind", ["roberta", "bert", "clip", "timm_clip"])
 def test_what_is_no_causal_language_model_is_refused(folders, kind):
     """transformers would build RoBERTa as one, though it was pretrained to look both ways."""
