@@ -156,20 +156,37 @@ def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
 def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
     """Return how many tokens an example has: of a text the most it may have, of an image its patches and the rest.
 
-    The model is on the meta device; an image of zeros is sent through it. `inputs` are those of `input_facts`.
+    The model is on the meta device; an image of zeros is sent through it. `inputs` are those of `input_facts`. A model
+    that norms no tokens, such as a convolutional one, has 1.
     """
-    import torch
-
     if inputs["kind"] == "text":
         return inputs["max_length"]
-    seen: list[int] = []
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
-    hooks = [norm.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-2])) for norm in norms[:1]]
-    with torch.no_grad():
-        model(torch.zeros(1, inputs["channels"], *inputs["size"], device="meta"))
-    for hook in hooks:
-        hook.remove()
-    return seen[0]
+    for module, shape in _called(model, inputs):
+        named = type(module).__name__
+        # timm's Swin norms tokens in rows and columns; what norms four dimensions else has the channels second.
+        if ("Norm" in named and len(shape) == 3) or (named == "LayerNorm" and len(shape) == 4):
+            return shape[1:-1].numel()
+    return 1
+
+
+def _called(model: torch.nn.Module, inputs: dict[str, Any]) -> list[tuple[torch.nn.Module, torch.Size]]:
+    """Send an image of zeros through a model on the meta device; return each module called, and its input's shape."""
+    import torch
+
+    called: list[tuple[torch.nn.Module, torch.Size]] = []
+
+    def note(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], torch.Tensor):
+            called.append((module, args[0].shape))
+
+    hooks = [module.register_forward_pre_hook(note) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, inputs["channels"], *inputs["size"], device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
 
 
 def positions(model: torch.nn.Module) -> int | None:
@@ -188,11 +205,24 @@ def positions(model: torch.nn.Module) -> int | None:
 
 
 def refusal(model: torch.nn.Module, inputs: dict[str, Any]) -> str | None:
-    """Why a model on the meta device does not take images of this size, in the library's words; None where it does."""
+    """Why a model on the meta device does not take images of this size; None where it does.
+
+    In the library's words, or because pixels at the edge would be in no patch, which the libraries do not mind.
+    """
+    import torch
+
+    if inputs["kind"] == "text":
+        return None
     try:
-        tokens(model, inputs)
+        called = _called(model, inputs)
     except (ValueError, RuntimeError, AssertionError) as error:
         return artefacts.first_line(error)
+    for module, shape in called:
+        if isinstance(module, torch.nn.Conv2d):  # the first: it sees the image, or what the model has made of it
+            patch = module.stride[0]
+            if module.kernel_size == module.stride and any(edge % patch for edge in shape[-2:]):
+                return f"its patches are of {patch} pixels; take a multiple"
+            break
     return None
 
 

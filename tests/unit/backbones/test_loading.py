@@ -108,6 +108,56 @@ def test_tokens_of_an_example(folders, vit, kind, expected):
     assert backbones.tokens(backbones.skeleton(folder), backbones.input_facts(folder)) == expected
 
 
+def of_shape(name, **arguments):
+    """A classifier of images of three channels without numbers, of timm's or of transformers."""
+    import timm
+    from transformers import AutoConfig
+
+    with torch.device("meta"):
+        if name.startswith(("resnet", "vit_", "swin_")):
+            return timm.create_model(name, pretrained=False, num_classes=2, **arguments)
+        return loading.library_class("images").from_config(AutoConfig.for_model(name, **arguments))
+
+
+def square(edge):
+    return {"kind": "images", "channels": 3, "size": [edge, edge]}
+
+
+TINY_DINO = tiny_hub.SMALL | {"image_size": 28, "patch_size": 14}
+TINY_SWIN = {"image_size": 64, "patch_size": 4, "depths": [1], "num_heads": [2], "embed_dim": 8}
+DYNAMIC = {"img_size": 32, "patch_size": 16, "depth": 1, "dynamic_img_size": True}
+
+
+def test_tokens_where_no_layer_norm_of_three_dimensions_tells():
+    """A convolutional model has none; a root mean square norm tells as well, and rows and columns do."""
+    model = of_shape("resnet18")
+    assert loading.tokens(model, square(64)) == 1 and loading.refusal(model, square(50)) is None
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert loading.tokens(of_shape("vit_tiny_patch16_224", img_size=32, norm_layer="rmsnorm"), square(32)) == 1 + 4
+    swin = of_shape("swin_tiny_patch4_window7_224", img_size=56, depths=(1,), num_heads=(3,))
+    assert loading.tokens(swin, square(56)) == (56 // 4) ** 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "edge", "words"),
+    [
+        ("dinov2", TINY_DINO, 28, None),
+        ("dinov2", TINY_DINO, 42, None),
+        ("dinov2", TINY_DINO, 50, "its patches are of 14 pixels; take a multiple"),
+        (
+            "vit_tiny_patch16_224",
+            DYNAMIC,
+            50,
+            "Input height (50) should be divisible by patch size (16).",
+        ),  # timm's own
+        ("vit_tiny_patch16_224", DYNAMIC | {"dynamic_img_pad": True}, 50, None),  # it fills the image up: none is lost
+        ("swin", TINY_SWIN, 50, None),  # so does this
+    ],
+)
+def test_pixels_that_would_be_in_no_patch_are_refused(name, arguments, edge, words):
+    assert loading.refusal(of_shape(name, **arguments), square(edge)) == words
+
+
 @pytest.mark.parametrize(("kind", "pad"), [("llama", 0), ("gpt2", 0), ("roberta", 6), ("deberta", 6)])
 def test_padding_does_not_change_the_answer(folders, kind, pad):
     """Llama's and GPT-2's tokenizers have no padding token: the unknown word's serves."""

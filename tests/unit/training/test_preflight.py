@@ -170,6 +170,11 @@ def test_what_is_doubtful_about_data_is_said(check, tmp_path, capsys):
             {"{path: mine/shells}": "{path: mine/shells}\n    image_size: 42"},
             "mine.yaml: tasks.shells.image_size: is 42; the backbone digit_vit does not take it: ",
         ),
+        (
+            {"MODEL": "dinov2_small", "{path: mine/shells}": "{path: mine/shells}\n    image_size: 50"},
+            "mine.yaml: tasks.shells.image_size: is 50; the backbone dinov2_small does not take it: its patches are of "
+            "14 pixels; take a multiple",
+        ),
         ({"FOLDER": "mine/shell"}, "mine.yaml: tasks.shells: source.path: mine/shell is not a folder of images"),
         (
             {"cockle": "cockles"},
