@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frod.backbones.loading import configuration, create_timm, empty, is_causal, library_class, quiet
+from frod.backbones.causal import configuration, is_causal
+from frod.backbones.loading import create_timm, empty, library_class, quiet
 from frod.backbones.model_head import belongs_to_head, head_modules
 
 if TYPE_CHECKING:

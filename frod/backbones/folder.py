@@ -169,7 +169,7 @@ def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     if pad is None:
         raise ValueError(f"{folder}: the tokenizer has neither a padding nor an unknown token to pad with")
     most = loading.positions(loading.empty(folder, spec.library, "text"))
-    if most is not None and spec.max_length > most:
+    if most is not None and (spec.max_length or 0) > most:
         raise ValueError(
             f"{spec.title}: max_length: is {spec.max_length}, the model has positions for {most} tokens; give at most "
             "so many"

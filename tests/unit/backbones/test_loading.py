@@ -14,7 +14,7 @@ from tiny_hub import WRITERS
 
 import frod
 from frod import backbones
-from frod.backbones import folder, loading, registry
+from frod.backbones import causal, folder, loading, registry
 from frod.backbones.registry import BackboneSpec
 from frod.method import targets
 from frod.provenance import artefacts
@@ -344,7 +344,7 @@ def test_a_model_whose_earlier_scores_a_later_token_changes_is_no_causal_one(kin
     texts = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[3, 4, 5, 9]])
     with torch.no_grad():
         one, other = (model(input_ids=text, attention_mask=torch.ones_like(text)).logits[:, :-1] for text in texts)
-    assert loading.is_causal(model.config.to_dict()) == torch.equal(one, other) == bool(left)
+    assert causal.is_causal(model.config.to_dict()) == torch.equal(one, other) == bool(left)
 
 
 @pytest.mark.parametrize(
@@ -365,10 +365,10 @@ def test_a_model_whose_earlier_scores_a_later_token_changes_is_no_causal_one(kin
 )
 def test_what_looks_both_ways_is_named(config, words):
     if words is None:
-        loading.check_causal("mine", config)
+        causal.check_causal("mine", config)
         return
     with pytest.raises(ValueError, match=f"the backbone mine {words} is no causal language model"):
-        loading.check_causal("mine", config)
+        causal.check_causal("mine", config)
 
 
 def test_a_language_model_without_its_head_is_refused(materialised):
