@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frod.backbones.causal import configuration, is_causal
 from frod.backbones.loading import create_timm, empty, library_class, quiet
 from frod.backbones.model_head import belongs_to_head, head_modules
 
@@ -37,8 +38,24 @@ def rewrite(folder: Path, library: str, kind: str) -> bool:
         if all(name in stored or name.partition(".")[2] in stored for name in own):
             return False
         weights = _transformers(folder, kind)
-    _replace(folder, {name: weight for name, weight in weights.items() if name in own})
+    kept = {name: weight for name, weight in weights.items() if name in own}
+    if kind == "text" and is_causal(configuration(folder, library)):
+        kept |= _language_head(folder, set(model.state_dict()))
+    _replace(folder, kept)
     return True
+
+
+def _language_head(folder: Path, classifier: set[str]) -> dict[str, torch.Tensor]:
+    """Return the stored weights that the causal model has and the classifier lacks; none where they are tied."""
+    from safetensors import safe_open
+
+    # Each weight once: one that is tied to the embedding is not among them.
+    further = {name for name, _ in empty(folder, "transformers", "causal").named_parameters()} - classifier
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            found |= {name: file.get_tensor(name) for name in further & set(file.keys())}
+    return found
 
 
 def _names(folder: Path) -> set[str]:

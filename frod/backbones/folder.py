@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frod.backbones import checkpoint_keys, download
+from frod.backbones import checkpoint_keys, download, loading
 from frod.backbones.loading import SOURCE
 from frod.backbones.registry import BackboneSpec, Hub, Local, Onnx, Package, Pretrained
 from frod.config.safe_yaml import shown
@@ -168,6 +168,12 @@ def _text_inputs(folder: Path, spec: BackboneSpec) -> dict[str, Any]:
     pad = next((token for token in candidates if token is not None), None)
     if pad is None:
         raise ValueError(f"{folder}: the tokenizer has neither a padding nor an unknown token to pad with")
+    most = loading.positions(loading.empty(folder, spec.library, "text"))
+    if most is not None and (spec.max_length or 0) > most:
+        raise ValueError(
+            f"{spec.title}: max_length: is {spec.max_length}, the model has positions for {most} tokens; give at most "
+            "so many"
+        )
     return {"kind": "text", "max_length": spec.max_length, "pad_token_id": pad}
 
 

@@ -6,11 +6,13 @@ transformers and timm are imported where they are used: each takes seconds, and 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from frod.backbones.causal import check_causal, configuration
 from frod.backbones.model_head import belongs_to_head, head_modules, initialise
 from frod.backbones.registry import Architecture
 from frod.config.schema import validate
@@ -66,7 +68,7 @@ def load(
     source = describe(directory)
     verify(directory, source["files"], by=SOURCE, remedy=_remedy(directory))
     if num_classes is None:
-        check_causal(source["name"], causal_type(directory, source["library"]))
+        check_causal(source["name"], configuration(directory, source["library"]))
     with torch.random.fork_rng(devices=[]):  # the libraries draw a first head, which is overwritten
         if source["library"] == "timm":
             model = _load_timm(directory, num_classes or 0).to(dtype)
@@ -74,28 +76,6 @@ def load(
             model = _load_transformers(directory, source, num_classes, problem, dtype)
     initialise(model, seed)
     return model.eval()
-
-
-def causal_type(directory: Path, library: str) -> str | None:
-    """Return the model type that a folder's config.json names, for `check_causal`; None of timm's models."""
-    if library == "timm":
-        return None
-    return json.loads((directory / "config.json").read_text("utf-8")).get("model_type")
-
-
-def check_causal(name: str, model_type: str | None) -> None:
-    """Raise ValueError where a model is none that scores each next token by those before it alone.
-
-    transformers would build RoBERTa as one, too; it was pretrained to see both sides of a gap.
-    """
-    from transformers.models.auto import modeling_auto
-
-    causal, masked = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if model_type not in causal or model_type in masked:
-        raise ValueError(
-            f"the backbone {name} ({model_type or 'of timm'}) is no causal language model, which writes or scores a "
-            "text from left to right; choose one, such as a Llama"
-        )
 
 
 def skeleton(directory: Path, *, causal: bool = False) -> torch.nn.Module:
@@ -135,28 +115,73 @@ def empty(directory: Path, library: str, kind: str) -> torch.nn.Module:
 def tokens(model: torch.nn.Module, inputs: dict[str, Any]) -> int:
     """Return how many tokens an example has: of a text the most it may have, of an image its patches and the rest.
 
-    The model is on the meta device; an image of zeros is sent through it. `inputs` are those of `input_facts`.
+    The model is on the meta device; an image of zeros is sent through it. `inputs` are those of `input_facts`. A model
+    that norms no tokens, such as a convolutional one, has 1.
+    """
+    if inputs["kind"] == "text":
+        return inputs["max_length"]
+    for module, shape in _called(model, inputs):
+        named = type(module).__name__
+        # timm's Swin norms tokens in rows and columns; what norms four dimensions else has the channels second.
+        if ("Norm" in named and len(shape) == 3) or (named == "LayerNorm" and len(shape) == 4):
+            return math.prod(shape[1:-1])
+    return 1
+
+
+def _called(model: torch.nn.Module, inputs: dict[str, Any]) -> list[tuple[torch.nn.Module, torch.Size]]:
+    """Send an image of zeros through a model on the meta device; return each module called, and its input's shape."""
+    import torch
+
+    called: list[tuple[torch.nn.Module, torch.Size]] = []
+
+    def note(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], torch.Tensor):
+            called.append((module, args[0].shape))
+
+    hooks = [module.register_forward_pre_hook(note) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, inputs["channels"], *inputs["size"], device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def positions(model: torch.nn.Module) -> int | None:
+    """Return how many tokens of a text a model of transformers has positions for; None where it says no limit.
+
+    RoBERTa and its kin number positions from behind the padding token: of 514 they use 512. DeBERTa's are distances.
+    """
+    import torch
+
+    config: Any = model.config
+    most = getattr(config, "max_position_embeddings", None)
+    if not isinstance(most, int) or most < 1 or not getattr(config, "position_biased_input", True):
+        return None
+    tables = [one for name, one in model.named_modules() if "position" in name and isinstance(one, torch.nn.Embedding)]
+    return most - max((one.padding_idx + 1 for one in tables if one.padding_idx is not None), default=0)
+
+
+def refusal(model: torch.nn.Module, inputs: dict[str, Any]) -> str | None:
+    """Why a model on the meta device does not take images of this size; None where it does.
+
+    In the library's words, or because pixels at the edge would be in no patch, which the libraries do not mind.
     """
     import torch
 
     if inputs["kind"] == "text":
-        return inputs["max_length"]
-    seen: list[int] = []
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
-    hooks = [norm.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-2])) for norm in norms[:1]]
-    with torch.no_grad():
-        model(torch.zeros(1, inputs["channels"], *inputs["size"], device="meta"))
-    for hook in hooks:
-        hook.remove()
-    return seen[0]
-
-
-def refusal(model: torch.nn.Module, inputs: dict[str, Any]) -> str | None:
-    """Why a model on the meta device does not take images of this size, in the library's words; None where it does."""
+        return None
     try:
-        tokens(model, inputs)
+        called = _called(model, inputs)
     except (ValueError, RuntimeError, AssertionError) as error:
         return artefacts.first_line(error)
+    for module, shape in called:
+        if isinstance(module, torch.nn.Conv2d):  # the first: it sees the image, or what the model has made of it
+            patch = module.stride[0]
+            if module.kernel_size == module.stride and any(edge % patch for edge in shape[-2:]):
+                return f"its patches are of {patch} pixels; take a multiple"
+            break
     return None
 
 

@@ -22,6 +22,7 @@ def task(
 ) -> None:
     """Decode, tokenise and split once, for all methods, seeds and epochs."""
     from frod import backbones
+    from frod.backbones import loading
     from frod.config.schema import from_json
     from frod.tasks import images
     from frod.tasks.prepare import prepare
@@ -31,12 +32,16 @@ def task(
     facts, edge = backbones.input_facts(backbone), named.task.image_size
     if edge is not None and (why := backbones.refusal(backbones.skeleton(backbone), images.at_size(facts, edge))):
         raise ValueError(f"task {named.name}: image_size: is {edge}; {backbone} does not take it: {why}")
+    tokenizer, positions = backbones.tokenizer(backbone), None
+    if named.task.kind == "generation" and tokenizer is not None:
+        positions = backbones.positions(loading.empty(backbone, "transformers", "text"))
     manifest = prepare(
         named.name,
         named.task,
         backbone=backbones.describe(backbone)["name"],
         input_facts=facts,
-        tokenizer=backbones.tokenizer(backbone),
+        tokenizer=tokenizer,
+        positions=positions,
         out=out,
         seed=seed,
         protocol=protocol,

@@ -116,6 +116,26 @@ def encode(
     return np.concatenate(pieces), offsets, np.array(lengths, dtype=np.int64), truncated
 
 
+def check_room(prompts: np.ndarray, max_new_tokens: int, positions: int, *, split: str) -> None:
+    """Raise ValueError where a model has too few positions for a prompt and what it may write after it.
+
+    The last token that is written is never read: it needs no position.
+
+    Parameters
+    ----------
+    prompts : int64 array of shape (examples,), how many tokens each has
+    positions : int
+        As of `frod.backbones.positions`.
+    """
+    row = int(np.argmax(prompts))
+    room = positions - int(prompts[row]) + 1
+    if max_new_tokens > room:
+        raise ValueError(
+            f"split {split}: max_new_tokens: is {max_new_tokens}, and the prompt of row {row} has {prompts[row]} "
+            f"tokens, but the backbone has positions for {positions}; give at most {room}, or leave such rows out"
+        )
+
+
 def _tokens(exercises: Sequence[Exercise], tokenizer: Any, prompt: str | None) -> Iterator[tuple[list[int], list[int]]]:
     """Tokens of each prompt, and of it with its answer."""
     for start in range(0, len(exercises), sentences.BATCH):

@@ -38,6 +38,7 @@ def prepare(
     backbone: str,
     input_facts: dict[str, Any],
     tokenizer: Any = None,
+    positions: int | None = None,
     out: Path,
     seed: int,
     max_train: int | None = None,
@@ -56,6 +57,8 @@ def prepare(
         How the backbone takes its inputs, as frod.backbones.input_facts returns it.
     tokenizer : transformers tokenizer, optional
         Of the backbone; images need none.
+    positions : int, optional
+        Of the backbone, as frod.backbones.positions returns it: a generation has to find room in them.
     out : Path
         Folder, data/tasks/TASK/BACKBONE; replaced as a whole. While this runs, a copy of the source lies next to it.
     seed : int
@@ -83,7 +86,8 @@ def prepare(
         with whole_directory(out) as folder:
             what = source.facts["what"]
             cut = {
-                split: encode(folder, split, part, task, input_facts, tokenizer, what) for split, part in parts.items()
+                split: encode(folder, split, part, task, input_facts, tokenizer, what, positions)
+                for split, part in parts.items()
             }
             if task.kind != "images":
                 manifest["truncated"] = cut
@@ -293,7 +297,14 @@ def _relabelled(name: str, task: TaskSpec, parts: dict[str, Examples]) -> dict[s
 
 
 def encode(
-    folder: Path, split: str, part: Examples, task: TaskSpec, facts: dict[str, Any], tokenizer: Any, what: str
+    folder: Path,
+    split: str,
+    part: Examples,
+    task: TaskSpec,
+    facts: dict[str, Any],
+    tokenizer: Any,
+    what: str,
+    positions: int | None = None,
 ) -> int:
     """Write one split; return how many texts were cut. `what` is the source's name, for errors."""
     arrays.write_labels(folder, split, part.labels, part.ids)
@@ -306,6 +317,9 @@ def encode(
         tokens, offsets, prompts, truncated = generation.encode(
             part.inputs, tokenizer, facts["max_length"], prompt=task.prompt, split=split
         )
+        if positions is not None and split != "train":
+            assert task.max_new_tokens is not None
+            generation.check_room(prompts, task.max_new_tokens, positions, split=split)
         arrays.write_prompts(folder, split, prompts)
         arrays.write_tokens(folder, split, tokens, offsets)
         return truncated

@@ -124,19 +124,18 @@ def _how(task: TaskSpec) -> str:
 
 def _not_causal(name: str, backbone: BackboneSpec) -> str | None:
     """Why a model can neither write nor score; None where it can, or nothing that is here says what it is."""
-    from frod.backbones import loading
+    from frod.backbones import causal
     from frod.backbones.registry import Local
 
     source = backbone.source
-    known: str | None
     if backbone.built_as is not None:
-        known = backbone.built_as.name
+        known = backbone.built_as.arguments | {"model_type": backbone.built_as.name}
     elif isinstance(source, Local) and (source.path / "config.json").is_file():
-        known = loading.causal_type(source.path, backbone.library)
+        known = causal.configuration(source.path, backbone.library) | source.config
     else:
         return None
     try:
-        loading.check_causal(name, known)
+        causal.check_causal(name, known)
     except ValueError as error:
         return str(error)
     return None

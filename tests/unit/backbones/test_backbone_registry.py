@@ -6,7 +6,7 @@ import pytest
 import yaml
 from tiny_hub import entry
 
-from frod.backbones import registry
+from frod.backbones import architecture, loading, registry
 from frod.backbones.registry import BackboneSpec, Hub
 
 MODELS = registry.load()
@@ -50,6 +50,20 @@ def test_lengths_are_those_of_the_released_settings():
     assert MODELS["roberta_large"].max_length == 256
     assert MODELS["llama2_7b"].max_length == 512
     assert MODELS["clip_vit_b32"].max_length is None
+
+
+@pytest.mark.parametrize(
+    ("name", "positions"),
+    # RoBERTa's 514 count from behind the padding token; the others' are their configurations'.
+    [("minilm", 512), ("micro_llama", 64), ("roberta_large", 512), ("llama2_7b", 4096), ("llama3_2_3b", 131072)],
+)
+def test_texts_are_no_longer_than_the_models_positions(name, positions):
+    assert loading.positions(architecture.build(MODELS[name])) == positions >= MODELS[name].max_length
+
+
+def test_all_models_of_text_are_held_against_their_positions():
+    held = {"minilm", "micro_llama", "roberta_large", "llama2_7b", "llama3_2_3b"}
+    assert {name for name, model in MODELS.items() if model.max_length} == held
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tiny_hub import WRITERS
 
 import frod
 from frod import backbones
-from frod.backbones import folder, loading, registry
+from frod.backbones import causal, folder, loading, registry
 from frod.backbones.registry import BackboneSpec
 from frod.method import targets
 from frod.provenance import artefacts
@@ -108,6 +108,56 @@ def test_tokens_of_an_example(folders, vit, kind, expected):
     assert backbones.tokens(backbones.skeleton(folder), backbones.input_facts(folder)) == expected
 
 
+def of_shape(name, **arguments):
+    """A classifier of images of three channels without numbers, of timm's or of transformers."""
+    import timm
+    from transformers import AutoConfig
+
+    with torch.device("meta"):
+        if name.startswith(("resnet", "vit_", "swin_")):
+            return timm.create_model(name, pretrained=False, num_classes=2, **arguments)
+        return loading.library_class("images").from_config(AutoConfig.for_model(name, **arguments))
+
+
+def square(edge):
+    return {"kind": "images", "channels": 3, "size": [edge, edge]}
+
+
+TINY_DINO = tiny_hub.SMALL | {"image_size": 28, "patch_size": 14}
+TINY_SWIN = {"image_size": 64, "patch_size": 4, "depths": [1], "num_heads": [2], "embed_dim": 8}
+DYNAMIC = {"img_size": 32, "patch_size": 16, "depth": 1, "dynamic_img_size": True}
+
+
+def test_tokens_where_no_layer_norm_of_three_dimensions_tells():
+    """A convolutional model has none; a root mean square norm tells as well, and rows and columns do."""
+    model = of_shape("resnet18")
+    assert loading.tokens(model, square(64)) == 1 and loading.refusal(model, square(50)) is None
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert loading.tokens(of_shape("vit_tiny_patch16_224", img_size=32, norm_layer="rmsnorm"), square(32)) == 1 + 4
+    swin = of_shape("swin_tiny_patch4_window7_224", img_size=56, depths=(1,), num_heads=(3,))
+    assert loading.tokens(swin, square(56)) == (56 // 4) ** 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "edge", "words"),
+    [
+        ("dinov2", TINY_DINO, 28, None),
+        ("dinov2", TINY_DINO, 42, None),
+        ("dinov2", TINY_DINO, 50, "its patches are of 14 pixels; take a multiple"),
+        (
+            "vit_tiny_patch16_224",
+            DYNAMIC,
+            50,
+            "Input height (50) should be divisible by patch size (16).",
+        ),  # timm's own
+        ("vit_tiny_patch16_224", DYNAMIC | {"dynamic_img_pad": True}, 50, None),  # it fills the image up: none is lost
+        ("swin", TINY_SWIN, 50, None),  # so does this
+    ],
+)
+def test_pixels_that_would_be_in_no_patch_are_refused(name, arguments, edge, words):
+    assert loading.refusal(of_shape(name, **arguments), square(edge)) == words
+
+
 @pytest.mark.parametrize(("kind", "pad"), [("llama", 0), ("gpt2", 0), ("roberta", 6), ("deberta", 6)])
 def test_padding_does_not_change_the_answer(folders, kind, pad):
     """Llama's and GPT-2's tokenizers have no padding token: the unknown word's serves."""
@@ -198,6 +248,35 @@ def materialised(tmp_path):
     return make
 
 
+@pytest.mark.parametrize(("kind", "most"), [("gpt2", 16), ("roberta", 40 - 7)])
+def test_a_text_longer_than_the_models_positions_is_refused(mirror, tmp_path, kind, most):
+    """As many tokens as are taken can be sent through the model, and no more; RoBERTa's begin behind its padding, 6."""
+    for length in (most, most + 1):
+        spec = BackboneSpec.model_validate(tiny_hub.entry(kind, max_length=length))
+        if length > most:
+            with pytest.raises(ValueError, match=rf"{kind}: max_length: is {length}, .* positions for {most} tokens"):
+                backbones.materialise(kind, spec, tmp_path / "over", mirror=mirror)
+            assert not (tmp_path / "over").exists()
+        else:
+            backbones.materialise(kind, spec, tmp_path / kind, mirror=mirror)
+    model = backbones.load(tmp_path / kind, num_classes=2, seed=0)
+    text = torch.ones((1, most + 1), dtype=torch.int64)
+    backbones.logits(model, {"input_ids": text[:, 1:], "attention_mask": text[:, 1:]})
+    with pytest.raises((IndexError, RuntimeError)):
+        backbones.logits(model, {"input_ids": text, "attention_mask": text})
+
+
+@pytest.mark.parametrize("kind", ["xlnet", "bloom", "deberta-v2"])
+def test_a_model_without_a_table_of_positions_takes_texts_of_any_length(kind):
+    """XLNet says -1, BLOOM nothing, and DeBERTa 3's 512 are distances, beyond which all are alike."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.for_model(kind, **({"position_biased_input": False} if kind == "deberta-v2" else {}))
+    model = torch.nn.Module()
+    model.config = config
+    assert loading.positions(model) is None
+
+
 def test_a_tied_language_model_serves_as_well(materialised):
     """GPT-2's output weight is its embedding: neither is lost where the files hold it once."""
     whole, folder = materialised("gpt2", "GPT2LMHeadModel", n_layer=1)
@@ -219,11 +298,77 @@ def test_a_causal_language_model_keeps_its_own_head(materialised, kind, model):
     ]
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_renamed_language_model_keeps_its_own_head(materialised, tmp_path, monkeypatch, tied):
+    """transformers stores Mixtral's experts one by one and has them in one weight; a tied head is stored nowhere."""
+    experts = {"num_local_experts": 2, "num_key_value_heads": 2, "bos_token_id": None, "tie_word_embeddings": tied}
+    sizes = tiny_hub.SMALL | tiny_hub.UNPADDED | experts
+    monkeypatch.setitem(tiny_hub.TEXTS, "mixtral", ("MixtralForCausalLM", "MixtralConfig", sizes))
+    whole, folder = materialised("mixtral", None)
+    assert "fetched" in backbones.describe(folder), "no name was changed"
+    stored = load_file(folder / "model.safetensors")
+    assert stored.keys() == {name for name, _ in whole.named_parameters()}
+    assert ("lm_head.weight" in stored) != tied
+    loaded = backbones.load(folder, num_classes=None, seed=0)
+    with torch.no_grad():
+        assert torch.equal(backbones.logits(loaded, TEXT), whole.eval()(**TEXT).logits)
+    assert backbones.head_modules(backbones.load(folder, num_classes=3, seed=0)) == ["score"]
+
+
 @pytest.mark.parametrize("kind", ["roberta", "bert", "clip", "timm_clip"])
 def test_what_is_no_causal_language_model_is_refused(folders, kind):
     """transformers would build RoBERTa as one, though it was pretrained to look both ways."""
     with pytest.raises(ValueError, match=rf"the backbone {kind} \(.*\) is no causal language model"):
         backbones.load(folders[kind], num_classes=None, seed=0)
+
+
+BOTH_WAYS = {
+    "xlnet": {"d_model": 16, "d_inner": 24, "n_layer": 2, "n_head": 2, "vocab_size": 20},
+    "bert-generation": tiny_hub.SMALL | {"vocab_size": 20},
+    "cpmant": tiny_hub.SMALL | {"dim_head": 8, "dim_ff": 24, "prompt_length": 2, "vocab_size": 20},
+    "gemma3_text": tiny_hub.SMALL
+    | {"head_dim": 8, "num_key_value_heads": 2, "vocab_size": 20, "use_bidirectional_attention": True},
+}
+
+
+@pytest.mark.parametrize("kind", [*BOTH_WAYS, "gemma3_text to the left"])
+def test_a_model_whose_earlier_scores_a_later_token_changes_is_no_causal_one(kind):
+    """Held against the models themselves, in transformers' own class for causal ones."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    named, _, left = kind.partition(" ")
+    arguments = BOTH_WAYS[named] | ({"use_bidirectional_attention": False} if left else {})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(named, **arguments)).eval()
+    texts = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[3, 4, 5, 9]])
+    with torch.no_grad():
+        one, other = (model(input_ids=text, attention_mask=torch.ones_like(text)).logits[:, :-1] for text in texts)
+    assert causal.is_causal(model.config.to_dict()) == torch.equal(one, other) == bool(left)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "xlnet"}, r"\(xlnet\)"),
+        (
+            {"model_type": "gemma3_text", "use_bidirectional_attention": True},
+            r"\(gemma3_text with use_bidirectional_attention\)",
+        ),
+        (
+            {"model_type": "gemma4", "text_config": {"use_bidirectional_attention": "all"}},
+            r"\(gemma4 with use_bidirectional_attention\)",
+        ),
+        ({}, r"\(of timm\)"),
+        ({"model_type": "gemma4", "text_config": {"use_bidirectional_attention": "vision"}}, None),  # of images alone
+    ],
+)
+def test_what_looks_both_ways_is_named(config, words):
+    if words is None:
+        causal.check_causal("mine", config)
+        return
+    with pytest.raises(ValueError, match=f"the backbone mine {words} is no causal language model"):
+        causal.check_causal("mine", config)
 
 
 def test_a_language_model_without_its_head_is_refused(materialised):

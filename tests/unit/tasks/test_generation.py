@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from frod import backbones
 from frod.backbones import shipped
@@ -37,10 +38,10 @@ def task(folder, **changes):
     return registry.TaskSpec.model_validate(said | changes)
 
 
-def prepared(folder, one):
+def prepared(folder, one, **more):
     """Prepare a task for the micro Llama, whose words are 0 to 46, + and =, and A to D."""
     tokenizer = backbones.tokenizer(LLAMA)
-    facts = {"backbone": "micro_llama", "input_facts": backbones.input_facts(LLAMA), "tokenizer": tokenizer}
+    facts = {"backbone": "micro_llama", "input_facts": backbones.input_facts(LLAMA), "tokenizer": tokenizer} | more
     return prepare("sums_of_mine", one, **facts, out=folder / "out", seed=0)
 
 
@@ -118,6 +119,33 @@ def test_a_long_prompt_is_refused_and_a_long_answer_cut():
     assert (offsets.tolist(), prompts.tolist(), cut) == ([0, 8, 16], [5, 5], 1)
     with pytest.raises(ValueError, match=r"split train: the prompt of row 0 has 5 tokens, the backbone takes 5"):
         generation.encode([short], tokenizer, 5, prompt=None, split="train")
+
+
+def test_what_is_written_has_to_find_room_in_the_models_positions():
+    """GPT-2 with 16 positions and a prompt of 5 tokens writes 12 and no more: the last of them is not read again."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 16, "vocab_size": 7}
+    with torch.random.fork_rng():
+        model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=None)).eval()
+    assert backbones.positions(model) == 16
+    prompt, prompts = torch.ones((1, 5), dtype=torch.int64), np.array([3, 5])
+    written = {"attention_mask": prompt, "do_sample": False, "pad_token_id": 0}
+    assert model.generate(prompt, max_new_tokens=12, **written).shape == (1, 17)
+    generation.check_room(prompts, 12, 16, split="test")
+    with pytest.raises(IndexError):
+        model.generate(prompt, max_new_tokens=13, **written)
+    with pytest.raises(ValueError, match=r"split test: max_new_tokens: is 13, .* row 1 has 5 .* give at most 12, or"):
+        generation.check_room(prompts, 13, 16, split="test")
+
+
+def test_room_is_looked_for_where_a_split_is_evaluated(tmp_path):
+    """Prompts of 5 tokens and 4 to be written: 8 positions serve, for longer prompts of train, too, and 7 do not."""
+    one = task(tmp_path)
+    (tmp_path / "train.csv").write_text("question,worked\n1 + 2 + 3 + 4 + 5,= 15\n")
+    assert prepared(tmp_path, one) == prepared(tmp_path, one, positions=8)
+    with pytest.raises(ValueError, match=r"split (test|validation): max_new_tokens: is 4, .* give at most 3, or"):
+        prepared(tmp_path, one, positions=7)
 
 
 class Cutting:

@@ -1,5 +1,6 @@
 """What a suite of one's own would stumble over is said before the first job, all of it at once."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -169,6 +170,11 @@ def test_what_is_doubtful_about_data_is_said(check, tmp_path, capsys):
             {"{path: mine/shells}": "{path: mine/shells}\n    image_size: 42"},
             "mine.yaml: tasks.shells.image_size: is 42; the backbone digit_vit does not take it: ",
         ),
+        (
+            {"MODEL": "dinov2_small", "{path: mine/shells}": "{path: mine/shells}\n    image_size: 50"},
+            "mine.yaml: tasks.shells.image_size: is 50; the backbone dinov2_small does not take it: its patches are of "
+            "14 pixels; take a multiple",
+        ),
         ({"FOLDER": "mine/shell"}, "mine.yaml: tasks.shells: source.path: mine/shell is not a folder of images"),
         (
             {"cockle": "cockles"},
@@ -323,6 +329,30 @@ def test_what_a_language_model_writes_or_scores_has_no_head_to_train(tmp_path, m
         return
     with pytest.raises(ValueError, match=words.replace("TASK", task)):
         preflight.check(workflow, backbones, tasks)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("architecture: {name: xlnet, arguments: {}}, source: {hub: someone/model}", r"\(xlnet\)"),
+        ("source: {path: mine/model}", r"\(gemma3_text with use_bidirectional_attention\)"),
+        ("source: {path: mine/model, config: {use_bidirectional_attention: false}}", None),
+    ],
+)
+def test_a_model_that_looks_both_ways_is_named_before_any_job(tmp_path, monkeypatch, own, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine/model").mkdir(parents=True)
+    config = '{"model_type": "gemma3_text", "use_bidirectional_attention": true}'
+    (tmp_path / "mine/model/config.json").write_text(config)
+    text = WRITTEN.replace("BACKBONE", "own").replace(", EXTRA: {}", "").replace(", EXTRA: [OTHER]", "")
+    text += f"backbones: {{own: {{title: x, library: transformers, licence: x, max_length: 8, {own}}}}}\n"
+    (tmp_path / "mine.yaml").write_text(text.replace("RATE", "{lr: 0.1}"))
+    workflow, backbones, tasks = load_workflow({"suite": "mine.yaml"}, tmp_path)
+    faults = list(preflight._of_pairs(workflow, backbones, tasks))
+    if words is None:
+        assert faults == []
+    else:
+        assert len(faults) == 1 and re.search(f"the backbone own {words} is no causal language model", faults[0])
 
 
 def test_a_task_of_classes_needs_the_heads_rate(tmp_path, monkeypatch):
