@@ -75,6 +75,7 @@ def attach(
     name : str
     patterns : mapping of str to (rows, columns), optional
         The places of S per category, instead of those drawn from the seed: of an adapter that comes from elsewhere.
+        Categories that `layers` leaves without a layer need none.
     freeze : sequence of {"scale", "rotation"}
         One of them stays as it starts: lambda, or S, which then has no places. It is not trained, counted or saved.
 
@@ -99,7 +100,7 @@ def attach(
     adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
     rate = 0 if "rotation" in freeze else sparse_rate
-    places = draw_places(basis, rate, seed) if patterns is None else check_places(basis, patterns)
+    places = draw_places(basis, rate, seed) if patterns is None else check_places(basis, patterns, adapted.values())
     prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     heads.warn_of_drawn(model, prefixes, names)
     prepare(model)

@@ -231,7 +231,8 @@ def _check_adapter(model: nn.Module, settings: Mapping[str, Any], places: Mappin
         if here != settings.get(key):
             raise ValueError(f"{path} has {key}={settings.get(key)!r}, the adapter on the model {key}={here!r}.")
     mine = _given_places(model)
-    if any(not torch.equal(mine[f"pattern.{key}"].cpu(), torch.stack(where)) for key, where in places.items()):
+    there = {f"pattern.{key}": torch.stack(where) for key, where in places.items()}  # converted, of all categories
+    if any(not torch.equal(mine[key].cpu(), there[key]) for key in mine.keys() & there.keys()):
         raise ValueError(f"{path} and the adapter on the model have S at other places; load it under another name.")
 
 
