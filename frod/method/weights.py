@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from frod.method.basis import without_autocast
 from frod.method.plan import Plan
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
 from frod.method.quantised import follow, is_quantised
@@ -220,6 +221,7 @@ class AdaptedWeight(nn.Module):
         self.check_lambda()
         return self.adapter.pattern.values(self.scale.detach() - self.lambda_0, self.rotation.detach())
 
+    @without_autocast()
     def project(self, dW: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of lambda (n,) and S (k,) from that of the weight (m, n): U^T dW V, at the pattern only."""
         Ut, Vt, pattern = self.formed_Ut(), self.shared.Vt, self.adapter.pattern
