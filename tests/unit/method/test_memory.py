@@ -10,7 +10,7 @@ import torch
 from toy import assert_equal, gradients, loss_of, outputs
 
 import frod
-from frod.method.linear import FrodLinear
+from frod.method.linear import FrodLinear, all_layers
 
 ROOM_FOR_NEITHER = "plan='input_side', which needs neither"
 X = torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
@@ -62,6 +62,29 @@ def test_where_a_plan_was_asked_for_the_error_says_which_would_fit(make_adapted,
     with pytest.raises(torch.OutOfMemoryError) as error:
         gradients(model.train(), X)
     assert error.value.__notes__ == [f"FRoD: plan='materialised' keeps U or forms W'; attach with {ROOM_FOR_NEITHER}."]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_no_digits_are_lost_on_the_way(make_model, without_room, training):
+    """Half precision over singular values far from each other, where the plan leaves "input_side" out."""
+    model = make_model(layers=1)
+    with torch.no_grad():
+        for layer in (model.blocks[0].attention, model.blocks[0].up):
+            U, _, Vh = torch.linalg.svd(layer.weight, full_matrices=False)
+            layer.weight.copy_(U * torch.tensor([1.0] * 7 + [1e-4]) @ Vh)
+    model = model.to(torch.bfloat16)
+    basis = frod.extract_basis(model, ["attention", "up"], kind="layer_svd", progress=False)
+    frod.attach(model, basis, sparse_rate=0.1, train=[])
+    assert not any(layer.even for layer in all_layers(model))
+    without_room("form_weight")
+    without_room("formed_Ut")
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        model.train(training)(X.bfloat16())
+    assert error.value.__notes__ == [
+        "FRoD: plan='auto' keeps U or forms W', and plan='input_side' would lose digits: lambda_0 is too uneven for half "
+        "precision. Take smaller batches, or adapt fewer blocks."
+    ]
+    assert all(layer.plan == "auto" for layer in all_layers(model))
 
 
 def test_no_micro_batch_is_lost_on_the_way(make_adapted, without_room, monkeypatch):
