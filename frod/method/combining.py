@@ -120,7 +120,7 @@ def _union_of_places(model: nn.Module, state: AdapterState, weights: Mapping[str
             flat[layer.category].append(_flat(layer, adapter).cpu())
     found = {}
     for category, given in flat.items():
-        every = torch.unique(torch.cat([torch.empty(0, dtype=torch.long), *given]))
+        every = torch.unique(torch.cat([torch.empty(0, dtype=torch.long, device="cpu"), *given]))
         n = state.basis.categories[category].n
         found[category] = (every // n, every % n)
     return found

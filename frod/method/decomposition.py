@@ -164,7 +164,7 @@ def condition_number(V: Tensor, V_inv: Tensor) -> float:
 def probes(n: int, device: torch.device) -> Tensor:
     """Random vectors (n, PROBES), always the same, float64: the mean of |A z|^2 over them estimates |A|^2."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(n, PROBES, generator=generator, dtype=torch.float64).to(device)
+    return torch.randn(n, PROBES, generator=generator, dtype=torch.float64, device="cpu").to(device)
 
 
 def _check_finite(numbers: Tensor) -> None:
