@@ -125,6 +125,16 @@ def test_autocast_rounds_neither_the_basis_nor_what_is_attached(make_model):
         frod.attach(model, expected)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["shared", "layer_svd", "random"])
+def test_a_weight_that_is_not_finite_is_refused(make_model, kind, number):
+    model = make_model()
+    with torch.no_grad():
+        model.blocks[1].up.weight[2, 3] = number
+    with pytest.raises(ValueError, match="a target weight holds NaN or infinity"):
+        frod.extract_basis(model, TARGETS, kind=kind, progress=False)
+
+
 @pytest.mark.parametrize("kind", ["shared", "layer_svd", "random"])
 def test_a_default_device_of_torch_changes_nothing(make_model, tmp_path, kind):
     """Set in a script to "cuda"; "meta" stands in for it, where a number that went there would be lost."""
