@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from frod.method import heads, running_state
-from frod.method.basis import Basis, CategoryBasis
+from frod.method.basis import Basis, CategoryBasis, check_is_basis
 from frod.method.blocks import block_indices
 from frod.method.fused import install
 from frod.method.identity import describe, model_hash, without_zeros
@@ -136,8 +136,7 @@ def attach(
 
 
 def _check_arguments(basis: Basis, name: str, layers: Sequence[int] | None) -> None:
-    if not isinstance(basis, Basis):
-        raise ValueError(f"basis is {basis!r}; frod.extract_basis(model) or frod.Basis.load(folder) gives one.")
+    check_is_basis(basis)
     if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict(), name):
         raise ValueError(f"name={name!r} cannot name an adapter: take letters and digits, such as 'first'.")
     if layers is not None and not isinstance(layers, Sequence):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from frod.method import running_state
 from frod.method.attach import attach
-from frod.method.basis import MANIFEST, Basis
+from frod.method.basis import MANIFEST, Basis, check_is_basis
 from frod.method.conversion import convert
 from frod.method.merge import detach
 from frod.method.pattern import Places, draw_places
@@ -145,7 +145,9 @@ def load_adapter(
     given, buffers = _popped(stored, "pattern."), _popped(stored, "buffer.")
     places = {name: (rows, columns) for name, (rows, columns) in given.items()}
     state = find_state(model)
-    basis = basis or (_beside(path) if state is None else state.basis)
+    if basis is None:
+        basis = _beside(path) if state is None else state.basis
+    check_is_basis(basis)
     if basis.digest() != settings["basis_digest"]:
         stored, places = _converted(path, settings, stored, places, basis)
     if state is not None:

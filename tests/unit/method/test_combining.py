@@ -97,6 +97,7 @@ def test_on_some_blocks_of_a_model_of_which_each_layer_is_a_category(make_model,
     [
         ({"default": 1, "third": 1}, "sum", r"'third': 1} must name adapters of the model: default, second\."),
         ({}, "sum", "must name adapters of the model"),
+        (["default"], "sum", r"weights=\['default'\] must give each adapter a weight, such as weights={'first': 0\.5"),
         ({"default": float("nan")}, "sum", "must be finite"),
         ({"default": 0.5, "second": 0.5}, "second", "name='second'; merge it"),
     ],
