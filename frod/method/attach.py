@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from frod.method import heads, running_state
 from frod.method.basis import Basis, CategoryBasis, check_is_basis
 from frod.method.blocks import block_indices
-from frod.method.fused import install
+from frod.method.fused import install, remove
 from frod.method.identity import describe, model_hash, without_zeros
 from frod.method.linear import FrodLinear, all_layers
 from frod.method.pattern import Places, check_places, draw_places
@@ -23,6 +23,8 @@ from frod.method.state import (
     find_state,
     get_adapter,
     remember_heads,
+    remove_adapter,
+    restore_heads,
     stash_heads,
     use,
 )
@@ -111,10 +113,14 @@ def attach(
     heads.refuse_overlap(prefixes, state.original)
     stash_heads(model, state)
     remember_heads(model, state, prefixes)
-    for category_name, category in basis.categories.items():
-        real = {n: canonical for n, canonical in adapted.items() if canonical in category.layers}
-        if real:
-            _attach_category(model, category_name, category, real, name, places[category_name], checked_plan)
+    try:
+        for category_name, category in basis.categories.items():
+            real = {n: canonical for n, canonical in adapted.items() if canonical in category.layers}
+            if real:
+                _attach_category(model, category_name, category, real, name, places[category_name], checked_plan)
+    except BaseException:  # no room on the device, Ctrl-C
+        _take_back(model, state, name)
+        raise
     state.adapters[name] = AdapterConfig(
         basis_digest=basis.digest(),
         model_hash=basis.model_hash,
@@ -258,6 +264,17 @@ def _attach_category(
         if device not in patterns:
             patterns[device] = SparsePattern(category.n, *places).to(device)
         layer.add_adapter(adapter, patterns[device])
+
+
+def _take_back(model: nn.Module, state: AdapterState, name: str) -> None:
+    """Leave the model as it was before an adapter that some of its layers have got."""
+    if state.active:
+        remove_adapter(model, name)
+        restore_heads(model, state, state.active)
+        use(model)
+    else:
+        for layer in state.layers:
+            remove(model, layer)
 
 
 def _shared_basis(category: CategoryBasis, device: torch.device, dtype: torch.dtype) -> SharedBasis:

@@ -176,7 +176,7 @@ def load_adapter(
         running_state.set_to(unwrapped(model), values, get_adapter(model).train)
         for _, layer in frod_layers(model):
             layer.drop_cache()
-    except ValueError:
+    except BaseException:  # also without room on the device
         if before is not None:
             set_adapter(model, before)
         if fresh and find_state(model) is not None:
