@@ -95,8 +95,8 @@ def _refuse_unknown(names: Iterable[str], path: Path) -> None:
     others = [name for name in names if name not in known]
     if known and others:
         raise ValueError(
-            f"--data: {path} has the splits {known}, and {others}, which are none; call them train, validation or test, "
-            "or put them elsewhere"
+            f"--data: {path} has the splits {known}, and {others}, which are none; call them train, validation or "
+            "test, or put them elsewhere"
         )
 
 

@@ -81,8 +81,8 @@ def test_no_digits_are_lost_on_the_way(make_model, without_room, training):
     with pytest.raises(torch.OutOfMemoryError) as error:
         model.train(training)(X.bfloat16())
     assert error.value.__notes__ == [
-        "FRoD: plan='auto' keeps U or forms W', and plan='input_side' would lose digits: lambda_0 is too uneven for half "
-        "precision. Take smaller batches, or adapt fewer blocks."
+        "FRoD: plan='auto' keeps U or forms W', and plan='input_side' would lose digits: lambda_0 is too uneven for "
+        "half precision. Take smaller batches, or adapt fewer blocks."
     ]
     assert all(layer.plan == "auto" for layer in all_layers(model))
 
