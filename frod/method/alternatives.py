@@ -56,5 +56,5 @@ def drawn(category: str, W: Tensor) -> SharedBasis:
     n = W.shape[1]
     seed = hashlib.sha256(f"frod random basis 1\n{category}\n{n}".encode()).digest()[:8]
     generator = torch.Generator().manual_seed(int.from_bytes(seed, "little") % 2**63)
-    Q, R = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
+    Q, R = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64, device="cpu"))
     return SharedBasis(V=(Q * R.diagonal().sign()).to(W.device), rank=n, error=0.0)

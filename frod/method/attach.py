@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from frod.method import heads, running_state
-from frod.method.basis import Basis, CategoryBasis
+from frod.method.basis import Basis, CategoryBasis, check_is_basis
 from frod.method.blocks import block_indices
-from frod.method.fused import install
+from frod.method.fused import install, remove
 from frod.method.identity import describe, model_hash, without_zeros
 from frod.method.linear import FrodLinear, all_layers
 from frod.method.pattern import Places, check_places, draw_places
@@ -23,6 +23,8 @@ from frod.method.state import (
     find_state,
     get_adapter,
     remember_heads,
+    remove_adapter,
+    restore_heads,
     stash_heads,
     use,
 )
@@ -75,6 +77,7 @@ def attach(
     name : str
     patterns : mapping of str to (rows, columns), optional
         The places of S per category, instead of those drawn from the seed: of an adapter that comes from elsewhere.
+        Categories that `layers` leaves without a layer need none.
     freeze : sequence of {"scale", "rotation"}
         One of them stays as it starts: lambda, or S, which then has no places. It is not trained, counted or saved.
 
@@ -99,7 +102,7 @@ def attach(
     adapted = _in_blocks(names, layers, basis)
     _check_plan(model, checked_plan, adapted)
     rate = 0 if "rotation" in freeze else sparse_rate
-    places = draw_places(basis, rate, seed) if patterns is None else check_places(basis, patterns)
+    places = draw_places(basis, rate, seed) if patterns is None else check_places(basis, patterns, adapted.values())
     prefixes = heads.check(model, heads.taken(model, names) if train is None else train, names)
     heads.warn_of_drawn(model, prefixes, names)
     prepare(model)
@@ -110,10 +113,14 @@ def attach(
     heads.refuse_overlap(prefixes, state.original)
     stash_heads(model, state)
     remember_heads(model, state, prefixes)
-    for category_name, category in basis.categories.items():
-        real = {n: canonical for n, canonical in adapted.items() if canonical in category.layers}
-        if real:
-            _attach_category(model, category_name, category, real, name, places[category_name], checked_plan)
+    try:
+        for category_name, category in basis.categories.items():
+            real = {n: canonical for n, canonical in adapted.items() if canonical in category.layers}
+            if real:
+                _attach_category(model, category_name, category, real, name, places[category_name], checked_plan)
+    except BaseException:  # no room on the device, Ctrl-C
+        _take_back(model, state, name)
+        raise
     state.adapters[name] = AdapterConfig(
         basis_digest=basis.digest(),
         model_hash=basis.model_hash,
@@ -135,8 +142,7 @@ def attach(
 
 
 def _check_arguments(basis: Basis, name: str, layers: Sequence[int] | None) -> None:
-    if not isinstance(basis, Basis):
-        raise ValueError(f"basis is {basis!r}; frod.extract_basis(model) or frod.Basis.load(folder) gives one.")
+    check_is_basis(basis)
     if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict(), name):
         raise ValueError(f"name={name!r} cannot name an adapter: take letters and digits, such as 'first'.")
     if layers is not None and not isinstance(layers, Sequence):
@@ -258,6 +264,17 @@ def _attach_category(
         if device not in patterns:
             patterns[device] = SparsePattern(category.n, *places).to(device)
         layer.add_adapter(adapter, patterns[device])
+
+
+def _take_back(model: nn.Module, state: AdapterState, name: str) -> None:
+    """Leave the model as it was before an adapter that some of its layers have got."""
+    if state.active:
+        remove_adapter(model, name)
+        restore_heads(model, state, state.active)
+        use(model)
+    else:
+        for layer in state.layers:
+            remove(model, layer)
 
 
 def _shared_basis(category: CategoryBasis, device: torch.device, dtype: torch.dtype) -> SharedBasis:

@@ -41,6 +41,12 @@ def without_autocast() -> Iterator[None]:
         yield
 
 
+def check_is_basis(basis: object) -> None:
+    """Refuse what is no basis, such as the folder of one."""
+    if not isinstance(basis, Basis):
+        raise ValueError(f"basis is {basis!r}; frod.extract_basis(model) or frod.Basis.load(folder) gives one.")
+
+
 @dataclass(kw_only=True, eq=False)
 class CategoryBasis:
     """One category: V and V^-T of shape (n, n), and lambda_0 (n,) per layer (canonical names), all float32 on the CPU.

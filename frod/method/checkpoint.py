@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from frod.method import running_state
 from frod.method.attach import attach
-from frod.method.basis import MANIFEST, Basis
+from frod.method.basis import MANIFEST, Basis, check_is_basis
 from frod.method.conversion import convert
 from frod.method.merge import detach
 from frod.method.pattern import Places, draw_places
@@ -145,7 +145,9 @@ def load_adapter(
     given, buffers = _popped(stored, "pattern."), _popped(stored, "buffer.")
     places = {name: (rows, columns) for name, (rows, columns) in given.items()}
     state = find_state(model)
-    basis = basis or (_beside(path) if state is None else state.basis)
+    if basis is None:
+        basis = _beside(path) if state is None else state.basis
+    check_is_basis(basis)
     if basis.digest() != settings["basis_digest"]:
         stored, places = _converted(path, settings, stored, places, basis)
     if state is not None:
@@ -174,7 +176,7 @@ def load_adapter(
         running_state.set_to(unwrapped(model), values, get_adapter(model).train)
         for _, layer in frod_layers(model):
             layer.drop_cache()
-    except ValueError:
+    except BaseException:  # also without room on the device
         if before is not None:
             set_adapter(model, before)
         if fresh and find_state(model) is not None:
@@ -231,7 +233,8 @@ def _check_adapter(model: nn.Module, settings: Mapping[str, Any], places: Mappin
         if here != settings.get(key):
             raise ValueError(f"{path} has {key}={settings.get(key)!r}, the adapter on the model {key}={here!r}.")
     mine = _given_places(model)
-    if any(not torch.equal(mine[f"pattern.{key}"].cpu(), torch.stack(where)) for key, where in places.items()):
+    there = {f"pattern.{key}": torch.stack(where) for key, where in places.items()}  # converted, of all categories
+    if any(not torch.equal(mine[key].cpu(), there[key]) for key in mine.keys() & there.keys()):
         raise ValueError(f"{path} and the adapter on the model have S at other places; load it under another name.")
 
 

@@ -76,6 +76,9 @@ def combine(model: nn.Module, weights: Mapping[str, float], *, name: str) -> nn.
 
 def _check(model: nn.Module, state: AdapterState, weights: Mapping[str, float]) -> None:
     get_adapter(model)  # refuses within `disabled`
+    if not isinstance(weights, Mapping):
+        example = "{'first': 0.5, 'second': 0.5}"
+        raise ValueError(f"weights={weights!r} must give each adapter a weight, such as weights={example}.")
     unknown = [adapter for adapter in weights if adapter not in state.adapters]
     if unknown or not weights:
         raise ValueError(f"weights={dict(weights)} must name adapters of the model: {', '.join(state.adapters)}.")
@@ -120,7 +123,7 @@ def _union_of_places(model: nn.Module, state: AdapterState, weights: Mapping[str
             flat[layer.category].append(_flat(layer, adapter).cpu())
     found = {}
     for category, given in flat.items():
-        every = torch.unique(torch.cat([torch.empty(0, dtype=torch.long), *given]))
+        every = torch.unique(torch.cat([torch.empty(0, dtype=torch.long, device="cpu"), *given]))
         n = state.basis.categories[category].n
         found[category] = (every // n, every % n)
     return found

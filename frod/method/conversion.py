@@ -47,14 +47,14 @@ class CategoryConversion:
         V, V_2 = old.V.double(), new.V.double()
         G = torch.linalg.solve(V, V_2)
         likeness, rows = G.abs().max(dim=0)
-        slots = torch.full((old.n,), -1)
+        slots = torch.full((old.n,), -1, device=G.device)
         for column in likeness.argsort(descending=True).tolist():
             if slots[rows[column]] < 0:
                 slots[rows[column]] = column
-        free = torch.ones(old.n, dtype=torch.bool)
+        free = torch.ones(old.n, dtype=torch.bool, device=G.device)
         free[slots[slots >= 0]] = False
         slots[slots < 0] = free.nonzero().flatten()
-        every = torch.arange(old.n)
+        every = torch.arange(old.n, device=G.device)
         signs = torch.where(G[every, slots] < 0, -1.0, 1.0).double()
         own = torch.zeros_like(G)
         own[every, slots] = signs
@@ -123,7 +123,8 @@ def _started(
     stored: Mapping[str, Tensor], layer: str, category: CategoryBasis, places: Places
 ) -> tuple[Tensor, Tensor]:
     """Lambda and S of a layer, at their start where they were frozen."""
-    start = {"scale": category.lambda_0[layer], "rotation": torch.zeros(places[0].numel())}
+    lambda_0 = category.lambda_0[layer]
+    start = {"scale": lambda_0, "rotation": lambda_0.new_zeros(places[0].numel())}
     scale, rotation = (stored.get(f"adapter.{layer}.{part}", value) for part, value in start.items())
     return scale, rotation
 

@@ -126,7 +126,7 @@ def shared_basis(weights: Sequence[Weight], *, ridge: float, dtype: torch.dtype 
 def all_right_singular_vectors(weights: Sequence[Weight]) -> SharedBasis:
     """V (n, n) orthogonal: those of the stack, strongest first, and where it has fewer rows than columns some more."""
     stack = torch.cat([weight().double() for weight in weights])
-    _check_finite(stack)
+    check_finite(stack)
     _, sigma, Vh = torch.linalg.svd(stack, full_matrices=stack.shape[0] < stack.shape[1])
     rank = int((sigma > NULL_DIRECTION * sigma[0]).sum())
     return SharedBasis(V=Vh.T.contiguous(), rank=rank, error=0.0)
@@ -164,10 +164,11 @@ def condition_number(V: Tensor, V_inv: Tensor) -> float:
 def probes(n: int, device: torch.device) -> Tensor:
     """Random vectors (n, PROBES), always the same, float64: the mean of |A z|^2 over them estimates |A|^2."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(n, PROBES, generator=generator, dtype=torch.float64).to(device)
+    return torch.randn(n, PROBES, generator=generator, dtype=torch.float64, device="cpu").to(device)
 
 
-def _check_finite(numbers: Tensor) -> None:
+def check_finite(numbers: Tensor) -> None:
+    """Refuse a target weight, or numbers made of one, with NaN or infinity in it."""
     if not torch.isfinite(numbers).all():
         raise ValueError("a target weight holds NaN or infinity: it has no decomposition. Check how it was loaded.")
 
@@ -204,7 +205,7 @@ def _root(weights: Sequence[Weight]) -> Root:
             H = W.new_zeros(W.shape[1], W.shape[1])
         _add_gram(H, W)
     assert H is not None
-    _check_finite(H.diagonal())  # what is not finite in a weight is not in the square of its column either
+    check_finite(H.diagonal())  # what is not finite in a weight is not in the square of its column either
     L, failed = torch.linalg.cholesky_ex(H)
     del H
     if not failed and _triangular_condition(L) < CHOLESKY_SERVES:
@@ -226,7 +227,7 @@ def _root_by_qr(weights: Sequence[Weight]) -> Root:
     R: Tensor | None = None
     for weight in weights:
         W = weight().double()
-        _check_finite(W)
+        check_finite(W)
         R = torch.linalg.qr(W if R is None else torch.cat([R, W]), mode="r").R
     assert R is not None
     _, sigma, Zh = torch.linalg.svd(R, full_matrices=False)

@@ -227,6 +227,7 @@ def _extract_category(
     error = 0.0
     for name, weight in weights.items():
         W = weight()
+        decomposition.check_finite(W)  # nobody has looked at it where V is drawn
         B = decomposition.coordinates(W, V, V_inv_t, refine=not plain)
         lengths = decomposition.lengths(B, cutoff=STORED_CUTOFF)
         lost = lost_of_all if lengths.all() else _lost(V, V_inv, lengths > 0)

@@ -58,7 +58,7 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
     if max(begin, _span(other)[0]) >= min(end, _span(other)[1]):
         return False
     begin, end = min(begin, _span(other)[0]), max(end, _span(other)[1])
-    used = torch.zeros(end - begin, dtype=torch.bool)
+    used = torch.zeros(end - begin, dtype=torch.bool, device="cpu")
     _bytes(one, used, begin).fill_(True)
     return bool(_bytes(other, used, begin).any())
 

@@ -52,6 +52,11 @@ class FrodFused(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x of shape (..., n)."""
+        if getattr(self, "_is_replica", False):  # torch copies modules, and the parts of this one share a weight
+            raise ValueError(
+                "nn.DataParallel leaves the weight of a fused q, k and v with adapters on the first GPU; use "
+                "DistributedDataParallel (torchrun), or let the process see one GPU (CUDA_VISIBLE_DEVICES=0)."
+            )
         return torch.cat([self._role(role, x) for role in ROLES], dim=-1)
 
     def _role(self, role: str, x: Tensor) -> Tensor:

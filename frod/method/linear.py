@@ -113,8 +113,9 @@ class FrodLinear(AdaptedWeight):
             return compute()
         except torch.OutOfMemoryError as error:
             # Going over would lose the step's other micro-batches, or digits.
-            if self.plan != "auto" or self._dW is not None or self.solve:
-                error.add_note(self.lighter())
+            itemsize = x.element_size()
+            if self.plan != "auto" or self._dW is not None or not self.input_side_serves(itemsize):
+                error.add_note(self.lighter(itemsize))
                 raise
         warnings.warn(
             f"no room on {x.device} for U or W' ({self.out_features} x {self.in_features}): this layer goes on with "
@@ -133,9 +134,7 @@ class FrodLinear(AdaptedWeight):
         if self._dW is not None:
             return "materialised"  # the gradients of the step's other micro-batches wait for the last one's
         shape = {"T": T * self.micro_batches, "m": self.out_features, "n": self.in_features, "k": self.rotation.numel()}
-        # "input_side" needs the inverse of V. Where lambda_0 is tiny, the changed input grows, only for W to shrink it
-        # again: half precision would lose x.
-        accurate = STRATEGIES if not self.solve and (itemsize > 2 or self.even) else STRATEGIES[:2]
+        accurate = STRATEGIES if self.input_side_serves(itemsize) else STRATEGIES[:2]
         device = self.frozen.device.type
         return choose(self.plan, **shape, device=device, itemsize=itemsize, strategies=accurate)
 

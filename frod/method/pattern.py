@@ -6,7 +6,7 @@ change with the version, and torch's with the device. Nothing of size n x n is b
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -76,11 +76,16 @@ def draw_places(basis: Basis, sparse_rate: float, seed: int) -> dict[str, Places
     return {name: (torch.from_numpy(rows), torch.from_numpy(columns)) for name, (rows, columns) in drawn.items()}
 
 
-def check_places(basis: Basis, patterns: Mapping[str, Places]) -> Mapping[str, Places]:
-    """Return patterns given from outside if they are places of S of this basis; else a ValueError."""
-    if patterns.keys() != basis.categories.keys():
+def check_places(basis: Basis, patterns: Mapping[str, Places], adapted: Collection[str]) -> Mapping[str, Places]:
+    """Return patterns given from outside if they are places of S of this basis; else a ValueError.
+
+    Categories without a layer that is adapted, by canonical name, may be left out: an adapter's file has none of them.
+    """
+    needed = {name for name, category in basis.categories.items() if not category.layers.keys().isdisjoint(adapted)}
+    if not needed <= patterns.keys() <= basis.categories.keys():
         raise ValueError(
-            f"patterns are of {sorted(patterns)}, the basis has the categories {sorted(basis.categories)}."
+            f"patterns are of {sorted(patterns)}, the basis has the categories {sorted(basis.categories)}, of which "
+            f"{sorted(needed)} have layers to adapt: give those."
         )
     for name, (rows, columns) in patterns.items():
         n = basis.categories[name].n

@@ -52,12 +52,12 @@ class SparsePattern(nn.Module):
     def __init__(self, n: int, rows: Tensor, columns: Tensor) -> None:
         super().__init__()
         k = rows.numel()
-        every = torch.arange(n)
+        every = torch.arange(n, device=rows.device)
         # The diagonal is merged into the pattern, so that one sparse product serves both lambda and S.
         all_rows, all_columns = torch.cat([rows, every]), torch.cat([columns, every])
         order = torch.argsort(all_rows * n + all_columns)
         places = torch.empty_like(order)
-        places[order] = torch.arange(n + k)
+        places[order] = torch.arange(n + k, device=order.device)
         all_rows, all_columns = all_rows[order], all_columns[order]
         order_t = torch.argsort(all_columns * n + all_rows)
         buffers = {

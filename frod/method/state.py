@@ -175,7 +175,7 @@ def set_adapter(model: nn.Module, name: str) -> nn.Module:
                 "adapter before it is wrapped, or, under DistributedDataParallel and to evaluate, on its `module`."
             )
         stash_heads(inner, state)
-        _restore_heads(inner, state, name)
+        restore_heads(inner, state, name)
     use(inner)
     return model
 
@@ -207,10 +207,10 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
         for layer in layers:
             layer.active = name
         running_state.set_to(inner, state.buffers, train)
-        _restore_heads(inner, state, name)
+        restore_heads(inner, state, name)
 
 
-def _restore_heads(model: nn.Module, state: AdapterState, name: str) -> None:
+def restore_heads(model: nn.Module, state: AdapterState, name: str) -> None:
     """Undo `stash_heads`, and have the adapter be the one in use."""
     for prefix, module in state.heads.pop(name).items():
         _place(model, prefix, module)

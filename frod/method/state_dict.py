@@ -13,7 +13,7 @@ Shapes: m out_features, n in_features, k entries of S.
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -206,7 +206,7 @@ def _not_in_use(adapters: AdapterState) -> dict[str, Tensor]:
 def _take(model: nn.Module, state: State, prefix: str, local_metadata: dict[str, Any], *_: Any) -> None:
     """Give the entries of a state the names that the adapted model has for them, once it is known to fit."""
     adapters = get_state(model)
-    entries = _entries(state, prefix)
+    entries = _entries(state, prefix, adapters.adapters)
     stored = entries.get("settings")
     settings = local_metadata.get(ENTRY) if stored is None else json.loads(bytes(stored.tolist()))
     if settings is not None:
@@ -228,12 +228,16 @@ def _take(model: nn.Module, state: State, prefix: str, local_metadata: dict[str,
         layer.drop_cache()
 
 
-def _entries(state: State, prefix: str) -> State:
-    """Take the entries that belong to no module out of a state; some models prefix all names on loading."""
+def _entries(state: State, prefix: str, adapters: Collection[str]) -> State:
+    """Take the entries that belong to no module out of a state; some models prefix all names on loading.
+
+    A module in the model, or the one around it, may have the same name: what follows it tells.
+    """
     entries: State = {}
     for key in [key for key in state if key.startswith(prefix)]:
-        _, ours, rest = f".{key}".partition(f".{ENTRY}.")
-        if ours:
+        _, _, rest = f".{key.removeprefix(prefix)}".partition(f".{ENTRY}.")
+        kind, _, of = rest.partition(".")
+        if rest == "settings" or (kind in ("heads", "statistics") and of.partition(".")[0] in adapters):
             entries[rest] = state.pop(key)
     return entries
 

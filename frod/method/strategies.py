@@ -54,7 +54,7 @@ class _Materialised(torch.autograd.Function):
             try:
                 d_scale, d_rotation = layer.gradient(_rows(dy).T @ _rows(x))
             except torch.OutOfMemoryError as error:
-                error.add_note(layer.lighter())
+                error.add_note(layer.lighter(x.element_size()))
                 raise
         return dx, d_scale, d_rotation, None
 

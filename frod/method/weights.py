@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from frod.method.basis import without_autocast
 from frod.method.plan import Plan
 from frod.method.products import SharedBasis, SparsePattern, on_device_only
 from frod.method.quantised import follow, is_quantised
@@ -43,6 +44,7 @@ class AdaptedWeight(nn.Module):
     Ut: Tensor | None
     lambda_0: Tensor
     plan: Plan
+    even: bool
 
     def __init__(self, base: Target, shared: SharedBasis, *, category: str, lambda_0: Tensor, solve: bool) -> None:
         super().__init__()
@@ -220,6 +222,7 @@ class AdaptedWeight(nn.Module):
         self.check_lambda()
         return self.adapter.pattern.values(self.scale.detach() - self.lambda_0, self.rotation.detach())
 
+    @without_autocast()
     def project(self, dW: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of lambda (n,) and S (k,) from that of the weight (m, n): U^T dW V, at the pattern only."""
         Ut, Vt, pattern = self.formed_Ut(), self.shared.Vt, self.adapter.pattern
@@ -255,9 +258,20 @@ class AdaptedWeight(nn.Module):
         # In half precision only V is kept exactly, so the sparse sums are taken over V.
         return self.out_features < self.in_features and self.frozen.dtype == self.shared.Vt.dtype
 
-    def lighter(self) -> str:
-        """Which plan to turn to when memory does not suffice."""
-        return f"FRoD: plan={self.plan!r} keeps U or forms W'; attach with plan='input_side', which needs neither."
+    def input_side_serves(self, itemsize: int) -> bool:
+        """Whether "input_side", which needs the inverse of V, keeps the digits of products in numbers of so many bytes.
+
+        Where lambda_0 is tiny, the changed input grows, only for W to shrink it again: half precision would lose x.
+        """
+        return not self.solve and (itemsize > 2 or self.even)
+
+    def lighter(self, itemsize: int) -> str:
+        """What to turn to when memory does not suffice."""
+        keeps = f"FRoD: plan={self.plan!r} keeps U or forms W'"
+        if self.input_side_serves(itemsize):
+            return f"{keeps}; attach with plan='input_side', which needs neither."
+        why = "V is badly conditioned" if self.solve else "lambda_0 is too uneven for half precision"
+        return f"{keeps}, and plan='input_side' would lose digits: {why}. Take smaller batches, or adapt fewer blocks."
 
     def check_lambda(self) -> None:
         """Refuse a lambda that a wrapper took away, or rounded: what it learns is below half precision's steps."""

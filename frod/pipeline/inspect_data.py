@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LABELS = ("label", "labels", "class", "target", "category")
 TEXTS = ("text", "sentence", "review", "question", "content")
 MOST_CLASSES = 100
-OWN = {"train": ("train", "all"), "validation": ("validation", "valid", "dev"), "test": ("test",)}
+OWN = {"train": ("train", "all"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def local(path: Path, root: Path, *, text: list[str], label: str | None) -> Foun
     if where.is_file() and where.suffix not in FORMS:
         raise ValueError(f"--data: {path} should end in one of {', '.join(FORMS)}, or be a folder of images")
     files = {"all": [where]} if where.is_file() else _by_split(where)
+    _refuse_unknown(files, path)
     source = {"path": path.as_posix()}
     if not files and (text or label):
         raise ValueError(f"--text, --label: name columns of a table, and {path} is a folder of images; leave them out")
@@ -87,6 +89,17 @@ def hub(
     raise ValueError(f"--data: {id} has no {config}/SPLIT-*.parquet; name one of its configurations by --config")
 
 
+def _refuse_unknown(names: Iterable[str], path: Path) -> None:
+    """Refuse a folder of splits of which some have no name that says what they are for: they would go unused."""
+    known = [name for name in names if any(name in of for of in OWN.values())]
+    others = [name for name in names if name not in known]
+    if known and others:
+        raise ValueError(
+            f"--data: {path} has the splits {known}, and {others}, which are none; call them train, validation or "
+            "test, or put them elsewhere"
+        )
+
+
 def _by_split(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
@@ -98,6 +111,7 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
 def _images(root: Path, source: dict[str, Any]) -> Found:
     """CLASS/*.png, or SPLIT/CLASS/*.png."""
     inner = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    _refuse_unknown(inner, Path(source["path"]))
     splits = {split: root / split for split in inner if any(split in known for known in OWN.values())} or {"all": root}
     paths = {split: folders.images(folder) for split, folder in splits.items()}
     classes = sorted({composed(path.parent.name) for found in paths.values() for path in found})

@@ -183,6 +183,7 @@ def test_loading_refuses_what_does_not_fit(make_model, make_adapted, tmp_path):
         (make_model(seed=1), path, basis, "those of the basis"),
         (make_adapted(sparse_rate=0.2)[0], path, basis, r"sparse_rate=0\.1, the adapter on the model sparse_rate=0\.2"),
         (make_adapted(train=())[0], path, basis, r"train=\['head'\], the adapter on the model train=\[\]"),
+        (make_model(), path, "bases/x", r"basis is 'bases/x'; .*frod\.Basis\.load\(folder\) gives one"),
         (make_model(), tmp_path / "missing", basis, "cannot be read as an adapter"),
         (make_model(), tmp_path / "foreign", basis, "has the format None, not 'frod adapter 1'"),
     ]:

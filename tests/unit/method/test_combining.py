@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toy import disturb, outputs
+from toy import TARGETS, disturb, outputs
 
 import frod
 from frod.method.linear import all_layers
@@ -79,11 +79,25 @@ def test_it_is_saved_and_loaded_as_any_other(two, make_model, tmp_path):
     assert torch.equal(outputs(again, X.double()), outputs(model, X.double()))
 
 
+def test_on_some_blocks_of_a_model_of_which_each_layer_is_a_category(make_model, tmp_path):
+    """The file has the places of the adapted categories only."""
+    basis = frod.extract_basis(make_model(), TARGETS, kind="layer_svd", progress=False)
+    model = make_model()
+    for seed, name in enumerate(("default", "second")):
+        frod.attach(model, basis, sparse_rate=0.1, seed=seed, layers=[0], train=["head"], name=name)
+        disturb(model, seed=seed)
+    frod.combine(model, {"default": 0.5, "second": 0.5}, name="sum")
+    frod.save_adapter(model, tmp_path, with_basis=True)
+    again = frod.load_adapter(make_model(), tmp_path)
+    assert torch.equal(outputs(again, X), outputs(model, X))
+
+
 @pytest.mark.parametrize(
     ("weights", "name", "message"),
     [
         ({"default": 1, "third": 1}, "sum", r"'third': 1} must name adapters of the model: default, second\."),
         ({}, "sum", "must name adapters of the model"),
+        (["default"], "sum", r"weights=\['default'\] must give each adapter a weight, such as weights={'first': 0\.5"),
         ({"default": float("nan")}, "sum", "must be finite"),
         ({"default": 0.5, "second": 0.5}, "second", "name='second'; merge it"),
     ],

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
-from toy import TARGETS
+from toy import TARGETS, outputs
 
 import frod
 from frod.method import extraction
+from frod.method.linear import all_layers
 
 
 def save(model, folder, *, prefix="", shards=1):
@@ -122,6 +123,38 @@ def test_autocast_rounds_neither_the_basis_nor_what_is_attached(make_model):
     with torch.autocast("cpu", torch.bfloat16):
         assert frod.extract_basis(model, TARGETS, progress=False).digest() == expected.digest()
         frod.attach(model, expected)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["shared", "layer_svd", "random"])
+def test_a_weight_that_is_not_finite_is_refused(make_model, kind, number):
+    model = make_model()
+    with torch.no_grad():
+        model.blocks[1].up.weight[2, 3] = number
+    with pytest.raises(ValueError, match="a target weight holds NaN or infinity"):
+        frod.extract_basis(model, TARGETS, kind=kind, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["shared", "layer_svd", "random"])
+def test_a_default_device_of_torch_changes_nothing(make_model, tmp_path, kind):
+    """Set in a script to "cuda"; "meta" stands in for it, where a number that went there would be lost."""
+    model, plain, other, fresh = make_model(), make_model(), make_model(), make_model()
+    expected = frod.extract_basis(plain, TARGETS, kind=kind, progress=False).digest()
+    with torch.device("meta"):
+        basis = frod.extract_basis(model, TARGETS, kind=kind, progress=False)
+        assert basis.digest() == expected
+        frod.attach(model, basis, sparse_rate=0.1, train=[])
+        frod.attach(model, basis, sparse_rate=0.1, seed=1, train=[], name="second")
+        frod.combine(model, {"default": 0.5, "second": 0.5}, name="sum")
+        frod.save_adapter(model, tmp_path / "saved", with_basis=True)
+    frod.attach(other, basis, sparse_rate=0.1, train=[])
+    for layer, same in zip(all_layers(frod.set_adapter(model, "default")), all_layers(other), strict=True):
+        assert torch.equal(torch.stack(layer.pattern_places()), torch.stack(same.pattern_places()))
+    turned = {name: replace(one, V=-one.V, V_inv_t=-one.V_inv_t) for name, one in basis.categories.items()}
+    with torch.device("meta"), pytest.warns(UserWarning, match="converted"):
+        frod.load_adapter(fresh, tmp_path / "saved", replace(basis, categories=turned))
+    x = torch.ones(2, 8)
+    assert torch.equal(outputs(fresh, x), outputs(plain, x))
 
 
 @pytest.mark.parametrize(

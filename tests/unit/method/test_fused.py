@@ -1,5 +1,6 @@
 """A fused qkv layer: three categories, with the bases, counts and adapters that three layers would have."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -39,6 +40,14 @@ def test_bases_and_counts_are_those_of_three_layers():
     frod.attach(fused, bases[0], sparse_rate=0.1)
     assert frod.count_parameters(fused) == counts[0]
     assert counts[0]["adapter"] == 9 * (N + int(0.1 * N * N))
+
+
+def test_a_replica_of_data_parallel_is_refused():
+    """What it would compute with lies on another device; a replica is made here as it makes one of each module."""
+    fused = Fused(["qkv"])
+    frod.attach(fused, frod.extract_basis(fused, ["q", "v"], progress=False), sparse_rate=0.1)
+    with pytest.raises(ValueError, match=r"nn\.DataParallel .* use DistributedDataParallel"):
+        fused.blocks[0]["qkv"]._replicate_for_data_parallel()(torch.randn(5, N))
 
 
 def test_each_role_changes_its_own_third_and_a_role_that_is_not_adapted_stays():

@@ -7,10 +7,10 @@ import warnings
 
 import pytest
 import torch
-from toy import assert_equal, gradients, loss_of, outputs
+from toy import TARGETS, assert_equal, disturb, gradients, loss_of, outputs
 
 import frod
-from frod.method.linear import FrodLinear
+from frod.method.linear import FrodLinear, all_layers
 
 ROOM_FOR_NEITHER = "plan='input_side', which needs neither"
 X = torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
@@ -62,6 +62,62 @@ def test_where_a_plan_was_asked_for_the_error_says_which_would_fit(make_adapted,
     with pytest.raises(torch.OutOfMemoryError) as error:
         gradients(model.train(), X)
     assert error.value.__notes__ == [f"FRoD: plan='materialised' keeps U or forms W'; attach with {ROOM_FOR_NEITHER}."]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_no_digits_are_lost_on_the_way(make_model, without_room, training):
+    """Half precision over singular values far from each other, where the plan leaves "input_side" out."""
+    model = make_model(layers=1)
+    with torch.no_grad():
+        for layer in (model.blocks[0].attention, model.blocks[0].up):
+            U, _, Vh = torch.linalg.svd(layer.weight, full_matrices=False)
+            layer.weight.copy_(U * torch.tensor([1.0] * 7 + [1e-4]) @ Vh)
+    model = model.to(torch.bfloat16)
+    basis = frod.extract_basis(model, ["attention", "up"], kind="layer_svd", progress=False)
+    frod.attach(model, basis, sparse_rate=0.1, train=[])
+    assert not any(layer.even for layer in all_layers(model))
+    without_room("form_weight")
+    without_room("formed_Ut")
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        model.train(training)(X.bfloat16())
+    assert error.value.__notes__ == [
+        "FRoD: plan='auto' keeps U or forms W', and plan='input_side' would lose digits: lambda_0 is too uneven for "
+        "half precision. Take smaller batches, or adapt fewer blocks."
+    ]
+    assert all(layer.plan == "auto" for layer in all_layers(model))
+
+
+@pytest.mark.parametrize("load", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_what_finds_no_room_on_attaching_leaves_the_model_as_it_was(make_model, tmp_path, monkeypatch, second, load):
+    basis = frod.extract_basis(make_model(), TARGETS, progress=False)
+    frod.save_adapter(frod.attach(make_model(), basis, train=["head"]), tmp_path, with_basis=True)
+    model = make_model()
+    if second:
+        disturb(frod.attach(model, basis, layers=[1], sparse_rate=0.1, train=["head"]))
+
+    def put():
+        if load:
+            return frod.load_adapter(model, tmp_path, name="new")
+        return frod.attach(model, basis, train=["head"], name="new")
+
+    before, trained = outputs(model, X), [p.requires_grad for p in model.parameters()]
+    with monkeypatch.context() as patched:
+        add, room = FrodLinear.add_adapter, iter(range(5))
+
+        def limited(self, *args):
+            if next(room, None) is None:
+                raise torch.OutOfMemoryError("no room")
+            add(self, *args)
+
+        patched.setattr(FrodLinear, "add_adapter", limited)
+        with pytest.raises(torch.OutOfMemoryError):
+            put()
+    assert torch.equal(outputs(model, X), before)
+    assert hasattr(model, "_frod") == second
+    assert second or [p.requires_grad for p in model.parameters()] == trained
+    put()
+    assert list(model._frod.adapters) == (["default", "new"] if second else ["new"])
 
 
 def test_no_micro_batch_is_lost_on_the_way(make_adapted, without_room, monkeypatch):

@@ -96,6 +96,23 @@ def test_onto_a_basis_in_other_order_and_with_other_signs(make_model, saved, cha
     assert torch.equal(run(again), run(fresh))
 
 
+def test_of_some_blocks_where_each_layer_is_a_category(make_model, tmp_path):
+    """Loaded twice over itself, saved, and loaded again; places of a category that is adapted cannot be left out."""
+    basis = frod.extract_basis(make_model(torch.float64), TARGETS, kind="layer_svd", progress=False)
+    model = frod.attach(make_model(torch.float64), basis, sparse_rate=0.1, layers=[0], train=[])
+    frod.save_adapter(disturb(model), tmp_path / "saved", with_basis=True)
+    fresh, other = make_model(torch.float64), reordered(basis, shuffled)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="converted"):
+            frod.load_adapter(fresh, tmp_path / "saved", other)
+    torch.testing.assert_close(run(fresh), run(model), rtol=1e-10, atol=1e-10)
+    frod.save_adapter(fresh, tmp_path / "moved", with_basis=True)
+    assert torch.equal(run(frod.load_adapter(make_model(torch.float64), tmp_path / "moved")), run(fresh))
+    few = {"blocks.0.up": fresh.blocks[0].up.pattern_places()}
+    with pytest.raises(ValueError, match=r"'blocks\.0\.down', 'blocks\.0\.up'\] have layers to adapt: give those"):
+        frod.attach(make_model(torch.float64), other, patterns=few, layers=[0], train=[])
+
+
 def test_onto_a_model_with_adapters_on_such_a_basis(make_model, saved):
     model, basis, folder = saved()
     here = reordered(basis, shuffled)

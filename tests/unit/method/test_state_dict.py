@@ -218,6 +218,24 @@ def test_a_part_of_a_larger_model(make, tmp_path):
     assert torch.equal(outputs(part, IDS).last_hidden_state, outputs(model.bert, IDS).last_hidden_state)
 
 
+@pytest.mark.parametrize("where", ["around", "within"])
+def test_a_module_may_have_the_name_of_our_entries(make, where):
+    def two(seed):
+        model = make()
+        if where == "within":
+            model.frod = nn.ModuleDict({"heads": nn.Linear(2, 2), "settings": nn.Linear(2, 2)})
+        attach(model, name="first")
+        frod.attach(disturb(model, seed=seed), model._frod.basis, train=["classifier"], name="second")
+        disturb(model, seed=seed + 1)
+        return model if where == "within" else nn.ModuleDict({"frod": model})
+
+    model, again = two(1), two(3)
+    assert not same(again, model)
+    found = again.load_state_dict(model.state_dict(), strict=False)
+    assert not found.missing_keys and not found.unexpected_keys
+    assert same(again, model)
+
+
 def test_through_the_wrapper_of_a_compiled_model(make, tmp_path):
     """Its state has names of its own."""
     model = tuned(make)

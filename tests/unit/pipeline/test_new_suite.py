@@ -58,16 +58,36 @@ def test_labels_that_are_no_names_and_do_not_count_from_zero_become_answers():
     assert task["answers"] == ["1", "2"] and task["classes"] == ["1", "2"]
 
 
-def test_images_in_folders_of_classes_or_of_splits():
-    for split in ("train", "test"):
+def draw_shells(*splits):
+    for split in splits:
         for name in ("cockle", "whelk"):
             folder = Path("shells", split, name)
             folder.mkdir(parents=True)
             for i in range(20):
                 Image.new("L", (8, 8), i).save(folder / f"{i}.png")
+
+
+def test_images_in_folders_of_classes_or_of_splits():
+    draw_shells("train", "test")
     task = written("splits", data="shells")
     assert task["classes"] == ["cockle", "whelk"] and task["test"] == {"from": "test"} and "columns" not in task
     assert written("classes", data="shells/train")["train"] == {"from": "all"}
+
+
+def test_no_split_is_passed_over_for_its_name():
+    draw_shells("train", "val", "test")
+    assert written("shells", data="shells")["validation"] == {"from": "val"}
+    Path("mine").mkdir()
+    for split in ("train", "val"):
+        reviews().to_csv(f"mine/{split}.csv", index=False)
+    assert written("tables", data="mine")["validation"] == {"from": "val"}
+    said = r"has the splits \['train'\], and \['holdout'\], which are none; call them train, validation or test"
+    for path in ("shells", "mine"):
+        for split in Path(path).glob("val*"):
+            split.rename(split.with_stem("holdout"))
+        shutil.rmtree("shells/test", ignore_errors=True)
+        with pytest.raises(ValueError, match=f"--data: {path} {said}"):
+            init("other", data=path)
 
 
 def test_a_data_set_of_the_hub_leaves_out_splits_without_labels(monkeypatch):
