@@ -28,7 +28,6 @@ container: "frod.sif"
 
 
 messages.shorten(lambda: metadata.is_dry(workflow))
-metadata.look_as_jobs_end(workflow)
 
 
 include: "workflow/rules/common.smk"
@@ -72,6 +71,7 @@ rule runs:
 onstart:
     if metadata.is_main(workflow):
         metadata.check_executor(workflow)
+        metadata.look_as_jobs_end(workflow)
         warn_of_edits(SETTINGS)
         running.start(Path("logs"))
     if metadata.is_main(workflow) and metadata.is_local(workflow):

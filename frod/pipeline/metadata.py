@@ -209,7 +209,7 @@ def check_backend(workflow: Any) -> None:
 
 
 def look_as_jobs_end(workflow: Any) -> None:
-    """Have Snakemake look for jobs to start as others end, and not again and again in between.
+    """Have Snakemake look for jobs to start as others end, and not again and again in between; before the first job.
 
     With its default limit, 100 jobs a second, each look of version 9.27 calls for another one second later, and each
     job that ends adds one look that goes on so: after n jobs it looks n times a second, which from a hundred jobs on
@@ -217,7 +217,7 @@ def look_as_jobs_end(workflow: Any) -> None:
     """
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
+        workflow.scheduler.job_rate_limiter = None
 
 
 def check_executor(workflow: Any) -> None:

@@ -127,10 +127,10 @@ def test_job_arrays_are_refused():
 def test_snakemake_s_default_limit_of_jobs_goes_and_a_limit_that_is_given_stays(given, stays):
     from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
-    limit = given and MaxJobsPerTimespan.parse_choice(given)
-    settings = SchedulingSettings(max_jobs_per_timespan=limit)
-    metadata.look_as_jobs_end(SimpleNamespace(scheduling_settings=settings))
-    assert settings.max_jobs_per_timespan is (limit if stays else None)
+    settings = SchedulingSettings(max_jobs_per_timespan=given and MaxJobsPerTimespan.parse_choice(given))
+    scheduler = SimpleNamespace(job_rate_limiter="a limiter")
+    metadata.look_as_jobs_end(SimpleNamespace(scheduling_settings=settings, scheduler=scheduler))
+    assert scheduler.job_rate_limiter == ("a limiter" if stays else None)
 
 
 def test_snakemake_s_default_limit_is_the_one_that_goes():
