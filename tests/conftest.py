@@ -1,5 +1,6 @@
 """Tests compute as a program does that imports the library: whatever numerics one of them asks for end with it."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,9 +12,13 @@ sys.path.append(str(Path(__file__).parent / "workflow"))  # what tests of severa
 from projects import alone, finished, fresh, original, project  # noqa: F401 - fixtures
 
 numerics.apply("native")
+# `nohup`, and a script that runs the tests in its background, hand down that these are ignored; so would every job of a test.
+for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL)
 
 
-# Modules and folders of a minute or more, so that two processes end at the same time; `make test` keeps this order.
+# Modules and folders of a minute or more, so that all processes end at the same time; `make test` keeps this order.
 LONGEST = (
     "real/test_sst2.py",
     "workflow/test_slurm.py",
