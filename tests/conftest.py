@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent / "workflow"))  # what tests of severa
 from projects import alone, finished, fresh, original, project  # noqa: F401 - fixtures
 
 numerics.apply("native")
-# `nohup`, and a script that runs the tests in its background, hand down that these are ignored: every job of a test would.
+# `nohup`, and a script that runs tests in its background, hand down that these are ignored: every job of a test would.
 for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.SIG_DFL)
