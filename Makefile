@@ -35,10 +35,8 @@ install: $(VENV)/workflow.installed ## Install the package and the workflow into
 reproduce: $(VENV)/workflow.installed ## Install, then run the whole workflow; ends with reports/SUITE/index.html
 	@[ -t 1 ] && bars="--logger rich"; $(SNAKEMAKE) $$bars
 
-# Nearly half of the time a test waits: for SLURM, for a process that is to end. So more run than there are processors.
 test: $(VENV)/dev.installed ## Install, then run the whole test suite
-	workers=$$($(BIN)/python -c "import os; print(os.cpu_count() * 3 // 2)"); \
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $$workers --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: lint test ## Linters, types, then the tests
 
