@@ -73,13 +73,17 @@ def _quantities(evidence: Evidence) -> list[Quantity]:
 
 
 def areas(evidence: Evidence) -> Values:
-    """Mean of the watched metric over the checks of a training, in points: they are evenly spaced, after each epoch."""
+    """Mean of the watched metric over the checks of a training, in points: they are evenly spaced, after each epoch.
+
+    nan where the training stopped, or one of its checks is undefined, as a correlation with a constant is.
+    """
 
     def each() -> Iterator[tuple[RunKey, float]]:
         for key, history in evidence.histories.items():
-            watched = [name for name in history if str(name).startswith(("validation_", "test_"))]
+            watched = [str(name) for name in history if str(name).startswith(("validation_", "test_"))]
             checks = history[watched[0]].dropna() if watched and not evidence.stopped(key) else ()
-            yield key, 100 * fmean(checks) if len(checks) else math.nan
+            whole = len(checks) and len(checks) == evidence.records[key]["evaluations"][watched[0].partition("_")[0]]
+            yield key, 100 * fmean(checks) if whole else math.nan
 
     return values_of(each())
 

@@ -123,12 +123,14 @@ class Evidence:
         """Tasks that share data or a backbone, if only through others, are of one family: its first task, by task."""
         first = {pair: pair for pair in self.points}
         for one, other in combinations(self.points, 2):
-            if one[1] == other[1] or self._data(one) == self._data(other):
+            if one[1] == other[1] or self._data(one) & self._data(other):
                 first = {pair: first[one] if of == first[other] else of for pair, of in first.items()}
         return {pair_label(*pair): pair_label(*of) for pair, of in first.items()}
 
-    def _data(self, pair: Pair) -> str:
-        return (self.manifests.get(pair, {}).get("source") or {}).get("what", pair[0])
+    def _data(self, pair: Pair) -> set[str]:
+        """What tells a task's data: the sha256 of their files, or the package or generator that they come from."""
+        source = self.manifests.get(pair, {}).get("source") or {}
+        return set(source.get("files", {}).values()) or {source.get("what", pair[0])}
 
 
 def values_of(numbers: Iterator[tuple[RunKey, float]]) -> Values:

@@ -31,6 +31,7 @@ def draw(report: Report) -> dict[str, Drawing]:
             title="Validation that the best of n trials is expected to have, mean over tasks",
             axis="validation, points",
             over="trials",
+            first=1,
             log=False,
         )
     for section in report.claims["beside"]:

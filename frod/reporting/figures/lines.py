@@ -23,6 +23,7 @@ def draw(
     title: str,
     axis: str,
     over: str = "steps",
+    first: float = 0,
     log: bool | None = None,
     ended: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> Drawing:
@@ -32,6 +33,8 @@ def draw(
     ----------
     axis, over : str
         What the values are, and over what.
+    first : float
+        Where the axis of steps begins.
     log : bool, optional
         Logarithmic axis; None: where all values are positive and span a factor of ten.
     ended : mapping of method to seeds
@@ -48,7 +51,7 @@ def draw(
     if log is None:
         log = bool(values) and min(values) > 0 and max(values) >= 10 * min(values)
     steps = [step for seeds in shown.values() for curve in seeds.values() for step, _ in curve]
-    x = Scale(min([0.0, *steps]), max([*steps, 1.0]))
+    x = Scale(first, max([*steps, first + 1]))
     labels = ", ".join(looks[method].label for method in shown)
     widths = "; thin: seeds, thick: their mean" if any(len(seeds) > 1 for seeds in shown.values()) else ""
     drawing, x, y = plot(

@@ -115,6 +115,15 @@ def test_a_run_that_diverged_is_in_no_difference(whole):
     assert found["seconds of training, ratio"]["value"] == pytest.approx(0.5)
 
 
+def test_an_area_with_an_undefined_check_is_in_no_difference(whole):
+    histories = dict(whole.histories)
+    lost = RunKey("digits", "small", "svd", 1)
+    histories[lost] = histories[lost].assign(validation_accuracy=[*[np.nan] * 99, 0.9])
+    found = row(ablation(replace(whole, histories=histories)), DIGITS, "svd")
+    assert found["area under validation, points"]["value"] == pytest.approx(1.125)
+    assert found["test metric, points"]["value"] != pytest.approx(2.25)
+
+
 def test_of_one_task_there_is_no_mean_over_tasks(whole):
     one = replace(whole, summary=whole.summary[whole.summary["task"] == "digits"])
     assert [table["title"] for table in ablation(one)["tables"]] == ["Each method less FRoD: digits on small"]
