@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(if $(SUITE),--config suite=$(SU
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help install reproduce publish test check lint format docs bench bench-gpu dag schema dvc-commit ship clean
+.PHONY: help install reproduce publish test check lint format docs bench bench-gpu schema dvc-commit ship clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -73,9 +73,6 @@ publish: ## Replace reports/published/SUITE, which git keeps, by reports/SUITE: 
 
 dvc-commit: $(VENV)/workflow.installed ## Have DVC record what plain snakemake has made, if nothing is left to be done
 	$(BIN)/python -m frod.pipeline.commit
-
-dag: $(VENV)/workflow.installed ## Write docs/dag.mmd again: the rules as a Mermaid diagram, which GitHub draws
-	PYTHONHASHSEED=0 $(BIN)/snakemake --rulegraph mermaid-js --quiet all --forceall > docs/dag.mmd
 
 schema: $(VENV)/workflow.installed ## Write workflow/schemas again
 	$(BIN)/frod schema

@@ -2,13 +2,14 @@
 
 import os
 import platform
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from frod.provenance.git import git_text
+from frod.provenance.records import processor_name
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "timm", "safetensors", "numpy", "pillow", "torchvision")
 
@@ -16,7 +17,7 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "timm", "safetensors"
 def describe(device: str) -> dict[str, Any]:
     """The machine, its load at this moment, and the code."""
     result = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "memory_bytes": _memory(),
@@ -51,16 +52,6 @@ def in_words(machine: dict[str, Any]) -> str:
     return ", ".join([place, *(f"{name} {machine['packages'][name]}" for name in ("torch", "peft"))])
 
 
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Model"):
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
 def _memory() -> int | None:
     path = Path("/proc/meminfo")
     if path.exists():
@@ -78,14 +69,6 @@ def _version(name: str) -> str | None:
 def _code() -> dict[str, Any] | None:
     """The commit, and whether the measured code differs from it; None without git."""
     root = Path(__file__).parents[1]
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        changed = bool(_git(root, "status", "--porcelain", "--", "frod", "bench/*.py"))
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"the commit is not recorded: {error}", file=sys.stderr)
-        return None
-    return {"commit": commit, "changed": changed}
-
-
-def _git(root: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    commit = git_text("rev-parse", "HEAD", cwd=root)
+    changed = git_text("status", "--porcelain", "--", "frod", "bench/*.py", cwd=root)
+    return None if commit is None else {"commit": commit, "changed": bool(changed)}

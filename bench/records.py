@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.machine import describe, load
 from bench.settings import Setting, setting_of
+from frod import files
 
 KINDS = ("step", "memory", "basis", "attach", "category", "input")
 
@@ -35,11 +35,9 @@ def make(
 def write(folder: Path, key: str, record: dict[str, Any]) -> Path:
     """Write KIND-KEY.json into the folder, with the load of the machine at the end."""
     record["machine"]["load_average_after"] = load()
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record['kind']}-{key}.json"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    temporary.replace(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, record, indent=1)
     return path
 
 

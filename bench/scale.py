@@ -10,10 +10,13 @@ Snakemake's, ours (frod.pipeline.bookkeeping) and those of starting a process. N
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import yaml
@@ -21,7 +24,6 @@ import yaml
 from bench.machine import describe, load
 from bench.settings import RESULTS
 from bench.text import say
-from bench.workflow import timed
 from frod import files
 from frod.provenance import mlflow_entries
 
@@ -31,6 +33,11 @@ METHODS = ("full_ft", "frod", "linear_probe", "lora", "dora", "rslora", "pissa",
 SEEDS, TRIALS = 5, 3
 MEMORIES = (".snakemake/frod-code.json", ".snakemake/frod-passed.json")  # of earlier plans
 FLUSHED = 10  # steps between two readings of memory and processor (frod.training.loop)
+# Run by a process of its own: what a process has as its peak begins with the memory of the one that started it.
+PEAK = """import resource, subprocess, sys
+done = subprocess.run(sys.argv[2:])
+open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(done.returncode)"""
 STUB = '''\
 """Writes what the command's rule expects, and nothing else."""
 import sys
@@ -81,14 +88,14 @@ def measure(project: Path, tasks: int, rounds: int, *, run: bool) -> dict[str, f
     found: dict[str, float] = {"tasks": tasks, "runs": tasks * len(METHODS) * SEEDS}
     for memory in MEMORIES:
         (project / memory).unlink(missing_ok=True)
-    found |= _timed("first_plan", project, planning, 1)
-    found |= _timed("plan", project, planning, rounds)
+    found |= timed("first_plan", project, planning, 1)
+    found |= timed("plan", project, planning, rounds)
     found |= _paper(project, name)
     if run:
         before, logs = _files(project), len(list((project / "logs").rglob("*.log")))
-        found |= _timed("run", project, [*snakemake, "runs"], 1)
+        found |= timed("run", project, [*snakemake, "runs"], 1)
         found["jobs"] = len(list((project / "logs").rglob("*.log"))) - logs
-        found |= _timed("nothing_to_do", project, planning, rounds)
+        found |= timed("nothing_to_do", project, planning, rounds)
         found["files"] = _files(project) - before
     return found
 
@@ -121,11 +128,37 @@ def mlflow_rows(steps: int) -> int:
     return len(mlflow_entries.curves(history.rename(columns={"validation": "validation_accuracy"})))
 
 
-def _timed(what: str, project: Path, command: list[str], rounds: int) -> dict[str, float]:
-    """Medians of a command's seconds, and of its processor's, which other work on the machine disturbs less; memory."""
-    found = timed(command, project, rounds)
-    seconds = {f"{what}_seconds": found["median"], f"{what}_processor_seconds": found["processor_median"]}
-    return seconds | {f"{what}_bytes": found["largest_process"]}
+def timed(what: str, project: Path, command: list[str], rounds: int) -> dict[str, float]:
+    """Medians of a command's seconds, and of its processor's, which other work on the machine disturbs less.
+
+    With the memory of its largest process, in bytes. SystemExit with what the command said where it fails.
+    """
+    wall, processor, largest = [], [], []
+    scripts = Path(sys.executable).parent
+    environment = {"PYTHONPATH": str(project), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    with tempfile.NamedTemporaryFile("r") as peak:
+        for _ in range(rounds):
+            began, used = time.perf_counter(), _processor_seconds()
+            done = subprocess.run(
+                [sys.executable, "-IS", "-c", PEAK, peak.name, *command],
+                cwd=project,
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            wall.append(time.perf_counter() - began)
+            processor.append(_processor_seconds() - used)
+            largest.append(int(Path(peak.name).read_text()) * 1024)
+    seconds = {f"{what}_seconds": median(wall), f"{what}_processor_seconds": median(processor)}
+    return seconds | {f"{what}_bytes": max(largest)}
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _files(project: Path) -> int:

@@ -139,9 +139,16 @@ def setting_of(arguments: argparse.Namespace) -> Setting:
 CLIP_CPU = Setting()
 ON_GPU = Setting(device="cuda", dtype="bfloat16", rounds=10)
 LLAMA = replace(
-    ON_GPU, model="llama-2-7b", batch=4, length=512, layers=8, methods=WITHOUT_PEFT_FROD, turns="block", rounds=3
+    ON_GPU,
+    model="llama-2-7b",
+    batch=4,
+    length=512,
+    layers=8,
+    methods=WITHOUT_PEFT_FROD,
+    turns="block",
+    rounds=3,
+    sparse_rate=0.02,
 )
-LLAMA = replace(LLAMA, sparse_rate=0.02)
 
 # What is measured of each: "step" with the profile, "memory", "basis", "attach", "category" and "input".
 STEPPED = ("step", "memory")

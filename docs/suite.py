@@ -31,7 +31,7 @@ SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
     ("Its data", "`source: {path: ...}`.", Local),
     ("Its columns", "`columns`.", Columns),
     ("Its splits", "`train`, `validation`, `test`, and `more_tests` by name.", SplitSpec),
-    ("A model of your own", "`backbones`, by name; [your-model.md](your-model.md) has more.", BackboneSpec),
+    ("A model of your own", "`backbones`, by name; [mirror.md](mirror.md) has examples.", BackboneSpec),
     ("Its weights", "`source: {path: ...}`.", OwnWeights),
 ]
 HEAD = """# What a suite file holds

@@ -182,20 +182,14 @@ def _commit_with(study: Study, folder: Path, commit: str, has_code: Callable[[Pa
     return None
 
 
-def _by(study: Study, name: str) -> dict[Any, list]:
-    """Runs by what their records say of the code."""
-    groups: dict[Any, list] = {}
-    for key, record in study.records.items():
-        if isinstance(record.get("code"), Mapping):
-            groups.setdefault(record["code"].get(name), []).append(key)
-    return groups
-
-
 def _check_code(study: Study, findings: Findings) -> None:
     """The code of all runs is one, and it is here: else the first of them is named, and how many there are."""
     now, usual = hash_here(RUNS), study.usual_code
     findings.checked["code hashes"] += len(study.records)
-    for digest, keys in _by(study, "hash").items():
+    by_hash: dict[Any, list] = {}
+    for (_, digest, _), keys in _made_by(study).items():
+        by_hash.setdefault(digest, []).extend(keys)
+    for digest, keys in by_hash.items():
         paths = [study.folder(key) / "record.json" for key in keys]
         for path in paths if digest != usual else ():
             findings.add(path, "code.hash: other code than the other runs'", usual, digest, remedy=AGAIN)

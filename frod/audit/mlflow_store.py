@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from frod.provenance import secrets
+from frod.provenance import secrets, tracking
 from frod.provenance.artefacts import first_line
+from frod.provenance.tracking import LOCAL
 
 PAGE = 500  # runs that one request asks for
-LOCAL = "sqlite:///"
 TIMES = ("start", "end")
 
 
@@ -90,10 +89,7 @@ def _rows(database: sqlite3.Connection, path: Path, experiment: str) -> list[Log
 
 
 def _from_server(uri: str, experiment: str) -> list[Logged]:
-    # A server that is down should cost seconds, not the minutes of MLflow's default of seven retries.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    tracking.set_defaults()
     from mlflow import MlflowClient
     from mlflow.entities import ViewType
 

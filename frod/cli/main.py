@@ -9,12 +9,14 @@ import errno
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 from frod import files, numerics, terminal
 from frod.characters import visible
 from frod.cli import options
 from frod.pipeline import copies, workflows
+from frod.pipeline.warm.imports import STAGES
 from frod.provenance import secrets
 
 REMEDIES = {
@@ -83,33 +85,6 @@ def _version(asked: bool) -> None:
 def _app():
     import typer
 
-    from frod.cli import (
-        audit,
-        backbone,
-        basis,
-        basis_part,
-        compare,
-        cost,
-        crate,
-        evaluate,
-        fetch,
-        init,
-        params,
-        plan,
-        replay,
-        report,
-        schema,
-        ship,
-        show,
-        spectrum,
-        summarise,
-        task,
-        track,
-        train,
-        trial,
-        tune,
-    )
-
     app = typer.Typer(
         help="Reference reproduction of FRoD.",
         no_args_is_help=True,
@@ -124,14 +99,11 @@ def _app():
         pass
 
     groups = {
-        "A study": (init, params, cost, fetch, show, audit, replay, compare, crate, track),
-        "The library": (plan, schema, ship),
-        "Stages, which the workflow calls": (
-            backbone, task, basis_part, basis, trial, tune, train, evaluate, spectrum, summarise, report
-        ),
-    }  # fmt: skip
-    for group, modules in groups.items():
-        for module in modules:
-            name = module.__name__.rpartition(".")[2]
-            app.command(name, rich_help_panel=group)(getattr(module, name))
+        "A study": ("init", "params", "cost", "fetch", "show", "audit", "replay", "compare", "crate", "track"),
+        "The library": ("plan", "schema", "ship"),
+        "Stages, which the workflow calls": STAGES,
+    }
+    for group, names in groups.items():
+        for name in names:
+            app.command(name, rich_help_panel=group)(getattr(import_module(f"frod.cli.{name}"), name))
     return app

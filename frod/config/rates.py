@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from frod.config.schema import Seed, StrictModel
 
@@ -63,13 +63,6 @@ class Tune(StrictModel):
     """How points are drawn in a box."""
     training: dict[str, Any] = {}
     """What differs from the runs' training, for the trials of all methods."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_seed_is_a_list_of_one(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "seed" in values:
-            raise ValueError(f"seed: is a list now; write seeds: [{values['seed']}]")
-        return values
 
 
 class Box(ByGroup[Range]):

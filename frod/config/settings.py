@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -157,14 +157,6 @@ class Cluster(StrictModel):
     """SLURM's name of a GPU: gpu, gpu:TYPE, or shard where the cluster's administrators have set up sharing."""
     gpu_slots: Count = 1
     """Trainings that share one GPU. On SLURM so many of one task and method run side by side in one job."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _in_the_profile(cls, values: Any) -> Any:
-        for name in ("partition", "gpu_partition", "account"):
-            if isinstance(values, dict) and name in values:
-                raise ValueError(f"remove {name}: profiles/slurm/config.yaml has slurm_partition and slurm_account")
-        return values
 
 
 class Params(StrictModel):

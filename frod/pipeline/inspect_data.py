@@ -132,11 +132,14 @@ def _tables(files: dict[str, list[Path]], source: dict[str, Any], text: list[str
     texts = [] if images else text or _text(first, label, where)
     for split, table in frames.items():
         columns.check_there(files[split][0], list(map(str, table)), [*texts, label])
+    named_by_datasets = None  # into a parquet file
     if where.suffix == ".parquet":
-        columns.check_label(where, tables.parquet_schema(where)[0], label)
+        schema = tables.parquet_schema(where)[0]
+        columns.check_label(where, schema, label)
+        named_by_datasets = tables.names_of_classes(where, schema, label)
     labelled = {split: table for split, table in frames.items() if not table[label].isin([-1, "-1"]).any()}
     written = _written(pd.concat(list(labelled.values()))[label], where, label)
-    names = _class_names(where, label) or list(dict.fromkeys(composed(str(value)) for value in written))
+    names = named_by_datasets or list(dict.fromkeys(composed(str(value)) for value in written))
     named = {composed(value) if isinstance(value, str) else value for value in written}
     plain = named == set(names) or written == list(range(len(names)))
     return Found(
@@ -205,10 +208,3 @@ def _written(labels: pd.Series, where: Path, label: str) -> list[Any]:
             "another by --label"
         )
     return written
-
-
-def _class_names(file: Path, label: str) -> list[str] | None:
-    """Names that the library datasets wrote into a parquet file."""
-    import pyarrow.parquet as pq
-
-    return tables.names_of_classes(file, pq.read_schema(file), label) if file.suffix == ".parquet" else None

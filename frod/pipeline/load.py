@@ -29,7 +29,7 @@ def load_workflow(
         Registry entries and the suite's own, by name.
     """
     from frod.backbones import registry as backbones
-    from frod.config import load
+    from frod.config import load, suite_files
     from frod.config.schema import Faults, did_you_mean
     from frod.tasks import registry as tasks
 
@@ -37,7 +37,9 @@ def load_workflow(
     with faults:
         workflow = load(params, root, given)
     where, own = (
-        _written(params, root, given) if workflow is None else (_file(workflow, root), workflow.suite.model_dump())
+        _written(params, root, given)
+        if workflow is None
+        else (str(suite_files.find(workflow.params.suite, root)[1]), workflow.suite.model_dump())
     )
     known_tasks = _with_own(tasks.load(), own["tasks"], tasks.TaskSpec, f"{where}: tasks", faults)
     of_backbones = backbones.load(), own["backbones"], backbones.BackboneSpec
@@ -54,13 +56,6 @@ def load_workflow(
     if workflow.suite.skip_missing:
         workflow = _without_missing(workflow, known_tasks, root)
     return workflow, known_backbones, known_tasks
-
-
-def _file(workflow: Workflow, root: Path) -> str:
-    """The suite's file, as messages name it."""
-    from frod.config import suite_files
-
-    return str(suite_files.find(workflow.params.suite, root)[1])
 
 
 def spec_of_backbone(name: str, backbones: dict[str, Any], tasks: dict[str, Any], split_seed: int) -> dict[str, Any]:

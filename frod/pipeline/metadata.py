@@ -1,7 +1,7 @@
 """Snakemake's own record of each output, as files under ``.snakemake``: the only place that knows its inner layout.
 
 Snakemake decides by these records whether an output is still what its rule, parameters and inputs would give. They are
-no public interface; `tests/unit/provenance/test_metadata.py` runs the installed Snakemake and fails when they change.
+no public interface; `tests/unit/pipeline/test_metadata.py` runs the installed Snakemake and fails when they change.
 Written for snakemake 9.27 (record format 6, file persistence), imported late and only to ask for its version. Its own
 class for them is made when jobs are planned; by then outputs have to be judged, and many have no job.
 """

@@ -46,8 +46,6 @@ class Entry:
     """Milliseconds since 1970, as `ended`."""
     ended: int
     failed: bool = False
-    parent: str | None = None
-    """Key of the run that it is nested in."""
     curves: list[Point] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     """sha256 by path."""
@@ -105,9 +103,8 @@ def _of_trial(path: Path) -> Entry:
     content = path.read_bytes()
     trial = artefacts.read_json(path, keys=("spec", "started", "finished"))
     run = trial["spec"]
-    parent = f"{_method(run)}/tune"
     return Entry(
-        key=f"{parent}/{path.stem}",
+        key=f"{_method(run)}/tune/{path.stem}",
         name=f"{run['method']} {run['task']} {path.stem}",
         tags=_tags(content, "trial", {"hash": trial["code"]}, trial["undefined"]),
         params=_flat({"spec": run, "budget": trial["budget"]}),
@@ -116,7 +113,6 @@ def _of_trial(path: Path) -> Entry:
         began=_milliseconds(trial["started"]),
         ended=_milliseconds(trial["finished"]),
         failed=stopped(trial["undefined"]),
-        parent=parent,
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,22 +22,20 @@ NAMED = 6
 """Runs without a figure, of which more are only counted."""
 
 
-def summary_table(summary: pd.DataFrame, methods: Mapping[str, Mapping[str, Any]] | None = None) -> Table:
+def summary_table(summary: pd.DataFrame) -> Table:
     """Test metric by task and method, with the difference to full fine-tuning and what is trained.
 
     Parameters
     ----------
     summary : DataFrame
         Of `frod.evaluation.summary.summarise`.
-    methods : mapping of method to its settings, optional
-        For the order and the labels.
 
     Returns
     -------
     rich Table, which fits in 100 columns; print it with a rich Console
     """
-    order = method_order(sorted(summary["method"].unique()), list(methods or {}))
-    appearance = looks(order, methods)
+    order = method_order(sorted(summary["method"].unique()), [])
+    appearance = looks(order)
     suite = ", ".join(map(str, summary["suite"].unique()))
     note = "n: seeds; difference: to full fine-tuning, paired by seed; trained: parameters, head included"
     lost = [f"{key.path} ({word(why)})" for key, why in undefined(summary).items()]

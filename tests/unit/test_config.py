@@ -34,7 +34,6 @@ ROOT = Path(__file__).parents[2]
         ({"training": {"batch_size": 32, "accumulation": 5}}, "training: batch_size 32 is not a multiple"),
         ({"suite": "smal"}, "did you mean 'small'"),
         ({"basis": None}, "params.yaml: basis"),
-        ({"cluster": {"account": "x"}}, "params.yaml: cluster: remove account: profiles/slurm/config.yaml has slurm"),
         ({"cluster": 3}, "params.yaml: cluster"),
         ({"paths": {"reports": "reports/published"}}, "params.yaml: paths.reports: is 'reports/published'; pub"),
         ({"paths": {"results": "published"}}, "paths.results: is 'published'; published holds the reports"),

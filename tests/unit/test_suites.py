@@ -65,7 +65,6 @@ def test_every_method_of_a_seed_has_the_same_training(tmp_path):
         ("experiments.0.methods", {"full_ft": {"kind": "frod"}}, "full_ft.kind: is frod, but full_ft in the suite"),
         ("tune", {"seeds": [1, 5]}, r"tune.seeds: \[1\] is among the seeds"),
         ("tune", {"seeds": [5, 5]}, "tune.seeds: .* repeats a seed"),
-        ("tune", {"seed": 5}, r"tune: seed: is a list now; write seeds: \[5\]"),
         ("tune", {"trials": 4, "sampler": {}}, "tune.trials: is for a box, and no experiment has one"),
         ("tune", {"sampler": {"kind": "sobol"}}, "tune.sampler.kind: Input should be 'halton'"),
         ("experiments.0.grid", GRID | {"frod": GRID["frod"][:1]}, "the same number for each"),

@@ -23,13 +23,6 @@ def test_the_schemas_are_those_of_the_code(name, text):
     assert (ROOT / "workflow" / "schemas" / name).read_text() == text
 
 
-def test_the_drawing_shows_the_rules_as_they_are(fresh):
-    """`make dag` writes it again."""
-    graph = ("--rulegraph", "mermaid-js", "--quiet", "all", "--forceall")
-    said = fresh.snakemake(*graph, PYTHONHASHSEED="0")  # the order of the arrows is that of a set
-    assert "---" + said.partition("---")[2] == (ROOT / "docs" / "dag.mmd").read_text()
-
-
 def test_a_rule_its_command_and_its_function_share_a_name():
     text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     rules = set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", text, re.M))

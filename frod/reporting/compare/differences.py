@@ -207,14 +207,8 @@ def _verdicts(a: list[dict[str, Any]] | None, b: list[dict[str, Any]] | None) ->
     if a is None or b is None:
         return []
     titles = {claim["id"]: claim["title"] for claim in (*a, *b)}
-    known = all(
-        claim.get("finding") for claim in (*a, *b) if claim["verdict"] == "not_supported"
-    )  # old reports lack it
     verdicts = [
-        {
-            claim["id"]: claim["finding"] if known and claim["verdict"] == "not_supported" else claim["verdict"]
-            for claim in of
-        }
+        {claim["id"]: claim["finding"] if claim["verdict"] == "not_supported" else claim["verdict"] for claim in of}
         for of in (a, b)
     ]
     return [Verdict(id=i, title=title, a=verdicts[0].get(i), b=verdicts[1].get(i)) for i, title in titles.items()]

@@ -10,14 +10,14 @@ from frod.method.plan import floor, plan_model
 from frod.reporting.terminal_summary import plan_table, summary_table
 
 
-def printed(summary, methods=None, width=100):
+def printed(summary, width=100):
     console = Console(width=width, file=io.StringIO())
-    console.print(summary_table(summary, methods))
+    console.print(summary_table(summary))
     return console.file.getvalue()
 
 
 def test_fits_and_shows_all(results):
-    text = printed(results.summary, results.suite["methods"])
+    text = printed(results.summary)
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
     for part in ("territory_language", "on micro_llama", "full fine-tuning", "FRoD", "reference", "22.6M"):

@@ -29,7 +29,10 @@ def report(folder, table, *, claims=None, params=None, inputs=None, runs=None):
     folder.mkdir(parents=True)
     table.to_csv(folder / "results.csv", index=False)
     if claims is not None:
-        listed = [{"id": name, "title": name.title(), "verdict": verdict} for name, verdict in claims.items()]
+        listed = [
+            {"id": name, "title": name.title(), "verdict": verdict, "finding": "undecided"}
+            for name, verdict in claims.items()
+        ]
         (folder / "claims.json").write_text(json.dumps({"layout": 1, "claims": listed}))
     if runs is not None:
         (folder / "runs.json").write_text(json.dumps({"layout": 1, "runs": runs}))
@@ -208,7 +211,7 @@ def test_claims_settings_budgets_and_data_stand_side_by_side(tmp_path):
     )
     found = differences.compare(revisions.read(a), revisions.read(b))
     assert [(claim.id, claim.a, claim.b) for claim in found.claims] == [
-        ("converges", "supported", "not_supported"),
+        ("converges", "supported", "undecided"),
         ("robust", "supported", None),
         ("full_rank", None, "supported"),
     ]
@@ -219,7 +222,7 @@ def test_claims_settings_budgets_and_data_stand_side_by_side(tmp_path):
     }
     assert found.differ  # by the verdicts
     text = showing.markdown(found)
-    assert "| Converges | supported | not supported | changed |" in text and "training.epochs" in text
+    assert "| Converges | supported | undecided | changed |" in text and "training.epochs" in text
 
 
 def test_packages_are_those_of_records_that_are_still_the_ones_read(tmp_path, monkeypatch):
@@ -266,15 +269,16 @@ def test_a_revision_is_read_from_git_and_every_error_names_what_is_wrong(tmp_pat
             revisions.read(given)
 
 
-def test_undecided_and_contradicted_are_two_verdicts_and_old_reports_tell_neither(tmp_path):
+def test_undecided_and_contradicted_are_two_verdicts(tmp_path):
     table, listed = results({0: 0.5, 1: 0.75}), {"id": "matches", "title": "Matches", "verdict": "not_supported"}
-    for name, finding in (("a", {"finding": "undecided"}), ("b", {"finding": "contradicted"}), ("old", {})):
+    for name, finding in (("a", "undecided"), ("b", "contradicted")):
         report(tmp_path / name, table)
-        (tmp_path / name / "claims.json").write_text(json.dumps({"layout": 1, "claims": [listed | finding]}))
-    a, b, old = (revisions.read(str(tmp_path / name)) for name in ("a", "b", "old"))
+        content = {"layout": 1, "claims": [listed | {"finding": finding}]}
+        (tmp_path / name / "claims.json").write_text(json.dumps(content))
+    a, b = (revisions.read(str(tmp_path / name)) for name in ("a", "b"))
     found = differences.compare(a, b)
     assert found.differ and [(one.a, one.b) for one in found.claims] == [("undecided", "contradicted")]
-    assert not differences.compare(a, a).differ and not differences.compare(a, old).differ
+    assert not differences.compare(a, a).differ
 
 
 @pytest.mark.parametrize(
