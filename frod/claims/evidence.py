@@ -128,9 +128,13 @@ class Evidence:
         return {pair_label(*pair): pair_label(*of) for pair, of in first.items()}
 
     def _data(self, pair: Pair) -> set[str]:
-        """What tells a task's data: the sha256 of their files, or the package or generator that they come from."""
+        """What tells a task's data: the sha256 of their files, and the data set, package or generator they are of.
+
+        A path's name tells nothing: many a file is called train.csv.
+        """
         source = self.manifests.get(pair, {}).get("source") or {}
-        return set(source.get("files", {}).values()) or {source.get("what", pair[0])}
+        what = source.get("what", pair[0])
+        return set(source.get("files", {}).values()) | (set() if what.startswith("path ") else {what})
 
 
 def values_of(numbers: Iterator[tuple[RunKey, float]]) -> Values:

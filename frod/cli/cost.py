@@ -16,7 +16,7 @@ GIB = 2**30
 ASSUMED = (
     "Every method's multiply-adds count alike; those of peft's adapters are left out, which took 1.2 to 1.7 times the "
     "hours where it was measured. A word that is written counts as one that is read, and takes longer. Assumed tokens "
-    "of a text, padding included: {texts}. Not in the hours: loading, preparing the data, extracting the bases."
+    "of a text, padding included: {texts}. Not in the hours: loading, data, bases, spectra and sharpness."
 )
 
 

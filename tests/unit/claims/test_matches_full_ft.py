@@ -169,17 +169,23 @@ def test_tasks_that_share_data_or_a_backbone_are_one_family_if_only_through_othe
     assert "over 2 families [" in claim["reason"]
 
 
-def test_families_are_told_by_files_and_not_by_their_names():
-    """All three are of a file train.csv; the first and the last have one file in common."""
-    files = {"task_0": {"train.csv": "1", "test.csv": "2"}, "task_1": {"train.csv": "3"}, "task_2": {"all.csv": "2"}}
-    found = evidence(noisy(ALIKE, tasks=3))
+def test_families_are_told_by_files_and_data_sets_and_not_by_a_path():
+    """The first and the third have a file in common, the last two a data set of the Hub, the second nothing."""
+    sources = {
+        "task_0": ("path train.csv", {"train.csv": "1", "test.csv": "2"}),
+        "task_1": ("path train.csv", {"train.csv": "3"}),
+        "task_2": ("path train.csv", {"all.csv": "2"}),
+        "task_3": ("hub owner/name, main", {"a.parquet": "4"}),
+        "task_4": ("hub owner/name, main", {"b.parquet": "5"}),
+    }
+    found = evidence(noisy(ALIKE, tasks=5))
     manifests = {
-        (task, f"model_{task}"): {"num_classes": 2, "source": {"what": "path train.csv", "files": of}}
-        for task, of in files.items()
+        (task, f"model_{task}"): {"num_classes": 2, "source": {"what": what, "files": files}}
+        for task, (what, files) in sources.items()
     }
     named = found.summary.assign(backbone="model_" + found.summary["task"])
     first = replace(found, summary=named, manifests=manifests).families
-    assert [of.split()[0] for of in first.values()] == ["task_0", "task_1", "task_0"]
+    assert [of.split()[0] for of in first.values()] == ["task_0", "task_1", "task_0", "task_3", "task_3"]
 
 
 def test_on_one_task_the_examples_are_left_to_chance_too():
