@@ -276,7 +276,7 @@ def _legend(drawing: Drawing, looks: Sequence[MethodStyle]) -> float:
     x, y = 22.0, 14.0
     for look in looks:
         label = short(look.label, 24)
-        width = 24 + 5.8 * len(label)
+        width = 24 + 6.2 * len(label)
         if x > 22 and x + width > WIDTH:
             x, y = 22.0, y + 18
         drawing.stroke([(x - 7, y - 4), (x + 9, y - 4)], look, width=2.4)

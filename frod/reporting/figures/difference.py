@@ -56,9 +56,10 @@ def draw(
     drawing.line(scale(0), TOP, scale(0), bottom)
     for index, (name, difference) in enumerate((rows | several).items()):
         y = TOP + ROW * index + 30
-        drawing.text(scale.start, y - 14, short(name, 34), soft=name in hollow)
-        within = 6 * len(_said(difference)) < scale.end - edge  # a halo has the colour of the ground next to the band
-        drawing.text(scale.end - 4, y - 14, _said(difference), anchor="end", halo=not within)
+        said = _said(difference)
+        drawing.text(scale.start, y - 14, short(name, 49 - len(said)), soft=name in hollow)
+        within = 6 * len(said) < scale.end - edge  # a halo has the colour of the ground next to the band
+        drawing.text(scale.end - 4, y - 14, said, anchor="end", halo=not within)
         hint = f"{name}, mean of {difference.n}: {_said(difference, 2)}"
         if name in several:
             drawing.line(0, y - 30, WIDTH, y - 30)
