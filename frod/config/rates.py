@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -83,13 +84,9 @@ class Box(ByGroup[Range]):
 
         ValueError where the box is too narrow for so many. Source: Owen, arXiv 1706.02808 (scrambled Halton points).
         """
-        import numpy as np
-        from scipy.stats import qmc  # half a second: only a suite with a box waits for it
-
-        halton = qmc.Halton(len(self.ranges), scramble=True, rng=np.random.default_rng(sampler.seed))
         drawn = [
             {name: _between(ends, share) for (name, ends), share in zip(self.ranges.items(), shares)}
-            for shares in halton.random(count).tolist()
+            for shares in _halton(len(self.ranges), count, sampler.seed)
         ]
         if len({tuple(point.values()) for point in drawn}) < count:
             raise ValueError(f"is too narrow for {count} points that differ in three digits; widen it")
@@ -101,6 +98,14 @@ def at_edge(box: Mapping[str, Sequence[float]], rates: Mapping[str, float]) -> l
     return [
         name for name, (low, high) in box.items() if not EDGE <= math.log(rates[name] / low, high / low) <= 1 - EDGE
     ]
+
+
+@cache
+def _halton(dimensions: int, count: int, seed: int) -> list[list[float]]:
+    import numpy as np
+    from scipy.stats import qmc  # half a second: only a suite with a box waits for it
+
+    return qmc.Halton(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(count).tolist()
 
 
 def _between(ends: list[float], share: float) -> float:
