@@ -1,4 +1,4 @@
-"""Writes the tables of docs/results.md and README.md, and docs/results-*.svg, from evidence's published report.
+"""Writes the tables of docs/results.md and README.md, and docs/results-*.svg, from published reports.
 
 Run it as `python docs/results.py`. In a page a table stands between `<!-- NAME -->` and `<!-- end -->`.
 """
@@ -18,10 +18,12 @@ from frod.provenance.run_keys import REFERENCE
 from frod.reporting.naming import looks, method_order
 
 ROOT = Path(__file__).parents[1]
-REPORT = ROOT / "reports/published/evidence"
+PUBLISHED = ROOT / "reports/published"
+REPORT = PUBLISHED / "evidence"
 PAGES = (ROOT / "README.md", ROOT / "docs/results.md")
 FIGURES = ("difference", "best_of", "spectrum-sst2-minilm")
 WORDS = {"shown": "supported"}  # a verdict by its finding; the others are their own word
+ABLATION = ("test metric, points", "test loss", "numbers, ratio", "seconds of training, ratio")
 UNITS = {
     "points": (2, " points"),
     "of the start level": (3, ""),
@@ -34,6 +36,7 @@ UNITS = {
 def written() -> dict[Path, str]:
     """Each page with its tables, and each figure, as they follow from the report."""
     tables = {"test": _test(), "verdicts": _claims(most=1), "claims": _claims(), "costs": _costs()}
+    tables["ablation"] = _ablation()
     found = {page: _filled(page.read_text("utf-8"), tables) for page in PAGES}
     return found | {
         ROOT / "docs" / f"results-{name.partition('-')[0]}.svg": (REPORT / f"figures/{name}.svg").read_text("utf-8")
@@ -105,6 +108,15 @@ def _costs() -> str:
             memory = (mine["peak_rss_bytes"] / theirs["peak_rss_bytes"]).median()
             rows.append([str(backbone), label, per_cent(share), significant(step), significant(memory)])
     return _table(["model", "method", "trained, of the model", "step / full", "peak memory / full"], rows)
+
+
+def _ablation() -> str:
+    """Each method less FRoD, or over it, mean over tasks, in some of the report's quantities."""
+    beside = json.loads((PUBLISHED / "ablation/claims.json").read_text("utf-8"))["beside"]
+    table = next(of for of in beside if of["id"] == "ablation")["tables"][0]
+    shown = [table["columns"].index(name) for name in ABLATION]
+    cells = [[row[0], *(row[at]["text"] if row[at] else "–" for at in shown)] for row in table["rows"]]
+    return _table(["method", *ABLATION], cells)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
