@@ -36,7 +36,7 @@ UNITS = {
 def written() -> dict[Path, str]:
     """Each page with its tables, and each figure, as they follow from the report."""
     tables = {"test": _test(), "verdicts": _claims(most=1), "claims": _claims(), "costs": _costs()}
-    tables["ablation"] = _ablation()
+    tables |= {"ablation": _ablation(), "steps": _test("ablation_steps")}
     found = {page: _filled(page.read_text("utf-8"), tables) for page in PAGES}
     return found | {
         ROOT / "docs" / f"results-{name.partition('-')[0]}.svg": (REPORT / f"figures/{name}.svg").read_text("utf-8")
@@ -51,19 +51,20 @@ def _filled(text: str, tables: dict[str, str]) -> str:
     return re.sub(r"(<!-- (\w+) -->\n).*?<!-- end -->", table, text, flags=re.DOTALL)
 
 
-def _runs() -> tuple[pd.DataFrame, dict[str, str]]:
-    runs = pd.read_csv(REPORT / "results.csv")
-    suite = yaml.safe_load((ROOT / "workflow/suites/evidence.yaml").read_text("utf-8"))
+def _runs(name: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    runs = pd.read_csv(PUBLISHED / name / "results.csv")
+    suite = yaml.safe_load((ROOT / f"workflow/suites/{name}.yaml").read_text("utf-8"))
     methods = method_order(sorted(set(runs["method"])), list(suite["methods"]))
     return runs, {name: look.label for name, look in looks(methods, suite["methods"]).items()}
 
 
-def _test() -> str:
+def _test(name: str = "evidence") -> str:
     """Mean over seeds on test, in points."""
-    runs, methods = _runs()
+    runs, methods = _runs(name)
     means = 100 * runs.groupby(["task", "method"])["test"].mean().unstack()
     rows = [[task, *(fixed(means.loc[task, method], 1) for method in methods)] for task in means.index]
-    rows.append(["**mean**", *(f"**{fixed(means[method].mean(), 1)}**" for method in methods)])
+    if name == "evidence":  # each task stands there once
+        rows.append(["**mean**", *(f"**{fixed(means[method].mean(), 1)}**" for method in methods)])
     return _table(["test, in points", *methods.values()], rows)
 
 
@@ -95,7 +96,7 @@ def _interval(of: dict[str, Any]) -> str:
 
 def _costs() -> str:
     """What each method trains and takes, against full fine-tuning: medians over tasks and seeds, by model."""
-    runs, methods = _runs()
+    runs, methods = _runs("evidence")
     by = ["task", "backbone", "seed"]
     reference = runs[runs["method"] == REFERENCE].set_index(by)
     rows: list[list[str]] = []
