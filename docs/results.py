@@ -16,13 +16,13 @@ import yaml
 from frod.evaluation.formatting import fixed, interval, per_cent, ratio_interval, signed, significant
 from frod.provenance.run_keys import REFERENCE
 from frod.reporting.naming import looks, method_order
+from frod.reporting.verdicts import in_words
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "reports/published"
 REPORT = PUBLISHED / "evidence"
 PAGES = (ROOT / "README.md", ROOT / "docs/results.md")
 FIGURES = ("difference", "best_of", "spectrum-sst2-minilm")
-WORDS = {"shown": "supported"}  # a verdict by its finding; the others are their own word
 ABLATION = ("test metric, points", "test loss", "numbers, ratio", "seconds of training, ratio")
 UNITS = {
     "points": (2, " points"),
@@ -34,7 +34,7 @@ UNITS = {
 
 
 def written() -> dict[Path, str]:
-    """Each page with its tables, and each figure, as they follow from the report."""
+    """Each page with its tables, and each figure, as they follow from the reports."""
     tables = {"test": _test(), "verdicts": _claims(most=1), "claims": _claims(), "costs": _costs()}
     tables |= {"ablation": _ablation(), "steps": _test("ablation_steps")}
     found = {page: _filled(page.read_text("utf-8"), tables) for page in PAGES}
@@ -69,22 +69,14 @@ def _test(name: str = "evidence") -> str:
 
 
 def _claims(most: int | None = None) -> str:
-    """Each claim, its verdict, and the first, or all, of the intervals over tasks that stand with it."""
+    """Each claim, its verdict, and the first, or all, of its figures that have an interval."""
     claims = json.loads((REPORT / "claims.json").read_text("utf-8"))["claims"]
     rows = [
-        [claim["title"], _word(claim), figure["name"], _interval(figure)]
+        [claim["title"], in_words(claim), figure["name"], _interval(figure)]
         for claim in claims
-        for figure in list(filter(_shown, claim["figures"]))[:most]
+        for figure in [figure for figure in claim["figures"] if figure["low"] is not None][:most]
     ]
     return _table(["claim", "verdict", "FRoD's", "mean over tasks, 95 % interval"], rows)
-
-
-def _shown(figure: dict[str, Any]) -> bool:
-    return figure["low"] is not None and "by family" not in figure["name"]  # of two models there are two families
-
-
-def _word(claim: dict[str, Any]) -> str:
-    return WORDS.get(claim["finding"], claim["finding"])
 
 
 def _interval(of: dict[str, Any]) -> str:
