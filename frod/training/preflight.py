@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -50,6 +51,7 @@ def check(
         All that is wrong, one line each.
     """
     wanted = dict.fromkeys(task for task, _ in workflow.pairs() if task not in prepared)
+    _check_mirror(workflow, [tasks[name] for name in wanted])
     faults = [
         *_of_tasks(workflow, {name: tasks[name] for name in wanted if hasattr(tasks[name].source, "path")}),
         *_of_backbones(workflow, backbones),
@@ -63,6 +65,12 @@ def check(
     claims = {SUBJECT: "no claim can", REFERENCE: "that FRoD matches full fine-tuning cannot"}
     for method in (name for name in claims if name not in workflow.methods):
         print(f"{file}: methods: has no {method}: {claims[method]} be tested", file=sys.stderr)
+
+
+def _check_mirror(workflow: Workflow, tasks: list[TaskSpec]) -> None:
+    mirror = os.environ.get("FROD_MIRROR") or workflow.params.paths.mirror
+    if mirror and not Path(mirror).expanduser().is_dir() and any(hasattr(task.source, "hub") for task in tasks):
+        raise ValueError(f"paths.mirror (FROD_MIRROR): {mirror} is not a folder")
 
 
 def _of_tasks(workflow: Workflow, own: Mapping[str, TaskSpec]) -> list[str]:

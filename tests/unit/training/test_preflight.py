@@ -1,6 +1,7 @@
 """What a suite of one's own would stumble over is said before the first job, all of it at once."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from frod.backbones import download
 from frod.pipeline.load import load_workflow
 from frod.training import preflight
 
+ROOT = Path(__file__).parents[3]
 SUITE = """
 title: Mine
 description: x
@@ -256,6 +258,16 @@ def test_what_no_claim_can_do_without_is_said(tmp_path, monkeypatch, capsys, met
     )
     preflight.check(*load_workflow({"suite": "mine.yaml"}, tmp_path))
     assert capsys.readouterr().err.splitlines() == [f"mine.yaml: methods: has no {line}" for line in lost]
+
+
+def test_a_mirror_that_is_not_there_is_told_where_data_of_the_hub_are_wanted(tmp_path, monkeypatch):
+    monkeypatch.setenv("FROD_MIRROR", str(tmp_path / "nowhere"))
+    workflow, backbones, tasks = load_workflow({"suite": "nlu"}, ROOT)
+    with pytest.raises(ValueError, match=r"^paths.mirror \(FROD_MIRROR\): .*nowhere is not a folder$"):
+        preflight.check(workflow, backbones, tasks)
+    prepared = {task for task, _ in workflow.pairs()}
+    preflight.check(workflow, backbones, tasks, prepared=prepared)
+    preflight.check(*load_workflow({"suite": "smoke"}, ROOT))
 
 
 def test_all_faults_are_named_at_once(check):
