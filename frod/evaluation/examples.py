@@ -43,10 +43,27 @@ def by_block(predictions: pd.DataFrame, metric: str) -> np.ndarray:
     block_N = np.random.default_rng(0).permutation(examples) % blocks
     if metric in ("accuracy", "accuracy_norm", "exact_match"):
         return np.bincount(block_N, labels_N == predicted_N) / np.bincount(block_N)
-    function, _ = METRICS[metric]
-    whole = function(labels_N, predicted_N)
-    without = [function(labels_N[block_N != block], predicted_N[block_N != block]) for block in range(blocks)]
+    if metric == "matthews_correlation":
+        whole, *without = _matthews_correlations(labels_N, predicted_N, block_N)
+    else:
+        function, _ = METRICS[metric]
+        whole = function(labels_N, predicted_N)
+        without = [function(labels_N[block_N != block], predicted_N[block_N != block]) for block in range(blocks)]
     return blocks * whole - (blocks - 1) * np.array(without)
+
+
+def _matthews_correlations(labels_N: np.ndarray, predicted_N: np.ndarray, block_N: np.ndarray) -> np.ndarray:
+    """Of all, then without each block, by counts (Gorodkin 2004); scikit-learn takes them one by one."""
+    import numpy as np
+
+    kept_BN = (np.arange(-1, block_N.max() + 1)[:, None] != block_N).astype(float)  # the first row keeps all
+    classes_C = np.arange(1 + max(labels_N.max(), predicted_N.max()))
+    label_BC, predicted_BC = (kept_BN @ (of_N[:, None] == classes_C) for of_N in (labels_N, predicted_N))
+    all_B, right_B = kept_BN.sum(axis=1), kept_BN @ (labels_N == predicted_N)
+    covariance_B = right_B * all_B - (label_BC * predicted_BC).sum(axis=1)
+    of_label_B, of_predicted_B = (all_B**2 - (of_BC**2).sum(axis=1) for of_BC in (label_BC, predicted_BC))
+    both_B = of_label_B * of_predicted_B
+    return np.divide(covariance_B, np.sqrt(both_B), out=np.zeros_like(both_B), where=both_B > 0)
 
 
 def with_examples(named: Mapping[int, float], differences_SB: np.ndarray, *, confidence: float = 0.95) -> Difference:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import matthews_corrcoef
 
 from frod.evaluation.examples import BLOCKS, by_block, with_examples
 from frod.evaluation.metrics import compute
@@ -27,6 +28,19 @@ def test_blocks_of_an_accuracy_are_means_and_those_of_others_pseudo_values_about
     )
     for metric in ("matthews_correlation", "f1"):
         assert by_block(table, metric).mean() == pytest.approx(compute(table, [metric])[metric], abs=2 / examples)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("right", [0.0, 0.7, 1.0])
+def test_pseudo_values_of_a_matthews_correlation_are_those_of_scikit_learn(classes, right):
+    rng = np.random.default_rng(classes)
+    labels = rng.integers(0, classes, 40)
+    table = pd.DataFrame({"label": labels, "prediction": np.where(rng.random(40) < right, labels, 0)})
+    whole = matthews_corrcoef(table["label"], table["prediction"])
+    # As many blocks as examples: each leaves one out, in the order of their drawing.
+    left_out = np.argsort(np.random.default_rng(0).permutation(40))
+    without = [matthews_corrcoef(*table.drop(index)[["label", "prediction"]].to_numpy().T) for index in left_out]
+    assert by_block(table, "matthews_correlation").tolist() == (40 * whole - 39 * np.array(without)).tolist()
 
 
 def test_the_jackknife_of_a_correlation_has_the_error_of_its_closed_form():
