@@ -26,7 +26,7 @@ SECTIONS: list[tuple[str, str, type[StrictModel]]] = [
     ("The choice of rates", "`tune`.", Tune),
     ("How points are drawn", "`tune: {sampler: ...}`.", Sampler),
     ("Training", "`training`, in params.yaml, the suite and an experiment; the last one counts.", Training),
-    ("Resources", "`resources`, of each job; in the same three places.", Resources),
+    ("Resources", "`resources`, of each job; as `training`, but `checkpoint_seconds` in params.yaml alone.", Resources),
     ("A task of your own", "`tasks`, by name; [your-data.md](your-data.md) has examples.", TaskSpec),
     ("Its data", "`source: {path: ...}`.", Local),
     ("Its columns", "`columns`.", Columns),

@@ -48,11 +48,11 @@ class Method(StrictModel):
     """How a model is fine-tuned."""
 
     kind: Literal["full_ft", "linear_probe", "frod", "peft"]
-    """All weights, the head alone, FRoD, or a method of peft."""
+    """All weights, the head alone, FRoD, or a method of peft; needed, but for methods of methods.yaml."""
     label: Words | None = None
     """Name in the report, of no other method; null: the method's own name."""
     sparse_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """FRoD: share of the n x n rotation that is trained."""
+    """FRoD: share of the n x n rotation that is trained; needed, but for a method called frod, which has 0.01."""
     plan: Literal["auto", "materialised", "factored", "input_side"] | None = None
     """FRoD: how its layers are computed in training; null: auto, the cheapest for each layer."""
     basis: MethodBasis | None = None
@@ -62,7 +62,7 @@ class Method(StrictModel):
     pattern_seed: Seed | None = None
     """FRoD: what the places of S are drawn by, for all seeds alike; null: each run's own seed."""
     config: str | None = None
-    """peft: name of its configuration class, such as LoraConfig."""
+    """peft: name of its configuration class, such as LoraConfig; needed, but for methods of methods.yaml."""
     arguments: dict[str, Any] = {}
     """peft: arguments of that class; the target modules and the head are set for every method alike."""
     match_parameters: Name | None = None
@@ -132,10 +132,11 @@ class Method(StrictModel):
 
 class Experiment(StrictModel):
     tasks: Annotated[list[Name], Field(min_length=1)]
-    """Names of registered tasks, or of the suite's own."""
+    """Names of registered tasks, or of the suite's own, each once on a model: another budget takes another name."""
     backbone: Annotated[Name, Field(description="Name of a registered model, or of one of the suite's own.")]
     targets: list[str] | None = None
-    """Layers that FRoD and peft methods adapt (suffixes of names); null: the architecture's default."""
+    """Layers that FRoD and peft methods adapt (suffixes of names), the same in all experiments on a model; null: the
+    architecture's default."""
     training: dict[str, Any] = {}
     """What differs from params.yaml's and the suite's training."""
     resources: dict[str, Any] = {}
@@ -181,7 +182,8 @@ class Suite(StrictModel):
     """Points: FRoD matches full fine-tuning where its mean is shown to lie less than this below it. Fix it before the
     results are seen."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    """Each method trains once with each. Differences are paired by seed; an interval needs two, a verdict more."""
+    """Each method trains once with each. Differences are paired by seed; an interval over
+    them needs two; docs/verdicts.md has what more of them see."""
     methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     """By name; what is not said is taken from the method of that name in frod/config/methods.yaml."""
     tune: Tune = Tune()
@@ -197,7 +199,8 @@ class Suite(StrictModel):
     skip_missing: bool = False
     """Leave out the tasks that the mirror does not have, and list them; else a missing one is an error."""
     include: list[Name] = []
-    """Suites whose experiments, tasks and backbones are part of this one."""
+    """Suites whose experiments, with their training and resources, tasks and backbones are part of this one; methods,
+    seeds, tune and margin are this one's. They include none themselves."""
     experiments: list[Experiment] = []
     """Which tasks on which model, and at which rates."""
 
