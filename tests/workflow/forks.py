@@ -1,13 +1,15 @@
 """Commands as forks of one process that has imported the libraries they need: the same commands, seconds sooner.
 
-A fork takes its folder, its environment and this project's modules as the command itself does, and ends as that does.
+A fork takes its folder, its environment and the project's modules as the command itself does, and ends as that does.
 So do the jobs of a workflow that is a fork: they ask by forked/ask. By itself this file is the process that forks;
-it listens on the socket whose number it is given.
+it listens on the socket whose number it is given. From a project's second command on, a fork of that process, which has
+that project's modules, forks in its place, until one of its files changes.
 """
 
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -25,7 +27,6 @@ from pathlib import Path
 import asking
 
 PROGRAMS = Path(__file__).parent / "forked"
-# Not peft: it asks torch for the instructions to use as it is imported, and those are a command's own choice.
 LIBRARIES = {
     "snakemake": [
         *("snakemake.cli", "snakemake_executor_plugin_slurm", "snakemake_logger_plugin_rich.handler", "smart_open"),
@@ -38,6 +39,9 @@ LIBRARIES = {
         *("PIL", "rich.table", "pydantic", "rocrate.rocrate", "jinja2", "psutil", "filelock", "babel.numbers"),
     ],
 }
+# It asks torch for the instructions to use as it is imported: those of portable numerics, or none are set here.
+PORTABLE = {"frod": ["peft"]}
+PROJECTS = 2  # whose modules are kept
 PREFIXES = ("FROD_", "MLFLOW_", "PYTHONPATH")
 LATER = (
     *(*PREFIXES, "PATH", "HOME", "BASH_ENV", "RECORDED", "AWS_", "GITHUB_", "HF_", "HTTPS_PROXY", "NO_PROXY"),
@@ -91,17 +95,46 @@ def _process():
     return process, f"{folder}/socket"
 
 
-def _serve(listening):
-    """Fork for each request; in a fork, return it and the files that it came with."""
+def _asked(listening):
+    """Requests, until the one who started this process ends: a connection for the answer, a text, three files."""
     while sys.stdin not in select.select([sys.stdin, listening], [], [])[0]:
         connection, _ = listening.accept()
         text, files, _, _ = socket.recv_fds(connection, asking.LONGEST, 3)
+        yield connection, text, files
+
+
+def _handed_on(above):
+    """Requests that the process above has for this project, until it ends or keeps another project in its place."""
+    while (received := socket.recv_fds(above, asking.LONGEST, 4))[0]:
+        text, (number, *files), _, _ = received
+        yield socket.socket(fileno=number), text, files
+
+
+def _serve(requests, own, *, of_project=False):
+    """Fork for each request; in a fork, return it and the files that it came with. `own` sockets are not for forks."""
+    seen, kept = set(), {}
+    for connection, text, files in requests:
         request = json.loads(text)
+        name = request.pop("name")
         with contextlib.redirect_stdout(sys.stderr):
-            for name in LIBRARIES[request.pop("name")]:
-                importlib.import_module(name)
-        if os.fork() == 0:
-            listening.close()
+            for library in (*LIBRARIES[name], *(PORTABLE.get(name, []) if "ATEN_CPU_CAPABILITY" in os.environ else [])):
+                importlib.import_module(library)
+        project = None if of_project else _project(name, request)
+        if project and project in seen and project not in kept:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            if os.fork() == 0:
+                _close(*own, *kept.values(), ours, connection, *files)
+                _import(request["folder"])
+                return _serve(_handed_on(theirs), [theirs], of_project=True) or os._exit(0)
+            theirs.close()
+            kept[project] = ours
+            if len(kept) > PROJECTS:
+                kept.pop(next(iter(kept))).close()
+        seen.add(project)
+        if project in kept:
+            socket.send_fds(kept[project], [text], [connection.fileno(), *files])
+        elif os.fork() == 0:
+            _close(*own, *kept.values())
             child = os.fork()
             if child == 0:
                 connection.close()
@@ -109,14 +142,47 @@ def _serve(listening):
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             connection.send(str(status).encode())
             os._exit(0)
-        connection.close()
-        for number in files:
-            os.close(number)
+        _close(connection, *files)
         with contextlib.suppress(ChildProcessError):  # of earlier requests
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-    shutil.rmtree(Path(listening.getsockname()).parent)
     return None
+
+
+def _close(*files):
+    for one in files:
+        if isinstance(one, int):
+            os.close(one)
+        else:
+            one.close()
+
+
+def _project(name, request):
+    """A folder and the state of its modules; None for a command that takes them from elsewhere, or takes none."""
+    elsewhere = {"-s", "--snakefile", "-d", "--directory"} & set(request["command"])
+    if name not in PORTABLE.keys() | {"snakemake"} or elsewhere or request["environment"].get("PYTHONPATH"):
+        return None
+    folder, found = request["folder"], []
+    for place, folders, names in os.walk(f"{folder}/frod"):
+        folders[:] = [one for one in folders if one != "__pycache__"]
+        states = ((file, os.stat(file)) for file in (f"{place}/{one}" for one in names))
+        found += [(file, state.st_mtime_ns, state.st_ino, state.st_size) for file, state in states]
+    return (folder, *sorted(found)) if found else None
+
+
+def _import(folder):
+    """Import what the project's stages reach, as its own warm process would, and parse what their hashes are of."""
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    with contextlib.redirect_stdout(sys.stderr):
+        importlib.import_module("frod.cli.main")._app()
+        code, warm = map(importlib.import_module, ("frod.provenance.code", "frod.pipeline.warm.imports"))
+        reached = {one for stage in warm.STAGES for one in code.reached(f"frod.cli.{stage}") if "/" not in one}
+        for one in sorted(reached - {"frod.__main__"}):
+            importlib.import_module(one)
+    sys.path.remove(folder)
+    gc.collect()
+    gc.freeze()
 
 
 def _become(command, folder, environment, files):
@@ -158,8 +224,12 @@ def _end(error):
 
 
 if __name__ == "__main__":
-    asked = _serve(socket.socket(fileno=int(sys.argv[1])))
-    if asked is not None:
+    listening = socket.socket(fileno=int(sys.argv[1]))
+    place = Path(listening.getsockname()).parent
+    asked = _serve(_asked(listening), [listening])
+    if asked is None:
+        shutil.rmtree(place)
+    else:
         ended = None
         try:
             _become(**asked)
