@@ -22,6 +22,7 @@ for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
 LONGEST = (
     "real/test_sst2.py",
     "workflow/test_slurm.py",
+    "workflow/test_forgeries.py",
     "workflow/test_published.py",
     "workflow/test_end_to_end.py",
     "workflow",
@@ -31,6 +32,10 @@ LONGEST = (
     "faults",
     "security",
     "warm",
+    "fuzz",
+    "reference",
+    "unit/test_bench.py",
+    "unit/test_trainer.py",
 )
 
 

@@ -5,15 +5,15 @@ The digests are those of the release before the rule for bases that the definiti
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 from frod import backbones, numerics
 from frod.backbones import registry
 
+ROOT = Path(__file__).parents[2]
 SHIPPED = Path(backbones.__file__).parent / "shipped"
 DIGESTS = {
     ("minilm", "float64"): "7197b3a3d43ba9ecf45c376ab30b16dfbe7fd171ba2ae064c095dfc826520e14",
@@ -32,8 +32,9 @@ def test_the_basis_is_what_it_was(name, dtype, tmp_path):
         folder = tmp_path / name
         backbones.materialise(name, registry.load()[name], folder)
     spec = {"kind": "shared", "ridge": 1e-3, "dtype": dtype, "targets": None}
-    command = ["-m", "frod", "basis", "--spec", json.dumps(spec), "--backbone", folder, "--out", tmp_path / "basis"]
+    command = ["basis", "--spec", json.dumps(spec), "--backbone", folder, "--out", tmp_path / "basis"]
     environment = os.environ | PORTABLE | {"FROD_CACHE": str(tmp_path / "cache")}
-    subprocess.run([sys.executable, *map(str, command)], env=environment, check=True)
+    done = forks.run(["python", "-m", "frod", *map(str, command)], ROOT, environment)
+    assert done.returncode == 0, done.stdout
     manifest = json.loads((tmp_path / "basis" / "manifest.json").read_text())
     assert manifest["digest"] == DIGESTS[name, dtype]

@@ -206,7 +206,7 @@ ALTERED: dict[str, tuple[Callable[[Path], None], list[str]]] = forgeries_records
     ),
     "another method's trial": (other_method, [f"{FIRST}.json: rates.lr_scale", f"{HISTORY}: lr_scale"]),
     "a trial that is said to have diverged": (
-        of_json(undefined="diverged: step 3 of 40: loss nan, gradient norm nan", validation=None, validation_loss=None),
+        of_json(undefined="diverged: step 3 of 10: loss nan, gradient norm nan", validation=None, validation_loss=None),
         [f"{FIRST}.json: undefined, by trial-0-seed-100.history.parquet, whose", f"{PREDICTIONS}: rows, as the record"],
     ),
     "a trial that diverged and does not say so": (

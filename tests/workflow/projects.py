@@ -17,7 +17,7 @@ title: Tiny
 description: One task, three methods, one seed.
 rates_chosen: by hand, for tests
 seeds: [0]
-training: { epochs: 1, batch_size: 32 }
+training: { epochs: 1, batch_size: 32, max_train: 320 }
 methods:
   full_ft: { kind: full_ft }
   frod: { kind: frod, sparse_rate: 0.02 }
