@@ -28,7 +28,7 @@ SINCE = "since_first_run"
 
 @cache
 def _tree(folder: Path, commit: str, paths: tuple[str, ...]) -> Path | None:
-    """Folder with the sources of a commit, unpacked into `folder`; None where git does not have it."""
+    """Folder with files of a commit, unpacked into `folder`; None where git does not have it."""
     return history.unpacked(commit, paths, folder)
 
 
@@ -39,7 +39,7 @@ def _code_hash(tree: Path, entry: str) -> str:
     """The hash of a commit's code. The folder is named by the commit, which is one thing for ever."""
     key = tree.name, entry
     if key not in HASHES:
-        HASHES[key] = code.code_hash(entry, package=tree / "frod")
+        HASHES[key] = code.code_hash(entry, package=later_code.whole_package(tree))
     return HASHES[key]
 
 
@@ -84,7 +84,9 @@ def check(study: Study, findings: Findings) -> None:
 
 
 def _sources(study: Study, folder: Path, commit: str) -> Path | None:
-    return _tree(folder, commit, ("frod", *changes.sources(study.workflow)))
+    """Folder with a commit's parameters, suites and registries; `later_code.whole_package` adds the code to it."""
+    registries = (f"frod/{name}" for name in later_code.REGISTRIES)
+    return _tree(folder, commit, (*registries, *changes.sources(study.workflow)))
 
 
 def _check_missing(what: str, path: Path, commit: str, findings: Findings) -> None:

@@ -16,7 +16,7 @@ from frod.audit.findings import NOTHING, Findings
 from frod.audit.study import Study
 from frod.config import safe_yaml
 from frod.evaluation.formatting import listed
-from frod.provenance import code
+from frod.provenance import code, history
 from frod.provenance.git import git_text
 
 REPORT = "frod.cli.report"
@@ -25,6 +25,13 @@ NAMED = 6
 WORDS = {"title", "licence"}
 REGISTRIES = ("tasks/registry.yaml", "backbones/registry.yaml")
 UNCHECKED = b"\x01"  # flags of a compiled file that names its source by a hash (1) which Python does not check (2)
+
+
+@cache
+def whole_package(tree: Path) -> Path:
+    """The code of a commit of which `tree` has a few files: the other hundreds are unpacked when they are asked for."""
+    history.unpacked(tree.name, ["frod"], tree.parent)
+    return tree / "frod"
 
 
 def check(study: Study, tree: Path, findings: Findings) -> None:
@@ -95,7 +102,7 @@ BY_COMMIT: dict[str, dict[str, str]] = {}
 
 def _of_commit(tree: Path) -> dict[str, str]:
     if tree.name not in BY_COMMIT:  # a commit is one thing for ever
-        BY_COMMIT[tree.name] = _of_page(tree / "frod")
+        BY_COMMIT[tree.name] = _of_page(whole_package(tree))
     return BY_COMMIT[tree.name]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from frod.audit import texts
 from frod.audit.commits import REPORT, hash_here
@@ -83,42 +84,41 @@ def _released(study: Study, findings: Findings) -> set[str]:
 
 
 def check_again(study: Study, findings: Findings) -> None:
-    """Write the report once more from the runs' files, elsewhere, and compare file by file."""
+    """Make the report once more from the runs' files, and compare file by file."""
     now, then = hash_here(REPORT), study.written["code"]["hash"]
     if now != then:
         findings.add(
             study.report / collect.FILE, "code.hash: written by other code than this", now, then, remedy=REMEDY
         )
-    with tempfile.TemporaryDirectory(prefix="frod-audit-") as folder:
-        out = Path(folder) / "report"
-        with findings.guard(study.report, "that the runs' files give this report"):
-            # What git said then, it may say no more in a clone; `commits` holds it against git.
-            where, since = {"tasks": study.tasks, "summary": study.summary}, study.written.get("since_first_run")
-            collect.build(study.workflow, study.written["params"], **where, out=out, since=since)
-            findings.checked["report files written once more"] += _compare(study.report, out, findings)
+    with findings.guard(study.report, "that the runs' files give this report"):
+        # What git said then, it may say no more in a clone; `commits` holds it against git.
+        where, since = {"tasks": study.tasks, "summary": study.summary}, study.written.get("since_first_run")
+        texts, listing = collect.contents(study.workflow, study.written["params"], **where, since=since)
+        _compare(study.report, texts, listing, findings)
+        findings.checked["report files written once more"] += len(texts)
 
 
-def _compare(report: Path, written: Path, findings: Findings) -> int:
-    """Compare two reports file by file; returns how many files the second has."""
-    names = sorted({path.relative_to(written).as_posix() for path in below(written)} - {collect.FILE})
-    for name in names:
-        path, other = report / name, written / name
+def _compare(report: Path, texts: Mapping[str, str], listing: Mapping[str, Any], findings: Findings) -> None:
+    """Compare a report with what the runs' files give, file by file."""
+    for name, text in sorted(texts.items()):
+        path = report / name
         if not path.is_file():
             findings.add(path, "the runs' files give it, and it is missing", remedy=REMEDY)
-        elif path.read_bytes() != other.read_bytes():
-            where, expected, found = first_difference(path, other)
+        elif (there := path.read_bytes()) != text.encode():
+            where, expected, found = first_difference(path.suffix, there.decode("utf-8", "replace"), text)
             findings.add(path, f"does not follow from the runs' files: {where}", expected, found, remedy=REMEDY)
-    expected, found = (json.loads((folder / collect.FILE).read_text("utf-8")) for folder in (written, report))
-    for one in (expected, found):
-        one["code"] = None  # its hash is compared before; which commit it was is no part of what follows
+    expected = json.loads(json.dumps(listing, allow_nan=False))
+    found = json.loads((report / collect.FILE).read_text("utf-8"))
+    found["code"] = None  # its hash is compared before; which commit it was is no part of what follows
     findings.equal(report / collect.FILE, "does not follow from the runs' files", expected, found, remedy=REMEDY)
-    return len(names)
 
 
-def first_difference(path: Path, expected: Path) -> tuple[str, str, str]:
-    """Where a text file first differs from what is expected: a table's row and column, a key, or a line."""
-    there, wanted = (one.read_text("utf-8", errors="replace") for one in (path, expected))
-    closer = {".csv": _cell, ".json": _key}.get(path.suffix)
+def first_difference(kind: str, there: str, wanted: str) -> tuple[str, str, str]:
+    """Where a file's text first differs from what is expected: a table's row and column, a key, or a line.
+
+    `kind` is the end of the file's name.
+    """
+    closer = {".csv": _cell, ".json": _key}.get(kind)
     return (closer and closer(there, wanted)) or _line(there, wanted)
 
 

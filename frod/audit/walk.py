@@ -83,8 +83,8 @@ def audit(
     if workers == 1:
         return study, _walk(study, map, ask, progress)
     many = len(study.runs) >= PARALLEL_FROM
-    lean = models.import_less
-    with ProcessPoolExecutor(workers if many else 1, mp_context=get_context("spawn"), initializer=lean) as pool:
+    begin, spawn = models.only_answer, get_context("spawn")
+    with ProcessPoolExecutor(workers if many else 1, mp_context=spawn, initializer=begin) as pool:
         asked = pool.submit(ask)
         return study, _walk(study, pool.map if many else map, asked.result, progress)
 

@@ -14,6 +14,7 @@ from frod.config.schema import Seed, StrictModel
 EDGE = 1 / 8
 """A rate that lies nearer to an end of its range than this share of it, on a log scale, is at the edge."""
 HEAD = "lr_head"
+PRIMES = (2, 3, 5, 7)  # one for each field of `ByGroup`
 Of = TypeVar("Of")
 
 
@@ -102,10 +103,30 @@ def at_edge(box: Mapping[str, Sequence[float]], rates: Mapping[str, float]) -> l
 
 @cache
 def _halton(dimensions: int, count: int, seed: int) -> list[list[float]]:
-    import numpy as np
-    from scipy.stats import qmc  # half a second: only a suite with a box waits for it
+    """`scipy.stats.qmc.Halton`, to the bit, without the half second that scipy.stats takes to be imported.
 
-    return qmc.Halton(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(count).tolist()
+    The digits of a point's number, in another prime for each dimension, are permuted and stand behind the point. Each
+    digit that a float holds has its own permutation: the zeros before a number are scrambled, too.
+    """
+    import numpy as np
+
+    random, columns = np.random.default_rng(seed).spawn(1)[0], []  # as scipy does
+    for base in PRIMES[:dimensions]:
+        permutations = np.repeat(np.arange(base)[None], math.ceil(54 / math.log2(base)) - 1, axis=0)
+        for permutation in permutations:
+            random.shuffle(permutation)
+        columns.append([_reversed(number, base, permutations.tolist()) for number in range(count)])
+    return [list(point) for point in zip(*columns)]
+
+
+def _reversed(number: int, base: int, permutations: Sequence[Sequence[int]]) -> float:
+    """The number's digits behind the point, each permuted, the last one first."""
+    share, weight = 0.0, 1 / base
+    for permuted in permutations:
+        number, digit = divmod(number, base)
+        share += permuted[digit] * weight
+        weight /= base
+    return share
 
 
 def _between(ends: list[float], share: float) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,9 +91,14 @@ def as_of(tree: Path, workflow: Workflow) -> Workflow | None:
 def _defaults(tree: Path, suite: Suite) -> dict[str, Any]:
     """Of the single values that a suite leaves out, the defaults of its time: frod.config here may have others."""
     schema = tree / SCHEMA
-    known = safe_yaml.from_json(schema.read_text("utf-8"), SCHEMA).get("properties", {}) if schema.is_file() else {}
+    known = _properties(schema.read_text("utf-8")) if schema.is_file() else {}
     values = {name: known[name].get("default") for name in known.keys() - suite.model_fields_set}
     return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
+
+
+@cache  # most commits have the same
+def _properties(schema: str) -> Mapping[str, Any]:
+    return safe_yaml.from_json(schema, SCHEMA).get("properties", {})
 
 
 def _methods(tree: Path, then: Workflow) -> dict[str, Method]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import UserDict
 from collections.abc import Mapping
@@ -28,16 +29,25 @@ FILE = "report.json"
 
 
 def build(
+    workflow: Workflow, params: Mapping[str, Any], *, tasks: Path, summary: Path, out: Path, project: Path = Path()
+) -> None:
+    """Read the runs of a suite and write its report to `out`, a folder; all else is as in `contents`."""
+    texts, listing = contents(workflow, params, tasks=tasks, summary=summary, project=project)
+    page.write(texts, out)
+    made_by = {"hash": code.code_hash("frod.cli.report"), **code.git_state()}
+    files.write_json(out / FILE, listing | {"code": made_by})
+
+
+def contents(
     workflow: Workflow,
     params: Mapping[str, Any],
     *,
     tasks: Path,
     summary: Path,
-    out: Path,
     since: Mapping[str, Any] | None = None,
     project: Path = Path(),
-) -> None:
-    """Read the runs of a suite and write its report.
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Read the runs of a suite and make its report.
 
     Parameters
     ----------
@@ -47,14 +57,19 @@ def build(
     tasks : Path
         Folder of the prepared tasks.
     summary : Path
-        Table of all runs.
-    out : Path
-        Folder of the report. Paths are relative to the working directory, as in the workflow. Links to runs lead from
-        the suite's own folder of reports, so that a copy anywhere is the same to the byte.
+        Table of all runs. Paths are relative to the working directory, as in the workflow. Links to runs lead from the
+        suite's own folder of reports, so that a copy anywhere is the same to the byte.
     since : mapping, optional
         What was changed after the first run, as a report.json has it. Default: what git says now.
     project : Path
         A folder of git's checkout.
+
+    Returns
+    -------
+    texts : dict
+        Text of each file but report.json, by its name in the report's folder.
+    listing : dict
+        What report.json says; its `code` is None here, and what writes it.
 
     Raises
     ------
@@ -88,8 +103,8 @@ def build(
         since=since,
         results=os.path.relpath(workflow.params.paths.results, Path(workflow.params.paths.reports) / workflow.name),
     )
-    written = page.write(report, out)
-    manifest = {
+    texts = page.contents(report)
+    listing = {
         "layout": LAYOUT,
         "suite": workflow.name,
         "params": dict(params),
@@ -98,10 +113,10 @@ def build(
         "summary": str(summary),
         "inputs": {str(path): files.sha256(path) for path in inputs},
         "since_first_run": since,
-        "code": {"hash": code.code_hash("frod.cli.report"), **code.git_state()},
-        "files": {path.relative_to(out).as_posix(): files.sha256(path) for path in sorted(written)},
+        "code": None,
+        "files": {name: hashlib.sha256(texts[name].encode()).hexdigest() for name in sorted(texts, key=Path)},
     }
-    files.write_json(out / FILE, secrets.removed_from(manifest))
+    return texts, secrets.removed_from(listing)
 
 
 def _paths(workflow: Workflow, tasks: Path) -> dict[str, dict[Any, Path]]:

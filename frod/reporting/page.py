@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +33,27 @@ from frod.reporting.rendering import render
 from frod.reporting.report_data import Report
 
 
-def write(report: Report, out: Path) -> list[Path]:
-    """Write index.html, runs/TASK/BACKBONE/METHOD.html, results.csv and .tex, summary.md, *.json, figures/*.svg.
+def write(texts: Mapping[str, str], out: Path) -> None:
+    """Write a report's files, and remove figures and pages of runs that it no longer has.
 
     Parameters
     ----------
+    texts : mapping
+        As `contents` gives them.
     out : Path
         The report's folder; files of other names in it are left alone.
-
-    Returns
-    -------
-    list of Path
-        The files written.
     """
-    contents = _contents(report)
-    written = [out / name for name in contents]
-    for path, text in zip(written, contents.values()):
-        files.write_text(path, text)
-    for stale in {*(out / "figures").glob("*.svg"), *(out / "runs").rglob("*.html")} - set(written):
+    for name, text in texts.items():
+        files.write_text(out / name, text)
+    for stale in {*(out / "figures").glob("*.svg"), *(out / "runs").rglob("*.html")} - {out / name for name in texts}:
         stale.unlink()
-    return written
 
 
-def _contents(report: Report) -> dict[str, str]:
+def contents(report: Report) -> dict[str, str]:
+    """Texts by file: index.html, runs/TASK/BACKBONE/METHOD.html, results.csv, .tex, summary.md, *.json, figures/*.svg.
+
+    A name is relative to the report's folder, with slashes.
+    """
     from markupsafe import Markup
 
     svg = {name: drawing.render() for name, drawing in figures.draw(report).items()}

@@ -77,7 +77,8 @@ def build(end, out):
         tuning=tuning,
         spectra=found.spectra,
     )
-    return page.write(report, out)
+    page.write(page.contents(report), out)
+    return [path for path in out.rglob("*") if path.is_file()]
 
 
 @pytest.fixture(scope="module")

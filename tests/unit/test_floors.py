@@ -99,6 +99,9 @@ m.compute(pandas.DataFrame(of), list(m.METRICS))"""
 CODE = """
 from frod.provenance import code
 [code.code_hash(name) for name in code._modules(code.PACKAGE_DIRECTORY) if name not in code.EXCLUDED]"""
+BOX = """
+from frod.config.rates import Box, Sampler
+Box(lr=[1e-4, 1e-2]).points(8, Sampler())"""
 LIGHT = {
     "import frod": HEAVY,
     "import frod.cli.main": (*HEAVY, "numpy", "threadpoolctl"),
@@ -106,6 +109,7 @@ LIGHT = {
     "import frod.numerics": ("numpy", "torch", "threadpoolctl"),
     "import frod.claims": ("torch", "transformers", "scipy"),
     METRICS: ("torch",),
+    BOX: ("scipy",),
     CODE: ("torch",),
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from frod.config.rates import Box, Sampler, at_edge
+from frod.config.rates import Box, ByGroup, Sampler, _halton, at_edge
 
 BOX = Box(lr_scale=[1e-3, 1e-1], lr_rotation=[1e-4, 1e-2], lr_head=[2e-3, 8e-3])
 
@@ -34,6 +34,14 @@ def test_points_are_those_of_scipy_to_three_digits():
     found = np.array([list(point.model_dump(exclude_none=True).values()) for point in BOX.points(6, Sampler(seed=5))])
     assert found == pytest.approx(expected, rel=5.01e-3)
     assert all(rate == float(f"{rate:.3g}") for rate in found.ravel())
+
+
+@pytest.mark.parametrize("dimensions", range(1, len(ByGroup.model_fields) + 1))
+def test_shares_are_those_of_scipy_to_the_bit(dimensions):
+    """Suites with a box keep their rates, and with them the hashes of their runs."""
+    for seed, count in [(0, 1), (0, 200), (5, 12), (2**31, 12)]:
+        drawn = qmc.Halton(dimensions, rng=np.random.default_rng(seed)).random(count)
+        assert _halton(dimensions, count, seed) == drawn.tolist()
 
 
 def test_sixteen_points_begin_with_the_eight():

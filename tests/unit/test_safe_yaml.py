@@ -1,4 +1,4 @@
-"""Where PyYAML was built without libyaml, its own parser reads and refuses the same."""
+"""Where PyYAML was built without libyaml, its own parser reads and refuses the same; a text always means the same."""
 
 import json
 import subprocess
@@ -51,3 +51,11 @@ def test_without_libyaml_files_mean_the_same_and_the_same_is_refused():
 def test_what_is_likely_meant_is_said(text, hint):
     with pytest.raises(ValueError, match=hint):
         safe_yaml.from_yaml(text, "file")
+
+
+def test_a_text_means_the_same_whatever_was_done_to_its_values():
+    text = "a: {b: &one [1, 1.0, 1.0e-3, -0.0, true, null, '\u00e9']}\nc: *one\n"
+    read = safe_yaml.from_yaml(text, "file")
+    assert repr(read) == repr(yaml.safe_load(text))
+    read["a"]["b"].clear()
+    assert read["c"] == safe_yaml.from_yaml(text, "file")["a"]["b"] == [1, 1.0, 1e-3, -0.0, True, None, "\u00e9"]

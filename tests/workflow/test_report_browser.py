@@ -27,7 +27,7 @@ def address(tmp_path_factory):
         record.parent.mkdir(parents=True)
         record.write_text("{}")
     out = root / "reports" / "smoke"
-    page.write(results, out)
+    page.write(page.contents(results), out)
     return (out / "index.html").as_uri()
 
 

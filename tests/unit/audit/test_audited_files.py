@@ -62,18 +62,15 @@ def test_a_folder_has_dvcs_own_hash(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected", "found", "named"),
+    ("kind", "expected", "found", "named"),
     [
-        ("r.csv", "task,test\nx,0.5\n", "task,test\nx,0.6\n", ("line 2 (x,0.5), column test", "0.5", "0.6")),
-        ("r.csv", "a,b\n1,2\n", "a,b\n1,2\n3,4\n", ("lines", "2", "3")),
-        ("r.csv", "a,b\n1,2\n", "a,b\r\n1,2\r\n", ("lines", "2", "2")),
-        ("r.json", '{"a": {"b": 1}}', '{"a": {"b": 2}}', ("a.b", "1", "2")),
-        ("r.json", '{"a": 1}', '{"a": ', ("line 1", '{"a": 1}', '{"a": ')),
-        ("r.html", "one\ntwo\n", "one\ntwa\n", ("line 2", "two", "twa")),
+        (".csv", "task,test\nx,0.5\n", "task,test\nx,0.6\n", ("line 2 (x,0.5), column test", "0.5", "0.6")),
+        (".csv", "a,b\n1,2\n", "a,b\n1,2\n3,4\n", ("lines", "2", "3")),
+        (".csv", "a,b\n1,2\n", "a,b\r\n1,2\r\n", ("lines", "2", "2")),
+        (".json", '{"a": {"b": 1}}', '{"a": {"b": 2}}', ("a.b", "1", "2")),
+        (".json", '{"a": 1}', '{"a": ', ("line 1", '{"a": 1}', '{"a": ')),
+        (".html", "one\ntwo\n", "one\ntwa\n", ("line 2", "two", "twa")),
     ],
 )  # fmt: skip
-def test_the_first_difference_of_a_text(tmp_path, name, expected, found, named):
-    for folder, text in (("expected", expected), ("found", found)):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_bytes(text.encode())
-    assert first_difference(tmp_path / "found" / name, tmp_path / "expected" / name) == named
+def test_the_first_difference_of_a_text(kind, expected, found, named):
+    assert first_difference(kind, found, expected) == named

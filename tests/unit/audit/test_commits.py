@@ -16,7 +16,7 @@ OTHER = Change("seeds", [0], [1])
 
 
 def content(tree):
-    return (tree / "frod/code.py").read_text()
+    return (commits.later_code.whole_package(tree) / "code.py").read_text()
 
 
 @pytest.fixture

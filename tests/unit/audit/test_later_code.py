@@ -9,7 +9,7 @@ import pytest
 
 from frod.audit import later_code
 from frod.audit.findings import Findings
-from frod.provenance import code
+from frod.provenance import code, history
 
 STUDY = SimpleNamespace(workflow=SimpleNamespace(pairs=lambda: [("digits", "digit_vit")]))
 
@@ -27,6 +27,12 @@ def checked(tree):
     findings = Findings()
     later_code.check(STUDY, tree, findings)
     return [finding.line() for finding in findings.found], findings.notes
+
+
+def git(*arguments):
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.autocrlf=input"]
+    command = ["git", *author, "-c", "commit.gpgsign=false", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def edit(path, old, new):
@@ -60,6 +66,23 @@ def test_an_entry_of_a_registry_is_what_it_was(tree):
     ]
 
 
+def test_the_code_of_a_commit_is_added_to_the_files_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("code.py", "tasks/registry.yaml"):
+        (tmp_path / "frod" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "frod" / name).write_text(name)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "both")
+    tree = history.unpacked(git("rev-parse", "HEAD"), ["frod/tasks"], tmp_path)
+    assert not (tree / "frod/code.py").exists()
+    package = later_code.whole_package(tree)
+    assert [(package / name).read_text() for name in ("code.py", "tasks/registry.yaml")] == [
+        "code.py",
+        "tasks/registry.yaml",
+    ]
+
+
 def test_the_code_that_audits_is_that_of_the_last_commit(tmp_path, monkeypatch):
     package = tmp_path / "frod"
     package.mkdir()
@@ -67,10 +90,6 @@ def test_the_code_that_audits_is_that_of_the_last_commit(tmp_path, monkeypatch):
         (package / name).write_bytes(b"said = 1\r\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(code, "PACKAGE_DIRECTORY", package)
-
-    def git(*arguments):
-        author = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.autocrlf=input"]
-        subprocess.run(["git", *author, "-c", "commit.gpgsign=false", *arguments], check=True, capture_output=True)
 
     def notes():
         findings = Findings()
