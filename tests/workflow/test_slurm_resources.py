@@ -2,15 +2,13 @@
 
 import json
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Snakemake tells a logger what it plans, and prints the resources of jobs without a message only.
+# Put before the workflow, which keeps some of it from being printed: Snakemake tells a logger what it plans.
 PLANNED = """\
-import json, sys
-from snakemake import cli
+import json
 from snakemake.logging import logger
 
 def tell(record):
@@ -23,7 +21,6 @@ def tell(record):
     return True
 
 logger.addFilter(tell)
-cli.main(sys.argv[1:])
 """
 PROFILE = ["--workflow-profile", "profiles/slurm", "--dry-run"]
 CORES = ["--cores", "64"]  # a dry run plans by this machine's, of which submitted jobs know nothing
@@ -40,7 +37,8 @@ def plan(project, edits):
         for old, new in changes.items():
             assert project.path(name).read_text().count(old) == 1, old
             project.edit(name, old, new)
-    done = project.run(sys.executable, "-c", PLANNED, *PROFILE, "--forceall", *CORES)
+    project.path("Snakefile").write_text(PLANNED + project.path("Snakefile").read_text())
+    done = project.run("snakemake", *PROFILE, "--forceall", *CORES)
     jobs, groups = defaultdict(list), defaultdict(list)
     for line in done.stdout.splitlines():
         kind, _, told = line.partition(" ")
@@ -89,6 +87,7 @@ def test_a_training_on_two_nodes_asks_for_a_task_on_each(fresh):
     """And no other job does: the plugin takes `mpi`, whatever it says, for a job that calls srun itself."""
     edits = {"  gpu: 0": "  gpu: 4", "  nodes: 1 ": "  nodes: 2 ", "  processes: 1 ": "  processes: 4 "}
     jobs, _ = plan(fresh, edits | {"  threads: 1": "  threads: 6"})
+    assert {"trial", "train", "spectrum", "basis"} <= set(jobs)
     asked = {"nodes": 2, "tasks": 2, "tasks_per_gpu": 0, "cpus_per_task": 3, "mpi": "srun", "gres": "gpu:2"}
     for rule, planned in jobs.items():
         for job in planned:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from alterations import kept
+from projects import checkout
 
 from frod.cli.schema import schemas
 
@@ -70,6 +72,13 @@ def test_a_mistake_is_said_of_the_option_or_the_file_that_makes_it(fresh):
     assert "mine.yaml: line 1: '1:30' means one thing in YAML 1.1" in said and "Traceback" not in said
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A fresh checkout for tests that put back what they alter."""
+    top = tmp_path_factory.mktemp("clone")
+    return checkout(top / "project", top / "cache")
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
@@ -79,9 +88,10 @@ def test_a_mistake_is_said_of_the_option_or_the_file_that_makes_it(fresh):
         ("workflow/suites/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 0]", "repeats a seed"),
     ],
 )
-def test_a_mistake_is_named_before_any_job_starts(fresh, name, old, new, message):
-    fresh.edit(name, old, new)
-    done = fresh.run("snakemake", "--cores", "1", check=False)
+def test_a_mistake_is_named_before_any_job_starts(clone, name, old, new, message):
+    with kept(clone.folder, name):
+        clone.edit(name, old, new)
+        done = clone.run("snakemake", "--cores", "1", check=False)
     assert done.returncode != 0
     assert message in done.stdout and "Traceback" not in done.stdout
-    assert not fresh.path("data/models").exists()
+    assert not clone.path("data/models").exists()

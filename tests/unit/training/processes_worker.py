@@ -3,12 +3,15 @@
 python processes_worker.py FOLDER
 """
 
+import contextlib
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import processes_project as project
 import torch
+from torch import distributed
 
 from frod.method.wrappers import is_sharded
 from frod.training import launch
@@ -29,13 +32,32 @@ def stop(model, step):
 
 def interrupted(folder, out, team):
     """A training with dropout, undisturbed and cut in two: the generators of both processes must come back."""
-    one = project.long_run()
-    project.train(folder / "dropout", one, folder / f"{out}-whole", team)
-    try:
-        project.train(folder / "dropout", one, folder / f"{out}-cut", team, on_step=stop, seconds=1e-9)
-    except Stopped:
-        _, outcome = project.train(folder / "dropout", one, folder / f"{out}-cut", team)
-    assert outcome.resumed_from == STOP
+    whole(folder, f"{out}-whole", team)
+    cut(folder, f"{out}-cut", team)
+    assert whole(folder, f"{out}-cut", team).resumed_from == STOP
+
+
+def whole(folder, out, team):
+    return project.train(folder / "dropout", project.long_run(), folder / out, team)[1]
+
+
+def cut(folder, out, team):
+    with contextlib.suppress(Stopped):
+        project.train(folder / "dropout", project.long_run(), folder / out, team, on_step=stop, seconds=1e-9)
+
+
+def damaged(folder, out, team):
+    """A training cut short, a piece of its checkpoint altered, and pieces of a next one left half-written."""
+    cut(folder, out, team)
+    if team.is_main:
+        pieces = folder / out / f"checkpoint.step-{STOP}"
+        (second,) = pieces.glob("shard-00002-*")
+        content = bytearray(second.read_bytes())
+        content[-1] ^= 1
+        second.write_bytes(content)
+        shutil.copytree(pieces, pieces.with_suffix(f".step-{STOP + 1}"))
+    distributed.barrier()
+    (folder / out / f"resumed-{team.rank}.txt").write_text(str(whole(folder, out, team).resumed_from))
 
 
 def diverging(folder, out, team):
@@ -59,6 +81,7 @@ def main(folder):
     deterministic(1)
     by_strategy(folder, "ddp", team)
     by_strategy(folder, "sharded", replace(team, sharded=True))
+    damaged(folder, "sharded-damaged", replace(team, sharded=True))
 
 
 def by_strategy(folder, strategy, team):

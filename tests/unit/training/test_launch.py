@@ -80,12 +80,9 @@ def test_a_process_that_was_killed_is_named(in_two):
     assert errors.endswith("\nerror: process 1 of 2 was killed by signal 9\n")
 
 
-def test_only_the_first_process_prints(in_two):
-    assert ends(in_two("print('this is', rank)"))[:2] == (0, "this is 0\n")
-
-
-def test_threads_are_shared_out(in_two):
-    assert ends(in_two("print(os.environ['OMP_NUM_THREADS'], os.environ['WORLD_SIZE'])"))[1] == "1 2\n"
+def test_only_the_first_process_prints_and_threads_are_shared_out(in_two):
+    code = "print('this is', rank, 'of', os.environ['WORLD_SIZE'], 'on', os.environ['OMP_NUM_THREADS'])"
+    assert ends(in_two(code))[:2] == (0, "this is 0 of 2 on 1\n")
 
 
 def test_one_process_is_this_one(monkeypatch):
