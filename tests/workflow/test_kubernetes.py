@@ -112,6 +112,7 @@ def through_pods(store, tmp_path_factory):
     store.put(top / "own")
     project = checkout(top / "project", top / "cache", SUITE)
     project.edit("params.yaml", "  gpu: 0", "  gpu: 1")
+    project.ask_often()
     project.start()
     with pods_on_loopback.Cluster(top / "pods") as cluster:
         project.submit = lambda *words, **how: submit(project, store, cluster, *words, **how)
@@ -124,8 +125,8 @@ def through_pods(store, tmp_path_factory):
 
 def submit(project, store, cluster, *words, status=0, **environment):
     """Run Snakemake with the profile, but for its patience."""
-    soon = ["--seconds-between-status-checks", "1", "--latency-wait", "5"]
-    command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *soon, *store.options, *words]
+    profile = ["--workflow-profile", "profiles/kubernetes", "--latency-wait", "5"]
+    command = ["snakemake", *profile, *store.options, *words]
     environment |= store.environment | {"HOME": str(cluster.folder)}
     done = project.run(*command, check=False, **environment)
     assert done.returncode == status, f"{done.stdout}\n{cluster.said()}"
