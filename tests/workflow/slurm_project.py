@@ -95,9 +95,9 @@ def of_rule(name, among):
     return [job for job in among if re.match(rf"rule_{name}(_|$)", job.get("Comment", ""))]
 
 
-def results(project):
-    """Hashes of the run's adapter and predictions."""
-    return [sha256(project.path(f"{RUN}/{name}")) for name in ("adapter.safetensors", "predictions.parquet")]
+def results(project, run=RUN):
+    """Hashes of a run's adapter and predictions."""
+    return [sha256(project.path(run) / name) for name in ("adapter.safetensors", "predictions.parquet")]
 
 
 @contextlib.contextmanager

@@ -108,24 +108,27 @@ ON_BOTH = [("slurm_partition: gpu", "slurm_partition: pair")]
 
 
 def test_a_training_on_two_nodes_that_is_requeued_goes_on_from_its_checkpoint(through_slurm, tmp_path):
-    """Sharded, a process on each; it ends in what it ends in undisturbed, to the bit."""
-    project = through_slurm
-    with edited(project, "params.yaml", PAIR), edited(project, "profiles/slurm/config.yaml", ON_BOTH):
-        shutil.rmtree(project.path(RUN))
-        submit(project, f"{RUN}/record.json")
-        undisturbed, job = results(project), jobs()[-1]
-        asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1"}
-        asked |= {"NodeList": "first,second"}
-        assert {name: job[name] for name in asked} == asked
-        record = json.loads(project.path(f"{RUN}/record.json").read_text())
-        assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
-
-        with held_at_a_checkpoint(project, tmp_path / "hold") as (training, said):
-            subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
-    ended = of_rule("train", jobs(int(job["JobId"])))
+    """Sharded, a process on each; it ends in what two processes here end in undisturbed, to the bit."""
+    project, before = through_slurm, int(jobs()[-1]["JobId"])
+    here = [*project.training(RUN), "--processes", 2, "--threads", 2, "--sharded", "--out", tmp_path / "here"]
+    status, said = project.frod("train", *here)
+    assert status == 0, said
+    with (
+        edited(project, "params.yaml", PAIR),
+        edited(project, "profiles/slurm/config.yaml", ON_BOTH),
+        held_at_a_checkpoint(project, tmp_path / "hold") as (training, said),
+    ):
+        subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
+    ended = of_rule("train", jobs(before))
     assert [(job["JobState"], job["Restarts"]) for job in ended] == [("COMPLETED", "1")], said
-    assert resumed_from(project) > 0
-    assert results(project) == undisturbed
+    asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1"}
+    asked |= {"NodeList": "first,second"}
+    for job in (training, *ended):  # as it was held, and as it ended
+        assert {name: job[name] for name in asked} == asked
+    record = json.loads(project.path(f"{RUN}/record.json").read_text())
+    assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
+    assert record["resumed_from_step"] > 0
+    assert results(project) == results(project, tmp_path / "here")
 
 
 # Eight trainings of a second each, of rates that nobody tries.
