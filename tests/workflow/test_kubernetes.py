@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(2400)
 
 SUITE = """\
 title: Pictures
-description: One task of own pictures, one method, one trial.
+description: One task of own pictures, one method, two trials.
 rates_chosen: by hand, for tests
 seeds: [0]
 training: { epochs: 1, batch_size: 8 }
@@ -39,7 +39,10 @@ methods: { frod: { kind: frod, sparse_rate: 0.02 } }
 experiments:
   - tasks: [pictures]
     backbone: digit_vit
-    grid: { frod: [{ lr_scale: 1.0e-2, lr_rotation: 6.0e-3, lr_head: 1.0e-3 }] }
+    grid:
+      frod:
+        - { lr_scale: 1.0e-6, lr_rotation: 1.0e-6, lr_head: 1.0e-6 }
+        - { lr_scale: 1.0e-2, lr_rotation: 6.0e-3, lr_head: 1.0e-3 }
 """
 RUN = "results/tiny/pictures/digit_vit/frod/seed-0"
 BUCKET = "study"
@@ -150,7 +153,7 @@ def test_the_suite_goes_through_pods_to_its_report(through_pods):
     brought = through_pods.brought
     assert "frod" in (brought / "reports/tiny/index.html").read_text()
     assert len(list((brought / "reports/tiny/figures").iterdir())) > 0
-    assert len(through_pods.cluster.jobs) == 6  # model, task, basis, a trial, a training, a spectrum
+    assert len(through_pods.cluster.jobs) == 7  # model, task, basis, two trials, a training, a spectrum
     assert "Nothing to be done" in through_pods.submit("--dry-run")
 
 
