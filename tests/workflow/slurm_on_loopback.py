@@ -28,13 +28,14 @@ MARK = "# Written by tests/workflow/slurm_on_loopback.py, which removes it."
 DAEMONS = ("munged", "slurmctld", "slurmd")
 NODES = ("first", "second")
 
+# A requeued job waits for cred_expire and a second before it may start again; SLURM takes no less than 5.
 SLURM_CONF = """\
 {mark}
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-AuthInfo=cred_expire=15
+AuthInfo=cred_expire=6
 SlurmUser=root
 SlurmctldPidFile={state}/slurmctld.pid
 SlurmdPidFile={state}/slurmd-%n.pid

@@ -34,13 +34,6 @@ SETTINGS = [
     ("gpu_slots: 1", "gpu_slots: 2"),
 ]
 PARTITIONS = [("  slurm_partition: null", "  slurm_partition: cpu"), ("# slurm_partition: gpu", "slurm_partition: gpu")]
-# The executor asks for a job that runs after 1, 11, 21, ... seconds: here every second, as these take but a few.
-EVERY_SECOND = """
-
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
-
-RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, seconds: None)
-"""
 METHOD = "results/cut/digits/digit_vit/full_ft"
 RUN = f"{METHOD}/seed-0"
 
@@ -67,7 +60,7 @@ def prepare(project, rates):
         project.edit("params.yaml", old, new)
     for old, new in PARTITIONS:
         project.edit("profiles/slurm/config.yaml", old, new)
-    project.path("Snakefile").write_text(project.path("Snakefile").read_text() + EVERY_SECOND)
+    project.ask_often()
 
 
 @contextlib.contextmanager
@@ -102,9 +95,9 @@ def of_rule(name, among):
     return [job for job in among if re.match(rf"rule_{name}(_|$)", job.get("Comment", ""))]
 
 
-def results(project):
-    """Hashes of the run's adapter and predictions."""
-    return [sha256(project.path(f"{RUN}/{name}")) for name in ("adapter.safetensors", "predictions.parquet")]
+def results(project, run=RUN):
+    """Hashes of a run's adapter and predictions."""
+    return [sha256(project.path(run) / name) for name in ("adapter.safetensors", "predictions.parquet")]
 
 
 @contextlib.contextmanager

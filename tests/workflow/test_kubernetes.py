@@ -98,20 +98,37 @@ def store(request, tmp_path_factory):
     server.stop()
 
 
+def draw(folder):
+    """The task's pictures, the same ones each time."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 8)):
+        for label, name in enumerate(("dark", "light")):
+            place = folder / "mine/pictures" / split / name
+            place.mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(128 * label, 128 * label + 128, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{index}.png")
+
+
+@pytest.fixture(scope="module")
+def without_pods(tmp_path_factory):
+    """A clone that has made the run on this machine: once, whatever the store."""
+    top = tmp_path_factory.mktemp("local")
+    project = checkout(top / "project", top / "cache", SUITE)
+    draw(project.folder)
+    project.snakemake(f"{RUN}/record.json")
+    return project
+
+
 @pytest.fixture(scope="module")
 def through_pods(store, tmp_path_factory):
     """A fresh clone whose suite has gone through pods to its report, and what the store then has."""
     top = tmp_path_factory.mktemp("pods")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("test", 8)):
-        for label, name in enumerate(("dark", "light")):
-            (top / "own/mine/pictures" / split / name).mkdir(parents=True)
-            for index in range(count):
-                pixels = rng.integers(128 * label, 128 * label + 128, (8, 8), dtype=np.uint8)
-                Image.fromarray(pixels).save(top / "own/mine/pictures" / split / name / f"{index}.png")
+    draw(top / "own")
     store.put(top / "own")
     project = checkout(top / "project", top / "cache", SUITE)
     project.edit("params.yaml", "  gpu: 0", "  gpu: 1")
+    project.ask_often()
     project.start()
     with pods_on_loopback.Cluster(top / "pods") as cluster:
         project.submit = lambda *words, **how: submit(project, store, cluster, *words, **how)
@@ -124,8 +141,8 @@ def through_pods(store, tmp_path_factory):
 
 def submit(project, store, cluster, *words, status=0, **environment):
     """Run Snakemake with the profile, but for its patience."""
-    soon = ["--seconds-between-status-checks", "1", "--latency-wait", "5"]
-    command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *soon, *store.options, *words]
+    profile = ["--workflow-profile", "profiles/kubernetes", "--latency-wait", "5"]
+    command = ["snakemake", *profile, *store.options, *words]
     environment |= store.environment | {"HOME": str(cluster.folder)}
     done = project.run(*command, check=False, **environment)
     assert done.returncode == status, f"{done.stdout}\n{cluster.said()}"
@@ -162,12 +179,9 @@ def test_files_have_the_names_of_a_study_wherever_they_were_made(through_pods):
     assert f"{RUN}/history.parquet" in report["inputs"]
 
 
-def test_the_digits_are_those_of_a_run_without_pods(through_pods, tmp_path):
-    local = checkout(tmp_path / "local", tmp_path / "cache", SUITE)
-    shutil.copytree(through_pods.brought / "mine", local.path("mine"), dirs_exist_ok=True)
-    local.snakemake(f"{RUN}/record.json")
+def test_the_digits_are_those_of_a_run_without_pods(through_pods, without_pods):
     for name in ("adapter.safetensors", "predictions.parquet"):
-        assert (local.path(RUN) / name).read_bytes() == (through_pods.brought / RUN / name).read_bytes()
+        assert (without_pods.path(RUN) / name).read_bytes() == (through_pods.brought / RUN / name).read_bytes()
 
 
 def test_each_pod_asks_for_what_the_parameters_say(through_pods):

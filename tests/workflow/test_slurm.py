@@ -108,32 +108,35 @@ ON_BOTH = [("slurm_partition: gpu", "slurm_partition: pair")]
 
 
 def test_a_training_on_two_nodes_that_is_requeued_goes_on_from_its_checkpoint(through_slurm, tmp_path):
-    """Sharded, a process on each; it ends in what it ends in undisturbed, to the bit."""
-    project = through_slurm
-    with edited(project, "params.yaml", PAIR), edited(project, "profiles/slurm/config.yaml", ON_BOTH):
-        shutil.rmtree(project.path(RUN))
-        submit(project, f"{RUN}/record.json")
-        undisturbed, job = results(project), jobs()[-1]
-        asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1"}
-        asked |= {"NodeList": "first,second"}
-        assert {name: job[name] for name in asked} == asked
-        record = json.loads(project.path(f"{RUN}/record.json").read_text())
-        assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
-
-        with held_at_a_checkpoint(project, tmp_path / "hold") as (training, said):
-            subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
-    ended = of_rule("train", jobs(int(job["JobId"])))
+    """Sharded, a process on each; it ends in what two processes here end in undisturbed, to the bit."""
+    project, before = through_slurm, int(jobs()[-1]["JobId"])
+    here = [*project.training(RUN), "--processes", 2, "--threads", 2, "--sharded", "--out", tmp_path / "here"]
+    status, said = project.frod("train", *here)
+    assert status == 0, said
+    with (
+        edited(project, "params.yaml", PAIR),
+        edited(project, "profiles/slurm/config.yaml", ON_BOTH),
+        held_at_a_checkpoint(project, tmp_path / "hold") as (training, said),
+    ):
+        subprocess.run(["scontrol", "requeue", training["JobId"]], check=True)
+    ended = of_rule("train", jobs(before))
     assert [(job["JobState"], job["Restarts"]) for job in ended] == [("COMPLETED", "1")], said
-    assert resumed_from(project) > 0
-    assert results(project) == undisturbed
+    asked = {"NumNodes": "2", "NumTasks": "2", "NumCPUs": "2", "TresPerNode": "gres:gpu:1"}
+    asked |= {"NodeList": "first,second"}
+    for job in (training, *ended):  # as it was held, and as it ended
+        assert {name: job[name] for name in asked} == asked
+    record = json.loads(project.path(f"{RUN}/record.json").read_text())
+    assert record["processes"] == {"count": 2, "sharded": True, "backend": "gloo", "gpus": 0, "threads": 1}
+    assert record["resumed_from_step"] > 0
+    assert results(project) == results(project, tmp_path / "here")
 
 
-# Eight trainings of a second each, of rates that nobody tries.
+# Four trainings of a second each, of rates that nobody tries.
 MANY = """\
 title: Many
-description: One method, eight seeds.
+description: One method, four seeds.
 rates_chosen: by hand, for tests
-seeds: [0, 1, 2, 3, 4, 5, 6, 7]
+seeds: [0, 1, 2, 3]
 training: { epochs: 1, batch_size: 32 }
 methods: { linear_probe: { kind: linear_probe } }
 experiments:
@@ -143,18 +146,18 @@ experiments:
 """
 
 
-def test_eight_trainings_are_two_submissions_and_end_in_the_same_bits_as_without_slurm(through_slurm):
-    """Four in each, side by side. As an array, which would be one, they are refused before the first job."""
+def test_four_trainings_are_two_submissions_and_end_in_the_same_bits_as_without_slurm(through_slurm):
+    """Two in each, side by side. As an array, which would be one, they are refused before the first job."""
     project, before = through_slurm, int(jobs()[-1]["JobId"])
     project.path("workflow/suites/many.yaml").write_text(MANY)
-    records = [f"results/many/digits/digit_vit/linear_probe/seed-{seed}/record.json" for seed in range(8)]
+    records = [f"results/many/digits/digit_vit/linear_probe/seed-{seed}/record.json" for seed in range(4)]
     adapters = [project.path(record).with_name("adapter.safetensors") for record in records]
     with edited(project, "params.yaml", [("  gpu: 1", "  gpu: 0"), ("suite: cut", "suite: many")]):
         array = project.run(*slurm_project.command("--slurm-array-jobs", "train", *records), check=False)
         assert array.returncode and "--slurm-array-jobs: fails trainings" in array.stdout
-        said = submit(project, "--groups", "train=many", "--group-components", "many=4", "--", *records)
+        said = submit(project, "--groups", "train=many", "--group-components", "many=2", "--", *records)
         found = [(job["JobState"], job["NumCPUs"], job["MinMemoryNode"]) for job in jobs(before)]
-        assert found == [("COMPLETED", "4", "12000M")] * 2, said
+        assert found == [("COMPLETED", "2", "6000M")] * 2, said
         by_slurm = [sha256(path) for path in adapters]
         shutil.rmtree(project.path("results/many"))
         project.snakemake(*records)
