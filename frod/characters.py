@@ -16,7 +16,10 @@ LAYOUT = "\t\n"
 
 def hidden(text: str, *, but: str = LAYOUT) -> str | None:
     """The first character of a text that a reader does not see, or None; `but`: controls that are meant."""
-    return None if text.isprintable() else next((one for one in text if _hides(one, but)), None)
+    rest = text
+    for one in but:
+        rest = rest.replace(one, "")
+    return None if rest.isprintable() else next((one for one in rest if _hides(one, but)), None)
 
 
 def visible(text: str, *, but: str = LAYOUT) -> str:

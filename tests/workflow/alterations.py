@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
+import stat
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -47,23 +50,57 @@ def audited(folder, report=REPORT):
     return [finding.line() for finding in audit(folder, report).found]
 
 
+COPIES = {}
+
+
 @contextlib.contextmanager
 def kept(folder, *names):
-    """Put files and folders back as they were, whatever is done to them."""
-    near = folder.parent / "kept"
-    for name in names:
-        path = folder / name
-        (near / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, near / name)
+    """Put files and folders back as they were, whatever is done to them.
+
+    They are copied once for each state that they are in, and what was not touched stays: hundreds of files, of which an
+    alteration touches a few.
+    """
+    before = {}
+    for top in (folder / name for name in names):
+        state = state_of(top)
+        if top not in COPIES or COPIES[top][0] != state:
+            copy = Path(tempfile.mkdtemp(prefix="kept-", dir=folder.parent)) / "copy"
+            (shutil.copytree if top.is_dir() else shutil.copy2)(top, copy)
+            COPIES[top] = state, copy
+        before[top] = COPIES[top]
     try:
         yield
     finally:
-        for name in names:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (near / name).rename(path)
-        shutil.rmtree(near)
+        for top, (state, copy) in before.items():
+            put_back(top, state, copy)
+            COPIES[top] = state_of(top), copy
+
+
+def state_of(top):
+    """All files and folders from here on down, each file with what a write alters: which one it is, size and times."""
+    found, waiting = {}, [str(top)]
+    while waiting:
+        path = waiting.pop()
+        about = os.lstat(path)
+        if stat.S_ISDIR(about.st_mode):
+            found[path] = about.st_mode
+            waiting += [entry.path for entry in os.scandir(path)]
+        else:
+            found[path] = (about.st_mode, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    return found
+
+
+def put_back(top, state, copy):
+    """Remove what is new or altered, bring from the copy what is altered or gone, and give folders their old times."""
+    now = state_of(top) if os.path.lexists(top) else {}
+    altered = {path for path in now.keys() | state.keys() if now.get(path) != state.get(path)}
+    for path in sorted(altered & now.keys(), reverse=True):  # what is in a folder before it
+        os.rmdir(path) if isinstance(now[path], int) else os.unlink(path)
+    for path in sorted(altered & state.keys()):
+        there = f"{copy}{path.removeprefix(str(top))}"
+        os.makedirs(path) if isinstance(state[path], int) else shutil.copy2(there, path)
+    for path in (path for path, about in state.items() if altered and isinstance(about, int)):
+        shutil.copystat(f"{copy}{path.removeprefix(str(top))}", path)
 
 
 def change(path, alter):
