@@ -31,7 +31,7 @@ from frod.files import sha256, write_json
 from frod.provenance import artefacts, code
 from frod.tasks import arrays, registry
 from frod.training import order
-from frod.training.seeds import stream
+from frod.training.seeds import stream, subset
 
 TASK, BACKBONE, SUITE = "digits", "digit_vit", "workflow/suites/tiny.yaml"
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
@@ -110,7 +110,8 @@ def _inputs(project: Path, inputs: dict[str, str], name: str) -> dict[str, str]:
 def _budget(project: Path, spec: dict) -> dict:
     train = arrays.load_split(project / "data/tasks" / spec["task"] / BACKBONE, "train", verify=False)
     run = Run.model_validate(spec)
-    return asdict(order.plan(len(train), run.training, run.seed, train.lengths)[0])
+    chosen = subset(train.labels, run.training.max_train, run.split_seed)
+    return asdict(order.plan(len(chosen), run.training, run.seed, train.lengths[chosen])[0])
 
 
 def _tune(project: Path, source: Path, there: Path, name: str) -> None:
