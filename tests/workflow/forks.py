@@ -158,16 +158,18 @@ def _close(*files):
 
 
 def _project(name, request):
-    """A folder and the state of its modules; None for a command that takes them from elsewhere, or takes none."""
+    """A folder and the state of its modules; None for a command that takes them from elsewhere, or has none."""
     elsewhere = {"-s", "--snakefile", "-d", "--directory"} & set(request["command"])
     if name not in PORTABLE.keys() | {"snakemake"} or elsewhere or request["environment"].get("PYTHONPATH"):
         return None
     folder, found = request["folder"], []
+    if not os.path.isfile(f"{folder}/frod/cli/main.py"):
+        return None
     for place, folders, names in os.walk(f"{folder}/frod"):
         folders[:] = [one for one in folders if one != "__pycache__"]
         states = ((file, os.stat(file)) for file in (f"{place}/{one}" for one in names))
         found += [(file, state.st_mtime_ns, state.st_ino, state.st_size) for file, state in states]
-    return (folder, *sorted(found)) if found else None
+    return folder, *sorted(found)
 
 
 def _import(folder):
