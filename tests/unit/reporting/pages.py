@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from frod.reporting.page import write
+from frod.reporting.page import contents, write
 
 
 class Reader(HTMLParser):
@@ -49,5 +49,5 @@ def words(html):
 
 def page(report, folder):
     """index.html of the report written to a folder."""
-    write(report, folder)
+    write(contents(report), folder)
     return (folder / "index.html").read_text()

@@ -15,7 +15,7 @@ from pages import page, read, words
 
 from frod.provenance.run_keys import RunKey
 from frod.reporting.naming import file_name
-from frod.reporting.page import write
+from frod.reporting.page import contents, write
 from frod.reporting.report_data import Report
 
 TRIALS = [(5e-4, 0.5, None), (2e-3, 0.61, None), (2e-1, None, "diverged: step 3: loss nan")]
@@ -70,7 +70,7 @@ def test_the_hashes_of_every_run_are_there_with_what_made_it(tmp_path):
         for name, digit in (("adapter.safetensors", "a"), ("history.parquet", "c"), ("predictions.parquet", "b")):
             record["outputs"][f"results/smoke/{key.path}/{name}"] = digit * 64
         record["environment"]["numerics"] = "portable, AVX2"
-    write(results, tmp_path)
+    write(contents(results), tmp_path)
     written = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert list(written) == [key.path for key in sorted(results.records)]
     for key, record in results.records.items():
@@ -192,7 +192,7 @@ def test_tables_for_machines(results, built):
 
 
 def test_the_same_results_give_the_same_bytes(results, built, tmp_path):
-    write(results, tmp_path)
+    write(contents(results), tmp_path)
     for path in built.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / path.relative_to(built)).read_bytes(), path.name
@@ -204,7 +204,7 @@ def test_a_second_report_removes_its_own_stale_figures_and_nothing_else(results,
     stale = [out / "figures" / "seeds-gone.svg", out / "runs" / "digits" / "digit_vit" / "gone.html"]
     for path in (*stale, out / "audit.json"):
         path.write_text("old")
-    write(results, out)
+    write(contents(results), out)
     assert [path.exists() for path in (*stale, out / "audit.json")] == [False, False, True]
 
 
@@ -212,12 +212,13 @@ def test_hostile_names_stay_text(tmp_path):
     evil = "</title><script>alert(1)</script>"
     hostile = synthetic.results(rename={"digits": evil, "lora": '" onmouseover="x', "minilm": "../../etc"})
     texts = {"title": evil, "description": evil, "cannot_show": [evil], "rates_chosen": evil}
-    written = write(replace(hostile, suite=hostile.suite | texts), tmp_path)
+    written = contents(replace(hostile, suite=hostile.suite | texts))
+    write(written, tmp_path)
     text = (tmp_path / "index.html").read_text()
     reader = read(text)
     assert len(reader.scripts) == text.count("<script") == 1
     assert evil in "".join(reader.words)
-    for path in written:
+    for path in map(tmp_path.joinpath, written):
         assert path.resolve().is_relative_to(tmp_path.resolve())
         shown = {".html": 1, ".svg": 0, ".md": 0, ".tex": 0}
         assert path.suffix in (".csv", ".json") or path.read_text().count("<script") == shown[path.suffix]

@@ -70,7 +70,7 @@ def of_images(path, **changes):
 def test_the_examples_of_the_documentation_are_tasks(tmp_path, monkeypatch):
     blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
     tasks = {name: TaskSpec.model_validate(t) for block in blocks for name, t in yaml.safe_load(block)["tasks"].items()}
-    assert set(tasks) == {"reviews", "shells", "quiz", "puzzles"}
+    assert set(tasks) == {"reviews", "shells", "likeness", "quiz", "puzzles"}
 
     monkeypatch.chdir(tmp_path)  # as from the folder of params.yaml
     table(tmp_path / "mine" / "reviews.csv", rows=700)
@@ -78,7 +78,9 @@ def test_the_examples_of_the_documentation_are_tasks(tmp_path, monkeypatch):
     pictures(tmp_path / "mine" / "shells" / "test", classes=tasks["shells"].classes)
     lines = ["question,first,second,third,right", *(f"q {i},a,b,c,{i % 3 + 1}" for i in range(200))]
     (tmp_path / "mine" / "quiz.csv").write_text("\n".join(lines))
-    for name, rows in (("reviews", 700), ("shells", 138), ("quiz", 200)):
+    lines = ["first,second,score", *(f"a {i},b {i},{i % 11 / 2}" for i in range(200))]
+    (tmp_path / "mine" / "likeness.csv").write_text("\n".join(lines))
+    for name, rows in (("reviews", 700), ("shells", 138), ("quiz", 200), ("likeness", 200)):
         with opened(tasks[name], seed=0) as source:
             assert sum(len(part) for part in divide(tasks[name], source, seed=0).values()) == rows
     with opened(tasks["quiz"], seed=0) as source:
