@@ -81,7 +81,7 @@ onstart:
 onsuccess:
     from frod.cli.show import show
 
-    # The page may be in git, without the runs.
-    if Path(f"{REPORTS}/index.html").exists() and Path(rules.summarise.output.summary).exists():
+    # The report may be in git without the runs, or of others where a part of the workflow was asked for.
+    if Path(rules.summarise.output.summary).exists() and gone.is_of_these_runs(Path(REPORTS)):
         show(Path(rules.summarise.output.summary))
         print(f"The report: {REPORTS}/index.html")

@@ -12,6 +12,7 @@ from typing import Any
 
 from frod.config.command_line import snakemake
 from frod.config.settings import Params, Paths
+from frod.files import sha256
 from frod.pipeline import bookkeeping, metadata
 from frod.pipeline.outputs import say
 from frod.provenance import dvc_lock
@@ -47,16 +48,27 @@ def watch(workflow: Any, files: Sequence[str], *, report: Path, results: Path, p
     atexit.register(at_end)
 
 
+def is_of_these_runs(report: Path) -> bool:
+    """Whether there is a report, and it is of the runs that are there."""
+    records = _records(report)
+    return bool(records) and all(sha256(path) == digest for path, digest in records.items() if path.exists())
+
+
 def missing(files: Sequence[str], report: Path) -> list[Path]:
     """Which of the files are not there, of the runs that a report was made of; new runs have yet to be made."""
-    try:
-        inputs = json.loads((report / "report.json").read_text("utf-8"))["inputs"]
-        records = [Path(name).parent for name in inputs if name.endswith("/record.json")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or none that is whole
-        return []
-    made = {str(folder) for run in records for folder in (run, run.parent, run.parent / "tune", *run.parents[3:4])}
+    runs = [record.parent for record in _records(report)]
+    made = {str(folder) for run in runs for folder in (run, run.parent, run.parent / "tune", *run.parents[3:4])}
     absent = [Path(file) for file in files if os.path.dirname(file) in made and not os.path.exists(file)]
     return [path for path in absent if not _is_new(path)]
+
+
+def _records(report: Path) -> dict[Path, str]:
+    """The records that a report was made of, with their sha256; none where there is no report that is whole."""
+    try:
+        inputs = json.loads((report / "report.json").read_text("utf-8"))["inputs"]
+        return {Path(name): digest for name, digest in inputs.items() if name.endswith("/record.json")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _is_new(path: Path) -> bool:
