@@ -1,5 +1,6 @@
 """Tests compute as a program does that imports the library: whatever numerics one of them asks for end with it."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -37,6 +38,11 @@ LONGEST = (
     "unit/test_bench.py",
     "unit/test_trainer.py",
 )
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than processors: tests of clusters, kills and commands wait for others much of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items):
